@@ -1,0 +1,148 @@
+"""Chooses conse's constants and the standardising rule on one half of VOC photos, and reports the other half.
+
+    python benchmarks/constants.py --root VOCdevkit --out benchmarks/results
+
+The halves are every other picture of the list: even positions choose, odd positions report. Writes
+conse-constants-voc2007.csv, conse-scale-voc2007.csv and few-labels-voc2007-conse.csv.
+"""
+
+from __future__ import annotations
+
+import argparse
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageOps
+
+from zsprompt import Dataset, ListAll, TopAll, load_dataset, load_prompts, metrics
+from zsprompt.arrays import unit_rows
+from zsprompt.encoders import conse
+from zsprompt.images import decode
+from zsprompt.prompts import neutral_words
+from zsprompt.store import EmbeddingStore
+from zsprompt.strategies import Images
+from zsprompt.strategies.base import label_vectors, standardise
+
+HALVES = {"chosen on": slice(0, None, 2), "reported": slice(1, None, 2)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", type=Path, required=True, help="the VOCdevkit folder")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    options = parser.parse_args()
+    data = load_dataset("voc", root=options.root)
+    encoder = conse.Conse()
+    pictures = [decode(ref.read()) for ref in data.images]
+
+    grid = embedding_grid(encoder, pictures, data)
+    show(grid, options.out / "conse-constants-voc2007.csv", best="average")
+    store = EmbeddingStore(encoder)
+    vectors = store.images(data.images).vectors
+    show(scale_grid(store, vectors, data), options.out / "conse-scale-voc2007.csv", best="average")
+    show(
+        few_labels(store, vectors[::2], data.select(range(0, len(pictures), 2))),
+        options.out / "few-labels-voc2007-conse.csv",
+    )
+
+
+def embedding_grid(encoder: conse.Conse, pictures: list[Image.Image], data: Dataset) -> pd.DataFrame:
+    """mAP of per-label, plain and standardised, for every choice of crop, classes kept and wording of a class."""
+    names = class_names()
+    wordings = {
+        "{}": encoder.encode_texts(names),
+        "a photo of a {}": encoder.encode_texts([f"a photo of a {n}" for n in names]),
+    }
+    labels = {
+        prompts: encoder.encode_texts([texts[0] for texts in load_prompts(prompts).ensemble(data.labels)])
+        for prompts in ("bare", "photo")
+    }
+    rows = []
+    for crop in (0.875, 1.0):
+        fit = [ImageOps.fit(p, (224, 224), Image.Resampling.BICUBIC, bleed=(1 - crop) / 2) for p in pictures]
+        probabilities = encoder._classifier.probabilities(np.stack([np.asarray(p) for p in fit]))
+        for kept, wording in product((10, 50, 200, 1000), wordings):
+            lowest = np.sort(probabilities, axis=1)[:, -kept, None]
+            vectors = unit_rows(np.where(probabilities >= lowest, probabilities, 0) @ wordings[wording])
+            row: dict[str, object] = {"crop": crop, "classes_kept": kept, "class_text": wording}
+            for half, part in HALVES.items():
+                for prompts, columns in labels.items():
+                    cosines = vectors[part] @ columns.T
+                    row[f"{half}: {prompts}"] = mean_ap(cosines, data.targets[part])
+                    row[f"{half}: normalised {prompts}"] = mean_ap(standardise(cosines), data.targets[part])
+            rows.append(row)
+    return with_average(rows)
+
+
+def scale_grid(store: EmbeddingStore, vectors: np.ndarray, data: Dataset) -> pd.DataFrame:
+    """mAP of the strategies that use a softmax, for every scale."""
+    rows = []
+    for scale in (5.0, 10.0, 20.0, 30.0, 50.0, 100.0):
+        row: dict[str, object] = {"scale": scale}
+        for half, part in HALVES.items():
+            for name, strategy in {
+                "top-all": TopAll(scale=scale),
+                "list-all 2": ListAll(scale=scale, max_labels=2),
+            }.items():
+                scores = strategy.predict(Images(vectors[part]), data.labels, store).scores
+                row[f"{half}: {name}"] = mean_ap(scores, data.targets[part])
+        rows.append(row)
+    return with_average(rows)
+
+
+def few_labels(store: EmbeddingStore, vectors: np.ndarray, data: Dataset, draws: int = 60) -> pd.DataFrame:
+    """mAP and micro F1 of standardised scores over random subsets of the labels, alone and in neutral company."""
+    prompts, words = load_prompts("photo"), neutral_words()
+    own = vectors @ label_vectors(prompts, data.labels, store).T
+    neutral = vectors @ label_vectors(prompts, words, store).T
+    random = np.random.default_rng(0)
+    rows = []
+    for count in (2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 18, 20):
+        found: dict[str, list[list[float]]] = {"alone": [], "with neutral words": []}
+        for _ in range(draws if count < len(data.labels) else 1):
+            chosen = random.choice(len(data.labels), count, replace=False)
+            others = [i for i, word in enumerate(words) if word not in {data.labels[c] for c in chosen}]
+            cosines, targets = own[:, chosen], data.targets[:, chosen]
+            company = np.hstack([cosines, neutral[:, others]])
+            for kind, z in (("alone", standardise(cosines)), ("with neutral words", standardise(company)[:, :count])):
+                f1 = [metrics.f1_scores(z > threshold, targets).micro for threshold in THRESHOLDS]
+                found[kind].append([mean_ap(z, targets), *f1])
+        for kind, values in found.items():
+            rows.append(
+                {"labels": count, "standardised": kind} | dict(zip(COLUMNS, np.nanmean(values, axis=0), strict=True))
+            )
+    return pd.DataFrame(rows)
+
+
+THRESHOLDS = (1.25, 1.5, 1.75, 2.0, 2.5)
+COLUMNS = ("mAP", *(f"micro F1 at {threshold}" for threshold in THRESHOLDS))
+
+
+def class_names() -> list[str]:
+    from torchvision.models import EfficientNet_B0_Weights
+
+    return list(EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"])
+
+
+def mean_ap(scores: np.ndarray, targets: np.ndarray) -> float:
+    return metrics.mean_over_labels(metrics.average_precision(scores, targets))
+
+
+def with_average(rows: list[dict[str, object]]) -> pd.DataFrame:
+    table = pd.DataFrame(rows)
+    for half in HALVES:
+        table[f"{half}: average"] = table[[c for c in table.columns if c.startswith(half)]].mean(axis=1)
+    return table.sort_values("chosen on: average", ascending=False)
+
+
+def show(table: pd.DataFrame, path: Path, best: str | None = None) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(path, index=False, float_format="%.4f", lineterminator="\n")
+    print(path)
+    print(table.head(8 if best else 99).to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fakes import PlantedEncoder
+
+from zsprompt.store import EmbeddingStore
+
+TESTS = Path(__file__).parent
+ROOT = TESTS.parent
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's own cache or data."""
+    monkeypatch.setenv("ZSPROMPT_CACHE", str(tmp_path_factory.mktemp("cache") / "zsprompt"))
+    monkeypatch.setenv("ZSPROMPT_DATA", str(tmp_path_factory.mktemp("data")))
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder with real photos, from ZSPROMPT_TEST_DATA."""
+    folder = os.environ.get("ZSPROMPT_TEST_DATA")
+    if not folder:
+        pytest.skip("ZSPROMPT_TEST_DATA is not set: it names a folder with VOCdevkit/ and labels/")
+    return Path(folder).resolve()
+
+
+@pytest.fixture
+def encoder() -> PlantedEncoder:
+    return PlantedEncoder()
+
+
+@pytest.fixture
+def store(encoder: PlantedEncoder) -> EmbeddingStore:
+    """A store that keeps nothing."""
+    return EmbeddingStore(encoder, cache=None)
+
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """Runs the installed `zsprompt` command; `--model fakes:PlantedEncoder` finds the planted world."""
+
+    def run(*args: object, env: dict[str, str] | None = None, **options: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command(*args),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            cwd=options.get("cwd", tmp_path),
+            env=environment() | (env or {}),
+            check=False,
+        )
+
+    return run
+
+
+def command(*args: object) -> list[str]:
+    """The command line of the real entry point beside this Python."""
+    return [str(Path(sys.executable).parent / "zsprompt"), *map(str, args)]
+
+
+def environment() -> dict[str, str]:
+    """This process's environment, warnings off (they are errors here, users see none) and the fakes importable."""
+    return os.environ | {"PYTHONPATH": str(TESTS), "COLUMNS": "100"}

@@ -1,0 +1,187 @@
+"""What people install: a wheel with its prompts, quick to import, with one-way imports inside."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, environment
+
+import zsprompt
+
+PACKAGE = ROOT / "zsprompt"
+
+# Each room may import the rooms before it, and itself.
+ORDER = [
+    *("errors", "arrays", "files", "grammar", "lookup", "prompts", "metrics", "images", "progress"),
+    *(
+        "datasets",
+        "encoders",
+        "cache",
+        "reading",
+        "store",
+        "strategies",
+        "evaluate",
+        "prediction",
+        "report",
+        "options",
+        "cli",
+    ),
+]
+ONLY_ERRORS_AND_PROMPTS = {"datasets": {"errors", "arrays", "lookup", "images", "prompts"}}
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def modules() -> list[Path]:
+    return [path for path in sorted(PACKAGE.rglob("*.py")) if room(path) not in ("__init__", "__main__")]
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """Rooms that a module imports anywhere, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("zsprompt"):
+            parts = node.module.split(".")
+            found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+    return found - {"__version__"}
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_one_way(path: Path) -> None:
+    allowed = set(ORDER[: ORDER.index(room(path)) + 1])
+    if room(path) in ONLY_ERRORS_AND_PROMPTS:
+        allowed = ONLY_ERRORS_AND_PROMPTS[room(path)] | {room(path)}
+    assert imported_rooms(path) <= allowed
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_torch_lives_in_encoders_and_is_never_imported_at_the_top(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    heavy = re.compile(r"^(\s*)(?:import|from) (torch|clip|pandas|transformers|torchvision)\b", re.MULTILINE)
+    found = [(indent, module) for indent, module in heavy.findall(source)]
+    assert all(indent for indent, _ in found)
+    assert room(path) == "encoders" or {module for _, module in found} <= {"pandas"}
+
+
+@pytest.mark.parametrize("code", ["import zsprompt", "import zsprompt; zsprompt.run; zsprompt.predict"])
+def test_importing_loads_neither_torch_nor_pandas(code: str) -> None:
+    check = f"{code}\nimport sys; assert not {{'torch', 'pandas', 'clip'}} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", check], check=True, cwd=ROOT, env=environment())
+
+
+def test_help_loads_neither_torch_nor_pandas_nor_numpy() -> None:
+    check = (
+        "import sys; sys.argv = ['zsprompt', '--help']\n"
+        "from zsprompt.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "assert not {'torch', 'pandas', 'clip', 'numpy', 'PIL'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", check], check=True, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("name", zsprompt.__all__)
+def test_every_public_name_is_there_and_documented(name: str) -> None:
+    thing = getattr(zsprompt, name)
+    assert name == "__version__" or thing.__doc__
+    assert name in dir(zsprompt)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="nonsense"):
+        zsprompt.nonsense  # noqa: B018
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that `pip install .` would build."""
+    if not find_spec("hatchling"):
+        pytest.skip("hatchling is not installed")
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, check=True, cwd=ROOT, capture_output=True)
+    return next(folder.glob("*.whl"))
+
+
+def test_the_wheel_holds_the_prompts_and_no_tests(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    shipped = {f"zsprompt/_prompts/{path.name}" for path in (ROOT / "prompts").glob("*.toml")}
+    assert shipped
+    assert shipped <= set(names)
+    assert "zsprompt/py.typed" in names
+    assert not [name for name in names if name.startswith(("tests", "benchmarks"))]
+    assert wheel.stat().st_size < 1_000_000
+
+
+@pytest.mark.parametrize("layout", ["wheel", "checkout"])
+def test_prompts_are_found_in_the_wheel_and_beside_the_package(layout: str, wheel: Path, tmp_path: Path) -> None:
+    """In an unpacked wheel, and in a checkout as an editable install uses it."""
+    where = ROOT
+    if layout == "wheel":
+        zipfile.ZipFile(wheel).extractall(tmp_path)
+        where = tmp_path
+    code = (
+        "import zsprompt.prompts as p\n"
+        "print(p.prompts_folder()); print(len(p.available_prompts())); print(p.load_prompts('photo').ensemble(['owl']))"
+    )
+    # -S would lose the dependencies; PYTHONPATH goes before site-packages and before an editable install's finder
+    env = os.environ | {"PYTHONPATH": str(where)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, cwd=tmp_path, env=env, capture_output=True, text=True
+    )
+    folder, count, texts = done.stdout.splitlines()
+    assert Path(folder) == (tmp_path / "zsprompt/_prompts" if layout == "wheel" else ROOT / "prompts")
+    assert int(count) >= 8
+    assert texts == "[['a photo of an owl']]"
+
+
+def test_a_broken_installation_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from zsprompt.errors import PromptError
+    from zsprompt.prompts import prompts_folder
+
+    monkeypatch.setattr("zsprompt.prompts.__file__", str(tmp_path / "zsprompt" / "prompts.py"))
+    with pytest.raises(PromptError, match="install zsprompt again"):
+        prompts_folder()
+
+
+def readme() -> str:
+    return (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_has_no_blanks_and_the_commands_that_ci_runs() -> None:
+    assert not re.findall(r"@[A-Z]+@|TODO|TBD", readme())
+    for name, said in (("run", "zsprompt run --strategy top-all"), ("test", "pytest")):
+        block = readme().split(f"<!-- ci: {name} -->\n```sh\n")[1].split("```")[0]
+        assert said in block
+
+
+def test_every_option_that_the_readme_names_exists() -> None:
+    from typer.main import get_command
+
+    from zsprompt.cli import app
+
+    group = get_command(app)
+    known = {option for command in group.commands.values() for p in command.params for option in p.opts}
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", readme())) - {"--torch-backend"}
+    assert named
+    assert named <= known
+
+
+def test_the_readmes_prompt_file_loads(tmp_path: Path) -> None:
+    from zsprompt.prompts import load_prompts
+
+    path = tmp_path / "mine.toml"
+    path.write_text(readme().split("```toml\n")[1].split("```")[0], encoding="utf-8")
+    prompts = load_prompts(path)
+    assert prompts.texts([("owl", "scissors")]) == ["a photo of an owl and scissors"]
+    assert prompts.absent(["owl"]) == ["a photo without an owl"]
+    assert len(prompts.ensemble(["owl"])[0]) == 2

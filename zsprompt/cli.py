@@ -1,0 +1,330 @@
+"""The command line: reads options, calls the API, prints. The only room that catches errors.
+
+Heavy modules are imported inside the commands, so that --help answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zsprompt import __version__
+from zsprompt.errors import LabelError, UsageError, ZspromptError
+from zsprompt.options import (
+    BatchSize,
+    CacheFolder,
+    Device,
+    DeviceOption,
+    DifficultOption,
+    Json,
+    ListKind,
+    Model,
+    NamesOption,
+    Prompts,
+)
+
+if TYPE_CHECKING:
+    from zsprompt.cache import ByteCache
+    from zsprompt.prediction import Predictions
+    from zsprompt.store import EmbeddingStore
+    from zsprompt.strategies import Strategy
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,  # it would take [default: …] and [normalised:] for markup and drop them
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Find several labels in a photo with a frozen CLIP and text alone, and measure how well that works.",
+)
+cache_app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Look after the folder that stored embeddings are kept in."
+)
+app.add_typer(cache_app, name="cache")
+
+_INTERRUPTED = 130
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    if show_version:
+        typer.echo(f"zsprompt {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    strategy: Annotated[str, typer.Option(help="[normalised:]NAME[,field=value…]; see `zsprompt list strategies`.")],
+    dataset: Annotated[str, typer.Option(help="A data set; see `zsprompt list datasets`.")],
+    root: Annotated[Path | None, typer.Option(help="Its folder. [default: looked for in ZSPROMPT_DATA]")] = None,
+    split: Annotated[str | None, typer.Option(help="Which of its lists. [default: the data set's test list]")] = None,
+    model: Model = "ViT-B/32",
+    prompts: Prompts = None,
+    names: Annotated[NamesOption, typer.Option(help='"potted plant" or "pottedplant".')] = NamesOption.readable,
+    device: Device = DeviceOption.auto,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N pictures.")] = None,
+    batch_size: BatchSize = None,
+    difficult: Annotated[
+        DifficultOption, typer.Option(help="What a label with only difficult objects counts as.")
+    ] = DifficultOption.ignore,
+    eleven_point: Annotated[bool, typer.Option("--eleven-point", help="Also VOC2007's interpolated mAP.")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures that cannot be read.")] = False,
+    cache: CacheFolder = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for result.json, scores.csv and per_class.csv.")] = None,
+    json: Json = False,
+) -> None:
+    """Measure a strategy on a data set: mAP, F1, and chance."""
+    with _refusals():
+        from zsprompt import evaluate, report
+        from zsprompt.datasets import load_dataset
+        from zsprompt.files import require_folder
+        from zsprompt.strategies import load_strategy
+
+        chosen = load_strategy(strategy, prompts=prompts)
+        data = load_dataset(dataset, root=root, split=split, names=names.value)
+        data = data if limit is None else data.first(limit)
+        if out:
+            require_folder(out)
+        with _store(model, device, batch_size, cache) as store:
+            result = evaluate.run(
+                chosen, data, store, difficult=difficult.value, skip_bad=skip_bad, eleven_point=eleven_point
+            )
+        if out:
+            report.save_result(result, out)
+        typer.echo(report.to_json(result.to_dict()) if json else report.result_table(result))
+        for warning in result.warnings:
+            _note(warning)
+        for image, reason in result.skipped:
+            _note(f"left out {report.printable(image)}: {reason}")
+
+
+@app.command()
+def predict(
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE|FOLDER...", help="Pictures, and folders of them.")],
+    labels: Annotated[str | None, typer.Option(help='Your words, separated by commas: "dog, cat".')] = None,
+    labels_file: Annotated[Path | None, typer.Option(help="A text file with one label a line.")] = None,
+    strategy: Annotated[
+        str, typer.Option(help="[normalised:]NAME[,field=value…]; see `zsprompt list strategies`.")
+    ] = "normalised:per-label",
+    model: Model = "ViT-B/32",
+    prompts: Prompts = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            help="A label is present above this many standard deviations over the mean of the picture's scores; "
+            "2 unless given. For per-label and normalised: strategies."
+        ),
+    ] = None,
+    device: Device = DeviceOption.auto,
+    batch_size: BatchSize = None,
+    cache: CacheFolder = None,
+    out: Annotated[Path | None, typer.Option(help="CSV file for the decisions and all scores.")] = None,
+    json: Json = False,
+) -> None:
+    """Say which of your labels are on your pictures."""
+    with _refusals():
+        from zsprompt.evaluate import describe
+        from zsprompt.files import require_writable
+        from zsprompt.prediction import predict as predict_pictures
+        from zsprompt.strategies import load_strategy
+
+        words = _labels(labels, labels_file)
+        chosen = _with_threshold(load_strategy(strategy, prompts=prompts), threshold, strategy)
+        if out:
+            require_writable(out)
+        with _store(model, device, batch_size, cache) as store:
+            answer = predict_pictures(images, words, store, strategy=chosen)
+            recipe = describe(chosen, store)
+        _show_predictions(answer, recipe, out, json)
+        if answer.bad:
+            raise typer.Exit(1)
+
+
+@app.command("list")
+def list_(kind: Annotated[ListKind, typer.Argument(help="What to list.")]) -> None:
+    """Name the strategies, data sets, prompt sets or models there are."""
+    with _refusals():
+        from zsprompt.datasets import available_datasets
+        from zsprompt.encoders import available_models
+        from zsprompt.prompts import available_prompts, load_prompts
+        from zsprompt.strategies import available_strategies
+
+        tables: dict[ListKind, Any] = {
+            ListKind.strategies: available_strategies,
+            ListKind.datasets: available_datasets,
+            ListKind.models: available_models,
+            ListKind.prompts: lambda: {name: load_prompts(name).about for name in available_prompts()},
+        }
+        entries = tables[kind]()
+        width = max(map(len, entries))
+        for name, about in entries.items():
+            typer.echo(f"{name:{width}}  {about}")
+
+
+@cache_app.command("info")
+def cache_info(cache: CacheFolder = None, json: Json = False) -> None:
+    """Say where the cache is, how many entries it has and how large it is."""
+    with _refusals():
+        from zsprompt.report import to_json
+
+        opened = _open_cache(cache)
+        info = opened.info()
+        opened.close()
+        if json:
+            typer.echo(to_json({"folder": str(info.folder), "entries": info.entries, "bytes": info.bytes}))
+        else:
+            typer.echo(f"{info.folder}: {info.entries:,} entries, {info.bytes / 1e6:,.1f} MB")
+
+
+@cache_app.command("verify")
+def cache_verify(cache: CacheFolder = None) -> None:
+    """Check every entry against its checksum and delete the damaged ones."""
+    with _refusals():
+        opened = _open_cache(cache)
+        read, deleted = opened.verify()
+        opened.close()
+        typer.echo(f"{read:,} entries checked, {deleted:,} damaged and deleted")
+
+
+@cache_app.command("clear")
+def cache_clear(
+    cache: CacheFolder = None, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
+) -> None:
+    """Delete all stored embeddings."""
+    with _refusals():
+        from zsprompt.cache import clear_cache
+        from zsprompt.store import default_cache
+
+        folder = cache or default_cache()
+        if not yes and not (sys.stdin.isatty() and typer.confirm(f"Delete all stored embeddings in {folder}?")):
+            raise UsageError(f"nothing deleted in {folder}; to delete without being asked, add --yes")
+        typer.echo(f"{folder}: freed {clear_cache(folder) / 1e6:,.1f} MB")
+
+
+def main() -> None:
+    """Entry point of the `zsprompt` command."""
+    if sys.stdout is None:
+        _note("error: expected somewhere to print to, found standard output closed; give it a file or /dev/null")
+        raise SystemExit(1)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal that is not UTF-8 must not end a long job
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app()
+    except OSError as error:  # --help into a full disk; the commands catch their own
+        _note(f"error: cannot print the result ({error.strerror or error})")
+        _drop_output()
+        raise SystemExit(1) from None
+
+
+def _store(model: str, device: DeviceOption, batch_size: int | None, cache: Path | None) -> EmbeddingStore:
+    from zsprompt.encoders import load_encoder
+    from zsprompt.progress import terminal
+    from zsprompt.store import EmbeddingStore
+
+    encoder = load_encoder(model, device=device.value)
+    return EmbeddingStore(encoder, cache=cache or "default", batch_size=batch_size, progress=terminal)
+
+
+def _open_cache(cache: Path | None) -> ByteCache:
+    from zsprompt.cache import open_existing
+    from zsprompt.store import default_cache
+
+    return open_existing(cache or default_cache())
+
+
+def _labels(text: str | None, file: Path | None) -> list[str]:
+    from zsprompt.files import read_text
+
+    if (text is None) == (file is None):
+        found = "neither" if text is None else "both"
+        raise UsageError(f'expected either --labels "dog, cat" or --labels-file FILE, found {found}')
+    if text is not None:
+        return [label.strip() for label in text.split(",")]
+    try:
+        lines = read_text(Path(str(file))).split("\n")  # not splitlines, which also splits at rarer characters
+    except (OSError, ValueError) as error:
+        raise LabelError(f"cannot read labels file {file}: {error}") from None
+    while lines and not lines[-1].strip():
+        lines.pop()  # a file may end in blank lines; one in the middle is more likely a mistake
+    return [line.strip() for line in lines]
+
+
+def _with_threshold(strategy: Strategy, threshold: float | None, name: str) -> Strategy:
+    import dataclasses
+
+    if threshold is None:
+        return strategy
+    known: list[str] = (
+        [part.name for part in dataclasses.fields(strategy)] if dataclasses.is_dataclass(strategy) else []
+    )
+    if "threshold" not in known:
+        raise UsageError(f"strategy {name} decides without a threshold; use --threshold with normalised:{name}")
+    if ",threshold=" in name.replace(" ", ""):
+        raise UsageError(f"expected one threshold, found --threshold {threshold:g} and another in {name!r}")
+    changed: Strategy = dataclasses.replace(strategy, threshold=threshold)  # type: ignore[type-var]
+    return changed
+
+
+def _show_predictions(answer: Predictions, recipe: dict[str, Any], out: Path | None, json: bool) -> None:
+    from zsprompt import report
+    from zsprompt.grammar import counted
+
+    if out:
+        report.save_predictions(answer, out)
+    if json:
+        typer.echo(report.to_json(report.predictions_dict(answer, recipe)))
+    elif not out:
+        for line in report.predictions_table(answer):
+            typer.echo(line)
+    for image, reason in answer.bad:
+        _note(f"cannot read {report.printable(image)}: {reason}")
+    if answer.passed_over:
+        _note(f"passed over {counted(answer.passed_over, 'other file')}")
+    if answer.overflowed:
+        _note(f"left out {counted(answer.overflowed, 'candidate')} whose text does not fit the model")
+    done = f"{counted(len(answer.images), 'picture')}, {counted(len(answer.labels), 'label')}, model {recipe['model']}"
+    _note(f"{done}; scores in {out}" if out else done)
+    if answer.bad:
+        total = counted(len(answer.images) + len(answer.bad), "picture")
+        _note(f"error: expected {total} that can be read, {len(answer.bad):,} cannot; mend or remove them")
+
+
+def _note(text: str) -> None:
+    with suppress(OSError):  # nobody can be told that nobody can be told
+        typer.echo(text, err=True)
+
+
+def _drop_output() -> None:
+    """Let what could not be printed go, or Python would try again at its end and show a traceback."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """One line on stderr and the right exit status for everything that is not a bug."""
+    try:
+        yield
+    except ZspromptError as error:
+        _note("error: " + " ".join(str(error).split()))
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        _note("interrupted; what was finished is stored, and the same command goes on from there")
+        raise typer.Exit(_INTERRUPTED) from None
+    except BrokenPipeError:
+        _drop_output()  # the reader of a pipe left early, as `head` does
+        raise typer.Exit(1) from None
+    except OSError as error:
+        _note(f"error: cannot read or write ({error.strerror or error})")
+        _drop_output()
+        raise typer.Exit(1) from None

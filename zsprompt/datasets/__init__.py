@@ -1,0 +1,78 @@
+"""Data sets: pictures, label names and what is on which picture."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from zsprompt.datasets import folder, voc
+from zsprompt.datasets.base import Dataset
+from zsprompt.errors import DataError, UnknownName, UsageError, ZspromptError
+from zsprompt.lookup import find, installed
+
+__all__ = ["DATASETS", "Dataset", "available_datasets", "data_folder", "load_dataset"]
+
+DATASETS: dict[str, Callable[..., Dataset]] = {
+    "voc": voc.load_2007,
+    "voc2012": voc.load_2012,
+    "folder": folder.load,
+}
+"""Built-in data sets. The contract tests run over this table."""
+
+_GROUP = "zsprompt.datasets"
+
+
+def available_datasets() -> dict[str, str]:
+    """Data set names that `load_dataset` knows, each with the first line of its loader's documentation."""
+    built_in = {name: (load.__doc__ or "").split("\n")[0] for name, load in DATASETS.items()}
+    return built_in | {name: f"installed: {path}" for name, path in installed(_GROUP).items()}
+
+
+def data_folder() -> Path:
+    """ZSPROMPT_DATA, else the user's data directory: where a data set without a root is looked for."""
+    return Path(os.environ.get("ZSPROMPT_DATA") or platformdirs.user_data_path("zsprompt", appauthor=False))
+
+
+def load_dataset(
+    name: str, *, root: Path | str | None = None, split: str | None = None, names: str = "readable"
+) -> Dataset:
+    """The data set a name stands for.
+
+    Args:
+        name: "voc", "voc2012", "folder", or package.module:Object, a loader with these arguments or a Dataset.
+        root: its folder; by default looked for in `data_folder()`.
+        split: a list of the data set ("test"); each has a default.
+        names: "readable" ("potted plant") or "raw" ("pottedplant").
+
+    Raises:
+        UnknownName: no such data set, split or kind of names.
+        UsageError: package.module:Object is neither a Dataset nor a loader of one.
+        DataError: it is not there, or is broken.
+    """
+    if names not in ("readable", "raw"):
+        raise UnknownName("kind of names", names, ["readable", "raw"])
+    loader: Any = find("data set", name, DATASETS, _GROUP)
+    if isinstance(loader, Dataset):
+        return loader
+    if not callable(loader):
+        raise UsageError(f"expected a Dataset or a loader of one at {name!r}, found {type(loader).__name__}")
+    try:
+        loaded = loader(_default_root(name) if root is None else Path(root), split=split, names=names)
+    except ZspromptError:
+        raise
+    except Exception as error:  # a stranger's loader may raise anything
+        raise DataError(f"cannot load data set {name!r} ({type(error).__name__}: {error})") from error
+    if not isinstance(loaded, Dataset):
+        raise UsageError(f"expected a Dataset from the loader {name!r}, found {type(loaded).__name__}")
+    return loaded
+
+
+def _default_root(name: str) -> Path:
+    root = data_folder()
+    if not root.is_dir():
+        raise DataError(f"expected data set {name!r} in {root}, found no such folder; say where it is with --root DIR")
+    return root

@@ -1,0 +1,61 @@
+"""Dataset: the value every loader returns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from zsprompt.arrays import Indices, Targets
+from zsprompt.errors import DataError, UsageError
+from zsprompt.images import ImageRef
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """N pictures, C labels, and which label is on which picture.
+
+    Attributes:
+        name: "voc2007".
+        labels: C names, as they go into prompts.
+        images: N pictures.
+        targets: [N, C] int8: 1 present, 0 absent, −1 left out (VOC "difficult").
+        split: the list it was read from.
+        names: "readable" or "raw" label names.
+
+    Raises:
+        DataError: the shapes do not agree, targets hold another number, or there is no picture.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    images: Sequence[ImageRef]
+    targets: Targets
+    split: str = ""
+    names: str = "readable"
+
+    def __post_init__(self) -> None:
+        expected = (len(self.images), len(self.labels))
+        if self.targets.shape != expected:
+            raise DataError(f"expected targets of shape {expected} in data set {self.name}, found {self.targets.shape}")
+        if not self.images:
+            raise DataError(f"expected pictures in data set {self.name}, split {self.split!r}, found none")
+        if not np.isin(self.targets, (-1, 0, 1)).all():
+            raise DataError(f"expected targets of 1, 0 or -1 in data set {self.name}, found others")
+
+    def select(self, positions: Sequence[int] | Indices) -> Dataset:
+        """The data set with only the pictures at `positions`, in that order."""
+        return replace(self, images=[self.images[i] for i in positions], targets=self.targets[list(positions)])
+
+    def first(self, count: int) -> Dataset:
+        """The data set with only its first `count` pictures; its split says so ("test[:50]").
+
+        Raises:
+            UsageError: below 1.
+        """
+        if count < 1:
+            raise UsageError(f"expected a limit of at least 1 picture, got {count}")
+        if count >= len(self.images):
+            return self
+        return replace(self.select(range(count)), split=f"{self.split}[:{count}]")

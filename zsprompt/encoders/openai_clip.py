@@ -1,0 +1,249 @@
+"""OpenAI's CLIP through its own package: named weights or a checkpoint file.
+
+Source: Radford et al. 2021, Learning Transferable Visual Models From Natural Language Supervision.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import struct
+import warnings
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zsprompt.arrays import Bools, Floats, unit_rows
+from zsprompt.encoders import OPENAI_MODELS, Encoder
+from zsprompt.encoders.devices import pick_device
+from zsprompt.encoders.download import download, sha256_file
+from zsprompt.errors import LabelError, ModelError
+from zsprompt.progress import Progress, terminal
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+_URL = "https://openaipublic.azureedge.net/clip/models/{sha256}/{file}"
+_MEAN = (0.48145466, 0.4578275, 0.40821073)
+_STD = (0.26862954, 0.26130258, 0.27577711)
+_START_AND_END = 2
+_LONGEST_STRIP = 32  # long side over short side
+
+
+class OpenAIClip(Encoder):
+    """An OpenAI CLIP model; weights are float16 on a GPU, float32 on a CPU. Make one with a `from_` method.
+
+    On a CPU the weights are OpenAI's float16 values widened, as `clip.load` does it.
+    """
+
+    def __init__(self, state: dict[str, torch.Tensor], *, name: str, sha256: str, device: str = "auto") -> None:
+        import torch
+
+        self.name = name
+        self._device = pick_device(device)
+        self._clip = _import_clip()
+        model = _build(self._clip, state, name)
+        self._model: Any = model.float() if self._device == "cpu" else model.to(self._device)
+        self._size = int(model.visual.input_resolution)
+        self._mean = torch.tensor(_MEAN, device=self._device).view(3, 1, 1)
+        self._std = torch.tensor(_STD, device=self._device).view(3, 1, 1)
+        self.dim = int(model.text_projection.shape[1])
+        self.logit_scale = float(model.logit_scale.detach().float().exp())
+        self.context_length = int(model.context_length)
+        precision = "float32" if self._device == "cpu" else "float16"
+        self.fingerprint = f"openai-clip/1 {sha256} {precision}"
+
+    @classmethod
+    def from_file(cls, path: Path, *, device: str = "auto") -> OpenAIClip:
+        """From OpenAI's JIT archive, a plain state dict, or a safetensors file.
+
+        Raises:
+            ModelError: missing, damaged, or not an OpenAI CLIP checkpoint.
+        """
+        state = _read_state(path)
+        return cls(state, name=path.name, sha256=sha256_file(path), device=device)
+
+    @classmethod
+    def from_name(cls, name: str, *, device: str = "auto", progress: Progress = terminal) -> OpenAIClip:
+        """From OpenAI's weights of that name, in the folder the `clip` package uses too; fetched when missing.
+
+        Raises:
+            ModelError: they cannot be fetched, or the file there is damaged.
+        """
+        sha256, file = OPENAI_MODELS[name]
+        path = Path("~/.cache/clip").expanduser() / file
+        if not path.exists():
+            _fetch(name, _URL.format(sha256=sha256, file=file), path, sha256, progress)
+        found = sha256_file(path)
+        if found != sha256:
+            raise ModelError(f"expected {path} to have sha256 {sha256}, found {found}; delete it and run again")
+        return cls(_read_state(path), name=name, sha256=sha256, device=device)
+
+    def encode_texts(self, texts: Sequence[str]) -> Floats:
+        """[T, D] float32, unit rows. Raises LabelError for a text beyond the context."""
+        import torch
+
+        if not texts:
+            return np.empty((0, self.dim), dtype=np.float32)
+        self._refuse_long(texts)
+        tokens = self._clip.tokenize(list(texts), context_length=self.context_length).to(self._device)
+        with torch.inference_mode():
+            return unit_rows(self._model.encode_text(tokens).float().cpu().numpy())
+
+    def encode_images(self, images: Sequence[Image]) -> Floats:
+        """[N, D] float32, unit rows."""
+        import torch
+
+        if not images:
+            return np.empty((0, self.dim), dtype=np.float32)
+        pixels = torch.from_numpy(np.stack([np.asarray(self.prepare(image)) for image in images]))
+        with torch.inference_mode():
+            # uint8 travels to the device, a quarter of the bytes, and is normalised there
+            scaled = pixels.to(self._device).permute(0, 3, 1, 2).float().div(255)
+            normalised = (scaled - self._mean) / self._std
+            return unit_rows(self._model.encode_image(normalised).float().cpu().numpy())
+
+    def fits(self, texts: Sequence[str]) -> Bools:
+        """[T] whether each text has at most `context_length` tokens, start and end included."""
+        return np.array([self._fits(text) for text in texts], dtype=np.bool_)
+
+    def prepare(self, image: Image) -> Image:
+        """Short side to the tower's size (bicubic), centre cut out: [size, size] RGB, as `clip`'s own transform."""
+        from PIL import Image as Pillow
+
+        if image.size == (self._size, self._size):
+            return image
+        image = _without_far_ends(image)
+        width, height = image.size
+        short = min(width, height)
+        scaled = (int(self._size * width / short), int(self._size * height / short))
+        image = image.resize(scaled, Pillow.Resampling.BICUBIC)
+        left = round((scaled[0] - self._size) / 2)
+        top = round((scaled[1] - self._size) / 2)
+        return image.crop((left, top, left + self._size, top + self._size))
+
+    def _fits(self, text: str) -> bool:
+        room = self.context_length - _START_AND_END
+        if len(text) <= room and text.isascii():
+            return True  # a token is at least one byte, so there is no need to count
+        return self._tokens(text) <= room
+
+    def _tokens(self, text: str) -> int:
+        return len(self._clip.clip._tokenizer.encode(text))
+
+    def _refuse_long(self, texts: Sequence[str]) -> None:
+        long = next((text for text in texts if not self._fits(text)), None)
+        if long is not None:
+            found = self._tokens(long) + _START_AND_END
+            raise LabelError(f"expected texts of at most {self.context_length} tokens, found {found} in {long[:60]!r}…")
+
+
+def _without_far_ends(image: Image) -> Image:
+    """A strip's middle: only its centre square is seen, and enlarging all of it could take gigabytes."""
+    width, height = image.size
+    longest = _LONGEST_STRIP * min(width, height)
+    left, top = max(0, (width - longest) // 2), max(0, (height - longest) // 2)
+    return image.crop((left, top, width - left, height - top)) if left or top else image
+
+
+def _import_clip() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # clip imports pkg_resources, which says that it is deprecated
+        import clip
+    return clip
+
+
+def _fetch(name: str, url: str, path: Path, sha256: str, progress: Progress) -> None:
+    import httpx
+
+    try:
+        download(url, path, sha256=sha256, progress=progress)
+    except (httpx.HTTPError, OSError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ModelError(
+            f"cannot download {name} ({reason}). Put {path.name} (sha256 {sha256}) into {path.parent}{os.sep}, "
+            "or use --model conse (pip install 'zsprompt[offline]', no download) or --model FILE"
+        ) from None
+
+
+def _read_state(path: Path) -> dict[str, torch.Tensor]:
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise ModelError(
+            f"expected an OpenAI CLIP checkpoint at {path}, found {'a folder' if path.is_dir() else 'nothing'}"
+        )
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        if _is_torchscript(path):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch.jit is deprecated, but OpenAI's files are in its format
+                return dict(torch.jit.load(str(path), map_location="cpu").state_dict())  # type: ignore[no-untyped-call]
+        # weights_only: a checkpoint from a stranger must not run code
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise ModelError(
+            f"expected {path} to hold {_KINDS}, found something else or objects that are no tensors"
+        ) from None
+    except (*_UNREADABLE, SafetensorError) as error:
+        reason = " ".join(str(error).split("\n")[0].split())[:120] or type(error).__name__
+        raise ModelError(f"cannot read {path} as a checkpoint ({reason}); expected {_KINDS}") from None
+    if not isinstance(state, dict):
+        raise ModelError(f"expected {path} to hold {_KINDS}, found a {type(state).__name__}")
+    return state
+
+
+# What torch raises on files that are not its own, found by feeding it such files.
+_UNREADABLE = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ImportError,
+    AssertionError,
+    struct.error,
+)
+_KINDS = "OpenAI's JIT archive, a plain state dict or safetensors"
+
+
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def _build(clip: Any, state: dict[str, torch.Tensor], name: str) -> Any:
+    missing = [
+        key
+        for key in (
+            "text_projection",
+            "positional_embedding",
+            "logit_scale",
+            "ln_final.weight",
+            "token_embedding.weight",
+        )
+        if key not in state
+    ]
+    if missing:
+        found = ", ".join(list(state)[:3])
+        raise ModelError(
+            f"expected {name} to be an OpenAI CLIP checkpoint, found no {missing[0]!r} in it (it has {found}, …)"
+        )
+    try:
+        return clip.model.build_model(dict(state))
+    except (RuntimeError, KeyError, AttributeError, AssertionError, ZeroDivisionError, TypeError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise ModelError(
+            f"expected {name} to be an OpenAI CLIP checkpoint, its weights do not fit one ({reason})"
+        ) from None

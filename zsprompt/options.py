@@ -1,0 +1,57 @@
+"""Options that several commands share, and the words that options choose from."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class DifficultOption(str, Enum):
+    """--difficult"""
+
+    ignore = "ignore"
+    negative = "negative"
+    positive = "positive"
+
+
+class NamesOption(str, Enum):
+    """--names"""
+
+    readable = "readable"
+    raw = "raw"
+
+
+class DeviceOption(str, Enum):
+    """--device"""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class ListKind(str, Enum):
+    """What `zsprompt list` lists."""
+
+    strategies = "strategies"
+    datasets = "datasets"
+    prompts = "prompts"
+    models = "models"
+
+
+Model = Annotated[str, typer.Option(help="A name (see `zsprompt list models`) or an OpenAI CLIP checkpoint file.")]
+Prompts = Annotated[
+    str | None,
+    typer.Option(help="A prompt set (see `zsprompt list prompts`) or a .toml file. [default: the strategy's]"),
+]
+Device = Annotated[DeviceOption, typer.Option(help="Where the model runs.")]
+BatchSize = Annotated[
+    int | None, typer.Option(min=1, max=2**16, help="Texts or pictures encoded at a time. [default: 64]")
+]
+CacheFolder = Annotated[
+    Path | None,
+    typer.Option(envvar="ZSPROMPT_CACHE", help="Folder for stored embeddings. [default: the user's cache directory]"),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]

@@ -1,0 +1,221 @@
+"""What strategies see and what they answer, and the arithmetic that several of them share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from zsprompt.arrays import Bools, Doubles, Floats
+from zsprompt.errors import LabelError, UsageError
+from zsprompt.prompts import PromptSet, neutral_words
+
+MAX_SCALE = 350.0
+"""Largest softmax scale: cosines differ by at most 2, and e^-700 is the least a float64 mass can be before it is 0."""
+
+# Both measured on one half of 500 VOC2007 test photos with conse, see benchmarks/README.md, "Few labels".
+ENOUGH_LABELS = 16
+"""From this many labels on their own mean and deviation rank better than with the neutral vocabulary among them."""
+
+THRESHOLD = 2.0
+"""Standard deviations over a picture's mean from which a label counts as present."""
+
+_NOT_IN_LABELS = ("\n", "\r", "|")
+
+
+@dataclass(frozen=True)
+class Images:
+    """What a strategy sees of N pictures.
+
+    Attributes:
+        vectors: [N, D] float32, unit rows.
+    """
+
+    vectors: Floats
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A strategy's answer for N pictures and C labels.
+
+    Attributes:
+        scores: [N, C] float32, finite; higher means more likely present; comparable between pictures within one
+            label. What the numbers are (cosines, logit differences, log-marginals, z) each strategy says.
+        decisions: [N, C] the strategy's own yes or no.
+        overflowed: candidates left out because their text does not fit the context, summed over the pictures.
+    """
+
+    scores: Floats
+    decisions: Bools
+    overflowed: int = 0
+
+
+class TextSpace(Protocol):
+    """How a strategy embeds texts. EmbeddingStore is one."""
+
+    @property
+    def logit_scale(self) -> float:
+        """What a cosine is multiplied by before a softmax."""
+        ...
+
+    def texts(self, texts: Sequence[str], *, keep: bool = True) -> Floats:
+        """[T, D] float32, unit rows; `keep` says whether they are worth storing."""
+        ...
+
+    def fits(self, texts: Sequence[str]) -> Bools:
+        """[T] whether each text fits the encoder's context."""
+        ...
+
+
+@runtime_checkable
+class Strategy(Protocol):
+    """A frozen dataclass whose fields are its whole recipe."""
+
+    def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
+        """Scores and decisions for every picture and label. Raises LabelError and PromptError."""
+        ...
+
+
+def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
+    """`labels`, if there is at least one and none is blank or given twice.
+
+    Raises:
+        LabelError: there is none, or one is blank, twice there, or holds a line break or '|'.
+    """
+    if isinstance(labels, str):
+        raise LabelError(f"expected a list of labels, found the text {labels!r}")
+    if not labels:
+        raise LabelError("expected at least one label, found none")
+    seen: dict[str, str] = {}
+    for position, label in enumerate(labels, 1):
+        if not label.strip():
+            raise LabelError(
+                f"expected a name for every label, found a blank one at position {position} of {len(labels)}"
+            )
+        if any("\ud800" <= mark <= "\udfff" for mark in label):
+            raise LabelError(f"expected labels that are text, found bytes that are not in {label!r}; use --labels-file")
+        if any(mark in label for mark in _NOT_IN_LABELS):
+            raise LabelError(
+                f"expected labels of one line and without '|', which separates labels in results, found {label!r}"
+            )
+        key = _same(label)
+        if key in seen:
+            raise LabelError(f"expected each label once, found {seen[key]!r} and {label!r}; remove one of them")
+        seen[key] = label
+    return tuple(labels)
+
+
+def softmax_scale(scale: float | None, texts: TextSpace) -> float:
+    """The field `scale`, or the encoder's own where it is None.
+
+    Raises:
+        UsageError: not within (0, MAX_SCALE].
+    """
+    value = texts.logit_scale if scale is None else scale
+    if not 0 < value <= MAX_SCALE:
+        raise UsageError(
+            f"expected a softmax scale above 0 and at most {MAX_SCALE:g}, got {value:g}; set the field scale"
+        )
+    return value
+
+
+def label_vectors(prompts: PromptSet, labels: Sequence[str], texts: TextSpace) -> Floats:
+    """[C, D] unit rows: the mean over each label's ensemble of texts, made unit again.
+
+    Raises:
+        LabelError: a label is too long for the encoder.
+        PromptError: the prompt set has no templates for single labels.
+    """
+    wordings = prompts.ensemble(labels)
+    flat = [text for wording in wordings for text in wording]
+    require_fit(flat, texts)
+    vectors = texts.texts(flat).reshape(len(labels), len(wordings[0]), -1).astype(np.float64)
+    mean = vectors.mean(axis=1)
+    return np.asarray(mean / np.linalg.norm(mean, axis=1, keepdims=True), dtype=np.float32)
+
+
+def require_fit(wordings: Sequence[str], texts: TextSpace) -> None:
+    """Raise LabelError for the first text that does not fit the encoder's context."""
+    fit = texts.fits(wordings)
+    if not fit.all():
+        long = wordings[int(np.argmin(fit))]
+        raise LabelError(
+            f"expected texts that fit the model's context, found one too long: {long[:80]!r}…; shorten the label"
+        )
+
+
+def standardise(scores: Floats | Doubles) -> Doubles:
+    """z = (score − mean) / standard deviation of each row of [N, C]; 0 in a row that is constant.
+
+    Source: SPARC (arXiv 2502.16911), within-image standardisation.
+    """
+    wide = np.asarray(scores, dtype=np.float64)
+    centred = wide - wide.mean(axis=1, keepdims=True)
+    spread = wide.std(axis=1, keepdims=True)
+    # a constant row's deviation is rounding noise, not exactly 0
+    constant = spread <= 1e-12 * np.abs(wide).max(axis=1, keepdims=True)
+    return np.where(constant, 0.0, centred / np.where(constant, 1.0, spread))
+
+
+def above(z: Doubles, threshold: float, among: int) -> Bools:
+    """Which z exceed `threshold`.
+
+    Args:
+        z: [N, C], standardised among `among` labels.
+        threshold: in standard deviations.
+        among: C and the neutral words that joined.
+
+    Raises:
+        UsageError: not a number that any z could exceed: among n labels z is less than √(n − 1), or that at most.
+    """
+    highest = math.sqrt(among - 1)
+    if not -math.inf < threshold < highest:
+        raise UsageError(
+            f"expected a threshold below {highest:.3g}, the most that one of {among} labels can stand above their "
+            f"mean, got {threshold:g}; lower it, or ask about more labels"
+        )
+    return z > threshold
+
+
+def neutral_company(labels: Sequence[str]) -> tuple[str, ...]:
+    """Words to standardise `labels` together with: none if they are enough, else the neutral vocabulary's others."""
+    if len(labels) >= ENOUGH_LABELS:
+        return ()
+    given = {_same(label) for label in labels}
+    return tuple(word for word in neutral_words() if _same(word) not in given)
+
+
+def _same(label: str) -> str:
+    """What two labels share that are one word to a reader: case and spaces do not count."""
+    return " ".join(label.casefold().split())
+
+
+def log_marginals(holding: Doubles, without: Doubles) -> Doubles:
+    """Log of the posterior mass of a label, at most 0; −inf where no candidate holds it.
+
+    Taken from the odds, not as holding − total: a mass near 1 then keeps its distance from 1 (log 1 − ε is −ε, down
+    to float32's smallest ε), where the difference would round to 0 and make ties among the surest pictures.
+
+    Args:
+        holding: log-sum of the logits of the candidates that hold the label; −inf if there is none.
+        without: the same of the others, finite: "nothing" is always among them.
+    """
+    return np.asarray(-np.logaddexp(0, without - holding))
+
+
+def never_a_candidate(scores: Doubles, fallback: Doubles) -> Doubles:
+    """Scores for labels that stand in no candidate of a picture: finite, below its others, still ranked.
+
+    Args:
+        scores: [N, C] log-marginals, −inf where a label stands in no candidate.
+        fallback: [N, C] logit of the label's own text minus the log-sum of the picture's candidates.
+
+    Returns:
+        [N, C], −inf replaced by the smaller of the row's lowest finite score and the fallback.
+    """
+    missing = np.isneginf(scores)
+    lowest = np.where(missing, np.inf, scores).min(axis=1, keepdims=True)
+    return np.where(missing, np.minimum(lowest, fallback), scores)

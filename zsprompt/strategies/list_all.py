@@ -1,0 +1,169 @@
+"""List-all: every subset of the labels competes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from math import comb
+
+import numpy as np
+
+from zsprompt.arrays import Bools, Doubles, Floats
+from zsprompt.errors import UsageError
+from zsprompt.prompts import PromptSet, load_prompts
+from zsprompt.strategies.base import (
+    Images,
+    Prediction,
+    TextSpace,
+    check_labels,
+    log_marginals,
+    never_a_candidate,
+    require_fit,
+    softmax_scale,
+)
+
+MAX_CANDIDATES = 2**20
+MAX_KEPT = 2**16
+"""Above this many candidates their embeddings would fill gigabytes; they are not stored."""
+
+_BLOCK = 4096  # candidates embedded and scored at a time
+_CELLS = 2**24  # and at most this many logits in memory, however many pictures
+
+
+@dataclass(frozen=True)
+class ListAll:
+    """Every subset of the labels competes, "nothing" included; or every subset of at most `max_labels`.
+
+    The posterior is the softmax over all candidates; a label's score is the log of the mass of those that hold it,
+    at most 0. The best subset decides. Labels stand in alphabetical order inside a text. Candidates stream in
+    blocks, so memory does not grow with their number; subsets too long for the context are left out and counted.
+
+    Attributes:
+        prompts: wordings; the [set] section is used.
+        max_labels: the size of the largest subset; all sizes where None.
+        scale: what cosines are multiplied by; the encoder's own where None. Decisions do not depend on it.
+    """
+
+    prompts: PromptSet = field(default_factory=lambda: load_prompts("bare"))
+    max_labels: int | None = None
+    scale: float | None = None
+
+    def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
+        """See Strategy.
+
+        Raises:
+            LabelError: a label is too long for the encoder.
+            UsageError: more than 2^20 candidates, or max_labels below 1.
+        """
+        labels = check_labels(labels)
+        count = self._count(len(labels))
+        scale = softmax_scale(self.scale, texts)
+        columns = sorted(range(len(labels)), key=lambda c: labels[c])
+        names = [labels[c] for c in columns]
+        single = self._single_texts(names, texts)
+        parts = _parts(images.vectors)
+        totals = [_Totals.of(vectors, len(names)) for vectors in parts]
+        overflowed = 0
+        subsets = _subsets(len(names), self.max_labels or len(names))
+        while block := list(islice(subsets, _BLOCK)):
+            wordings = self.prompts.texts([tuple(names[i] for i in subset) for subset in block])
+            fit = texts.fits(wordings)
+            overflowed += int(len(fit) - fit.sum())
+            embedded = texts.texts([w for w, fits in zip(wordings, fit, strict=True) if fits], keep=count <= MAX_KEPT)
+            holds = _membership(block, len(names))[fit]
+            for vectors, total in zip(parts, totals, strict=True):
+                total.add(scale * (vectors @ embedded.T).astype(np.float64), holds)
+        back = np.argsort(columns)
+        fallback = [scale * (vectors @ single.T) for vectors in parts]
+        scores = np.concatenate([t.scores(f) for t, f in zip(totals, fallback, strict=True)])
+        decisions = np.concatenate([total.best_holds for total in totals])
+        return Prediction(scores[:, back].astype(np.float32), decisions[:, back], overflowed * len(images.vectors))
+
+    def _count(self, labels: int) -> int:
+        if self.max_labels is not None and self.max_labels < 1:
+            raise UsageError(f"expected max_labels of at least 1, got {self.max_labels}")
+        count = sum(comb(labels, k) for k in range(min(labels, self.max_labels or labels) + 1))
+        if count > MAX_CANDIDATES:
+            raise UsageError(
+                f"list-all over {labels} labels has {count:,} candidates, expected at most {MAX_CANDIDATES:,}; "
+                "set the field max_labels (list-all,max_labels=3) or use top-all"
+            )
+        return count
+
+    def _single_texts(self, names: Sequence[str], texts: TextSpace) -> Floats:
+        wordings = self.prompts.texts([*((name,) for name in names), ()])
+        require_fit(wordings, texts)
+        return texts.texts(wordings[:-1])
+
+
+@dataclass
+class _Totals:
+    """Running sums over the candidates seen so far, for n pictures.
+
+    Masses are kept relative to each picture's best logit in float64: logits differ by at most 2 · MAX_SCALE, so
+    nothing underflows to 0.
+    """
+
+    best: Doubles  # [n] largest logit so far
+    best_holds: Bools  # [n, C] the labels of that candidate
+    holding: Doubles  # [n, C] sum of e^(logit − best) over the candidates that hold a label
+    without: Doubles  # [n, C] the same over the others
+
+    @classmethod
+    def of(cls, vectors: Floats, labels: int) -> _Totals:
+        n = len(vectors)
+        shape = (n, labels)
+        return cls(np.full(n, -np.inf), np.zeros(shape, dtype=np.bool_), np.zeros(shape), np.zeros(shape))
+
+    def add(self, logits: Doubles, holds: Bools) -> None:
+        """Take in candidates: their logits [n, T] and which labels each holds [T, C]."""
+        if not logits.shape[1]:
+            return
+        winner = logits.argmax(axis=1)
+        highest = logits.max(axis=1)
+        better = highest > self.best
+        self.best_holds[better] = holds[winner[better]]
+        best = np.maximum(self.best, highest)
+        shrink = np.exp(self.best - best)[:, None]  # e^-inf = 0 at the first block
+        masses = np.exp(logits - best[:, None])
+        self.holding = self.holding * shrink + masses @ holds.astype(np.float64)
+        self.without = self.without * shrink + masses @ (~holds).astype(np.float64)
+        self.best = best
+
+    def scores(self, single_logits: Floats | Doubles) -> Doubles:
+        """[n, C] log of the posterior mass of the candidates that hold each label."""
+        with np.errstate(divide="ignore"):  # a label in no candidate has mass 0, and log 0 is what says so
+            scores = log_marginals(np.log(self.holding), np.log(self.without))
+        total = self.best[:, None] + np.log(self.holding + self.without)
+        return never_a_candidate(scores, single_logits - total)
+
+
+def _subsets(labels: int, largest: int) -> Iterator[tuple[int, ...]]:
+    """Subsets of range(labels) of at most `largest`, each after its own prefix, so that shared beginnings are near."""
+    subset: list[int] = []
+    yield ()
+    following = 0
+    while True:
+        if following < labels and len(subset) < largest:
+            subset.append(following)
+            yield tuple(subset)
+        elif subset:
+            following = subset.pop()
+        else:
+            return
+        following += 1
+
+
+def _membership(subsets: Sequence[tuple[int, ...]], labels: int) -> Bools:
+    """[T, C] which labels each subset holds."""
+    holds = np.zeros((len(subsets), labels), dtype=np.bool_)
+    rows = np.repeat(np.arange(len(subsets)), [len(subset) for subset in subsets])
+    holds[rows, [i for subset in subsets for i in subset]] = True
+    return holds
+
+
+def _parts(vectors: Floats) -> list[Floats]:
+    """The pictures in parts whose logits against one block of candidates stay within _CELLS."""
+    step = max(1, _CELLS // _BLOCK)
+    return [vectors[i : i + step] for i in range(0, len(vectors), step)] or [vectors]

@@ -1,0 +1,132 @@
+"""Top-all: rank the labels of a picture, then let the prefixes of that ranking compete."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from zsprompt.arrays import Doubles, Floats, Indices
+from zsprompt.prompts import LabelSet, PromptSet, load_prompts
+from zsprompt.strategies.base import (
+    Images,
+    Prediction,
+    TextSpace,
+    check_labels,
+    log_marginals,
+    never_a_candidate,
+    require_fit,
+    softmax_scale,
+)
+
+_CANDIDATES_AT_ONCE = 2**16  # bounds memory: candidates embedded together, whatever the number of pictures
+
+
+@dataclass(frozen=True)
+class TopAll:
+    """The best label, the two best, the three best … of each picture compete, and "nothing": C + 1 candidates.
+
+    Labels are ranked by the cosine of their single-label text. The posterior is the softmax over a picture's
+    candidates; a label's score is the log of the mass of those that hold it, at most 0. The best candidate decides.
+    Prefixes too long for the context are left out and counted.
+
+    Attributes:
+        prompts: wordings; the [set] section is used, also for the single labels.
+        order: of the labels inside a text: "rank" (the seed's) or "alphabetical".
+        scale: what cosines are multiplied by; the encoder's own where None. Decisions do not depend on it.
+    """
+
+    prompts: PromptSet = field(default_factory=lambda: load_prompts("bare"))
+    order: Literal["rank", "alphabetical"] = "rank"
+    scale: float | None = None
+
+    def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
+        """See Strategy. Raises LabelError for a label too long for the encoder."""
+        labels = check_labels(labels)
+        single, nothing = self._single_texts(labels, texts)
+        scale = softmax_scale(self.scale, texts)
+        job = _Job(self, labels, texts, single, nothing, scale)
+        step = max(1, _CANDIDATES_AT_ONCE // (len(labels) + 1))
+        parts = [job.predict(images.vectors[i : i + step]) for i in range(0, len(images.vectors), step)]
+        empty = np.empty((0, len(labels)))
+        return Prediction(
+            np.concatenate([part.scores for part in parts] or [empty.astype(np.float32)]),
+            np.concatenate([part.decisions for part in parts] or [empty.astype(np.bool_)]),
+            sum(part.overflowed for part in parts),
+        )
+
+    def _single_texts(self, labels: Sequence[str], texts: TextSpace) -> tuple[Floats, Floats]:
+        wordings = self.prompts.texts([*((label,) for label in labels), ()])
+        require_fit(wordings, texts)
+        vectors = texts.texts(wordings)
+        return vectors[:-1], vectors[-1]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One predict call: what stays the same from one block of pictures to the next."""
+
+    recipe: TopAll
+    labels: tuple[str, ...]
+    texts: TextSpace
+    single: Floats  # [C, D]
+    nothing: Floats  # [D]
+    scale: float
+
+    def predict(self, vectors: Floats) -> Prediction:
+        """Prediction for one block of pictures, [n, D]."""
+        rows = np.arange(len(vectors))[:, None]
+        cosines = vectors @ self.single.T
+        ranking = self._ranking(cosines)
+        prefixes = self._prefix_logits(vectors, ranking)
+        nothing = (self.scale * np.einsum("nd,d->n", vectors, self.nothing).astype(np.float64))[:, None]
+
+        # the label of rank r stands in every prefix longer than r and in no other candidate
+        holding = np.logaddexp.accumulate(prefixes[:, ::-1], axis=1)[:, ::-1]
+        without = np.logaddexp.accumulate(np.concatenate([nothing, prefixes[:, :-1]], axis=1), axis=1)
+        total = np.logaddexp(holding[:, :1], nothing)
+        fallback = self.scale * cosines[rows, ranking] - total
+        ranked = never_a_candidate(log_marginals(holding, without), fallback)
+        scores = np.empty_like(ranked)
+        scores[rows, ranking] = ranked
+
+        best = np.concatenate([nothing, prefixes], axis=1).argmax(axis=1)  # 0 nothing, k the k best labels
+        decisions = np.zeros(scores.shape, dtype=np.bool_)
+        decisions[rows, ranking] = np.arange(len(self.labels)) < best[:, None]
+        return Prediction(scores.astype(np.float32), decisions, int(np.isneginf(prefixes).sum()))
+
+    def _ranking(self, cosines: Floats) -> Indices:
+        """[n, C] label positions, best first; equal cosines in alphabetical order, whatever the column order."""
+        alphabetical = sorted(range(len(self.labels)), key=lambda c: self.labels[c])
+        by_name = np.array(alphabetical, dtype=np.intp)
+        best_first = np.argsort(-cosines[:, by_name], axis=1, kind="stable")
+        return by_name[best_first]
+
+    def _prefix_logits(self, vectors: Floats, ranking: Indices) -> Doubles:
+        """[n, C] logit of the candidate of the k + 1 best labels; −inf where its text does not fit."""
+        candidates, index = self._candidates(ranking)
+        wordings = self.recipe.prompts.texts(candidates)
+        fit = self.texts.fits(wordings)
+        place = np.cumsum(fit) - 1
+        embedded = self.texts.texts([text for text, fits in zip(wordings, fit, strict=True) if fits])
+        logits = np.full(ranking.shape, -np.inf)
+        for k in range(ranking.shape[1]):
+            fitting = fit[index[:, k]]
+            chosen = embedded[place[index[fitting, k]]]
+            logits[fitting, k] = self.scale * np.einsum("nd,nd->n", vectors[fitting], chosen).astype(np.float64)
+        return logits
+
+    def _candidates(self, ranking: Indices) -> tuple[list[LabelSet], Indices]:
+        """The distinct prefixes of all rankings, and [n, C] which of them each picture's are."""
+        found: dict[LabelSet, int] = {}
+        index = np.empty(ranking.shape, dtype=np.intp)
+        for n, order in enumerate(ranking):
+            names = [self.labels[c] for c in order]
+            for k in range(len(names)):
+                prefix = tuple(names[: k + 1])
+                if self.recipe.order == "alphabetical":
+                    prefix = tuple(sorted(prefix))
+                index[n, k] = found.setdefault(prefix, len(found))
+        return list(found), index

@@ -1,0 +1,45 @@
+"""Yes-or-No: for each label, is it there or not?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from zsprompt.prompts import PromptSet, load_prompts
+from zsprompt.strategies.base import (
+    Images,
+    Prediction,
+    TextSpace,
+    check_labels,
+    label_vectors,
+    require_fit,
+    softmax_scale,
+)
+
+
+@dataclass(frozen=True)
+class YesOrNo:
+    """For each label a present text against an absent one ("A photo of nothing").
+
+    Scores are logit(present) − logit(absent), at most twice the scale; a label is present where that is positive.
+
+    Attributes:
+        prompts: wordings; the templates for single labels and `absent` are used.
+        scale: what cosines are multiplied by; the encoder's own where None. Decisions do not depend on it.
+    """
+
+    prompts: PromptSet = field(default_factory=lambda: load_prompts("seed-paper"))
+    scale: float | None = None
+
+    def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
+        """See Strategy. Raises LabelError for a label too long for the encoder."""
+        labels = check_labels(labels)
+        negatives = self.prompts.absent(labels)
+        require_fit(negatives, texts)
+        present = label_vectors(self.prompts, labels, texts)
+        absent = texts.texts(negatives)
+        scale = softmax_scale(self.scale, texts)
+        scores = scale * (images.vectors @ present.T - images.vectors @ absent.T)
+        return Prediction(scores.astype(np.float32, copy=False), scores > 0)
