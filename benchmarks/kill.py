@@ -1,6 +1,7 @@
-"""A run on real photographs, killed with SIGKILL at random moments and resumed.
+"""A run killed with SIGKILL at random moments and resumed.
 
-    python benchmarks/kill.py --root VOCdevkit --out benchmarks/results/FILE.csv
+    python benchmarks/kill.py --root VOCdevkit --model conse --out benchmarks/results/FILE.csv
+    python benchmarks/kill.py --dataset scenes --model tiny --out benchmarks/results/FILE.csv
 
 An undisturbed run gives the answer. Then, KILLS times: a run with an empty cache is killed after a random share of
 the undisturbed run's time, what it had committed is counted, and the same command is run again. Each row says how many
@@ -29,10 +30,11 @@ from zsprompt.cache import ByteCache
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, required=True, help="the VOCdevkit folder")
+    parser.add_argument("--dataset", default="voc")
+    parser.add_argument("--root", type=Path, help="the VOCdevkit folder, for voc")
     parser.add_argument("--model", default="conse")
     parser.add_argument("--limit", type=int, default=500)
-    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     width = 4 * load_encoder(options.model).dim
@@ -62,8 +64,9 @@ def main() -> None:
 
 
 def command(options: argparse.Namespace, folder: Path) -> list[str]:
-    parts = [Path(sys.executable).parent / "zsprompt", "run", "--strategy", "top-all", "--dataset", "voc"]
-    parts += ["--root", options.root, "--model", options.model, "--limit", options.limit]
+    parts = [Path(sys.executable).parent / "zsprompt", "run", "--strategy", "top-all", "--dataset", options.dataset]
+    parts += ["--root", options.root] if options.root else []
+    parts += ["--model", options.model, "--limit", options.limit]
     return [*map(str, parts), "--cache", str(folder / "cache"), "--out", str(folder / "out"), "--json"]
 
 

@@ -1,28 +1,39 @@
-"""list-all over all 1,048,576 subsets of VOC's 20 labels: time and memory of the strategy itself.
+"""list-all over all 1,048,576 subsets of VOC's 20 labels: time, memory, and the share of what the machine can do.
 
     python benchmarks/list_all.py --out benchmarks/results/FILE.csv
 
-Texts are looked up in a table of random directions instead of being embedded, so that what is measured is the
-enumeration, the wording, the scoring and the running sums, not a model.
+Three text spaces: a table of random directions, so that only the strategy itself is measured (enumeration, wording,
+scoring, running sums); `tiny`, over all candidates; and a tower of ViT-B/32's size with random weights, over the
+subsets of at most --largest labels, scaled by tokens to all of them. Each runs in a process of its own, for its peak
+memory. `peak_share` is the tower's arithmetic a second over that of a large float32 matrix product, measured before and
+after.
 """
 
 from __future__ import annotations
 
-import argparse
+import json
 import resource
+import subprocess
+import sys
+import tempfile
 import time
 import zlib
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
+from common import arguments, peak_flops, random_vit_b32, save
 
-from zsprompt import Images, ListAll
+import zsprompt as zs
 from zsprompt.arrays import Bools, Floats, unit_rows
 from zsprompt.datasets.voc import label_names
+from zsprompt.encoders.token_trie import Trie
+from zsprompt.strategies import list_all
 
 WIDTH = 512
+BLOCK = list_all._BLOCK
 
 
 class Table:
@@ -41,23 +52,73 @@ class Table:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, nargs="+", default=[100, 500])
-    parser.add_argument("--labels", type=int, default=20)
-    parser.add_argument("--out", type=Path, required=True)
-    options = parser.parse_args()
-    space, rows = Table(), []
-    for count in options.images:
-        images = Images(unit_rows(np.random.default_rng(1).normal(size=(count, WIDTH))))
-        start = time.perf_counter()
-        answer = ListAll().predict(images, label_names("readable")[: options.labels], space)
-        if not np.isfinite(answer.scores).all():
-            raise SystemExit("a score is not finite")
-        row = {"images": count, "candidates": 2**options.labels, "seconds": time.perf_counter() - start}
-        rows.append(row | {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000})
-    table = pd.DataFrame(rows)
-    table.to_csv(options.out, index=False, float_format="%.1f", lineterminator="\n")
-    print(table.to_string(index=False, float_format=lambda value: f"{value:.1f}"))
+    if len(sys.argv) == 6 and sys.argv[1] == "one":
+        print(json.dumps(one(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]))))
+        return
+    options = arguments(__doc__, images=100, labels=20, largest=5)
+    whole = nodes(options.labels, options.labels)
+    with tempfile.TemporaryDirectory() as folder:
+        big = str(random_vit_b32(Path(folder)))
+        jobs = [("table", options.labels), ("tiny", options.labels), (big, options.largest)]
+        rows = [job(space, options.images, options.labels, largest) for space, largest in jobs]
+    for row in rows:
+        run = nodes(options.labels, row["largest_subset"])
+        row |= {"trie_nodes": run, "hours_for_all": row["seconds"] / 3600 * whole / run}
+        if row["flops_a_node"]:
+            row["peak_share"] = run * row["flops_a_node"] / row["seconds"] / row["peak_flops"]
+    save(rows, options.out)
+
+
+def job(space: str, images: int, labels: int, largest: int) -> dict[str, Any]:
+    print(f"{Path(space).stem}, subsets of at most {largest} of {labels} labels …", flush=True)
+    command = [sys.executable, "-W", "ignore", __file__, "one", space, str(images), str(labels), str(largest)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def one(name: str, images: int, labels: int, largest: int) -> dict[str, Any]:
+    """Run list-all once, in this process."""
+    peak = peak_flops()
+    space: Any = Table() if name == "table" else zs.EmbeddingStore(zs.load_encoder(name, device="cpu"), cache=None)
+    width = WIDTH if name == "table" else space.encoder.dim
+    vectors = zs.Images(unit_rows(np.random.default_rng(1).normal(size=(images, width)).astype(np.float32)))
+    start = time.perf_counter()
+    answer = zs.ListAll(max_labels=largest).predict(vectors, label_names("readable")[:labels], space)
+    taken = time.perf_counter() - start
+    if not np.isfinite(answer.scores).all():
+        raise SystemExit("a score is not finite")
+    return {
+        "texts_from": Path(name).stem,
+        "images": images,
+        "labels": labels,
+        "largest_subset": largest,
+        "candidates": sum(1 for _ in list_all._subsets(labels, largest)),
+        "seconds": taken,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
+        "flops_a_node": 0 if name == "table" else flops_a_node(space.encoder._model),
+        "peak_flops": (peak + peak_flops()) / 2,
+    }
+
+
+def flops_a_node(model: Any) -> float:
+    """Of the matrix products: per layer 12 width² multiplications, and as many additions."""
+    return len(model.transformer.resblocks) * 24.0 * model.transformer.width**2
+
+
+def nodes(labels: int, largest: int) -> int:
+    """Trie nodes over all candidates, block by block as they are run."""
+    from common import clip
+
+    from zsprompt.encoders.tokens import Tokeniser
+
+    tokeniser, names = Tokeniser(clip.clip._tokenizer), label_names("readable")[:labels]
+    subsets = list_all._subsets(labels, largest)
+    prompts, total = zs.load_prompts("bare"), 0
+    while block := list(islice(subsets, BLOCK)):
+        texts = prompts.texts([tuple(names[i] for i in subset) for subset in block])
+        total += len(Trie.of(tokeniser(texts)))
+    return total
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Every strategy with every prompt set that suits it, on photographs, through the command people type.
+"""Every strategy with every prompt set that suits it, through the command people type.
 
     python benchmarks/strategies.py --root VOCdevkit --model conse --out benchmarks/results/FILE.csv
+    python benchmarks/strategies.py --dataset scenes --out benchmarks/results/FILE.csv
 
 Each row is one `zsprompt run`: first with an empty cache (cold), then WARM times more with what it left there; seconds
 are of whole processes, start-up and imports included. Rows that are already in the file are not run again, so the
@@ -34,26 +35,30 @@ ROWS = [
     ("top-all,order=alphabetical", "bare"),
     *(("list-all,max_labels=2", prompts) for prompts in SETS),
 ]
+WHOLE = [("list-all", prompts) for prompts in SETS]  # where all subsets can be stored
+KEPT = 2**16
 WARM = 3
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, required=True, help="the VOCdevkit folder")
-    parser.add_argument("--model", default="conse")
+    parser.add_argument("--dataset", default="voc")
+    parser.add_argument("--root", type=Path, help="the VOCdevkit folder, for voc")
+    parser.add_argument("--model", help="the data set's own unless given")
     parser.add_argument("--limit", type=int, help="only the first N photos, for a quick look")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    data = load_dataset("voc", root=options.root)
+    data = load_dataset(options.dataset, root=options.root)
+    rows = [*ROWS, *WHOLE] if 2 ** len(data.labels) <= KEPT else ROWS
     done = pd.read_csv(options.out).to_dict("records") if options.out.exists() else []
-    for strategy, prompts in ROWS:
+    for strategy, prompts in rows:
         if any((row["strategy"], row["prompts"]) == (strategy, prompts) for row in done):
             continue
         done.append({"strategy": strategy, "prompts": prompts} | measure(strategy, prompts, options, data.targets))
-        order = {row: i for i, row in enumerate(ROWS)}
+        order = {row: i for i, row in enumerate(rows)}
         done.sort(key=lambda row: order[row["strategy"], row["prompts"]])
         pd.DataFrame(done).to_csv(options.out, index=False, float_format="%.4f", lineterminator="\n")
-        print(f"{strategy} {prompts}: {len(done)} of {len(ROWS)} rows", flush=True)
+        print(f"{strategy} {prompts}: {len(done)} of {len(rows)} rows", flush=True)
 
 
 def measure(strategy: str, prompts: str, options: argparse.Namespace, targets: np.ndarray) -> dict[str, object]:
@@ -86,7 +91,9 @@ def measure(strategy: str, prompts: str, options: argparse.Namespace, targets: n
 def run(strategy: str, prompts: str, options: argparse.Namespace, folder: Path) -> dict:
     command = [
         *(Path(sys.executable).parent / "zsprompt", "run", "--strategy", strategy, "--prompts", prompts),
-        *("--dataset", "voc", "--root", options.root, "--model", options.model),
+        *("--dataset", options.dataset),
+        *(("--root", options.root) if options.root else ()),
+        *(("--model", options.model) if options.model else ()),
         *("--cache", folder / "cache", "--out", folder / "out", "--json"),
         *(("--limit", options.limit) if options.limit else ()),
     ]

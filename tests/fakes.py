@@ -14,7 +14,7 @@ from PIL import Image
 from zsprompt.arrays import Bools, Floats, unit_rows
 from zsprompt.encoders import Encoder
 from zsprompt.errors import LabelError
-from zsprompt.images import ImageRef
+from zsprompt.images import ImageFile
 
 LABELS = ("cat", "dog", "person", "motorcycle", "cycle", "car", "carrot", "sofa")
 _STOP_WORDS = frozenset("a an and photo of the without this is contains with".split())
@@ -30,14 +30,14 @@ def draw(present: Sequence[str], labels: Sequence[str] = LABELS, noise: int = 0)
     return Image.fromarray(pixels)
 
 
-def draw_files(folder: Path, sets: Sequence[Sequence[str]], labels: Sequence[str] = LABELS) -> list[ImageRef]:
+def draw_files(folder: Path, sets: Sequence[Sequence[str]], labels: Sequence[str] = LABELS) -> list[ImageFile]:
     """One PNG a label set in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     refs = []
     for i, present in enumerate(sets):
         path = folder / f"{i:04}.png"
         draw(present, labels, noise=i).save(path)
-        refs.append(ImageRef(path.name, path))
+        refs.append(ImageFile(path.name, path))
     return refs
 
 

@@ -368,5 +368,5 @@ def test_version_and_help(cli: Cli) -> None:
 
 def test_help_keeps_its_brackets(cli: Cli) -> None:
     shown = " ".join(cli("run", "--help").stdout.split())
-    for part in ("[normalised:]NAME[,field=value…]", "[default: 64]", "[default: ViT-B/32]"):
+    for part in ("[normalised:]NAME[,field=value…]", "[default: 64 pictures]", "else ViT-B/32]"):
         assert part in shown

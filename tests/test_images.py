@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from zsprompt.errors import DataError, ImageError
-from zsprompt.images import SUFFIXES, ImageRef, decode, find_images
+from zsprompt.images import SUFFIXES, ImageFile, decode, find_images
 
 ORIENTATION = 0x0112
 EXIF = b"Exif\0\0II*\0\x08\0\0\0"  # up to the number of entries
@@ -333,8 +333,8 @@ def test_any_bytes_give_an_rgb_picture_or_one_line(data: bytes) -> None:
     assert len(str(found).splitlines()) == 1 if isinstance(found, ImageError) else found.mode == "RGB"
 
 
-def ref(path: Path) -> ImageRef:
-    return ImageRef("x", path)
+def ref(path: Path) -> ImageFile:
+    return ImageFile("x", path)
 
 
 def write(path: Path, content: bytes = b"x") -> Path:
@@ -393,7 +393,7 @@ def test_file_name_that_is_not_utf8(tmp_path: Path) -> None:
     assert found.read() == b"content"
 
 
-def names(images: list[ImageRef], folder: Path) -> list[str]:
+def names(images: list[ImageFile], folder: Path) -> list[str]:
     return [image.path.relative_to(folder).as_posix() for image in images]
 
 

@@ -48,13 +48,13 @@ def stored(cache: Path) -> int:
     return sum(len(value) == 4 * 256 for value in values)
 
 
-def test_killed_ten_times_and_resumed(photos: Path, tmp_path: Path, cli: Cli) -> None:
+def test_killed_twenty_times_and_resumed(photos: Path, tmp_path: Path, cli: Cli) -> None:
     whole = cli(*arguments(photos, tmp_path / "whole", tmp_path / "expected"))
     expected = json.loads(whole.stdout)
     every = expected["images_encoded"] + expected["texts_encoded"]
     chance = random.Random(7)
     kills = 0
-    for attempt in range(60):
+    for attempt in range(120):
         cache = tmp_path / f"cache{attempt}"
         before, resumed = _kill_and_resume(photos, cache, tmp_path / f"out{attempt}", chance.uniform(0.2, 3.0), cli)
         if before is None:
@@ -63,7 +63,7 @@ def test_killed_ten_times_and_resumed(photos: Path, tmp_path: Path, cli: Cli) ->
         assert resumed["images_encoded"] + resumed["texts_encoded"] == every - before
         assert resumed["mAP"] == pytest.approx(expected["mAP"], abs=1e-9)
         _same_scores(tmp_path / "expected", tmp_path / f"out{attempt}")
-        if kills == 10:
+        if kills == 20:
             return
     pytest.fail(f"only {kills} runs were killed while they worked")
 

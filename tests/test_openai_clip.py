@@ -13,7 +13,7 @@ from PIL import Image
 
 from zsprompt.encoders import OPENAI_MODELS, load_encoder
 from zsprompt.encoders.openai_clip import OpenAIClip
-from zsprompt.errors import LabelError, ModelError, UnknownName
+from zsprompt.errors import LabelError, ModelError, UnknownName, UsageError
 
 torch = pytest.importorskip("torch")
 with warnings.catch_warnings():
@@ -64,6 +64,27 @@ def test_equal_to_the_clip_package(architecture: dict, tmp_path: Path) -> None:
         assert np.abs(np.linalg.norm(found, axis=1) - 1).max() < 1e-6
     assert ours.logit_scale == pytest.approx(float(model.logit_scale.detach().exp()), rel=1e-6)
     assert (ours.dim, ours.context_length) == (architecture["embed_dim"], 77)
+
+
+def cosines(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    return np.einsum("nd,nd->n", one, two)
+
+
+def test_int8_is_near_and_has_a_fingerprint_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "random.pt"
+    torch.save(random_state(VIT_B32 | TEXT | dict(vision_layers=4, transformer_layers=4)), path)
+    whole = OpenAIClip.from_file(path, device="cpu")
+    rounded = OpenAIClip.from_file(path, device="cpu", precision="int8")
+    assert whole.fingerprint != rounded.fingerprint
+    assert cosines(whole.encode_images(pictures()), rounded.encode_images(pictures())).min() > 0.99
+    assert cosines(whole.encode_texts(TEXTS), rounded.encode_texts(TEXTS)).min() > 0.99
+
+
+def test_precisions_that_are_none() -> None:
+    with pytest.raises(UnknownName, match="Did you mean 'int8'"):
+        load_encoder("tiny", precision="int4")
+    with pytest.raises(UsageError, match="for OpenAI CLIP models, found model 'conse'"):
+        load_encoder("conse", precision="int8")
 
 
 def test_a_jit_archive_a_state_dict_and_safetensors_give_the_same_embeddings(tmp_path: Path) -> None:

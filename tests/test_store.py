@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from zsprompt.cache import ByteCache
 from zsprompt.errors import ModelError, UsageError
-from zsprompt.images import ImageRef
+from zsprompt.images import ImageFile
 from zsprompt.store import EmbeddingStore
 
 SETS = [("cat",), ("dog", "car"), (), ("person",), ("sofa",), ("cycle",), ("carrot", "cat")]
@@ -29,7 +29,7 @@ def fresh(folder: Path, **options: object) -> tuple[EmbeddingStore, PlantedEncod
 @pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files just written by the test count as settled."""
-    monkeypatch.setattr("zsprompt.reading._SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr("zsprompt.images._SETTLED_SECONDS", 0.0)
 
 
 # -- texts -------------------------------------------------------------------------------------------------------
@@ -62,12 +62,29 @@ def test_reading_the_cache_in_blocks_changes_nothing(tmp_path: Path, monkeypatch
     assert encoder.texts_seen == []
 
 
-def test_texts_go_in_batches_sorted_by_length(tmp_path: Path) -> None:
+def test_texts_go_in_batches_with_what_begins_alike_together(tmp_path: Path) -> None:
     store, encoder = fresh(tmp_path / "c", batch_size=3)
-    store.texts([" ".join(["dog"] * n) for n in (5, 1, 4, 2, 3, 7, 6)])
-    assert [len(batch) for batch in encoder.text_batches] == [3, 3, 1]
-    lengths = [len(text) for text in encoder.texts_seen]
-    assert lengths == sorted(lengths)
+    store.texts(["dog, cat", "a cat", "dog", "sofa", "a car", "dog, car", "a cat, a car"])
+    assert encoder.text_batches == [["a car", "a cat", "a cat, a car"], ["dog", "dog, car", "dog, cat"], ["sofa"]]
+
+
+def test_the_encoder_says_how_many_texts_suit_it(tmp_path: Path) -> None:
+    store, encoder = fresh(tmp_path / "c")
+    store.texts([f"dog {n}" for n in range(130)])
+    assert [len(batch) for batch in encoder.text_batches] == [64, 64, 2]
+    encoder = PlantedEncoder()
+    encoder.text_batch = 100
+    EmbeddingStore(encoder, cache=None).texts([f"dog {n}" for n in range(130)])
+    assert [len(batch) for batch in encoder.text_batches] == [100, 30]
+
+
+def test_unfamiliar_words_are_told_once(tmp_path: Path) -> None:
+    store, encoder = fresh(tmp_path / "c")
+    encoder.unfamiliar = lambda texts: [text for text in texts if text == "quokka"]
+    store.texts(["dog", "quokka"])
+    store.texts(["quokka"])
+    assert store.take_unfamiliar() == ("quokka",)
+    assert store.take_unfamiliar() == ()
 
 
 def test_texts_not_kept_touch_no_cache(tmp_path: Path) -> None:
@@ -114,10 +131,10 @@ def test_a_warm_store_reads_no_pixels(tmp_path: Path, settled: None, monkeypatch
     refs = draw_files(tmp_path / "p", SETS)
     cold = fresh(tmp_path / "c")[0].images(refs)
 
-    def no_reading(self: ImageRef) -> bytes:
+    def no_reading(self: ImageFile) -> bytes:
         raise AssertionError(f"{self.id} was read")
 
-    monkeypatch.setattr(ImageRef, "read", no_reading)
+    monkeypatch.setattr(ImageFile, "read", no_reading)
     store, encoder = fresh(tmp_path / "c")
     warm = store.images(refs)
     assert warm.vectors.tobytes() == cold.vectors.tobytes()
@@ -130,7 +147,7 @@ def test_a_moved_or_copied_picture_is_recognised_by_its_content(tmp_path: Path) 
     fresh(tmp_path / "c")[0].images(refs)
     shutil.move(tmp_path / "p", tmp_path / "q")
     store, encoder = fresh(tmp_path / "c")
-    moved = [ImageRef(ref.id, tmp_path / "q" / ref.id) for ref in refs]
+    moved = [ImageFile(ref.id, tmp_path / "q" / ref.id) for ref in refs]
     store.images(moved)
     assert encoder.image_batches == []
 
@@ -168,7 +185,7 @@ def test_duplicates_are_encoded_once(tmp_path: Path) -> None:
     for n in range(5):
         path = tmp_path / "p" / f"copy{n}.png"
         shutil.copy(refs[n % 2].path, path)
-        copies.append(ImageRef(path.name, path))
+        copies.append(ImageFile(path.name, path))
     for batch_size in (1, 2, 64):
         store = EmbeddingStore(PlantedEncoder(), cache=None, batch_size=batch_size)
         result = store.images([*refs, *copies, *refs])
@@ -181,7 +198,7 @@ def test_duplicates_are_encoded_once(tmp_path: Path) -> None:
 def test_copies_are_recognised_by_their_stat_next_time(tmp_path: Path, settled: None) -> None:
     (ref,) = draw_files(tmp_path / "p", [("cat",)])
     shutil.copy(ref.path, tmp_path / "p" / "copy.png")
-    refs = [ref, ImageRef("copy", tmp_path / "p" / "copy.png")]
+    refs = [ref, ImageFile("copy", tmp_path / "p" / "copy.png")]
     fresh(tmp_path / "c")[0].images(refs)
     assert ByteCache(tmp_path / "c").info().entries == 3  # one embedding, two files
 
@@ -212,14 +229,14 @@ def test_few_decoded_pictures_wait_in_memory(tmp_path: Path, monkeypatch: pytest
     """However many there are, reading runs at most two batches ahead of the model (and two more wait decoded)."""
     refs = draw_files(tmp_path / "p", [("cat",)] * 60)
     encoder, read = PlantedEncoder(), []
-    original, encode = ImageRef.read, encoder.encode_images
+    original, encode = ImageFile.read, encoder.encode_images
 
-    def counting(self: ImageRef) -> bytes:
+    def counting(self: ImageFile) -> bytes:
         read.append(self.id)
         return original(self)
 
     ahead = []
-    monkeypatch.setattr(ImageRef, "read", counting)
+    monkeypatch.setattr(ImageFile, "read", counting)
     monkeypatch.setattr(encoder, "encode_images", lambda images: ahead.append(len(read)) or encode(images))
     EmbeddingStore(encoder, cache=None, batch_size=4, workers=2).images(refs)
     assert len(ahead) == 15

@@ -14,6 +14,7 @@ _HOMES = {
     "Dataset": "datasets",
     "EmbeddingStore": "store",
     "Encoder": "encoders",
+    "ImageFile": "images",
     "ImageRef": "images",
     "Images": "strategies",
     "ListAll": "strategies",
@@ -39,6 +40,7 @@ __all__ = [
     "Dataset",
     "EmbeddingStore",
     "Encoder",
+    "ImageFile",
     "ImageRef",
     "Images",
     "ListAll",
@@ -66,7 +68,7 @@ if TYPE_CHECKING:
     from zsprompt.encoders import Encoder, load_encoder
     from zsprompt.errors import ZspromptError
     from zsprompt.evaluate import Result, run
-    from zsprompt.images import ImageRef
+    from zsprompt.images import ImageFile, ImageRef
     from zsprompt.prediction import Predictions, predict
     from zsprompt.prompts import PromptSet, load_prompts
     from zsprompt.store import EmbeddingStore

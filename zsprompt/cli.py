@@ -17,6 +17,7 @@ import typer
 from zsprompt import __version__
 from zsprompt.errors import LabelError, UsageError, ZspromptError
 from zsprompt.options import (
+    DEFAULT_MODEL,
     BatchSize,
     CacheFolder,
     Device,
@@ -26,7 +27,10 @@ from zsprompt.options import (
     ListKind,
     Model,
     NamesOption,
+    PrecisionChoice,
+    PrecisionOption,
     Prompts,
+    RunModel,
 )
 
 if TYPE_CHECKING:
@@ -67,10 +71,11 @@ def run(
     dataset: Annotated[str, typer.Option(help="A data set; see `zsprompt list datasets`.")],
     root: Annotated[Path | None, typer.Option(help="Its folder. [default: looked for in ZSPROMPT_DATA]")] = None,
     split: Annotated[str | None, typer.Option(help="Which of its lists. [default: the data set's test list]")] = None,
-    model: Model = "ViT-B/32",
+    model: RunModel = None,
     prompts: Prompts = None,
     names: Annotated[NamesOption, typer.Option(help='"potted plant" or "pottedplant".')] = NamesOption.readable,
     device: Device = DeviceOption.auto,
+    precision: PrecisionChoice = PrecisionOption.auto,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N pictures.")] = None,
     batch_size: BatchSize = None,
     difficult: Annotated[
@@ -94,7 +99,7 @@ def run(
         data = data if limit is None else data.first(limit)
         if out:
             require_folder(out)
-        with _store(model, device, batch_size, cache) as store:
+        with _store(model or data.model or DEFAULT_MODEL, device, precision, batch_size, cache) as store:
             result = evaluate.run(
                 chosen, data, store, difficult=difficult.value, skip_bad=skip_bad, eleven_point=eleven_point
             )
@@ -115,7 +120,7 @@ def predict(
     strategy: Annotated[
         str, typer.Option(help="[normalised:]NAME[,field=value…]; see `zsprompt list strategies`.")
     ] = "normalised:per-label",
-    model: Model = "ViT-B/32",
+    model: Model = DEFAULT_MODEL,
     prompts: Prompts = None,
     threshold: Annotated[
         float | None,
@@ -125,6 +130,7 @@ def predict(
         ),
     ] = None,
     device: Device = DeviceOption.auto,
+    precision: PrecisionChoice = PrecisionOption.auto,
     batch_size: BatchSize = None,
     cache: CacheFolder = None,
     out: Annotated[Path | None, typer.Option(help="CSV file for the decisions and all scores.")] = None,
@@ -141,7 +147,7 @@ def predict(
         chosen = _with_threshold(load_strategy(strategy, prompts=prompts), threshold, strategy)
         if out:
             require_writable(out)
-        with _store(model, device, batch_size, cache) as store:
+        with _store(model, device, precision, batch_size, cache) as store:
             answer = predict_pictures(images, words, store, strategy=chosen)
             recipe = describe(chosen, store)
         _show_predictions(answer, recipe, out, json)
@@ -226,12 +232,14 @@ def main() -> None:
         raise SystemExit(1) from None
 
 
-def _store(model: str, device: DeviceOption, batch_size: int | None, cache: Path | None) -> EmbeddingStore:
+def _store(
+    model: str, device: DeviceOption, precision: PrecisionOption, batch_size: int | None, cache: Path | None
+) -> EmbeddingStore:
     from zsprompt.encoders import load_encoder
     from zsprompt.progress import terminal
     from zsprompt.store import EmbeddingStore
 
-    encoder = load_encoder(model, device=device.value)
+    encoder = load_encoder(model, device=device.value, precision=precision.value)
     return EmbeddingStore(encoder, cache=cache or "default", batch_size=batch_size, progress=terminal)
 
 
@@ -277,6 +285,7 @@ def _with_threshold(strategy: Strategy, threshold: float | None, name: str) -> S
 
 def _show_predictions(answer: Predictions, recipe: dict[str, Any], out: Path | None, json: bool) -> None:
     from zsprompt import report
+    from zsprompt.evaluate import never_seen
     from zsprompt.grammar import counted
 
     if out:
@@ -292,6 +301,8 @@ def _show_predictions(answer: Predictions, recipe: dict[str, Any], out: Path | N
         _note(f"passed over {counted(answer.passed_over, 'other file')}")
     if answer.overflowed:
         _note(f"left out {counted(answer.overflowed, 'candidate')} whose text does not fit the model")
+    for warning in never_seen(recipe["model"], answer.unfamiliar):
+        _note(warning)
     done = f"{counted(len(answer.images), 'picture')}, {counted(len(answer.labels), 'label')}, model {recipe['model']}"
     _note(f"{done}; scores in {out}" if out else done)
     if answer.bad:

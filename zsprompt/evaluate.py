@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 FEW_POSITIVES = 50
 """Below this many positives a label's AP moves by points from sample to sample, and the result says so."""
 
+_WORDS_NAMED = 20
 _VERSIONED = ("torch", "torchvision", "transformers", "clip-anytorch", "numpy", "pillow")
 
 
@@ -146,6 +147,7 @@ def run(
         raise UnknownName("convention for difficult", difficult, metrics.DIFFICULT)
     check_labels(dataset.labels)
     start, before = time.perf_counter(), dataclasses.asdict(store.counts)
+    store.take_unfamiliar()
     embedded = store.images(dataset.images)
     skipped = _refuse_or_skip(dataset, embedded, skip_bad)
     prediction = strategy.predict(Images(embedded.vectors), dataset.labels, store)
@@ -162,6 +164,7 @@ def run(
         recipe=_recipe(strategy, dataset, store, difficult),
         eleven_point=eleven_point,
         resamples=resamples,
+        unfamiliar=store.take_unfamiliar(),
     )
 
 
@@ -186,6 +189,7 @@ def _measure(
     recipe: dict[str, Any],
     eleven_point: bool,
     resamples: int,
+    unfamiliar: Sequence[str],
 ) -> Result:
     scores, decisions = prediction.scores, prediction.decisions
     ap = metrics.average_precision(scores, targets)
@@ -206,7 +210,10 @@ def _measure(
         counts=counts,
         seconds=time.perf_counter() - start,
         recipe=recipe,
-        warnings=tuple(_warnings(prediction, targets, labels, len(skipped), counts)),
+        warnings=(
+            *_warnings(prediction, targets, labels, len(skipped), counts),
+            *never_seen(recipe["model"], unfamiliar),
+        ),
     )
 
 
@@ -219,6 +226,16 @@ def describe(strategy: Strategy, store: EmbeddingStore) -> dict[str, Any]:
         "fingerprint": store.encoder.fingerprint,
         "versions": {"zsprompt": __version__, "python": platform.python_version(), **_versions(_VERSIONED)},
     }
+
+
+def never_seen(model: str, words: Sequence[str]) -> list[str]:
+    """The warning that a model was never trained on these words, if there are any."""
+    if not words:
+        return []
+    named = ", ".join(words[:_WORDS_NAMED]) + (
+        f" and {len(words) - _WORDS_NAMED} more" if len(words) > _WORDS_NAMED else ""
+    )
+    return [f"model {model} was never trained on these words, so what it says of them means little: {named}"]
 
 
 def _recipe(strategy: Strategy, dataset: Dataset, store: EmbeddingStore, difficult: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 
 # Words ending in s that are one thing. Everything else ending in a lone s is taken for a plural.
 _SINGULAR_IN_S = frozenset(
@@ -39,6 +40,7 @@ _SAID_WITH_CONSONANT = re.compile(
     r"(uni([^nmd]|$)|unan|u[bcfhjkqrst][aeiou]|ukr|use|eu|ewe|one([^i]|$)|once|ouija|u-|u$)", re.I
 )
 _SAID_WITH_VOWEL = re.compile(r"(hour|honest|honou?r|heir|x-|8|1[18](\D|$)|[aefhilmnorsx]$)", re.I)
+_WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
 _ACRONYM = re.compile(r"[A-Z]{2,}\b|[A-Z][-0-9]")
 
 
@@ -58,6 +60,12 @@ def with_article(label: str) -> str:
 def _head(words: list[str]) -> str:
     end = next((i for i, word in enumerate(words) if i and word.lower() in _AFTER_HEAD), len(words))
     return words[end - 1].lower()
+
+
+def words_of(texts: Iterable[str]) -> Iterator[str]:
+    """Every word in `texts` in lower case; "double-decker" and "dog's" are one word each."""
+    for text in texts:
+        yield from _WORD.findall(text.lower())
 
 
 def counted(number: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""A picture somewhere on disk, and how its bytes become an upright RGB image."""
+"""A picture somewhere, and how its bytes become an upright RGB image."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import stat
 import struct
 import threading
+import time
 import warnings
 import zlib
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from zsprompt.errors import DataError, ImageError
 
@@ -61,9 +62,33 @@ _DAMAGE = (
 )
 
 
+_SETTLED_SECONDS = 2.0  # a file changed less than this ago may change again within one tick of its clock
+
+
+class ImageRef(Protocol):
+    """One picture of a data set: an id for people and result files, and a way to its bytes."""
+
+    @property
+    def id(self) -> str:
+        """What people and result files call it."""
+        ...
+
+    def read(self) -> bytes:
+        """Its bytes, in a picture format. Raises ImageError with the reason why there are none."""
+        ...
+
+    def identity(self, *, settled: bool = False) -> bytes | None:
+        """Bytes that change whenever the picture does, found without reading it; None where nothing tells.
+
+        Args:
+            settled: also None if it changed so lately that another change might not show.
+        """
+        ...
+
+
 @dataclass(frozen=True)
-class ImageRef:
-    """One picture of a data set: an id for people and result files, and the file that holds its bytes."""
+class ImageFile:
+    """An ImageRef to a file."""
 
     id: str
     path: Path
@@ -86,6 +111,18 @@ class ImageRef:
         if not data:
             raise ImageError("empty file")
         return data
+
+    def identity(self, *, settled: bool = False) -> bytes | None:
+        """The file's size, times and inode, and its path; see ImageRef."""
+        try:
+            found = self.path.stat()
+            name = self.path.absolute()  # not resolve(): the inode already says which file a link leads to
+        except (OSError, ValueError):
+            return None
+        if settled and time.time() - max(found.st_mtime, found.st_ctime) < _SETTLED_SECONDS:
+            return None
+        facts = f"{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
+        return b"file " + facts.encode() + b" " + os.fsencode(name)
 
 
 def decode(data: bytes) -> Image:
@@ -118,7 +155,7 @@ def decode(data: bytes) -> Image:
         raise ImageError(f"damaged picture ({_line(error)})") from None
 
 
-def find_images(paths: Iterable[Path]) -> tuple[list[ImageRef], int]:
+def find_images(paths: Iterable[Path]) -> tuple[list[ImageFile], int]:
     """Pictures named by files and folders; folders are searched to any depth for known endings, hidden files aside.
 
     Returns:
@@ -128,7 +165,7 @@ def find_images(paths: Iterable[Path]) -> tuple[list[ImageRef], int]:
     Raises:
         DataError: a path is missing or not permitted, or nothing was found.
     """
-    found: dict[Path, ImageRef] = {}
+    found: dict[Path, ImageFile] = {}
     passed = 0
     paths = list(paths)
     for path in paths:
@@ -138,10 +175,10 @@ def find_images(paths: Iterable[Path]) -> tuple[list[ImageRef], int]:
             passed += len(inside) - len(pictures)
             home = path.resolve()
             for picture in pictures:
-                found.setdefault(home / picture.relative_to(path), ImageRef(str(picture), picture))
+                found.setdefault(home / picture.relative_to(path), ImageFile(str(picture), picture))
         else:
             # two spellings of a file are one picture, links with names of their own are not
-            found.setdefault(path.parent.resolve() / path.name, ImageRef(str(path), path))
+            found.setdefault(path.parent.resolve() / path.name, ImageFile(str(path), path))
     if not found:
         where = ", ".join(str(p) for p in paths) or "no path"
         raise DataError(f"expected pictures (.jpg, .png, .webp, .gif, .tif, …) in {where}, found {passed} other files")

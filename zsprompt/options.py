@@ -32,6 +32,13 @@ class DeviceOption(str, Enum):
     cuda = "cuda"
 
 
+class PrecisionOption(str, Enum):
+    """--precision"""
+
+    auto = "auto"
+    int8 = "int8"
+
+
 class ListKind(str, Enum):
     """What `zsprompt list` lists."""
 
@@ -41,14 +48,29 @@ class ListKind(str, Enum):
     models = "models"
 
 
+DEFAULT_MODEL = "ViT-B/32"
+
 Model = Annotated[str, typer.Option(help="A name (see `zsprompt list models`) or an OpenAI CLIP checkpoint file.")]
+RunModel = Annotated[
+    str | None,
+    typer.Option(
+        help="A name (see `zsprompt list models`) or an OpenAI CLIP checkpoint file. "
+        f"[default: the data set's own, else {DEFAULT_MODEL}]"
+    ),
+]
 Prompts = Annotated[
     str | None,
     typer.Option(help="A prompt set (see `zsprompt list prompts`) or a .toml file. [default: the strategy's]"),
 ]
 Device = Annotated[DeviceOption, typer.Option(help="Where the model runs.")]
+PrecisionChoice = Annotated[
+    PrecisionOption,
+    typer.Option(
+        help="auto: float16 on a GPU, float32 on a CPU. int8: faster on a CPU, a little different; CLIP only."
+    ),
+]
 BatchSize = Annotated[
-    int | None, typer.Option(min=1, max=2**16, help="Texts or pictures encoded at a time. [default: 64]")
+    int | None, typer.Option(min=1, max=2**16, help="Pictures or texts encoded at a time. [default: 64 pictures]")
 ]
 CacheFolder = Annotated[
     Path | None,

@@ -23,6 +23,7 @@ class Predictions:
         decisions: [N, C] the strategy's yes or no.
         bad: (id, reason) of the pictures that could not be read.
         passed_over: other files that lay in the folders.
+        unfamiliar: words that the model was never trained on.
         overflowed: candidates left out because their text does not fit the model, summed over the pictures.
     """
 
@@ -33,6 +34,7 @@ class Predictions:
     bad: tuple[tuple[str, str], ...] = ()
     passed_over: int = 0
     overflowed: int = 0
+    unfamiliar: tuple[str, ...] = ()
 
     def present(self, position: int) -> list[tuple[str, float]]:
         """The labels decided to be on picture `position`, each with its score, best first."""
@@ -65,6 +67,7 @@ def predict(
     labels = check_labels(labels)
     given = [paths] if isinstance(paths, Path | str) else paths
     refs, passed_over = find_images(Path(path) for path in given)
+    store.take_unfamiliar()
     embedded = store.images(refs)
     answer = (strategy or Normalised(PerLabel())).predict(Images(embedded.vectors), labels, store)
     return Predictions(
@@ -75,4 +78,5 @@ def predict(
         bad=tuple((refs[i].id, reason) for i, reason in embedded.bad),
         passed_over=passed_over,
         overflowed=answer.overflowed,
+        unfamiliar=store.take_unfamiliar(),
     )

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import TypeVar
 
 from zsprompt.errors import ImageError
@@ -18,8 +15,6 @@ from zsprompt.images import ImageRef
 
 A = TypeVar("A")
 B = TypeVar("B")
-
-_SETTLED_SECONDS = 2.0  # a file changed less than this ago may change again within one tick of its clock
 
 
 @dataclass
@@ -54,25 +49,13 @@ def read_picture(position: int, ref: ImageRef) -> PictureFile | tuple[int, Image
         data = ref.read()
     except ImageError as error:
         return position, error
-    return PictureFile(position, hashlib.sha256(data).digest(), data, stat_key(ref.path, settled=True))
+    return PictureFile(position, hashlib.sha256(data).digest(), data, stat_key(ref, settled=True))
 
 
-def stat_key(path: Path, *, settled: bool = False) -> bytes | None:
-    """A key that changes whenever the file does, as far as its stat tells; None if there is no such file.
-
-    Args:
-        path: the file.
-        settled: also None if it changed so lately that another change might not show.
-    """
-    try:
-        stat = path.stat()
-        name = path.absolute()  # not resolve(): the inode already says which file a link leads to
-    except (OSError, ValueError):
-        return None
-    if settled and time.time() - max(stat.st_mtime, stat.st_ctime) < _SETTLED_SECONDS:
-        return None
-    facts = f"{stat.st_dev} {stat.st_ino} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
-    return cache_key("file", facts, os.fsencode(name))
+def stat_key(ref: ImageRef, *, settled: bool = False) -> bytes | None:
+    """The cache key of a picture's identity; None where it has none, see ImageRef.identity."""
+    identity = ref.identity(settled=settled)
+    return cache_key("identity", "", identity) if identity else None
 
 
 def cache_key(kind: str, owner: str, content: bytes) -> bytes:

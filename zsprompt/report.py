@@ -120,7 +120,13 @@ def predictions_dict(predictions: Predictions, recipe: dict[str, Any]) -> dict[s
         for n, image in enumerate(predictions.images)
     ]
     errors = [{"image": image, "error": reason} for image, reason in predictions.bad]
-    return {"predictions": rows, "errors": errors, "overflowed": predictions.overflowed, "recipe": recipe}
+    return {
+        "predictions": rows,
+        "errors": errors,
+        "overflowed": predictions.overflowed,
+        "unfamiliar_words": list(predictions.unfamiliar),
+        "recipe": recipe,
+    }
 
 
 def printable(name: str) -> str:

@@ -30,6 +30,7 @@ A = TypeVar("A")
 _DECODER = "rgb/1"  # names how bytes become pixels (images.decode): change it there, change it here
 _DEFAULT_BATCH = 64
 _READ_BLOCK = 4096
+_BATCHES_UNDER_WAY = 2  # one in the model, one ready for it
 MAX_BATCH = 2**16
 MAX_WORKERS = 256
 
@@ -74,7 +75,8 @@ class EmbeddingStore:
     Args:
         encoder: what embeds.
         cache: the cache folder; "default" is ZSPROMPT_CACHE or the user's cache directory, None keeps nothing.
-        batch_size: texts or pictures encoded, and committed, at a time.
+        batch_size: texts or pictures encoded, and committed, at a time; by default 64 pictures, and as many texts as
+            suit the encoder.
         workers: threads that read and decode pictures while the model computes; one a processor by default.
         progress: where progress is shown.
 
@@ -100,6 +102,8 @@ class EmbeddingStore:
         folder = default_cache() if cache == "default" else cache
         self._cache = None if folder is None else ByteCache(Path(folder))
         self._batch_size = batch_size or _DEFAULT_BATCH
+        self._text_batch = batch_size or encoder.text_batch
+        self._unfamiliar: dict[str, None] = {}
         self._workers = workers or os.cpu_count() or 1
         self._progress = progress
 
@@ -125,12 +129,14 @@ class EmbeddingStore:
             CacheError: the cache failed; what was finished is kept.
         """
         distinct = list(dict.fromkeys(texts))
-        keys = [self._text_key(text) for text in distinct]
+        keys = [self._text_key(text) for text in distinct] if keep else []
         vectors = np.empty((len(distinct), self.encoder.dim), dtype=np.float32)
         missing = self._fill(vectors, keys) if keep else list(range(len(distinct)))
-        missing.sort(key=lambda i: (len(distinct[i]), i))  # alike lengths in a batch waste the least padding
+        missing.sort(key=distinct.__getitem__)  # texts that begin alike share the work in a token trie
+        if keep:
+            self._unfamiliar |= dict.fromkeys(self.encoder.unfamiliar(distinct))
         with self._progress("texts", len(missing), "texts") as advance:
-            for batch in _batches(missing, self._batch_size):
+            for batch in _batches(missing, self._text_batch):
                 vectors[batch] = self._encoded(self.encoder.encode_texts, [distinct[i] for i in batch])
                 if keep and self._cache:
                     self._cache.put_many({keys[i]: vectors[i].tobytes() for i in batch})
@@ -140,6 +146,11 @@ class EmbeddingStore:
         self.counts.texts_not_kept += 0 if keep else len(distinct)
         row = {text: i for i, text in enumerate(distinct)}
         return vectors[[row[text] for text in texts]]
+
+    def take_unfamiliar(self) -> tuple[str, ...]:
+        """Words that the encoder was never trained on, among the texts asked for since the last call."""
+        words, self._unfamiliar = tuple(self._unfamiliar), {}
+        return words
 
     def images(self, refs: Sequence[ImageRef]) -> EmbeddedImages:
         """Embed every picture that can be read, and name the others with the reason.
@@ -151,10 +162,16 @@ class EmbeddingStore:
         job = _ImageJob(np.empty((len(refs), self.encoder.dim), dtype=np.float32))
         unknown = self._recall(refs, job)
         with (
-            ThreadPoolExecutor(self._workers, thread_name_prefix="zsprompt-decode") as pool,
+            ThreadPoolExecutor(self._workers, thread_name_prefix="zsprompt-decode") as readers,
+            ThreadPoolExecutor(1, thread_name_prefix="zsprompt-encode") as model,
             self._progress("pictures", len(unknown), "pictures") as advance,
         ):
-            self._encode_unknown(refs, unknown, job, pool, advance)
+            try:
+                self._encode_unknown(refs, unknown, job, readers, model, advance)
+            except BaseException:
+                for pool in (readers, model):
+                    pool.shutdown(wait=False, cancel_futures=True)
+                raise
         self.counts.images_cached += len(refs) - job.encoded - len(job.bad)
         self.counts.images_encoded += job.encoded
         kept = np.array([i for i in range(len(refs)) if i not in job.bad], dtype=np.intp)
@@ -175,7 +192,7 @@ class EmbeddingStore:
 
     def _recall(self, refs: Sequence[ImageRef], job: _ImageJob) -> list[int]:
         """Fill in what a stat alone can answer; returns the positions that have to be read."""
-        stats = [stat_key(ref.path) for ref in refs]
+        stats = [stat_key(ref) for ref in refs]
         job.stats = stats
         known = [i for i, stat in enumerate(stats) if stat]
         digests = self._get([stats[i] or b"" for i in known])
@@ -189,29 +206,39 @@ class EmbeddingStore:
         return [i for i in range(len(refs)) if i not in found]
 
     def _encode_unknown(
-        self, refs: Sequence[ImageRef], unknown: list[int], job: _ImageJob, pool: ThreadPoolExecutor, advance: Advance
+        self,
+        refs: Sequence[ImageRef],
+        unknown: list[int],
+        job: _ImageJob,
+        readers: ThreadPoolExecutor,
+        model: ThreadPoolExecutor,
+        advance: Advance,
     ) -> None:
+        """Three things at once: files are read and decoded ahead, the model computes, finished batches are written."""
         window = 2 * self._batch_size
-        read = ahead(pool, lambda i: read_picture(i, refs[i]), unknown, window)
+        read = ahead(readers, lambda i: read_picture(i, refs[i]), unknown, window)
         new = self._sift(read, job, advance)
-        pictures = ahead(pool, lambda file: (file, self._picture(file)), new, window)
+        pictures = ahead(readers, lambda file: (file, self._picture(file)), new, window)
+        batches = self._good_batches(pictures, job, advance)
+        for batch, vectors in ahead(model, self._encode_batch, batches, _BATCHES_UNDER_WAY):
+            self._commit(batch, vectors, job, advance)
+
+    def _good_batches(
+        self, pictures: Iterable[tuple[PictureFile, Image | ImageError]], job: _ImageJob, advance: Advance
+    ) -> Iterator[list[tuple[PictureFile, Image]]]:
         batch: list[tuple[PictureFile, Image]] = []
-        try:
-            for file, picture in pictures:
-                if isinstance(picture, ImageError):
-                    for i in job.waiting.pop(file.digest):
-                        job.bad[i] = str(picture)
-                        advance(1)
-                    continue
-                batch.append((file, picture))
-                if len(batch) == self._batch_size:
-                    self._commit(batch, job, advance)
-                    batch = []
-            if batch:
-                self._commit(batch, job, advance)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        for file, picture in pictures:
+            if isinstance(picture, ImageError):
+                for i in job.waiting.pop(file.digest):
+                    job.bad[i] = str(picture)
+                    advance(1)
+                continue
+            batch.append((file, picture))
+            if len(batch) == self._batch_size:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
 
     def _sift(
         self, files: Iterable[PictureFile | tuple[int, ImageError]], job: _ImageJob, advance: Advance
@@ -253,11 +280,14 @@ class EmbeddingStore:
         except Exception as error:  # a stranger's encoder may raise anything
             raise ModelError(f"model {self.encoder.name} failed to prepare a picture ({_reason(error)})") from error
 
-    def _commit(self, batch: list[tuple[PictureFile, Image]], job: _ImageJob, advance: Advance) -> None:
+    def _encode_batch(self, batch: list[tuple[PictureFile, Image]]) -> tuple[list[PictureFile], Floats]:
         vectors = self._encoded(self.encoder.encode_images, [picture for _, picture in batch])
+        return [file for file, _ in batch], vectors
+
+    def _commit(self, batch: list[PictureFile], vectors: Floats, job: _ImageJob, advance: Advance) -> None:
         entries: dict[bytes, bytes] = {}
         answered = 0
-        for (file, _), vector in zip(batch, vectors, strict=True):
+        for file, vector in zip(batch, vectors, strict=True):
             positions = job.waiting.pop(file.digest)
             job.vectors[positions] = vector
             job.done[file.digest] = file.position

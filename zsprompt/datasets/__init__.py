@@ -9,7 +9,7 @@ from typing import Any
 
 import platformdirs
 
-from zsprompt.datasets import folder, voc
+from zsprompt.datasets import folder, scenes, voc
 from zsprompt.datasets.base import Dataset
 from zsprompt.errors import DataError, UnknownName, UsageError, ZspromptError
 from zsprompt.lookup import find, installed
@@ -17,6 +17,7 @@ from zsprompt.lookup import find, installed
 __all__ = ["DATASETS", "Dataset", "available_datasets", "data_folder", "load_dataset"]
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
+    "scenes": scenes.load,
     "voc": voc.load_2007,
     "voc2012": voc.load_2012,
     "folder": folder.load,
@@ -24,6 +25,7 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
 """Built-in data sets. The contract tests run over this table."""
 
 _GROUP = "zsprompt.datasets"
+_WITHOUT_FILES = frozenset(("scenes",))
 
 
 def available_datasets() -> dict[str, str]:
@@ -43,8 +45,9 @@ def load_dataset(
     """The data set a name stands for.
 
     Args:
-        name: "voc", "voc2012", "folder", or package.module:Object, a loader with these arguments or a Dataset.
-        root: its folder; by default looked for in `data_folder()`.
+        name: "scenes", "voc", "voc2012", "folder", or package.module:Object, a loader with these arguments or
+            a Dataset.
+        root: its folder; by default looked for in `data_folder()`. "scenes" is drawn and has none.
         split: a list of the data set ("test"); each has a default.
         names: "readable" ("potted plant") or "raw" ("pottedplant").
 
@@ -61,7 +64,7 @@ def load_dataset(
     if not callable(loader):
         raise UsageError(f"expected a Dataset or a loader of one at {name!r}, found {type(loader).__name__}")
     try:
-        loaded = loader(_default_root(name) if root is None else Path(root), split=split, names=names)
+        loaded = loader(_root(name, root), split=split, names=names)
     except ZspromptError:
         raise
     except Exception as error:  # a stranger's loader may raise anything
@@ -71,7 +74,11 @@ def load_dataset(
     return loaded
 
 
-def _default_root(name: str) -> Path:
+def _root(name: str, given: Path | str | None) -> Path | None:
+    if given is not None:
+        return Path(given)
+    if name in _WITHOUT_FILES:
+        return None
     root = data_folder()
     if not root.is_dir():
         raise DataError(f"expected data set {name!r} in {root}, found no such folder; say where it is with --root DIR")

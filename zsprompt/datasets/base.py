@@ -23,6 +23,8 @@ class Dataset:
         targets: [N, C] int8: 1 present, 0 absent, −1 left out (VOC "difficult").
         split: the list it was read from.
         names: "readable" or "raw" label names.
+        captions: a description of each picture, where there are some.
+        model: the model it is meant for, where it has one of its own.
 
     Raises:
         DataError: the shapes do not agree, targets hold another number, or there is no picture.
@@ -34,6 +36,8 @@ class Dataset:
     targets: Targets
     split: str = ""
     names: str = "readable"
+    captions: tuple[str, ...] | None = None
+    model: str | None = None
 
     def __post_init__(self) -> None:
         expected = (len(self.images), len(self.labels))
@@ -43,10 +47,17 @@ class Dataset:
             raise DataError(f"expected pictures in data set {self.name}, split {self.split!r}, found none")
         if not np.isin(self.targets, (-1, 0, 1)).all():
             raise DataError(f"expected targets of 1, 0 or -1 in data set {self.name}, found others")
+        if self.captions is not None and len(self.captions) != len(self.images):
+            raise DataError(f"expected {expected[0]} captions in data set {self.name}, found {len(self.captions)}")
 
     def select(self, positions: Sequence[int] | Indices) -> Dataset:
         """The data set with only the pictures at `positions`, in that order."""
-        return replace(self, images=[self.images[i] for i in positions], targets=self.targets[list(positions)])
+        return replace(
+            self,
+            images=[self.images[i] for i in positions],
+            targets=self.targets[list(positions)],
+            captions=self.captions and tuple(self.captions[i] for i in positions),
+        )
 
     def first(self, count: int) -> Dataset:
         """The data set with only its first `count` pictures; its split says so ("test[:50]").

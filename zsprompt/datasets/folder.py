@@ -12,7 +12,7 @@ import numpy as np
 from zsprompt.arrays import Targets
 from zsprompt.datasets.base import Dataset
 from zsprompt.errors import DataError, UnknownName
-from zsprompt.images import ImageRef
+from zsprompt.images import ImageFile
 
 SEPARATORS = "|;,"
 """Between names in one cell: the first of these that occurs anywhere in the column."""
@@ -40,7 +40,7 @@ def load(root: Path, *, split: str | None = None, names: str = "readable") -> Da
     header, rows, kept = _take_split(path, header, rows, split)
     one_column_of_names = len(header) == 2 and not any(cells[1] in _VALUES for _, cells in rows)
     labels, targets = _names_column(path, rows) if one_column_of_names else _flag_columns(path, header, rows)
-    images = [ImageRef(cells[0], path.parent / cells[0]) for _, cells in rows]
+    images = [ImageFile(cells[0], path.parent / cells[0]) for _, cells in rows]
     name = path.parent.resolve().name
     return Dataset(name, labels, images, targets, split=split or "all", names=names).select(kept)
 

@@ -14,7 +14,7 @@ import numpy as np
 from zsprompt.arrays import Targets
 from zsprompt.datasets.base import Dataset
 from zsprompt.errors import DataError, UnknownName
-from zsprompt.images import ImageRef
+from zsprompt.images import ImageFile
 
 RAW_NAMES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -46,7 +46,7 @@ def _load(root: Path, year: str, split: str, names: str) -> Dataset:
     base = _base(root, year)
     ids = _read_list(base / "ImageSets" / "Main", split)
     targets = np.stack([_read_annotation(base / "Annotations" / f"{image}.xml") for image in ids])
-    images = [ImageRef(image, base / "JPEGImages" / f"{image}.jpg") for image in ids]
+    images = [ImageFile(image, base / "JPEGImages" / f"{image}.jpg") for image in ids]
     return Dataset(f"voc{year}", label_names(names), images, targets, split=split, names=names)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
@@ -26,6 +26,7 @@ class Encoder(Protocol):
         dim: D, the width of an embedding.
         logit_scale: what a cosine is multiplied by before a softmax; 100.0 for OpenAI CLIP.
         context_length: the most tokens a text may have, None for no limit.
+        text_batch: texts it is best given at a time, in alphabetical order.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Encoder(Protocol):
     dim: int
     logit_scale: float
     context_length: int | None
+    text_batch: int = 64
 
     def encode_texts(self, texts: Sequence[str]) -> Floats:
         """[T, D] float32, unit rows. Raises LabelError for a text that does not fit."""
@@ -52,6 +54,10 @@ class Encoder(Protocol):
         Preparing twice must change nothing.
         """
         return image
+
+    def unfamiliar(self, texts: Sequence[str]) -> list[str]:
+        """Words of `texts` that the model was never trained on, each once. By default none is known of."""
+        return []
 
 
 # name -> (OpenAI's sha256 of the weights, file name). Source: the table of the `clip` package, clip/clip.py.
@@ -74,16 +80,23 @@ def available_models() -> dict[str, str]:
     """Model names that `load_encoder` knows, each with a line about it."""
     openai = {name: f"OpenAI CLIP, downloaded on first use ({file})" for name, (_, file) in OPENAI_MODELS.items()}
     conse = {"conse": "ConSE on photographs from PyPI parts alone (extra 'offline'); no download"}
-    return openai | conse | {name: f"installed: {path}" for name, path in installed(_GROUP).items()}
+    tiny = {"tiny": "a small CLIP of our own, trained on the drawn scenes; comes with zsprompt"}
+    return tiny | openai | conse | {name: f"installed: {path}" for name, path in installed(_GROUP).items()}
 
 
-def load_encoder(name: str = "ViT-B/32", *, device: str = "auto") -> Encoder:
+Precision = Literal["auto", "int8"]
+"""float16 on a GPU and float32 on a CPU, or 8-bit integers for the matrix products of transformers."""
+
+
+def load_encoder(name: str = "ViT-B/32", *, device: str = "auto", precision: Precision = "auto") -> Encoder:
     """The encoder a name stands for.
 
     Args:
-        name: an OpenAI CLIP name, "conse", a checkpoint file, or package.module:Object (an encoder, or something
+        name: an OpenAI CLIP name, "tiny", "conse", a checkpoint file, or package.module:Object (an encoder, or
+            something
             that makes one when called with `device=`). A file wins over a model's name only with a path separator.
         device: "auto" (cuda where there is one), "cpu" or "cuda".
+        precision: "auto", or "int8" for OpenAI CLIP models on a CPU.
 
     Raises:
         UnknownName: no such model or file.
@@ -91,11 +104,21 @@ def load_encoder(name: str = "ViT-B/32", *, device: str = "auto") -> Encoder:
     """
     if name.startswith("open_clip:"):
         raise ModelError(f"models of open_clip are not supported yet, found {name!r}; give an OpenAI CLIP name or file")
+    if precision not in get_args(Precision):
+        raise UnknownName("precision", precision, get_args(Precision))
     reads_as_path = "/" in name or "\\" in name
     if name in OPENAI_MODELS and not (reads_as_path and Path(name).is_file()):
         from zsprompt.encoders.openai_clip import OpenAIClip
 
-        return OpenAIClip.from_name(name, device=device)
+        return OpenAIClip.from_name(name, device=device, precision=precision)
+    if name == "tiny":
+        from zsprompt.encoders.tiny import load_tiny
+
+        return load_tiny(device=device, precision=precision)
+    if precision != "auto" and not (reads_as_path or Path(name).is_file()):
+        raise UsageError(
+            f"precision {precision} is for OpenAI CLIP models, found model {name!r}; leave out --precision"
+        )
     if name == "conse":
         from zsprompt.encoders.conse import Conse
 
@@ -103,7 +126,7 @@ def load_encoder(name: str = "ViT-B/32", *, device: str = "auto") -> Encoder:
     if reads_as_path or Path(name).is_file():
         from zsprompt.encoders.openai_clip import OpenAIClip
 
-        return OpenAIClip.from_file(Path(name), device=device)
+        return OpenAIClip.from_file(Path(name), device=device, precision=precision)
     if is_object_path(name) or name in installed(_GROUP):
         return _made(name, find("model", name, {}, _GROUP), device)
     raise UnknownName("model", name, [*available_models(), "FILE"])

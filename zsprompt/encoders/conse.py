@@ -61,6 +61,7 @@ class Conse(Encoder):
     dim = 384
     logit_scale = LOGIT_SCALE
     context_length: int | None = _CONTEXT
+    text_batch = 1024
 
     def __init__(self, *, device: str = "auto") -> None:
         self._wanted_device = device
@@ -77,8 +78,12 @@ class Conse(Encoder):
             raise LabelError(
                 f"expected texts of at most {_CONTEXT} tokens, found more in {texts[int(np.argmin(fit))][:60]!r}…"
             )
-        blocks = [self._sentences.encode(texts[i : i + _TEXT_BATCH]) for i in range(0, len(texts), _TEXT_BATCH)]
-        return np.concatenate(blocks) if blocks else np.empty((0, self.dim), dtype=np.float32)
+        vectors = np.empty((len(texts), self.dim), dtype=np.float32)
+        by_length = sorted(range(len(texts)), key=lambda i: (len(texts[i]), texts[i]))  # alike lengths pad the least
+        for start in range(0, len(texts), _TEXT_BATCH):
+            part = by_length[start : start + _TEXT_BATCH]
+            vectors[part] = self._sentences.encode([texts[i] for i in part])
+        return vectors
 
     def encode_images(self, images: Sequence[Image]) -> Floats:
         """[N, 384] float32, unit rows."""

@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zsprompt.arrays import Bools, Floats, unit_rows
-from zsprompt.encoders import OPENAI_MODELS, Encoder
+from zsprompt.encoders import OPENAI_MODELS, Encoder, Precision
 from zsprompt.encoders.devices import pick_device
 from zsprompt.encoders.download import download, sha256_file
+from zsprompt.encoders.token_trie import TrieTower
+from zsprompt.encoders.tokens import Tokeniser
+from zsprompt.encoders.transformer import PictureTower
 from zsprompt.errors import LabelError, ModelError
 from zsprompt.progress import Progress, terminal
 
@@ -30,45 +33,70 @@ if TYPE_CHECKING:
 _URL = "https://openaipublic.azureedge.net/clip/models/{sha256}/{file}"
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _STD = (0.26862954, 0.26130258, 0.27577711)
-_START_AND_END = 2
 _LONGEST_STRIP = 32  # long side over short side
+
+# Texts, trie nodes and pictures run at a time. On a CPU a block's hidden states should stay in its cache, and a batch
+# of texts is what a kill can lose: about a second's work of a ViT-B/32 text tower. See benchmarks/README.md.
+_CPU_TEXTS, _CPU_NODES, _CPU_PICTURES = 1024, 1024, 16
+_GPU_TEXTS, _GPU_NODES, _GPU_PICTURES = 2**14, 2**13, 2**12
 
 
 class OpenAIClip(Encoder):
     """An OpenAI CLIP model; weights are float16 on a GPU, float32 on a CPU. Make one with a `from_` method.
 
-    On a CPU the weights are OpenAI's float16 values widened, as `clip.load` does it.
+    On a CPU the weights are OpenAI's float16 values widened, as `clip.load` does it. With the precision "int8" (CPU
+    only) the transformers' matrix products run on 8-bit integers: faster, and a little different.
     """
 
-    def __init__(self, state: dict[str, torch.Tensor], *, name: str, sha256: str, device: str = "auto") -> None:
+    def __init__(
+        self,
+        state: dict[str, torch.Tensor],
+        *,
+        name: str,
+        sha256: str,
+        device: str = "auto",
+        precision: Precision = "auto",
+    ) -> None:
         import torch
 
         self.name = name
         self._device = pick_device(device)
+        int8 = precision == "int8"
+        if int8 and self._device != "cpu":
+            raise ModelError("precision int8 runs on a CPU only; add --device cpu, or leave out --precision")
         self._clip = _import_clip()
         model = _build(self._clip, state, name)
-        self._model: Any = model.float() if self._device == "cpu" else model.to(self._device)
+        on_cpu = self._device == "cpu"
+        self._model: Any = model.float() if on_cpu else model.to(self._device)
+        self._tokens = Tokeniser(self._clip.clip._tokenizer)
+        self._tower = TrieTower(self._model, block=_CPU_NODES if on_cpu else _GPU_NODES, int8=int8)
+        transforms = hasattr(model.visual, "transformer")  # the others are residual networks
+        self._encode_pixels = PictureTower(model.visual, int8=int8) if transforms else self._model.encode_image
+        self.text_batch = _CPU_TEXTS if on_cpu else _GPU_TEXTS
+        self._pictures_at_once = _CPU_PICTURES if on_cpu else _GPU_PICTURES
         self._size = int(model.visual.input_resolution)
         self._mean = torch.tensor(_MEAN, device=self._device).view(3, 1, 1)
         self._std = torch.tensor(_STD, device=self._device).view(3, 1, 1)
         self.dim = int(model.text_projection.shape[1])
         self.logit_scale = float(model.logit_scale.detach().float().exp())
         self.context_length = int(model.context_length)
-        precision = "float32" if self._device == "cpu" else "float16"
-        self.fingerprint = f"openai-clip/1 {sha256} {precision}"
+        kept = "int8" if int8 else "float32" if on_cpu else "float16"
+        self.fingerprint = f"openai-clip/2 {sha256} {kept}"
 
     @classmethod
-    def from_file(cls, path: Path, *, device: str = "auto") -> OpenAIClip:
+    def from_file(cls, path: Path, *, device: str = "auto", precision: Precision = "auto") -> OpenAIClip:
         """From OpenAI's JIT archive, a plain state dict, or a safetensors file.
 
         Raises:
             ModelError: missing, damaged, or not an OpenAI CLIP checkpoint.
         """
         state = _read_state(path)
-        return cls(state, name=path.name, sha256=sha256_file(path), device=device)
+        return cls(state, name=path.name, sha256=sha256_file(path), device=device, precision=precision)
 
     @classmethod
-    def from_name(cls, name: str, *, device: str = "auto", progress: Progress = terminal) -> OpenAIClip:
+    def from_name(
+        cls, name: str, *, device: str = "auto", precision: Precision = "auto", progress: Progress = terminal
+    ) -> OpenAIClip:
         """From OpenAI's weights of that name, in the folder the `clip` package uses too; fetched when missing.
 
         Raises:
@@ -81,18 +109,20 @@ class OpenAIClip(Encoder):
         found = sha256_file(path)
         if found != sha256:
             raise ModelError(f"expected {path} to have sha256 {sha256}, found {found}; delete it and run again")
-        return cls(_read_state(path), name=name, sha256=sha256, device=device)
+        return cls(_read_state(path), name=name, sha256=sha256, device=device, precision=precision)
 
     def encode_texts(self, texts: Sequence[str]) -> Floats:
         """[T, D] float32, unit rows. Raises LabelError for a text beyond the context."""
-        import torch
-
         if not texts:
             return np.empty((0, self.dim), dtype=np.float32)
-        self._refuse_long(texts)
-        tokens = self._clip.tokenize(list(texts), context_length=self.context_length).to(self._device)
-        with torch.inference_mode():
-            return unit_rows(self._model.encode_text(tokens).float().cpu().numpy())
+        sequences = self._tokens(texts)
+        longest = max(range(len(texts)), key=lambda i: len(sequences[i]))
+        if len(sequences[longest]) > self.context_length:
+            raise LabelError(
+                f"expected texts of at most {self.context_length} tokens, "
+                f"found {len(sequences[longest])} in {texts[longest][:60]!r}…"
+            )
+        return unit_rows(self._tower(sequences).float().cpu().numpy())
 
     def encode_images(self, images: Sequence[Image]) -> Floats:
         """[N, D] float32, unit rows."""
@@ -101,15 +131,22 @@ class OpenAIClip(Encoder):
         if not images:
             return np.empty((0, self.dim), dtype=np.float32)
         pixels = torch.from_numpy(np.stack([np.asarray(self.prepare(image)) for image in images]))
+        if self._device != "cpu":
+            pixels = pixels.pin_memory()  # or the copy to the device would wait for the device
         with torch.inference_mode():
-            # uint8 travels to the device, a quarter of the bytes, and is normalised there
-            scaled = pixels.to(self._device).permute(0, 3, 1, 2).float().div(255)
-            normalised = (scaled - self._mean) / self._std
-            return unit_rows(self._model.encode_image(normalised).float().cpu().numpy())
+            rows = [self._encode_some(part) for part in torch.split(pixels, self._pictures_at_once)]
+            return unit_rows(torch.cat(rows).float().cpu().numpy())
+
+    def _encode_some(self, pixels: torch.Tensor) -> torch.Tensor:
+        """[N, D] from [N, size, size, 3] uint8: they travel as bytes and are normalised on the device."""
+        there = pixels.to(self._device, non_blocking=True)
+        scaled = there.permute(0, 3, 1, 2).float().div(255)
+        rows: torch.Tensor = self._encode_pixels((scaled - self._mean) / self._std)
+        return rows
 
     def fits(self, texts: Sequence[str]) -> Bools:
         """[T] whether each text has at most `context_length` tokens, start and end included."""
-        return np.array([self._fits(text) for text in texts], dtype=np.bool_)
+        return np.array([len(ids) <= self.context_length for ids in self._tokens(texts)], dtype=np.bool_)
 
     def prepare(self, image: Image) -> Image:
         """Short side to the tower's size (bicubic), centre cut out: [size, size] RGB, as `clip`'s own transform."""
@@ -125,21 +162,6 @@ class OpenAIClip(Encoder):
         left = round((scaled[0] - self._size) / 2)
         top = round((scaled[1] - self._size) / 2)
         return image.crop((left, top, left + self._size, top + self._size))
-
-    def _fits(self, text: str) -> bool:
-        room = self.context_length - _START_AND_END
-        if len(text) <= room and text.isascii():
-            return True  # a token is at least one byte, so there is no need to count
-        return self._tokens(text) <= room
-
-    def _tokens(self, text: str) -> int:
-        return len(self._clip.clip._tokenizer.encode(text))
-
-    def _refuse_long(self, texts: Sequence[str]) -> None:
-        long = next((text for text in texts if not self._fits(text)), None)
-        if long is not None:
-            found = self._tokens(long) + _START_AND_END
-            raise LabelError(f"expected texts of at most {self.context_length} tokens, found {found} in {long[:60]!r}…")
 
 
 def _without_far_ends(image: Image) -> Image:

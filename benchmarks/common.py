@@ -1,0 +1,72 @@
+"""What benchmarks share: a checkpoint of ViT-B/32's size, medians, the machine's own limit, and result files."""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pandas as pd
+import torch
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import clip  # noqa: F401 - imported here, so that its warnings stay here
+    from clip.model import CLIP
+
+VIT_B32 = (512, 224, 12, 768, 32, 77, 49408, 512, 8, 12)
+
+
+def arguments(about: str | None, **options: Any) -> argparse.Namespace:
+    """--out, and an option for each keyword: its value is the default, its type the option's."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in options.items():
+        kind = default if isinstance(default, type) else type(default)
+        parser.add_argument(
+            f"--{name}",
+            type=kind,
+            default=None if isinstance(default, type) else default,
+            required=isinstance(default, type),
+        )
+    parser.add_argument("--out", type=Path, required=True, help="CSV file for the result")
+    return parser.parse_args()
+
+
+def random_vit_b32(folder: Path) -> Path:
+    """A checkpoint with ViT-B/32's architecture and random weights: real ones cost exactly as much time."""
+    path = folder / "random-vit-b32.pt"
+    if not path.exists():
+        torch.manual_seed(0)
+        torch.save(CLIP(*VIT_B32).state_dict(), path)
+    return path
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """How long `work` takes, once."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def median_seconds(work: Callable[[], object], times: int = 3) -> float:
+    """The median of `times` runs, after one that is not counted."""
+    work()
+    return median(seconds(work) for _ in range(times))
+
+
+def peak_flops(size: int = 2048) -> float:
+    """Multiplications and additions a second of a square float32 matrix product: what the machine can do at best."""
+    a, b = torch.randn(size, size), torch.randn(size, size)
+    return 2 * size**3 / median_seconds(lambda: a @ b, 7)
+
+
+def save(rows: list[dict[str, Any]], path: Path) -> None:
+    """Write and show a table."""
+    table = pd.DataFrame(rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
+    print(table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))

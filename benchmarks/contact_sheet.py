@@ -1,0 +1,46 @@
+"""The contact sheet of the drawn scenes: every kind in its variants, and test pictures as they come.
+
+python benchmarks/contact_sheet.py --out benchmarks/scenes.png
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from PIL import Image
+
+from zsprompt.datasets.scenes.chance import Chance
+from zsprompt.datasets.scenes.colours import SHADES
+from zsprompt.datasets.scenes.world import KINDS, OWN_SHADES, SIDE, Scene, Thing, compose, paint
+
+ACROSS = 13
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scenes", type=int, default=65)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    alone = [paint(portrait(kind, variant)) for kind, about in KINDS.items() for variant in about.variants]
+    alone += [Image.new("RGB", (SIDE, SIDE), "white")] * (-len(alone) % ACROSS)
+    pictures = alone + [paint(compose(f"test {i}")) for i in range(options.scenes)]
+    sheet = Image.new("RGB", (ACROSS * SIDE, -(-len(pictures) // ACROSS) * SIDE), "white")
+    for i, picture in enumerate(pictures):
+        sheet.paste(picture, (i % ACROSS * SIDE, i // ACROSS * SIDE))
+    sheet.resize((sheet.width * 3 // 4, sheet.height * 3 // 4), Image.Resampling.LANCZOS).save(
+        options.out, optimize=True
+    )
+
+
+def portrait(kind: str, variant: str) -> Scene:
+    """One thing, large, on a plain ground."""
+    chance = Chance(f"portrait {kind} {variant}")
+    colour = chance.one(KINDS[kind].colours)
+    colour, shade = OWN_SHADES.get(variant) or (colour, chance.one(tuple(SHADES[colour])))
+    thing = Thing(kind, variant, colour, shade, 0.5, 0.5, 0.42, 0.0, False)
+    return Scene(f"portrait {kind} {variant}", "studio", "day", (thing,))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""CLIP's byte-pair tokens, each word worked out once.
+
+Source of the vocabulary and its rules: OpenAI's `clip` package, whose tokeniser does the work for words not seen yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+START, END = 49406, 49407
+
+_REMEMBERED_TEXTS = 2**16
+
+
+class Tokeniser:
+    """Text -> CLIP's token ids, start and end included; the same ids as `clip.tokenize`.
+
+    Tokens never reach over white space, so every piece between two spaces is tokenised once and remembered. Cleaning
+    a text (mojibake, HTML entities) costs more than everything else, and plain printable ASCII has nothing to clean.
+
+    Args:
+        tokenizer: `clip.simple_tokenizer.SimpleTokenizer`.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._encode = tokenizer.encode
+        self._pieces: dict[str, tuple[int, ...]] = {}
+        self.ids = lru_cache(_REMEMBERED_TEXTS)(self._ids)
+
+    def __call__(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """The ids of each text."""
+        return [self.ids(text) for text in texts]
+
+    def _ids(self, text: str) -> tuple[int, ...]:
+        if not (text.isascii() and text.isprintable()) or "&" in text:
+            return (START, *self._encode(text), END)
+        ids = [START]
+        for piece in text.split():
+            known = self._pieces.get(piece)
+            if known is None:
+                known = self._pieces[piece] = tuple(self._encode(piece))
+            ids += known
+        ids.append(END)
+        return tuple(ids)

@@ -1,0 +1,121 @@
+"""The residual blocks of CLIP's transformers, opened up: the same arithmetic, run the way a tower needs it.
+
+`clip` runs a block on whole sequences. A token trie wants queries, keys and values apart, and a picture tower needs
+nothing but its class token from the last block. Both use this.
+
+Source: OpenAI's `clip` package, clip/model.py, ResidualAttentionBlock.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    Linear = Any  # torch.nn.Linear, or its int8 counterpart
+
+# CLIP's activation is x · sigmoid(1.702 x), which is silu(1.702 x) / 1.702. In float32 the constants go into the
+# matrices around it: one pass over the widest array instead of three.
+_SLOPE = 1.702
+
+
+class Layer:
+    """One residual block. In float32 it changes the block's own matrices, and its activation with them.
+
+    Args:
+        block: a `clip.model.ResidualAttentionBlock`.
+        int8: run the matrix products on 8-bit integers: weights rounded once, activations as they come.
+    """
+
+    def __init__(self, block: Any, *, int8: bool = False) -> None:
+        import torch
+        from torch import nn
+
+        attention, inner = block.attn, block.mlp
+        self.heads = int(attention.num_heads)
+        self.width = int(attention.embed_dim)
+        self.dtype = attention.in_proj_weight.dtype
+        if self.dtype == torch.float32 and not isinstance(inner.gelu, nn.SiLU):
+            with torch.no_grad():
+                inner.c_fc.weight.mul_(_SLOPE)
+                inner.c_fc.bias.mul_(_SLOPE)
+                inner.c_proj.weight.div_(_SLOPE)
+            inner.gelu = nn.SiLU(inplace=True)
+        inputs = nn.Linear(1, 1, device="meta")
+        inputs.weight, inputs.bias = attention.in_proj_weight, attention.in_proj_bias
+        self._before, self._between = block.ln_1, block.ln_2
+        self._activation = inner.gelu
+        self._inputs, self._mixed = _kind(inputs, int8), _kind(attention.out_proj, int8)
+        self._up, self._down = _kind(inner.c_fc, int8), _kind(inner.c_proj, int8)
+
+    def attention_input(self, states: torch.Tensor) -> torch.Tensor:
+        """[…, 3 · width]: queries, keys and values side by side, from states […, width]."""
+        result: torch.Tensor = self._inputs(self._before(states))
+        return result
+
+    def attend(
+        self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, allowed: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """[B, Q, width] from queries [B, Q, width], keys and values [B, K, width].
+
+        Args:
+            queries: a part of what `attention_input` gave, as are
+            keys: and
+            values: of the same states, or of others.
+            allowed: [B, Q, K] bool, which keys a query sees; all where None.
+        """
+        import torch.nn.functional as F
+
+        q, k, v = (x.view(*x.shape[:2], self.heads, -1).transpose(1, 2) for x in (queries, keys, values))
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=None if allowed is None else allowed[:, None])
+        result: torch.Tensor = self._mixed(mixed.transpose(1, 2).flatten(2))
+        return result
+
+    def feed_forward(self, states: torch.Tensor) -> torch.Tensor:
+        """[…, width] from states […, width]."""
+        result: torch.Tensor = self._down(self._activation(self._up(self._between(states))))
+        return result
+
+
+class PictureTower:
+    """CLIP's vision transformer; the last block computes the class token only, which is all that is read.
+
+    Args:
+        visual: a `clip.model.VisionTransformer`.
+        int8: see Layer.
+    """
+
+    def __init__(self, visual: Any, *, int8: bool = False) -> None:
+        self._visual = visual
+        self._layers = [Layer(block, int8=int8) for block in visual.transformer.resblocks]
+
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        """[N, D] from normalised pixels [N, 3, size, size]."""
+        import torch
+
+        visual = self._visual
+        patches = visual.conv1(pixels.to(visual.conv1.weight.dtype)).flatten(2).transpose(1, 2)
+        first = visual.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
+        states = torch.cat([first, patches], dim=1) + visual.positional_embedding.to(patches.dtype)
+        states = visual.ln_pre(states)
+        for layer in self._layers:
+            queries, keys, values = layer.attention_input(states).chunk(3, dim=-1)
+            if layer is self._layers[-1]:
+                states, queries = states[:, :1], queries[:, :1]
+            states = states + layer.attend(queries, keys, values)
+            states = states + layer.feed_forward(states)
+        result: torch.Tensor = visual.ln_post(states[:, 0]) @ visual.proj
+        return result
+
+
+def _kind(linear: Linear, int8: bool) -> Linear:
+    if not int8:
+        return linear
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch points to a successor package, which has no CPU kernel for this yet
+        wrapped = torch.nn.Sequential(linear)
+        return torch.ao.quantization.quantize_dynamic(wrapped, {torch.nn.Linear}, dtype=torch.qint8)[0]  # type: ignore[no-untyped-call]
