@@ -71,7 +71,7 @@ class DrawnImages(Sequence[DrawnImage]):
 
 
 def load(root: Path | None = None, *, split: str | None = None, names: str = "readable") -> Dataset:
-    """drawn scenes of 16 kinds of everyday things, no download; splits test, train, train:50000
+    """Drawn scenes of 16 kinds of everyday things, no download; splits test (default), train and train:50000.
 
     Args:
         root: must be None: there are no files.

@@ -54,6 +54,7 @@ class _Brush:
         return shade(colour, {"day": 1.0, "dusk": 0.8, "night": 0.45, "overcast": 0.9}[self.light])
 
     def sky(self) -> None:
+        """The upper part: a fade, then stars, the moon, the sun and clouds as the light has them."""
         self.fade(0, HORIZON, *_SKIES[self.light])
         if self.light == "night":
             for _ in range(26):
@@ -77,6 +78,7 @@ class _Brush:
                 pen.oval(x, y, r * 1.2, r, colour)
 
     def hills(self, colour: Colour, height: float) -> None:
+        """Four mounds along the horizon, about `height` of their own width high."""
         start = self.chance.between(-0.2, 0.1)
         for k in range(4):
             pen = self.pen(start + 0.38 * k, HORIZON, self.chance.between(0.25, 0.42))
