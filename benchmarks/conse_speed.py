@@ -1,55 +1,61 @@
-"""conse's classifier on ready pixels: pictures a second by batch size and memory format, and the page faults it costs.
+"""conse's classifier on ready pixels: pictures a second by batch size, memory format and use of the threads.
 
     python benchmarks/conse_speed.py --out benchmarks/results/FILE.csv
 
-Each row is the median of RUNS passes over the same random pixels, after one that is not counted. `faults` are minor
-page faults a picture: memory that the system hands out and takes back again.
+Each row is the median of RUNS passes over the same random pixels, after one that is not counted. `together`: all
+threads share a batch, as torch does it; `apart`: each thread has batches of its own, as zsprompt does it. `faults` are
+minor page faults a picture: memory that the system hands out and takes back again. `peak_share` is the arithmetic (407
+million multiplications and additions a picture, by the table of EfficientNet-Lite's release) over that of a large
+float32 matrix product.
 """
 
 from __future__ import annotations
 
-import argparse
 import resource
 import time
+from collections.abc import Callable
 from itertools import product
-from pathlib import Path
 from statistics import median
 from typing import Any
 
-import pandas as pd
 import torch
+from common import arguments, peak_flops, save
 
 from zsprompt.encoders.conse import Conse
 
 RUNS = 3
+FLOPS = 2 * 407e6
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=96)
-    parser.add_argument("--out", type=Path, required=True)
-    options = parser.parse_args()
-    network = Conse(device="cpu")._classifier._network
+    options = arguments(__doc__, images=96)
+    classifier: Any = Conse(device="cpu")._classifier
+    network, threads = classifier._network, classifier._threads
     pixels = torch.randn(options.images, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     formats = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+    peak = peak_flops()
     rows = []
-    for (name, memory_format), batch in product(formats.items(), (1, 2, 4, 8, 16, 32)):
+    ways: dict[str, Callable[..., Any]] = {"together": map, "apart": threads.map}
+    for (name, memory_format), (way, over), batch in product(formats.items(), ways.items(), (1, 2, 4, 8, 16, 32)):
         laid_out = pixels.contiguous(memory_format=memory_format)
-        passes = [once(network.to(memory_format=memory_format), laid_out, batch) for _ in range(1 + RUNS)][1:]
+        passes = [once(network.to(memory_format=memory_format), laid_out, batch, over) for _ in range(1 + RUNS)][1:]
         rate = options.images / median(seconds for seconds, _ in passes)
         faults = median(count for _, count in passes) / options.images
-        rows.append({"memory": name, "batch": batch, "pictures_per_s": rate, "faults": faults})
-    table = pd.DataFrame(rows)
-    table.to_csv(options.out, index=False, float_format="%.1f", lineterminator="\n")
-    print(table.to_string(index=False, float_format=lambda value: f"{value:.1f}"))
+        row = {"memory": name, "threads": way, "batch": batch, "pictures_per_s": round(rate, 1)}
+        rows.append(row | {"faults": round(faults), "peak_share": round(rate * FLOPS / peak, 2)})
+    save(rows, options.out)
 
 
-def once(network: Any, pixels: torch.Tensor, batch: int) -> tuple[float, int]:
+def once(network: Any, pixels: torch.Tensor, batch: int, over: Callable[..., Any]) -> tuple[float, int]:
     """(seconds, minor page faults) of one pass."""
+
+    def one(part: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            found: torch.Tensor = network(part)
+            return found
+
     faults, start = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, time.perf_counter()
-    with torch.inference_mode():
-        for part in pixels.split(batch):
-            network(part)
+    list(over(one, pixels.split(batch)))
     return time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
 
 

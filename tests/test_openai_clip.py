@@ -11,7 +11,7 @@ import pytest
 from fakes import draw
 from PIL import Image
 
-from zsprompt.encoders import OPENAI_MODELS, load_encoder
+from zsprompt.encoders import OPENAI_MODELS, load_encoder, products
 from zsprompt.encoders.openai_clip import OpenAIClip
 from zsprompt.errors import LabelError, ModelError, UnknownName, UsageError
 
@@ -70,20 +70,66 @@ def cosines(one: np.ndarray, two: np.ndarray) -> np.ndarray:
     return np.einsum("nd,nd->n", one, two)
 
 
-def test_int8_is_near_and_has_a_fingerprint_of_its_own(tmp_path: Path) -> None:
-    path = tmp_path / "random.pt"
+needs_bfloat16 = pytest.mark.skipif(
+    not products._has_bfloat16(), reason="needs a processor with bfloat16 instructions (AVX-512 BF16 or AMX)"
+)
+
+
+def small_checkpoint(folder: Path) -> Path:
+    path = folder / "random.pt"
     torch.save(random_state(VIT_B32 | TEXT | dict(vision_layers=4, transformer_layers=4)), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("precision", "nearest"), [("int8", 0.99), pytest.param("bfloat16", 0.9999, marks=needs_bfloat16)]
+)
+def test_rounded_is_near_and_has_a_fingerprint_of_its_own(tmp_path: Path, precision, nearest: float) -> None:
+    path = small_checkpoint(tmp_path)
     whole = OpenAIClip.from_file(path, device="cpu")
-    rounded = OpenAIClip.from_file(path, device="cpu", precision="int8")
+    rounded = OpenAIClip.from_file(path, device="cpu", precision=precision)
     assert whole.fingerprint != rounded.fingerprint
-    assert cosines(whole.encode_images(pictures()), rounded.encode_images(pictures())).min() > 0.99
-    assert cosines(whole.encode_texts(TEXTS), rounded.encode_texts(TEXTS)).min() > 0.99
+    for one, two in (
+        (whole.encode_images(pictures()), rounded.encode_images(pictures())),
+        (whole.encode_texts(TEXTS), rounded.encode_texts(TEXTS)),
+    ):
+        assert nearest < cosines(one, two).min()
+        assert np.abs(one - two).max() > 1e-6  # it is rounded
+
+
+def test_without_onednn_the_embeddings_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = small_checkpoint(tmp_path)
+    fast = OpenAIClip.from_file(path, device="cpu")
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert products.products("cpu", "auto") is products.plain
+    slow = OpenAIClip.from_file(path, device="cpu")
+    np.testing.assert_allclose(fast.encode_images(pictures()), slow.encode_images(pictures()), atol=1e-6)
+    np.testing.assert_allclose(fast.encode_texts(TEXTS), slow.encode_texts(TEXTS), atol=1e-6)
+    with pytest.raises(ModelError, match="expected a processor with bfloat16 instructions"):
+        OpenAIClip.from_file(path, device="cpu", precision="bfloat16")
+
+
+def test_a_kernel_that_is_missing_or_another_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def another(*arguments: object) -> torch.Tensor:
+        raise RuntimeError("expected 5 arguments")
+
+    assert products._has_onednn() or not torch.backends.mkldnn.is_available()
+    monkeypatch.setattr(products, "_onednn", lambda: another)
+    assert not products._has_onednn()
+    monkeypatch.setattr(products, "_onednn", lambda: lambda x, *rest: torch.zeros(2, 4))
+    assert not products._has_onednn()
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+def test_rounded_products_are_for_a_cpu(precision: str) -> None:
+    with pytest.raises(ModelError, match=f"precision {precision} runs on a CPU only"):
+        products.products("cuda", precision)
 
 
 def test_precisions_that_are_none() -> None:
     with pytest.raises(UnknownName, match="Did you mean 'int8'"):
         load_encoder("tiny", precision="int4")
-    with pytest.raises(UsageError, match="for OpenAI CLIP models, found model 'conse'"):
+    with pytest.raises(UsageError, match="for OpenAI CLIP models, found model conse"):
         load_encoder("conse", precision="int8")
 
 

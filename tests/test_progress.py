@@ -5,11 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import numpy as np
 import pytest
 from conftest import ROOT, environment
+from fakes import PlantedEncoder
 
-from zsprompt.progress import _outlook, quiet, terminal
+from zsprompt.arrays import unit_rows
+from zsprompt.progress import Advance, Outermost, _outlook, quiet, terminal
+from zsprompt.store import EmbeddingStore
+from zsprompt.strategies import Images, ListAll, TopAll
 
 SHOW = """
 from zsprompt.progress import terminal
@@ -38,6 +45,50 @@ def test_nothing_is_written_where_no_terminal_is(progress, capfd: pytest.Capture
     with progress("pictures", 3, "pictures") as advance:
         advance(3)
     assert capfd.readouterr() == ("", "")
+
+
+class Bars:
+    """A Progress that remembers what it showed."""
+
+    def __init__(self) -> None:
+        self.shown: list[list[object]] = []
+
+    @contextmanager
+    def __call__(self, what: str, total: int, unit: str) -> Iterator[Advance]:
+        bar = [what, total, unit, 0]
+        self.shown.append(bar)
+
+        def advance(n: int) -> None:
+            bar[3] += n
+
+        yield advance
+
+
+@pytest.mark.parametrize(
+    ("strategy", "pictures", "bar"),
+    [
+        # 2^13 candidates are two blocks, and so are 2^16 prefixes of 13 labels
+        (ListAll(), 3, ["list-all", 2**13, "candidates", 2**13]),
+        (TopAll(), 5000, ["top-all", 5000, "pictures", 5000]),
+    ],
+)
+def test_work_in_pieces_has_one_bar(strategy, pictures: int, bar: list[object]) -> None:
+    bars = Bars()
+    vectors = unit_rows(np.random.default_rng(0).normal(size=(pictures, PlantedEncoder().dim)))
+    with EmbeddingStore(PlantedEncoder(), cache=None, progress=bars) as store:
+        strategy.predict(Images(vectors), [f"thing{i}" for i in range(13)], store)
+    assert [b for b in bars.shown if b[0] != "texts"] == [bar]
+    assert len(bars.shown) <= 3  # the single labels are embedded before
+
+
+def test_a_bar_that_broke_off_does_not_silence_the_next() -> None:
+    bars = Outermost(shown := Bars())
+    with pytest.raises(KeyboardInterrupt), bars("one", 2, "steps"):
+        raise KeyboardInterrupt
+    with bars("two", 2, "steps") as advance, bars("inner", 9, "steps") as silent:
+        silent(9)
+        advance(2)
+    assert shown.shown == [["one", 2, "steps", 0], ["two", 2, "steps", 2]]
 
 
 def test_a_terminal_shows_a_bar() -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from zsprompt.arrays import Floats, unit_rows
 from zsprompt.errors import LabelError, PromptError, UnknownName, UsageError
+from zsprompt.progress import quiet
 from zsprompt.prompts import load_prompts
 from zsprompt.store import EmbeddingStore
 from zsprompt.strategies import (
@@ -57,6 +58,8 @@ def pictures(sets: list[tuple[str, ...]] = SETS) -> Images:
 
 class RandomSpace:
     """Any text is a fixed random direction: no structure that could hide a mistake."""
+
+    progress = staticmethod(quiet)
 
     def __init__(self, logit_scale: float = 100.0, fits_up_to: int = 10**9) -> None:
         self.logit_scale = logit_scale

@@ -36,6 +36,7 @@ class PrecisionOption(str, Enum):
     """--precision"""
 
     auto = "auto"
+    bfloat16 = "bfloat16"
     int8 = "int8"
 
 
@@ -66,7 +67,7 @@ Device = Annotated[DeviceOption, typer.Option(help="Where the model runs.")]
 PrecisionChoice = Annotated[
     PrecisionOption,
     typer.Option(
-        help="auto: float16 on a GPU, float32 on a CPU. int8: faster on a CPU, a little different; CLIP only."
+        help="auto: float16 on a GPU, float32 on a CPU. bfloat16, int8 (CLIP): faster on a CPU, a little different."
     ),
 ]
 BatchSize = Annotated[

@@ -22,6 +22,26 @@ def quiet(what: str, total: int, unit: str) -> Iterator[Advance]:
     yield lambda _: None
 
 
+class Outermost:
+    """A Progress that stays quiet within itself: work that is done in pieces has one bar, not one a piece."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._inside = False
+
+    @contextmanager
+    def __call__(self, what: str, total: int, unit: str) -> Iterator[Advance]:
+        if self._inside:
+            yield lambda _: None
+            return
+        self._inside = True
+        try:
+            with self._progress(what, total, unit) as advance:
+                yield advance
+        finally:
+            self._inside = False
+
+
 @contextmanager
 def terminal(what: str, total: int, unit: str) -> Iterator[Advance]:
     """A Progress that draws a bar with rate and remaining time on stderr when that is a terminal."""

@@ -19,7 +19,7 @@ from zsprompt.cache import ByteCache
 from zsprompt.encoders import Encoder
 from zsprompt.errors import ImageError, ModelError, UsageError, ZspromptError
 from zsprompt.images import ImageRef, decode
-from zsprompt.progress import Advance, Progress, quiet
+from zsprompt.progress import Advance, Outermost, Progress, quiet
 from zsprompt.reading import PictureFile, ahead, cache_key, read_picture, stat_key
 
 if TYPE_CHECKING:
@@ -105,12 +105,17 @@ class EmbeddingStore:
         self._text_batch = batch_size or encoder.text_batch
         self._unfamiliar: dict[str, None] = {}
         self._workers = workers or os.cpu_count() or 1
-        self._progress = progress
+        self._progress = Outermost(progress)
 
     @property
     def logit_scale(self) -> float:
         """The encoder's: what a cosine is multiplied by before a softmax."""
         return self.encoder.logit_scale
+
+    @property
+    def progress(self) -> Progress:
+        """Where work that embeds texts in many calls says how far it is; theirs are quiet meanwhile."""
+        return self._progress
 
     def fits(self, texts: Sequence[str]) -> Bools:
         """[T] whether each text fits the encoder's context."""

@@ -84,8 +84,8 @@ def available_models() -> dict[str, str]:
     return tiny | openai | conse | {name: f"installed: {path}" for name, path in installed(_GROUP).items()}
 
 
-Precision = Literal["auto", "int8"]
-"""float16 on a GPU and float32 on a CPU, or 8-bit integers for the matrix products of transformers."""
+Precision = Literal["auto", "bfloat16", "int8"]
+"""float16 on a GPU, float32 on a CPU; or factors rounded in matrix products, with bfloat16 in convolutions too."""
 
 
 def load_encoder(name: str = "ViT-B/32", *, device: str = "auto", precision: Precision = "auto") -> Encoder:
@@ -96,7 +96,7 @@ def load_encoder(name: str = "ViT-B/32", *, device: str = "auto", precision: Pre
             something
             that makes one when called with `device=`). A file wins over a model's name only with a path separator.
         device: "auto" (cuda where there is one), "cpu" or "cuda".
-        precision: "auto", or "int8" for OpenAI CLIP models on a CPU.
+        precision: "auto"; on a CPU also "bfloat16", and "int8" for OpenAI CLIP models.
 
     Raises:
         UnknownName: no such model or file.
@@ -115,14 +115,14 @@ def load_encoder(name: str = "ViT-B/32", *, device: str = "auto", precision: Pre
         from zsprompt.encoders.tiny import load_tiny
 
         return load_tiny(device=device, precision=precision)
-    if precision != "auto" and not (reads_as_path or Path(name).is_file()):
-        raise UsageError(
-            f"precision {precision} is for OpenAI CLIP models, found model {name!r}; leave out --precision"
-        )
     if name == "conse":
         from zsprompt.encoders.conse import Conse
 
-        return Conse(device=device)
+        return Conse(device=device, precision=precision)
+    if precision != "auto" and not (reads_as_path or Path(name).is_file()):
+        raise UsageError(
+            f"precision {precision} is for OpenAI CLIP models and conse, found model {name!r}; leave out --precision"
+        )
     if reads_as_path or Path(name).is_file():
         from zsprompt.encoders.openai_clip import OpenAIClip
 

@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Barrier
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from zsprompt.arrays import Bools, Floats, unit_rows
-from zsprompt.encoders import Encoder
+from zsprompt.encoders import Encoder, Precision
 from zsprompt.encoders.devices import pick_device
 from zsprompt.encoders.download import sha256_file
-from zsprompt.errors import LabelError, ModelError
+from zsprompt.encoders.products import check_precision, convolutions
+from zsprompt.errors import LabelError, ModelError, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -42,9 +45,10 @@ _SIZE = 224
 _MEAN, _STD = 127.0, 128.0  # EfficientNet-Lite's own normalisation
 _CONTEXT = 256  # what the sentence encoder was trained with
 
-# Lite0's early feature maps are large. Beyond four pictures at a time the allocator hands their memory back to the
-# system and faults it in again, thousands of pages a picture: benchmarks/conse_speed.py.
-_MICRO_BATCH = 4
+# Lite0's early feature maps are large: with more than a few pictures at a time the allocator hands their memory back to
+# the system and faults it in again, thousands of pages a picture. And its many small steps leave threads that share
+# them waiting for each other, so on a CPU each thread has pictures of its own: benchmarks/conse_speed.py.
+_MICRO_BATCH = 2
 _TEXT_BATCH = 64
 
 
@@ -53,8 +57,13 @@ class Conse(Encoder):
 
     The parts are loaded when they are first needed: a run whose embeddings are all stored loads neither.
 
+    Args:
+        device: see load_encoder.
+        precision: "auto" is float32; "bfloat16" (CPU) rounds in the classifier's convolutions.
+
     Raises:
-        ModelError: the extra 'offline' is not installed, or a weights file is not the one that was pinned.
+        ModelError: the extra 'offline' is not installed, a weights file is not the one that was pinned, or the
+            machine cannot run the precision.
     """
 
     name = "conse"
@@ -63,12 +72,16 @@ class Conse(Encoder):
     context_length: int | None = _CONTEXT
     text_batch = 1024
 
-    def __init__(self, *, device: str = "auto") -> None:
+    def __init__(self, *, device: str = "auto", precision: Precision = "auto") -> None:
+        if precision == "int8":
+            raise UsageError("precision int8 is for OpenAI CLIP models, found model conse; use --precision bfloat16")
         self._wanted_device = device
+        self._precision = precision
         self._files = _Files.installed()
         self.fingerprint = (
-            f"conse/1 {_CLASSIFIER_SHA256[:16]} {_SENTENCES_SHA256[:16]} "
-            f"crop={CROP} classes={CLASSES_KEPT} text={CLASS_TEXT!r} float32"
+            f"conse/2 {_CLASSIFIER_SHA256[:16]} {_SENTENCES_SHA256[:16]} "
+            f"crop={CROP} classes={CLASSES_KEPT} text={CLASS_TEXT!r} "
+            f"{'float32' if precision == 'auto' else precision}"
         )
 
     def encode_texts(self, texts: Sequence[str]) -> Floats:
@@ -116,11 +129,13 @@ class Conse(Encoder):
 
     @cached_property
     def _device(self) -> str:
-        return pick_device(self._wanted_device)
+        device = pick_device(self._wanted_device)
+        check_precision(device, self._precision)
+        return device
 
     @cached_property
     def _classifier(self) -> _Classifier:
-        return _Classifier(self._files.classifier, self._device)
+        return _Classifier(self._files.classifier, self._device, self._precision)
 
     @cached_property
     def _sentences(self) -> _Sentences:
@@ -174,7 +189,7 @@ class _Files:
 class _Classifier:
     """EfficientNet-Lite0. Source: Tan and Le 2019, and the Lite variants' release, TensorFlow TPU models."""
 
-    def __init__(self, weights: Path, device: str) -> None:
+    def __init__(self, weights: Path, device: str, precision: Precision) -> None:
         import torch
         from efficientnet_lite_pytorch import EfficientNet
 
@@ -182,27 +197,44 @@ class _Classifier:
         network = EfficientNet.from_name("efficientnet-lite0")
         network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
         self._network: Any = network.eval().to(device).to(memory_format=torch.channels_last)
+        self._run = convolutions(self._network, precision)
         self._device = device
+        self._threads = _single_threads() if device == "cpu" else None
 
     def probabilities(self, pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> Floats:
         """[N, 1000] from [N, 224, 224, 3] uint8."""
         import torch
 
+        images = torch.from_numpy(pixels)
+        if self._threads is None:
+            return self._some(images)
+        return np.concatenate(list(self._threads.map(self._some, torch.split(images, _MICRO_BATCH))))
+
+    def _some(self, pixels: torch.Tensor) -> Floats:
+        import torch
+
         with torch.inference_mode():
-            parts = [self._some(torch.from_numpy(part)) for part in _parts(pixels, self._device)]
-            result: Floats = torch.cat(parts).cpu().numpy()
-        return result
-
-    def _some(self, pixels: torch.Tensor) -> torch.Tensor:
-        # channels-last comes for free: [N, H, W, 3] permuted is laid out so already
-        scaled = (pixels.to(self._device).permute(0, 3, 1, 2).float() - _MEAN) / _STD
-        result: torch.Tensor = self._network(scaled).softmax(dim=1)
+            # channels-last comes for free: [N, H, W, 3] permuted is laid out so already
+            scaled = (pixels.to(self._device).permute(0, 3, 1, 2).float() - _MEAN) / _STD
+            result: Floats = self._run(scaled).softmax(dim=1).cpu().numpy()
         return result
 
 
-def _parts(pixels: np.ndarray[Any, np.dtype[np.uint8]], device: str) -> list[np.ndarray[Any, np.dtype[np.uint8]]]:
-    size = _MICRO_BATCH if device == "cpu" else len(pixels)
-    return [pixels[i : i + size] for i in range(0, len(pixels), size)]
+def _single_threads() -> ThreadPoolExecutor:
+    """As many threads as torch would use, each of which computes alone."""
+    import torch
+
+    count = torch.get_num_threads()
+    all_there = Barrier(count)
+
+    def work_alone() -> None:
+        torch.get_num_threads()  # a thread's first question makes it take the number that was set last, anywhere
+        torch.set_num_threads(1)
+
+    pool = ThreadPoolExecutor(count, "zsprompt-conse", initializer=work_alone)
+    list(pool.map(lambda _: all_there.wait(), range(count)))  # now every thread has its number
+    torch.set_num_threads(count)  # and those that start later have torch's again
+    return pool
 
 
 class _Sentences:

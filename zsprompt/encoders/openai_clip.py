@@ -20,6 +20,7 @@ from zsprompt.arrays import Bools, Floats, unit_rows
 from zsprompt.encoders import OPENAI_MODELS, Encoder, Precision
 from zsprompt.encoders.devices import pick_device
 from zsprompt.encoders.download import download, sha256_file
+from zsprompt.encoders.products import convolutions, products
 from zsprompt.encoders.token_trie import TrieTower
 from zsprompt.encoders.tokens import Tokeniser
 from zsprompt.encoders.transformer import PictureTower
@@ -37,15 +38,15 @@ _LONGEST_STRIP = 32  # long side over short side
 
 # Texts, trie nodes and pictures run at a time. On a CPU a block's hidden states should stay in its cache, and a batch
 # of texts is what a kill can lose: about a second's work of a ViT-B/32 text tower. See benchmarks/README.md.
-_CPU_TEXTS, _CPU_NODES, _CPU_PICTURES = 1024, 1024, 16
+_CPU_TEXTS, _CPU_NODES, _CPU_PICTURES = 1024, 1024, 32
 _GPU_TEXTS, _GPU_NODES, _GPU_PICTURES = 2**14, 2**13, 2**12
 
 
 class OpenAIClip(Encoder):
     """An OpenAI CLIP model; weights are float16 on a GPU, float32 on a CPU. Make one with a `from_` method.
 
-    On a CPU the weights are OpenAI's float16 values widened, as `clip.load` does it. With the precision "int8" (CPU
-    only) the transformers' matrix products run on 8-bit integers: faster, and a little different.
+    On a CPU the weights are OpenAI's float16 values widened, as `clip.load` does it. With the precisions "bfloat16" and
+    "int8" (CPU only) the transformers' matrix products are rounded: faster, and a little different.
     """
 
     def __init__(
@@ -61,17 +62,17 @@ class OpenAIClip(Encoder):
 
         self.name = name
         self._device = pick_device(device)
-        int8 = precision == "int8"
-        if int8 and self._device != "cpu":
-            raise ModelError("precision int8 runs on a CPU only; add --device cpu, or leave out --precision")
+        product = products(self._device, precision)
         self._clip = _import_clip()
         model = _build(self._clip, state, name)
         on_cpu = self._device == "cpu"
         self._model: Any = model.float() if on_cpu else model.to(self._device)
         self._tokens = Tokeniser(self._clip.clip._tokenizer)
-        self._tower = TrieTower(self._model, block=_CPU_NODES if on_cpu else _GPU_NODES, int8=int8)
+        self._tower = TrieTower(self._model, block=_CPU_NODES if on_cpu else _GPU_NODES, product=product)
         transforms = hasattr(model.visual, "transformer")  # the others are residual networks
-        self._encode_pixels = PictureTower(model.visual, int8=int8) if transforms else self._model.encode_image
+        self._encode_pixels = (
+            PictureTower(model.visual, product) if transforms else convolutions(self._model.encode_image, precision)
+        )
         self.text_batch = _CPU_TEXTS if on_cpu else _GPU_TEXTS
         self._pictures_at_once = _CPU_PICTURES if on_cpu else _GPU_PICTURES
         self._size = int(model.visual.input_resolution)
@@ -80,7 +81,7 @@ class OpenAIClip(Encoder):
         self.dim = int(model.text_projection.shape[1])
         self.logit_scale = float(model.logit_scale.detach().float().exp())
         self.context_length = int(model.context_length)
-        kept = "int8" if int8 else "float32" if on_cpu else "float16"
+        kept = precision if precision != "auto" else "float32" if on_cpu else "float16"
         self.fingerprint = f"openai-clip/2 {sha256} {kept}"
 
     @classmethod

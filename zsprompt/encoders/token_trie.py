@@ -9,7 +9,7 @@ those of the padded tower up to rounding; nothing is approximated.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zsprompt.arrays import Bools, Indices
+from zsprompt.encoders.products import Linear, Product, plain
 from zsprompt.encoders.transformer import Layer
 
 if TYPE_CHECKING:
@@ -131,13 +132,13 @@ class TrieTower:
     Args:
         model: a `clip.model.CLIP`, on its device and in its precision.
         block: nodes run at a time; memory grows with it and with nothing else.
-        int8: see Layer.
+        product: see Layer.
     """
 
-    def __init__(self, model: Any, *, block: int, int8: bool = False) -> None:
+    def __init__(self, model: Any, *, block: int, product: Callable[[Linear], Product] = plain) -> None:
         self._model = model
         self._block = block
-        self._layers = [Layer(block, int8=int8) for block in model.transformer.resblocks]
+        self._layers = [Layer(block, product) for block in model.transformer.resblocks]
 
     def __call__(self, sequences: Sequence[Sequence[int]]) -> torch.Tensor:
         """[T, D] the embedding of each token sequence, not made unit, in the model's precision."""

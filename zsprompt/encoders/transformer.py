@@ -8,13 +8,13 @@ Source: OpenAI's `clip` package, clip/model.py, ResidualAttentionBlock.
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from zsprompt.encoders.products import Linear, Product, plain
 
 if TYPE_CHECKING:
     import torch
-
-    Linear = Any  # torch.nn.Linear, or its int8 counterpart
 
 # CLIP's activation is x · sigmoid(1.702 x), which is silu(1.702 x) / 1.702. In float32 the constants go into the
 # matrices around it: one pass over the widest array instead of three.
@@ -26,10 +26,10 @@ class Layer:
 
     Args:
         block: a `clip.model.ResidualAttentionBlock`.
-        int8: run the matrix products on 8-bit integers: weights rounded once, activations as they come.
+        product: how its matrix products are run.
     """
 
-    def __init__(self, block: Any, *, int8: bool = False) -> None:
+    def __init__(self, block: Any, product: Callable[[Linear], Product] = plain) -> None:
         import torch
         from torch import nn
 
@@ -47,8 +47,8 @@ class Layer:
         inputs.weight, inputs.bias = attention.in_proj_weight, attention.in_proj_bias
         self._before, self._between = block.ln_1, block.ln_2
         self._activation = inner.gelu
-        self._inputs, self._mixed = _kind(inputs, int8), _kind(attention.out_proj, int8)
-        self._up, self._down = _kind(inner.c_fc, int8), _kind(inner.c_proj, int8)
+        self._inputs, self._mixed = product(inputs), product(attention.out_proj)
+        self._up, self._down = product(inner.c_fc), product(inner.c_proj)
 
     def attention_input(self, states: torch.Tensor) -> torch.Tensor:
         """[…, 3 · width]: queries, keys and values side by side, from states […, width]."""
@@ -84,12 +84,12 @@ class PictureTower:
 
     Args:
         visual: a `clip.model.VisionTransformer`.
-        int8: see Layer.
+        product: see Layer.
     """
 
-    def __init__(self, visual: Any, *, int8: bool = False) -> None:
+    def __init__(self, visual: Any, product: Callable[[Linear], Product] = plain) -> None:
         self._visual = visual
-        self._layers = [Layer(block, int8=int8) for block in visual.transformer.resblocks]
+        self._layers = [Layer(block, product) for block in visual.transformer.resblocks]
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         """[N, D] from normalised pixels [N, 3, size, size]."""
@@ -108,14 +108,3 @@ class PictureTower:
             states = states + layer.feed_forward(states)
         result: torch.Tensor = visual.ln_post(states[:, 0]) @ visual.proj
         return result
-
-
-def _kind(linear: Linear, int8: bool) -> Linear:
-    if not int8:
-        return linear
-    import torch
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch points to a successor package, which has no CPU kernel for this yet
-        wrapped = torch.nn.Sequential(linear)
-        return torch.ao.quantization.quantize_dynamic(wrapped, {torch.nn.Linear}, dtype=torch.qint8)[0]  # type: ignore[no-untyped-call]

@@ -11,6 +11,7 @@ import numpy as np
 
 from zsprompt.arrays import Bools, Doubles, Floats
 from zsprompt.errors import LabelError, UsageError
+from zsprompt.progress import Progress
 from zsprompt.prompts import PromptSet, neutral_words
 
 MAX_SCALE = 350.0
@@ -59,6 +60,11 @@ class TextSpace(Protocol):
     @property
     def logit_scale(self) -> float:
         """What a cosine is multiplied by before a softmax."""
+        ...
+
+    @property
+    def progress(self) -> Progress:
+        """Where work in many calls of `texts` says how far it is; zsprompt.progress.quiet will do."""
         ...
 
     def texts(self, texts: Sequence[str], *, keep: bool = True) -> Floats:

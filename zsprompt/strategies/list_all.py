@@ -66,14 +66,17 @@ class ListAll:
         totals = [_Totals.of(vectors, len(names)) for vectors in parts]
         overflowed = 0
         subsets = _subsets(len(names), self.max_labels or len(names))
-        while block := list(islice(subsets, _BLOCK)):
-            wordings = self.prompts.texts([tuple(names[i] for i in subset) for subset in block])
-            fit = texts.fits(wordings)
-            overflowed += int(len(fit) - fit.sum())
-            embedded = texts.texts([w for w, fits in zip(wordings, fit, strict=True) if fits], keep=count <= MAX_KEPT)
-            holds = _membership(block, len(names))[fit]
-            for vectors, total in zip(parts, totals, strict=True):
-                total.add(scale * (vectors @ embedded.T).astype(np.float64), holds)
+        with texts.progress("list-all", count, "candidates") as advance:
+            while block := list(islice(subsets, _BLOCK)):
+                wordings = self.prompts.texts([tuple(names[i] for i in subset) for subset in block])
+                fit = texts.fits(wordings)
+                overflowed += int(len(fit) - fit.sum())
+                fitting = [wording for wording, fits in zip(wordings, fit, strict=True) if fits]
+                embedded = texts.texts(fitting, keep=count <= MAX_KEPT)
+                holds = _membership(block, len(names))[fit]
+                for vectors, total in zip(parts, totals, strict=True):
+                    total.add(scale * (vectors @ embedded.T).astype(np.float64), holds)
+                advance(len(block))
         back = np.argsort(columns)
         fallback = [scale * (vectors @ single.T) for vectors in parts]
         scores = np.concatenate([t.scores(f) for t, f in zip(totals, fallback, strict=True)])

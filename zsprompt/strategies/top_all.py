@@ -49,7 +49,9 @@ class TopAll:
         scale = softmax_scale(self.scale, texts)
         job = _Job(self, labels, texts, single, nothing, scale)
         step = max(1, _CANDIDATES_AT_ONCE // (len(labels) + 1))
-        parts = [job.predict(images.vectors[i : i + step]) for i in range(0, len(images.vectors), step)]
+        blocks = [images.vectors[i : i + step] for i in range(0, len(images.vectors), step)]
+        # within one block the progress of its texts is the finer one
+        parts = [job.predict(blocks[0])] if len(blocks) == 1 else job.predict_all(blocks)
         empty = np.empty((0, len(labels)))
         return Prediction(
             np.concatenate([part.scores for part in parts] or [empty.astype(np.float32)]),
@@ -74,6 +76,15 @@ class _Job:
     single: Floats  # [C, D]
     nothing: Floats  # [D]
     scale: float
+
+    def predict_all(self, blocks: Sequence[Floats]) -> list[Prediction]:
+        """A prediction for each block of pictures, with progress over all of them."""
+        parts = []
+        with self.texts.progress("top-all", sum(map(len, blocks)), "pictures") as advance:
+            for vectors in blocks:
+                parts.append(self.predict(vectors))
+                advance(len(vectors))
+        return parts
 
     def predict(self, vectors: Floats) -> Prediction:
         """Prediction for one block of pictures, [n, D]."""
