@@ -55,7 +55,7 @@ def vit(checkpoint: Path, photos: zs.Dataset, rounds: int) -> list[dict[str, Any
     ways: dict[str, Run] = {
         "clip's own encode_image": encoder._model.encode_image,
         "zsprompt, float32": encoder._encode_pixels,
-        "bfloat16 (autocast)": autocast(encoder._encode_pixels),
+        "bfloat16 (autocast)": autocast(encoder._model.encode_image),
         "torch.compile": torch.compile(visual),
         "zsprompt, bfloat16": rounded._encode_pixels,
         "zsprompt, int8": quantised._encode_pixels,

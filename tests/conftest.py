@@ -19,7 +19,10 @@ ROOT = TESTS.parent
 
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or writes the user's own cache or data."""
+    """No test reads or writes the user's own cache or data, or asks a server the user pays for."""
+    for name in os.environ:
+        if name.startswith("ZSPROMPT_LLM_") or name in ("OPENAI_API_KEY", "DASHSCOPE_API_KEY"):
+            monkeypatch.delenv(name)
     monkeypatch.setenv("ZSPROMPT_CACHE", str(tmp_path_factory.mktemp("cache") / "zsprompt"))
     monkeypatch.setenv("ZSPROMPT_DATA", str(tmp_path_factory.mktemp("data")))
 

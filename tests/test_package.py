@@ -25,6 +25,7 @@ ORDER = [
         "datasets",
         "encoders",
         "cache",
+        "llm",
         "reading",
         "store",
         "strategies",

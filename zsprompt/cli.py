@@ -20,6 +20,7 @@ from zsprompt.options import (
     DEFAULT_MODEL,
     BatchSize,
     CacheFolder,
+    CaptionBank,
     Device,
     DeviceOption,
     DifficultOption,
@@ -73,6 +74,7 @@ def run(
     split: Annotated[str | None, typer.Option(help="Which of its lists. [default: the data set's test list]")] = None,
     model: RunModel = None,
     prompts: Prompts = None,
+    captions: CaptionBank = None,
     names: Annotated[NamesOption, typer.Option(help='"potted plant" or "pottedplant".')] = NamesOption.readable,
     device: Device = DeviceOption.auto,
     precision: PrecisionChoice = PrecisionOption.auto,
@@ -97,6 +99,7 @@ def run(
         chosen = load_strategy(strategy, prompts=prompts)
         data = load_dataset(dataset, root=root, split=split, names=names.value)
         data = data if limit is None else data.first(limit)
+        chosen = _with_captions(chosen, captions, data.bank)
         if out:
             require_folder(out)
         with _store(model or data.model or DEFAULT_MODEL, device, precision, batch_size, cache) as store:
@@ -122,6 +125,7 @@ def predict(
     ] = "normalised:per-label",
     model: Model = DEFAULT_MODEL,
     prompts: Prompts = None,
+    captions: CaptionBank = None,
     threshold: Annotated[
         float | None,
         typer.Option(
@@ -138,19 +142,22 @@ def predict(
 ) -> None:
     """Say which of your labels are on your pictures."""
     with _refusals():
-        from zsprompt.evaluate import describe
+        from zsprompt.evaluate import describe, undescribed
         from zsprompt.files import require_writable
         from zsprompt.prediction import predict as predict_pictures
         from zsprompt.strategies import load_strategy
 
         words = _labels(labels, labels_file)
         chosen = _with_threshold(load_strategy(strategy, prompts=prompts), threshold, strategy)
+        chosen = _with_captions(chosen, captions, None)
         if out:
             require_writable(out)
         with _store(model, device, precision, batch_size, cache) as store:
             answer = predict_pictures(images, words, store, strategy=chosen)
             recipe = describe(chosen, store)
         _show_predictions(answer, recipe, out, json)
+        for warning in undescribed(chosen, words):
+            _note(warning)
         if answer.bad:
             raise typer.Exit(1)
 
@@ -281,6 +288,14 @@ def _with_threshold(strategy: Strategy, threshold: float | None, name: str) -> S
         raise UsageError(f"expected one threshold, found --threshold {threshold:g} and another in {name!r}")
     changed: Strategy = dataclasses.replace(strategy, threshold=threshold)  # type: ignore[type-var]
     return changed
+
+
+def _with_captions(strategy: Strategy, given: str | None, own: str | None) -> Strategy:
+    from zsprompt.llm import Captions, load_bank
+    from zsprompt.strategies import lacks_captions, with_captions
+
+    name = given or (own if lacks_captions(strategy) else None)
+    return with_captions(strategy, Captions(load_bank(name))) if name else strategy
 
 
 def _show_predictions(answer: Predictions, recipe: dict[str, Any], out: Path | None, json: bool) -> None:

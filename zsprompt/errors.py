@@ -4,6 +4,8 @@ ZspromptError
 ├── UsageError      an option or argument that cannot be understood
 │   └── UnknownName a name that is in no table, with the near ones
 ├── PromptError     a prompt set that cannot be read or lacks what a strategy needs
+├── CaptionError    a caption bank that cannot be read or lacks captions
+├── LLMError        a server that cannot be reached or refuses
 ├── LabelError      labels that are blank, duplicate or too long for the encoder
 ├── DataError       a data set, folder or annotation that is missing or broken
 │   ├── ImageError  one picture that cannot be read
@@ -48,6 +50,14 @@ class UnknownName(UsageError):  # noqa: N818 - reads as what it is
 
 class PromptError(ZspromptError):
     """A prompt set that cannot be read or lacks what a strategy needs."""
+
+
+class CaptionError(ZspromptError):
+    """A caption bank that cannot be read or lacks captions."""
+
+
+class LLMError(ZspromptError):
+    """A server that cannot be reached or refuses. It names the server, never the key."""
 
 
 class LabelError(ZspromptError):

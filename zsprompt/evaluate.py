@@ -88,6 +88,7 @@ class Result:
             "labels": len(self.labels),
             **self.counts,
             "overflowed": self.prediction.overflowed,
+            **({"captions": dict(self.prediction.worded)} if self.prediction.worded else {}),
             "skipped": len(self.skipped),
             "skipped_images": dict(self.skipped),
             "seconds": round(self.seconds, 3),
@@ -165,6 +166,7 @@ def run(
         eleven_point=eleven_point,
         resamples=resamples,
         unfamiliar=store.take_unfamiliar(),
+        undescribed=undescribed(strategy, dataset.labels),
     )
 
 
@@ -190,6 +192,7 @@ def _measure(
     eleven_point: bool,
     resamples: int,
     unfamiliar: Sequence[str],
+    undescribed: Sequence[str],
 ) -> Result:
     scores, decisions = prediction.scores, prediction.decisions
     ap = metrics.average_precision(scores, targets)
@@ -213,6 +216,7 @@ def _measure(
         warnings=(
             *_warnings(prediction, targets, labels, len(skipped), counts),
             *never_seen(recipe["model"], unfamiliar),
+            *undescribed,
         ),
     )
 
@@ -236,6 +240,19 @@ def never_seen(model: str, words: Sequence[str]) -> list[str]:
         f" and {len(words) - _WORDS_NAMED} more" if len(words) > _WORDS_NAMED else ""
     )
     return [f"model {model} was never trained on these words, so what it says of them means little: {named}"]
+
+
+def undescribed(strategy: Strategy, labels: Sequence[str]) -> list[str]:
+    """The warning that a prompt set describes other labels than these, one for each such set."""
+    found = []
+    for prompts in _prompt_sets(strategy):
+        if missing := prompts.undescribed(labels):
+            named = ", ".join(missing[:_WORDS_NAMED]) + (", …" if len(missing) > _WORDS_NAMED else "")
+            found.append(
+                f"prompt set {prompts.name} describes {len(labels) - len(missing)} of {counted(len(labels), 'label')}; "
+                f"the others get its template: {named}"
+            )
+    return found
 
 
 def _recipe(strategy: Strategy, dataset: Dataset, store: EmbeddingStore, difficult: str) -> dict[str, Any]:
@@ -281,6 +298,9 @@ def _warnings(
     if prediction.overflowed:
         share = prediction.overflowed / len(targets)
         yield f"{share:.4g} candidates a picture were left out because their text does not fit the model"
+    if composed := prediction.worded.get("composed"):
+        every = sum(prediction.worded.values())
+        yield f"{composed:,} of {counted(every, 'label set')} have no caption: theirs is made of their parts' captions"
     if skipped:
         yield f"{counted(skipped, 'picture')} left out: cannot be read"
     if counts["texts_not_kept"]:

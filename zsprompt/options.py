@@ -70,6 +70,13 @@ PrecisionChoice = Annotated[
         help="auto: float16 on a GPU, float32 on a CPU. bfloat16, int8 (CLIP): faster on a CPU, a little different."
     ),
 ]
+CaptionBank = Annotated[
+    str | None,
+    typer.Option(
+        "--captions",
+        help="For llm: a caption bank, by name or as a .jsonl file. [default: the data set's own, if it has one]",
+    ),
+]
 BatchSize = Annotated[
     int | None, typer.Option(min=1, max=2**16, help="Pictures or texts encoded at a time. [default: 64 pictures]")
 ]

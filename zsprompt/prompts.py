@@ -26,8 +26,9 @@ LabelSet = tuple[str, ...]
 Phrasing = Callable[[Sequence[LabelSet]], list[str]]
 """Label sets -> one text each. A template file or an LLM: the same seam."""
 
-_KEYS = {"about", "source", "label", "absent", "set"}
+_KEYS = {"about", "source", "label", "labels", "absent", "set"}
 _SET_KEYS = {"text", "item", "separator", "last", "nothing"}
+_NO_SETS = ("neutral", "synonyms")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
@@ -63,6 +64,7 @@ class PromptSet:
     about: str = field(repr=False)
     source: str = field(repr=False)
     label_templates: tuple[str, ...] = field(default=(), repr=False)
+    described: tuple[tuple[str, tuple[str, ...]], ...] = field(default=(), repr=False)  # (label, its own texts)
     absent_template: str | None = field(default=None, repr=False)
     set_wording: SetWording | None = field(default=None, repr=False)
 
@@ -87,14 +89,30 @@ class PromptSet:
         return [_fill(self.absent_template, label) for label in labels]
 
     def ensemble(self, labels: Sequence[str]) -> list[list[str]]:
-        """One or more texts for each label.
+        """One or more texts for each label: its own from [labels], else the `label` templates filled in.
 
         Raises:
-            PromptError: the file has no `label` templates.
+            PromptError: the file has neither `label` templates nor texts of its own for each of `labels`.
         """
-        if not self.label_templates:
+        own = dict(self.described)
+        missing = [label for label in labels if label not in own]
+        if missing and not self.label_templates:
+            if own:
+                raise PromptError(self._undescribed(missing))
             raise PromptError(self._lacks("'label'", "per-label and yes-or-no", "photo"))
-        return [[_fill(template, label) for template in self.label_templates] for label in labels]
+        return [list(own.get(label) or [_fill(t, label) for t in self.label_templates]) for label in labels]
+
+    def undescribed(self, labels: Sequence[str]) -> list[str]:
+        """Those of `labels` that [labels] says nothing of, where there is that section; they get the templates."""
+        own = dict(self.described)
+        return [label for label in labels if own and label not in own]
+
+    def _undescribed(self, missing: Sequence[str]) -> str:
+        named = ", ".join(repr(label) for label in missing[:5]) + (", …" if len(missing) > 5 else "")
+        return (
+            f"prompt set {self.name!r} says nothing of {named}; add texts for them under [labels], "
+            "or a 'label' template for all that is not there"
+        )
 
     def _lacks(self, part: str, users: str, instead: str) -> str:
         return (
@@ -118,7 +136,7 @@ def prompts_folder() -> Path:
 
 def available_prompts() -> list[str]:
     """Names of the shipped prompt sets, sorted."""
-    return sorted(path.stem for path in prompts_folder().glob("*.toml") if path.stem != "neutral")
+    return sorted(path.stem for path in prompts_folder().glob("*.toml") if path.stem not in _NO_SETS)
 
 
 def load_prompts(name: str | Path) -> PromptSet:
@@ -142,7 +160,7 @@ def load_prompts(name: str | Path) -> PromptSet:
 def neutral_words() -> tuple[str, ...]:
     """The fixed vocabulary that few labels are standardised together with (prompts/neutral.toml)."""
     path = prompts_folder() / "neutral.toml"
-    words = _toml(path, _read(path)).get("words", [])
+    words = parse_toml(path, _read(path)).get("words", [])
     return tuple(str(word) for word in words)
 
 
@@ -155,7 +173,8 @@ def _read(path: Path) -> str:
         raise PromptError(f"cannot read prompt file {path}: {error}") from None
 
 
-def _toml(path: Path, text: str) -> dict[str, Any]:
+def parse_toml(path: Path, text: str) -> dict[str, Any]:
+    """A TOML file's text as a dict. Raises PromptError, naming the file, where it is none."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -164,25 +183,28 @@ def _toml(path: Path, text: str) -> dict[str, Any]:
 
 def _parse(name: str, path: Path, text: str) -> PromptSet:
     check = _Checker(path, text)
-    data = _toml(path, text)
+    data = parse_toml(path, text)
     check.keys(data, _KEYS)
     templates = check.templates(data.get("label", []))
     for template in templates:
         check.placeholders("label", template, need={"label", "a_label"}, may={"label", "a_label"})
+    described = check.described(data.get("labels", {}))
     absent = check.string("absent", data["absent"]) if "absent" in data else None
     if absent is not None:
         check.placeholders("absent", absent, need=set(), may={"label", "a_label"})
         if not absent.strip():
             raise check.fail("absent", "expected 'absent' to be a text, found a blank one")
     wording = check.wording(data["set"]) if "set" in data else None
-    if not templates and absent is None and wording is None:
-        raise PromptError(f"{path}: expected 'label', 'absent' or [set], found none of them")
+    if not templates and not described and absent is None and wording is None:
+        raise PromptError(f"{path}: expected 'label', [labels], 'absent' or [set], found none of them")
+    said = (templates, absent, wording, described) if described else (templates, absent, wording)
     return PromptSet(
         name=name,
-        digest=hashlib.sha256(repr((templates, absent, wording)).encode()).hexdigest()[:12],
+        digest=hashlib.sha256(repr(said).encode()).hexdigest()[:12],
         about=check.string("about", data.get("about", "")),
         source=check.string("source", data.get("source", "")),
         label_templates=templates,
+        described=described,
         absent_template=absent,
         set_wording=wording,
     )
@@ -222,6 +244,19 @@ class _Checker:
         if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
             raise self.fail("label", f"expected 'label' to be a template or a list of templates, found {value!r}")
         return tuple(values)
+
+    def described(self, data: object) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        if not isinstance(data, dict):
+            raise self.fail("labels", "expected [labels] to be a section")
+        check = _Checker(self.path, self.text, section="labels")
+        found = []
+        for label, value in data.items():
+            texts = [value] if isinstance(value, str) else value
+            good = isinstance(texts, list) and texts and all(isinstance(t, str) and t.strip() for t in texts)
+            if not good:
+                raise check.fail(label, f"expected one text or more for {label!r}, found {value!r}")
+            found.append((label, tuple(texts)))
+        return tuple(found)
 
     def placeholders(self, key: str, template: str, *, need: set[str], may: set[str]) -> None:
         found = set(_PLACEHOLDER.findall(template))

@@ -25,6 +25,7 @@ class Dataset:
         names: "readable" or "raw" label names.
         captions: a description of each picture, where there are some.
         model: the model it is meant for, where it has one of its own.
+        bank: the shipped caption bank for its labels, where there is one.
 
     Raises:
         DataError: the shapes do not agree, targets hold another number, or there is no picture.
@@ -38,6 +39,7 @@ class Dataset:
     names: str = "readable"
     captions: tuple[str, ...] | None = None
     model: str | None = None
+    bank: str | None = None
 
     def __post_init__(self) -> None:
         expected = (len(self.images), len(self.labels))

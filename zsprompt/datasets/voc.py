@@ -47,7 +47,8 @@ def _load(root: Path, year: str, split: str, names: str) -> Dataset:
     ids = _read_list(base / "ImageSets" / "Main", split)
     targets = np.stack([_read_annotation(base / "Annotations" / f"{image}.xml") for image in ids])
     images = [ImageFile(image, base / "JPEGImages" / f"{image}.jpg") for image in ids]
-    return Dataset(f"voc{year}", label_names(names), images, targets, split=split, names=names)
+    bank = "voc" if names == "readable" else None
+    return Dataset(f"voc{year}", label_names(names), images, targets, split=split, names=names, bank=bank)
 
 
 def _base(root: Path, year: str) -> Path:

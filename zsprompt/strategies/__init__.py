@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from zsprompt.errors import UnknownName, UsageError
+from zsprompt.llm import Captions
 from zsprompt.lookup import find, installed
 from zsprompt.prompts import PromptSet, load_prompts
 from zsprompt.strategies.base import Images, Prediction, Strategy, TextSpace, check_labels
 from zsprompt.strategies.list_all import ListAll
+from zsprompt.strategies.llm import Llm
 from zsprompt.strategies.normalised import Normalised
 from zsprompt.strategies.per_label import PerLabel
 from zsprompt.strategies.top_all import TopAll
@@ -24,6 +26,7 @@ __all__ = [
     "STRATEGIES",
     "Images",
     "ListAll",
+    "Llm",
     "Normalised",
     "PerLabel",
     "Prediction",
@@ -33,7 +36,9 @@ __all__ = [
     "YesOrNo",
     "available_strategies",
     "check_labels",
+    "lacks_captions",
     "load_strategy",
+    "with_captions",
 ]
 
 STRATEGIES: dict[str, type[Any]] = {
@@ -41,6 +46,7 @@ STRATEGIES: dict[str, type[Any]] = {
     "yes-or-no": YesOrNo,
     "list-all": ListAll,
     "top-all": TopAll,
+    "llm": Llm,
 }
 """Built-in strategies. The contract tests run over this table."""
 
@@ -70,7 +76,7 @@ def load_strategy(text: str, *, prompts: PromptSet | str | None = None) -> Strat
     """
     wrap = text.startswith(_NORMALISED)
     name, *settings = text.removeprefix(_NORMALISED).split(",")
-    if name.startswith("adapter:") or name == "llm":
+    if name.startswith("adapter:"):
         raise UsageError(f"strategy {name!r} is not supported yet; known: {', '.join(available_strategies())}")
     if name.startswith(_NORMALISED):
         raise UsageError(f"expected normalised: once, found {text!r}; standardising twice changes nothing")
@@ -88,13 +94,33 @@ def load_strategy(text: str, *, prompts: PromptSet | str | None = None) -> Strat
     return wrapped
 
 
+def with_captions(strategy: Strategy, captions: Captions) -> Strategy:
+    """`strategy`, or the one inside it, with these captions.
+
+    Raises:
+        UsageError: it words its candidates by templates.
+    """
+    if isinstance(strategy, Normalised):
+        return dataclasses.replace(strategy, strategy=with_captions(strategy.strategy, captions))
+    if not isinstance(strategy, Llm):
+        raise UsageError(f"captions are for strategy llm, found {type(strategy).__name__}, which uses templates")
+    return dataclasses.replace(strategy, captions=captions)
+
+
+def lacks_captions(strategy: Strategy) -> bool:
+    """Whether it, or the one inside it, words its candidates by captions and has none yet."""
+    if isinstance(strategy, Normalised):
+        return lacks_captions(strategy.strategy)
+    return isinstance(strategy, Llm) and strategy.captions is None
+
+
 def _about(kind: type[Any]) -> str:
     return f"{(kind.__doc__ or '').splitlines()[0]} Fields: {', '.join(_fields(kind))}."
 
 
 def _fields(kind: type[Any]) -> list[str]:
     """The fields of a strategy that can be set as field=value."""
-    return [part.name for part in dataclasses.fields(kind) if part.name not in ("prompts", "strategy")]
+    return [part.name for part in dataclasses.fields(kind) if part.name not in ("prompts", "strategy", "captions")]
 
 
 def _setting(name: str, setting: str) -> tuple[str, str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -47,11 +47,13 @@ class Prediction:
             label. What the numbers are (cosines, logit differences, log-marginals, z) each strategy says.
         decisions: [N, C] the strategy's own yes or no.
         overflowed: candidates left out because their text does not fit the context, summed over the pictures.
+        worded: where captions of label sets came from, and how many; empty where templates worded them all.
     """
 
     scores: Floats
     decisions: Bools
     overflowed: int = 0
+    worded: Mapping[str, int] = field(default_factory=dict)
 
 
 class TextSpace(Protocol):
@@ -138,8 +140,9 @@ def label_vectors(prompts: PromptSet, labels: Sequence[str], texts: TextSpace) -
     wordings = prompts.ensemble(labels)
     flat = [text for wording in wordings for text in wording]
     require_fit(flat, texts)
-    vectors = texts.texts(flat).reshape(len(labels), len(wordings[0]), -1).astype(np.float64)
-    mean = vectors.mean(axis=1)
+    lengths = [len(wording) for wording in wordings]
+    starts = np.cumsum([0, *lengths[:-1]])
+    mean = np.add.reduceat(texts.texts(flat).astype(np.float64), starts, axis=0) / np.array(lengths)[:, None]
     return np.asarray(mean / np.linalg.norm(mean, axis=1, keepdims=True), dtype=np.float32)
 
 

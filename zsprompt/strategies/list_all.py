@@ -11,7 +11,7 @@ import numpy as np
 
 from zsprompt.arrays import Bools, Doubles, Floats
 from zsprompt.errors import UsageError
-from zsprompt.prompts import PromptSet, load_prompts
+from zsprompt.prompts import LabelSet, Phrasing, PromptSet, load_prompts
 from zsprompt.strategies.base import (
     Images,
     Prediction,
@@ -56,19 +56,29 @@ class ListAll:
             LabelError: a label is too long for the encoder.
             UsageError: more than 2^20 candidates, or max_labels below 1.
         """
+        return self.predict_worded(images, labels, texts, self.prompts.texts)
+
+    def label_sets(self, images: Images, labels: Sequence[str], texts: TextSpace) -> list[LabelSet]:
+        """The distinct label sets among the candidates: all subsets, whatever is on the pictures."""
+        names = sorted(check_labels(labels))
+        self._count(len(names))
+        return [tuple(names[i] for i in subset) for subset in _subsets(len(names), self.max_labels or len(names))]
+
+    def predict_worded(self, images: Images, labels: Sequence[str], texts: TextSpace, phrasing: Phrasing) -> Prediction:
+        """`predict` with candidates worded by `phrasing`."""
         labels = check_labels(labels)
         count = self._count(len(labels))
         scale = softmax_scale(self.scale, texts)
         columns = sorted(range(len(labels)), key=lambda c: labels[c])
         names = [labels[c] for c in columns]
-        single = self._single_texts(names, texts)
+        single = self._single_texts(names, texts, phrasing)
         parts = _parts(images.vectors)
         totals = [_Totals.of(vectors, len(names)) for vectors in parts]
         overflowed = 0
         subsets = _subsets(len(names), self.max_labels or len(names))
         with texts.progress("list-all", count, "candidates") as advance:
             while block := list(islice(subsets, _BLOCK)):
-                wordings = self.prompts.texts([tuple(names[i] for i in subset) for subset in block])
+                wordings = phrasing([tuple(names[i] for i in subset) for subset in block])
                 fit = texts.fits(wordings)
                 overflowed += int(len(fit) - fit.sum())
                 fitting = [wording for wording, fits in zip(wordings, fit, strict=True) if fits]
@@ -94,8 +104,8 @@ class ListAll:
             )
         return count
 
-    def _single_texts(self, names: Sequence[str], texts: TextSpace) -> Floats:
-        wordings = self.prompts.texts([*((name,) for name in names), ()])
+    def _single_texts(self, names: Sequence[str], texts: TextSpace, phrasing: Phrasing) -> Floats:
+        wordings = [*self.prompts.texts([(name,) for name in names]), *phrasing([()])]
         require_fit(wordings, texts)
         return texts.texts(wordings[:-1])
 

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from zsprompt.arrays import Doubles, Floats, Indices
-from zsprompt.prompts import LabelSet, PromptSet, load_prompts
+from zsprompt.prompts import LabelSet, Phrasing, PromptSet, load_prompts
 from zsprompt.strategies.base import (
     Images,
     Prediction,
@@ -44,12 +44,13 @@ class TopAll:
 
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy. Raises LabelError for a label too long for the encoder."""
+        return self.predict_worded(images, labels, texts, self.prompts.texts)
+
+    def predict_worded(self, images: Images, labels: Sequence[str], texts: TextSpace, phrasing: Phrasing) -> Prediction:
+        """`predict` with candidates worded by `phrasing`; the labels are ranked by `prompts` all the same."""
         labels = check_labels(labels)
-        single, nothing = self._single_texts(labels, texts)
-        scale = softmax_scale(self.scale, texts)
-        job = _Job(self, labels, texts, single, nothing, scale)
-        step = max(1, _CANDIDATES_AT_ONCE // (len(labels) + 1))
-        blocks = [images.vectors[i : i + step] for i in range(0, len(images.vectors), step)]
+        job = self._job(labels, texts, phrasing)
+        blocks = self._blocks(images, labels)
         # within one block the progress of its texts is the finer one
         parts = [job.predict(blocks[0])] if len(blocks) == 1 else job.predict_all(blocks)
         empty = np.empty((0, len(labels)))
@@ -59,11 +60,25 @@ class TopAll:
             sum(part.overflowed for part in parts),
         )
 
-    def _single_texts(self, labels: Sequence[str], texts: TextSpace) -> tuple[Floats, Floats]:
-        wordings = self.prompts.texts([*((label,) for label in labels), ()])
-        require_fit(wordings, texts)
-        vectors = texts.texts(wordings)
-        return vectors[:-1], vectors[-1]
+    def label_sets(self, images: Images, labels: Sequence[str], texts: TextSpace) -> list[LabelSet]:
+        """The distinct label sets among the candidates, the empty one first; nothing but single labels is embedded."""
+        labels = check_labels(labels)
+        job = self._job(labels, texts, self.prompts.texts)
+        found: dict[LabelSet, None] = {(): None}
+        for vectors in self._blocks(images, labels):
+            found |= dict.fromkeys(job.candidates(job.ranking(vectors @ job.single.T))[0])
+        return list(found)
+
+    def _blocks(self, images: Images, labels: Sequence[str]) -> list[Floats]:
+        step = max(1, _CANDIDATES_AT_ONCE // (len(labels) + 1))
+        return [images.vectors[i : i + step] for i in range(0, len(images.vectors), step)]
+
+    def _job(self, labels: tuple[str, ...], texts: TextSpace, phrasing: Phrasing) -> _Job:
+        wordings = self.prompts.texts([(label,) for label in labels])
+        nothing = phrasing([()])
+        require_fit([*wordings, *nothing], texts)
+        vectors = texts.texts([*wordings, *nothing])
+        return _Job(self, labels, texts, phrasing, vectors[:-1], vectors[-1], softmax_scale(self.scale, texts))
 
 
 @dataclass(frozen=True)
@@ -73,6 +88,7 @@ class _Job:
     recipe: TopAll
     labels: tuple[str, ...]
     texts: TextSpace
+    phrasing: Phrasing
     single: Floats  # [C, D]
     nothing: Floats  # [D]
     scale: float
@@ -90,7 +106,7 @@ class _Job:
         """Prediction for one block of pictures, [n, D]."""
         rows = np.arange(len(vectors))[:, None]
         cosines = vectors @ self.single.T
-        ranking = self._ranking(cosines)
+        ranking = self.ranking(cosines)
         prefixes = self._prefix_logits(vectors, ranking)
         nothing = (self.scale * np.einsum("nd,d->n", vectors, self.nothing).astype(np.float64))[:, None]
 
@@ -108,7 +124,7 @@ class _Job:
         decisions[rows, ranking] = np.arange(len(self.labels)) < best[:, None]
         return Prediction(scores.astype(np.float32), decisions, int(np.isneginf(prefixes).sum()))
 
-    def _ranking(self, cosines: Floats) -> Indices:
+    def ranking(self, cosines: Floats) -> Indices:
         """[n, C] label positions, best first; equal cosines in alphabetical order, whatever the column order."""
         alphabetical = sorted(range(len(self.labels)), key=lambda c: self.labels[c])
         by_name = np.array(alphabetical, dtype=np.intp)
@@ -117,8 +133,8 @@ class _Job:
 
     def _prefix_logits(self, vectors: Floats, ranking: Indices) -> Doubles:
         """[n, C] logit of the candidate of the k + 1 best labels; −inf where its text does not fit."""
-        candidates, index = self._candidates(ranking)
-        wordings = self.recipe.prompts.texts(candidates)
+        candidates, index = self.candidates(ranking)
+        wordings = self.phrasing(candidates)
         fit = self.texts.fits(wordings)
         place = np.cumsum(fit) - 1
         embedded = self.texts.texts([text for text, fits in zip(wordings, fit, strict=True) if fits])
@@ -129,7 +145,7 @@ class _Job:
             logits[fitting, k] = self.scale * np.einsum("nd,nd->n", vectors[fitting], chosen).astype(np.float64)
         return logits
 
-    def _candidates(self, ranking: Indices) -> tuple[list[LabelSet], Indices]:
+    def candidates(self, ranking: Indices) -> tuple[list[LabelSet], Indices]:
         """The distinct prefixes of all rankings, and [n, C] which of them each picture's are."""
         found: dict[LabelSet, int] = {}
         index = np.empty(ranking.shape, dtype=np.intp)

@@ -102,4 +102,5 @@ def load(root: Path | None = None, *, split: str | None = None, names: str = "re
         names=names,
         captions=tuple(caption(scene, Chance(f"caption {scene.seed}")) for scene in scenes),
         model="tiny",
+        bank="scenes",
     )

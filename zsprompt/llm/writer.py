@@ -1,0 +1,221 @@
+"""An LLM that writes captions for label sets: asked once a set, checked, asked once more, and never beyond a budget."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+
+import httpx
+
+from zsprompt.arrays import Bools
+from zsprompt.errors import LLMError
+from zsprompt.llm.answers import Answers
+from zsprompt.llm.bank import Caption
+from zsprompt.llm.checks import Complaint, complaint, shortened, tidy
+from zsprompt.llm.client import Answer, ChatClient, Messages, together
+from zsprompt.progress import Progress, quiet
+
+Fits = Callable[[Sequence[str]], Bools]
+
+# After the mmm-clip seed's "Please caption an image that contains …"; the rest keeps an answer fit to be embedded.
+_ASK = (
+    "Please caption an image that contains {labels}. Answer with the caption alone: one line in English, at most "
+    "{words} words, naming each of these and no other object."
+)
+_ASK_NOTHING = (
+    "Please caption an image that contains none of these: {others}. Answer with the caption alone: one line in "
+    "English, at most {words} words, naming none of them."
+)
+_WORDS, _FEWER_WORDS = 30, 15
+_AGAIN = "That will not do: {said}. Answer with a better caption alone, on one line, of at most {words} words."
+
+
+@dataclass
+class Budget:
+    """What may still be asked. Answers that are kept cost nothing."""
+
+    calls: int | None = None
+    tokens: int | None = None
+    calls_made: int = 0
+    tokens_used: int = 0
+
+    def take(self, tokens: int) -> bool:
+        """Whether one more request of about so many tokens is within the budget; it is then counted."""
+        if self.calls is not None and self.calls_made >= self.calls:
+            return False
+        if self.tokens is not None and self.tokens_used + tokens > self.tokens:
+            return False
+        self.calls_made += 1
+        self.tokens_used += tokens
+        return True
+
+
+class _SpentError(Exception):
+    """The budget is used up."""
+
+
+@dataclass
+class Written:
+    """What came of writing captions.
+
+    Attributes:
+        captions: by label set.
+        shortened: sets whose caption was cut at the end of a clause to fit the model.
+        failed: sets for which two answers would not do, with the last complaint.
+        unasked: how many sets the budget did not reach.
+    """
+
+    captions: dict[frozenset[str], Caption] = field(default_factory=dict)
+    shortened: set[frozenset[str]] = field(default_factory=set)
+    failed: dict[frozenset[str], str] = field(default_factory=dict)
+    unasked: int = 0
+
+
+class Writer:
+    """Writes captions with the help of a server.
+
+    Args:
+        client: whom to ask.
+        answers: what was answered before; new answers are kept there at once.
+        budget: how much may be asked.
+        offline: ask nothing, and use the answers that are kept.
+        progress: where progress is shown.
+    """
+
+    def __init__(
+        self,
+        client: ChatClient,
+        answers: Answers,
+        *,
+        budget: Budget | None = None,
+        offline: bool = False,
+        progress: Progress = quiet,
+    ) -> None:
+        self.client = client
+        self.answers = answers
+        self.offline = offline
+        self.budget = Budget(calls=0) if offline else budget or Budget()
+        self._progress = progress
+
+    def write(self, sets: Iterable[frozenset[str]], labels: Sequence[str], fits: Fits) -> Written:
+        """Captions for label sets.
+
+        Args:
+            sets: of `labels`; the empty one is "none of them".
+            labels: all that could be named.
+            fits: whether texts fit the model they are for.
+
+        Raises:
+            LLMError: the server cannot be reached or refuses; what was answered is kept.
+        """
+        wanted = list(dict.fromkeys(sets))
+        job = _Job(self, labels, fits, Written())
+        with self._progress("captions", len(wanted), "captions") as advance:
+            together(lambda: job.run(wanted, advance))
+        return job.written
+
+    def unanswered(self, questions: Iterable[Messages]) -> list[Messages]:
+        """Those questions that have no answer yet."""
+        url = self.client.server.base_url
+        return [asked for asked in questions if self.answers.get(url, self.client.body(asked)) is None]
+
+
+@dataclass
+class _Job:
+    """One `write` call."""
+
+    writer: Writer
+    labels: Sequence[str]
+    fits: Fits
+    written: Written
+
+    async def run(self, wanted: Sequence[frozenset[str]], advance: Callable[[int], None]) -> None:
+        """As many workers as requests may be under way; the first that fails stops the others."""
+        waiting = iter(wanted)
+        async with self.writer.client.open() as http:
+
+            async def work() -> None:
+                for key in waiting:  # workers share the iterator, and none waits while it takes from it
+                    await self._caption(http, key)
+                    advance(1)
+
+            workers = [asyncio.ensure_future(work()) for _ in range(self.writer.client.server.concurrency)]
+            try:
+                await asyncio.gather(*workers)
+            finally:
+                for worker in workers:
+                    worker.cancel()
+                await asyncio.gather(*workers, return_exceptions=True)
+
+    async def _caption(self, http: httpx.AsyncClient, key: frozenset[str]) -> None:
+        asked = question(key, self.labels)
+        try:
+            text, said = await self._checked(http, key, asked)
+            if said is not None:
+                words = _FEWER_WORDS if said.too_long else _WORDS
+                more: Messages = (("assistant", text), ("user", _AGAIN.format(said=said.said, words=words)))
+                text, said = await self._checked(http, key, (*asked, *more))
+        except _SpentError:
+            self.written.unasked += 1
+            return
+        if said is not None and said.too_long:
+            text, said = self._shortened(key, text, said)
+        if said is not None:
+            self.written.failed[key] = said.said
+            return
+        now = datetime.now(timezone.utc).date().isoformat()
+        prompt = asked[-1][1]
+        self.written.captions[key] = Caption(tuple(sorted(key)), text, self.writer.client.server.model, prompt, now)
+
+    async def _checked(
+        self, http: httpx.AsyncClient, key: frozenset[str], messages: Messages
+    ) -> tuple[str, Complaint | None]:
+        answer = await self._answer(http, messages)
+        text = tidy(answer.text)
+        said = complaint(text, sorted(key), self.labels)
+        if said is None and answer.cut:
+            said = Complaint("it broke off before its end", too_long=True)
+        if said is None and not self.fits([text]).all():
+            said = Complaint("it is too long", too_long=True)
+        return text, said
+
+    async def _answer(self, http: httpx.AsyncClient, messages: Messages) -> Answer:
+        writer, client = self.writer, self.writer.client
+        body = client.body(messages)
+        known = writer.answers.get(client.server.base_url, body)
+        if known is not None:
+            return known
+        expected = client.estimated_tokens(messages)
+        if not writer.budget.take(expected):
+            raise _SpentError
+        answer = await client.ask(http, messages)
+        writer.budget.tokens_used += answer.tokens - expected
+        writer.answers.put(client.server.base_url, body, answer)
+        return answer
+
+    def _shortened(self, key: frozenset[str], text: str, said: Complaint) -> tuple[str, Complaint | None]:
+        for short in shortened(text):
+            if self.fits([short]).all() and complaint(short, sorted(key), self.labels) is None:
+                self.written.shortened.add(key)
+                return short, None
+        return text, said
+
+
+def question(key: frozenset[str], labels: Sequence[str]) -> Messages:
+    """What is asked for a label set; the same whatever the order of its labels, and of all labels."""
+    if not key:
+        return (("user", _ASK_NOTHING.format(others=", ".join(sorted(labels)), words=_WORDS)),)
+    *first, last = sorted(key)
+    listed = f"{', '.join(first)} and {last}" if first else last
+    return (("user", _ASK.format(labels=listed, words=_WORDS)),)
+
+
+def require_all(written: Written, asked_with: str) -> None:
+    """Raise LLMError if the budget ended before every set was asked for."""
+    if written.unasked:
+        raise LLMError(
+            f"the budget ended with {written.unasked:,} label sets not asked for; what was answered is kept, "
+            f"go on with a larger {asked_with}"
+        )

@@ -1,0 +1,65 @@
+"""LLM: top-all's or list-all's label sets, each worded by a caption instead of a template."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from zsprompt.errors import UsageError
+from zsprompt.llm import Captions
+from zsprompt.prompts import LabelSet, PromptSet, load_prompts
+from zsprompt.strategies.base import Images, Prediction, TextSpace, check_labels
+from zsprompt.strategies.list_all import ListAll
+from zsprompt.strategies.top_all import TopAll
+
+
+@dataclass(frozen=True)
+class Llm:
+    """Top-all's label sets (or list-all's), each worded by a caption that a person or an LLM wrote for it.
+
+    Labels are ranked by the texts of `prompts`, as in top-all. A set has one caption, whatever the order of its labels.
+
+    Attributes:
+        prompts: wordings of the single labels that rank; the [set] section is used.
+        base: whose label sets: "top-all" or "list-all".
+        scale: what cosines are multiplied by; the encoder's own where None. Decisions do not depend on it.
+        max_labels: with list-all, the size of the largest subset; all sizes where None.
+        compose: "yes": a set without a caption gets one made of the captions of its parts; "no": that is an error.
+        captions: where the captions come from.
+    """
+
+    prompts: PromptSet = field(default_factory=lambda: load_prompts("bare"))
+    base: Literal["top-all", "list-all"] = "top-all"
+    scale: float | None = None
+    max_labels: int | None = None
+    compose: Literal["yes", "no"] = "yes"
+    captions: Captions | None = None
+
+    def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
+        """See Strategy; `worded` of the answer counts where the captions came from.
+
+        Raises:
+            CaptionError: label sets without a caption.
+            LabelError: a label is too long for the encoder.
+            UsageError: no captions, or more candidates than list-all takes.
+        """
+        if self.captions is None:
+            raise UsageError("strategy llm needs captions: give a caption bank with --captions FILE (captions=…)")
+        compose = self.compose == "yes"
+        wording = self.captions.wording(check_labels(labels), texts.fits, self.prompts, compose=compose)
+        answer = self._sets.predict_worded(images, labels, texts, wording)
+        return dataclasses.replace(answer, worded=dict(wording.tally))
+
+    def label_sets(self, images: Images, labels: Sequence[str], texts: TextSpace) -> list[LabelSet]:
+        """The distinct label sets that `predict` needs a caption for; see `predict`."""
+        return self._sets.label_sets(images, labels, texts)
+
+    @property
+    def _sets(self) -> TopAll | ListAll:
+        if self.base == "list-all":
+            return ListAll(self.prompts, self.max_labels, self.scale)
+        if self.max_labels is not None:
+            raise UsageError("max_labels is for llm,base=list-all; top-all has no subsets to leave out")
+        return TopAll(self.prompts, "alphabetical", self.scale)
