@@ -34,7 +34,9 @@ ROWS = [
     *(("top-all", prompts) for prompts in SETS),
     ("top-all,order=alphabetical", "bare"),
     *(("list-all,max_labels=2", prompts) for prompts in SETS),
+    ("llm", "bare"),
 ]
+DESCRIBED = [("per-label", "describe-{}"), ("normalised:per-label", "describe-{}")]
 WHOLE = [("list-all", prompts) for prompts in SETS]  # where all subsets can be stored
 KEPT = 2**16
 WARM = 3
@@ -49,7 +51,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     data = load_dataset(options.dataset, root=options.root)
-    rows = [*ROWS, *WHOLE] if 2 ** len(data.labels) <= KEPT else ROWS
+    rows = [*ROWS, *((strategy, prompts.format(options.dataset)) for strategy, prompts in DESCRIBED)]
+    rows += WHOLE if 2 ** len(data.labels) <= KEPT else []
     done = pd.read_csv(options.out).to_dict("records") if options.out.exists() else []
     for strategy, prompts in rows:
         if any((row["strategy"], row["prompts"]) == (strategy, prompts) for row in done):

@@ -4,8 +4,9 @@
 
 Texts: the distinct prefixes of the label rankings of the first photos, ranked by conse; bare readable names in rank
 order, in alphabetical order, and worded as a sentence. Tower: ViT-B/32's size, random weights, float32, CPU. Every way
-embeds the same texts; `difference` is the largest from padded `encode_text`, as a share of its largest value. Rounds
-are interleaved, and each figure is a median over them.
+embeds the same texts: all but the last through torch's own matrix products, the last as zsprompt runs it. `difference`
+is the largest from padded `encode_text`, as a share of its largest value. Rounds are interleaved, and each figure is a
+median over them.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import CLIP, VIT_B32, arguments, clip, save, seconds
+from common import CLIP, VIT_B32, arguments, clip, encode_rows, save, seconds
 
 import zsprompt as zs
+from zsprompt.encoders.products import plain, products
 from zsprompt.encoders.token_trie import Trie, TrieTower
 from zsprompt.encoders.tokens import Tokeniser
 
@@ -39,7 +41,9 @@ def main() -> None:
         f"sorted and trimmed {size}": lambda texts, size=size: trimmed(model, tokeniser, texts, size)
         for size in (64, 256)
     }
-    ways["trie"] = lambda texts: TrieTower(model, block=1024)(tokeniser(sorted(texts)))
+    for name, product in (("trie", plain), ("trie, zsprompt's products", products("cpu", "auto"))):
+        tower = TrieTower(model, block=1024, product=product)
+        ways[name] = lambda texts, tower=tower: tower(tokeniser(sorted(texts)))
     rows = []
     for name, texts in wordings(options.root, options.limit).items():
         rows += measure(name, texts, ways, tokeniser, options.rounds, options.share)
@@ -124,14 +128,7 @@ def trimmed(model: Any, tokeniser: Tokeniser, texts: list[str], size: int) -> to
         part = order[start : start + size]
         longest = max(len(sequences[i]) for i in part)
         tokens = torch.tensor([[*sequences[i], *[0] * (longest - len(sequences[i]))] for i in part])
-        hidden = (model.token_embedding(tokens) + model.positional_embedding[:longest]).permute(1, 0, 2)
-        for block in model.transformer.resblocks:
-            mask = block.attn_mask
-            block.attn_mask = mask[:longest, :longest]
-            hidden = block(hidden)
-            block.attn_mask = mask
-        hidden = model.ln_final(hidden.permute(1, 0, 2))
-        result[part] = hidden[torch.arange(len(part)), tokens.argmax(dim=1)] @ model.text_projection
+        result[part] = encode_rows(model, tokens)
     return result
 
 

@@ -15,7 +15,6 @@ import json
 import math
 import multiprocessing
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from common import CLIP, clip, encode_rows
 from safetensors.torch import save_file
 
 from zsprompt import load_prompts, metrics
@@ -32,11 +32,6 @@ from zsprompt.datasets.scenes import captions, world
 from zsprompt.datasets.scenes.chance import Chance
 from zsprompt.grammar import words_of
 from zsprompt.prompts import available_prompts, neutral_words
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    import clip
-    from clip.model import CLIP
 
 RESOLUTION, DIM, CONTEXT = 96, 128, 77
 VISION_LAYERS, VISION_WIDTH = (1, 2, 2, 2), 16
@@ -195,20 +190,6 @@ def encode_images(model: Any, pictures: np.ndarray, device: str) -> torch.Tensor
         part = torch.from_numpy(pictures[i : i + MICRO_BATCH]).to(device).permute(0, 3, 1, 2)
         parts.append(model.visual((part.float() / 255 - mean) / std))
     return torch.cat(parts)
-
-
-def encode_rows(model: Any, rows: torch.Tensor) -> torch.Tensor:
-    """[T, D]: `encode_text` on texts cut to the longest of the batch, which changes nothing: no token looks ahead."""
-    length = rows.shape[1]
-    hidden = (model.token_embedding(rows) + model.positional_embedding[:length]).permute(1, 0, 2)
-    for block in model.transformer.resblocks:
-        mask = block.attn_mask
-        block.attn_mask = mask[:length, :length]
-        hidden = block(hidden)
-        block.attn_mask = mask
-    hidden = model.ln_final(hidden.permute(1, 0, 2))
-    ends: torch.Tensor = hidden[torch.arange(len(rows)), rows.argmax(dim=1)] @ model.text_projection
-    return ends
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,8 +27,11 @@ from zsprompt.options import (
     DifficultOption,
     Json,
     ListKind,
+    LlmBaseUrl,
+    LlmModel,
     Model,
     NamesOption,
+    Offline,
     PrecisionChoice,
     PrecisionOption,
     Prompts,
@@ -36,6 +40,7 @@ from zsprompt.options import (
 
 if TYPE_CHECKING:
     from zsprompt.cache import ByteCache
+    from zsprompt.llm import Budget, Captions, Writer
     from zsprompt.prediction import Predictions
     from zsprompt.store import EmbeddingStore
     from zsprompt.strategies import Strategy
@@ -75,6 +80,9 @@ def run(
     model: RunModel = None,
     prompts: Prompts = None,
     captions: CaptionBank = None,
+    llm_model: LlmModel = None,
+    llm_base_url: LlmBaseUrl = None,
+    offline: Offline = False,
     names: Annotated[NamesOption, typer.Option(help='"potted plant" or "pottedplant".')] = NamesOption.readable,
     device: Device = DeviceOption.auto,
     precision: PrecisionChoice = PrecisionOption.auto,
@@ -99,7 +107,8 @@ def run(
         chosen = load_strategy(strategy, prompts=prompts)
         data = load_dataset(dataset, root=root, split=split, names=names.value)
         data = data if limit is None else data.first(limit)
-        chosen = _with_captions(chosen, captions, data.bank)
+        wanted = CaptionSource(captions, data.bank, llm_model, llm_base_url, offline, cache)
+        chosen = wanted.give(chosen)
         if out:
             require_folder(out)
         with _store(model or data.model or DEFAULT_MODEL, device, precision, batch_size, cache) as store:
@@ -126,6 +135,9 @@ def predict(
     model: Model = DEFAULT_MODEL,
     prompts: Prompts = None,
     captions: CaptionBank = None,
+    llm_model: LlmModel = None,
+    llm_base_url: LlmBaseUrl = None,
+    offline: Offline = False,
     threshold: Annotated[
         float | None,
         typer.Option(
@@ -149,7 +161,7 @@ def predict(
 
         words = _labels(labels, labels_file)
         chosen = _with_threshold(load_strategy(strategy, prompts=prompts), threshold, strategy)
-        chosen = _with_captions(chosen, captions, None)
+        chosen = CaptionSource(captions, None, llm_model, llm_base_url, offline, cache).give(chosen)
         if out:
             require_writable(out)
         with _store(model, device, precision, batch_size, cache) as store:
@@ -290,12 +302,48 @@ def _with_threshold(strategy: Strategy, threshold: float | None, name: str) -> S
     return changed
 
 
-def _with_captions(strategy: Strategy, given: str | None, own: str | None) -> Strategy:
-    from zsprompt.llm import Captions, load_bank
-    from zsprompt.strategies import lacks_captions, with_captions
+@dataclass(frozen=True)
+class CaptionSource:
+    """Where options say that captions come from: a bank, and a server for what it lacks."""
 
-    name = given or (own if lacks_captions(strategy) else None)
-    return with_captions(strategy, Captions(load_bank(name))) if name else strategy
+    given: str | None
+    own: str | None  # the data set's bank
+    model: str | None
+    base_url: str | None
+    offline: bool
+    cache: Path | None
+
+    def give(self, strategy: Strategy) -> Strategy:
+        """`strategy`, with captions if it takes them."""
+        from zsprompt.strategies import lacks_captions, with_captions
+
+        if not lacks_captions(strategy) and not (self.given or self.model or self.base_url):
+            return strategy
+        found = self.captions()
+        return with_captions(strategy, found) if found else strategy
+
+    def captions(self, budget: Budget | None = None) -> Captions | None:
+        """The captions; None where no bank and no server is named."""
+        from zsprompt.llm import Captions, load_bank
+
+        name = self.given or self.own
+        bank = load_bank(name) if name else None
+        writer = self.writer(budget)
+        if writer:
+            return Captions.written_by(writer, bank)
+        return Captions(bank) if bank else None
+
+    def writer(self, budget: Budget | None = None) -> Writer | None:
+        """The server's; None where none is named."""
+        from zsprompt.llm import Answers, ChatClient, Writer, answers_folder, find_server
+        from zsprompt.progress import terminal
+        from zsprompt.store import default_cache
+
+        server = find_server(base_url=self.base_url, model=self.model)
+        if server is None:
+            return None
+        answers = Answers(answers_folder(self.cache or default_cache()))
+        return Writer(ChatClient(server), answers, budget=budget, offline=self.offline, progress=terminal)
 
 
 def _show_predictions(answer: Predictions, recipe: dict[str, Any], out: Path | None, json: bool) -> None:

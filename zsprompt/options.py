@@ -70,6 +70,17 @@ PrecisionChoice = Annotated[
         help="auto: float16 on a GPU, float32 on a CPU. bfloat16, int8 (CLIP): faster on a CPU, a little different."
     ),
 ]
+LlmModel = Annotated[
+    str | None,
+    typer.Option(help="The LLM that captions what the bank lacks, for llm. [default: ZSPROMPT_LLM_MODEL]"),
+]
+LlmBaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        help="Its OpenAI-compatible server: a URL, openai, qwen, qwen-cn or local. [default: ZSPROMPT_LLM_BASE_URL]"
+    ),
+]
+Offline = Annotated[bool, typer.Option("--offline", help="Ask no LLM server; answers that are kept still count.")]
 CaptionBank = Annotated[
     str | None,
     typer.Option(

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from zsprompt.llm.answers import Answers, answers_folder
 from zsprompt.llm.bank import Bank, Caption, available_banks, load_bank, save_bank
 from zsprompt.llm.captions import Captions, Wording
+from zsprompt.llm.client import ChatClient
+from zsprompt.llm.server import PRESETS, Server, find_server
+from zsprompt.llm.writer import Budget, Writer, Written
 
 __all__ = [
+    "PRESETS",
+    "Answers",
     "Bank",
+    "Budget",
     "Caption",
     "Captions",
+    "ChatClient",
+    "Server",
     "Wording",
+    "Writer",
+    "Written",
+    "answers_folder",
     "available_banks",
+    "find_server",
     "load_bank",
     "save_bank",
 ]
