@@ -33,6 +33,8 @@ ORDER = [
         "prediction",
         "report",
         "options",
+        "shell",
+        "cli_llm",
         "cli",
     ),
 ]

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from zsprompt.errors import PromptError, UnknownName
 from zsprompt.prompts import PromptSet, SetWording, available_prompts, load_prompts, neutral_words, prompts_folder
 
-SHIPPED = ["adds", "adds-contains", "adds-is-a", "bare", "ensemble", "photo", "seed-code", "seed-paper"]
+DESCRIBED = [f"describe-{name}" for name in ("coco", "kaggle", "nus-wide", "scenes", "voc")]
+SHIPPED = ["adds", "adds-contains", "adds-is-a", "bare", *DESCRIBED, "ensemble", "photo", "seed-code", "seed-paper"]
 LABELS = ["aeroplane", "scissors"]
 SETS = [("dog",), ("dog", "aeroplane"), ("dog", "aeroplane", "grass"), ()]
 
@@ -174,7 +175,11 @@ class TestOwnFile:
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
-        ('label = "{label}"\nlabels = "{label}"', 2, "unknown key 'labels'; expected one of about, absent, label"),
+        (
+            'label = "{label}"\nlable = "{label}"',
+            2,
+            "unknown key 'lable'; expected one of about, absent, label, labels",
+        ),
         ('label = "{label}"\n[sets]\ntext = "{labels}"', 2, "unknown key 'sets'"),
         ('about = "x"\n[set]\nabout = "y"', 3, "unknown key 'about'; expected one of item, last, nothing"),
         ('about = "x"\n\nlabel = "a {lable}"', 3, "unknown placeholder '{lable}' in 'label': 'a {lable}'"),
@@ -220,7 +225,7 @@ def test_a_file_without_wording_is_refused(text: str, write: Write) -> None:
     path = write(text)
     with pytest.raises(PromptError) as caught:
         load_prompts(path)
-    assert str(caught.value) == f"{path}: expected 'label', 'absent' or [set], found none of them"
+    assert str(caught.value) == f"{path}: expected 'label', [labels], 'absent' or [set], found none of them"
 
 
 class TestUnreadable:

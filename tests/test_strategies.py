@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from zsprompt.arrays import Floats, unit_rows
 from zsprompt.errors import LabelError, PromptError, UnknownName, UsageError
+from zsprompt.llm import Bank, Caption, Captions
 from zsprompt.progress import quiet
 from zsprompt.prompts import load_prompts
 from zsprompt.store import EmbeddingStore
@@ -22,6 +23,7 @@ from zsprompt.strategies import (
     STRATEGIES,
     Images,
     ListAll,
+    Llm,
     Normalised,
     PerLabel,
     Prediction,
@@ -34,8 +36,11 @@ from zsprompt.strategies import (
 from zsprompt.strategies.base import standardise
 from zsprompt.strategies.list_all import _subsets
 
+BANK = Bank.of("mine", [Caption((), "nothing"), *(Caption((label,), f"some {label}") for label in LABELS)])
 ALL: dict[str, Strategy] = {
     **{name: kind() for name, kind in STRATEGIES.items()},
+    "llm": Llm(captions=Captions(BANK)),
+    "llm,base=list-all": Llm(base="list-all", captions=Captions(BANK)),
     "normalised:per-label": Normalised(PerLabel()),
     "normalised:top-all": Normalised(TopAll()),
     "top-all,alphabetical": TopAll(order="alphabetical"),
@@ -455,7 +460,6 @@ def test_a_prompt_set_goes_to_the_strategy_inside() -> None:
         ("top-all,scale=20,scale=30", "found scale twice"),
         ("normalised:normalised:per-label", "expected normalised: once"),
         ("normalised", "Did you mean 'normalised:NAME'"),
-        ("llm", "not supported yet"),
         ("llm_tools.x:Strategy", "cannot import"),
         ("zsprompt:Normalised", "cannot make Normalised"),
         ("zsprompt:Prediction", "cannot make Prediction"),

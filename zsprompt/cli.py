@@ -1,22 +1,19 @@
-"""The command line: reads options, calls the API, prints. The only room that catches errors.
+"""The command line: reads options, calls the API, prints.
 
 Heavy modules are imported inside the commands, so that --help answers at once.
 """
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from zsprompt import __version__
-from zsprompt.errors import LabelError, UsageError, ZspromptError
+from zsprompt.cli_llm import caption, rewrite
+from zsprompt.errors import UsageError
 from zsprompt.options import (
     DEFAULT_MODEL,
     BatchSize,
@@ -29,6 +26,7 @@ from zsprompt.options import (
     ListKind,
     LlmBaseUrl,
     LlmModel,
+    LlmTimeout,
     Model,
     NamesOption,
     Offline,
@@ -37,12 +35,11 @@ from zsprompt.options import (
     Prompts,
     RunModel,
 )
+from zsprompt.shell import CaptionSource, drop_output, note, open_store, read_labels, refusals
 
 if TYPE_CHECKING:
     from zsprompt.cache import ByteCache
-    from zsprompt.llm import Budget, Captions, Writer
     from zsprompt.prediction import Predictions
-    from zsprompt.store import EmbeddingStore
     from zsprompt.strategies import Strategy
 
 app = typer.Typer(
@@ -57,8 +54,8 @@ cache_app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Look after the folder that stored embeddings are kept in."
 )
 app.add_typer(cache_app, name="cache")
-
-_INTERRUPTED = 130
+app.command("caption")(caption)
+app.command("rewrite")(rewrite)
 
 
 @app.callback(invoke_without_command=True)
@@ -82,6 +79,7 @@ def run(
     captions: CaptionBank = None,
     llm_model: LlmModel = None,
     llm_base_url: LlmBaseUrl = None,
+    llm_timeout: LlmTimeout = None,
     offline: Offline = False,
     names: Annotated[NamesOption, typer.Option(help='"potted plant" or "pottedplant".')] = NamesOption.readable,
     device: Device = DeviceOption.auto,
@@ -98,7 +96,7 @@ def run(
     json: Json = False,
 ) -> None:
     """Measure a strategy on a data set: mAP, F1, and chance."""
-    with _refusals():
+    with refusals():
         from zsprompt import evaluate, report
         from zsprompt.datasets import load_dataset
         from zsprompt.files import require_folder
@@ -107,11 +105,11 @@ def run(
         chosen = load_strategy(strategy, prompts=prompts)
         data = load_dataset(dataset, root=root, split=split, names=names.value)
         data = data if limit is None else data.first(limit)
-        wanted = CaptionSource(captions, data.bank, llm_model, llm_base_url, offline, cache)
+        wanted = CaptionSource(captions, data.bank, llm_model, llm_base_url, llm_timeout, offline, cache)
         chosen = wanted.give(chosen)
         if out:
             require_folder(out)
-        with _store(model or data.model or DEFAULT_MODEL, device, precision, batch_size, cache) as store:
+        with open_store(model or data.model or DEFAULT_MODEL, device, precision, batch_size, cache) as store:
             result = evaluate.run(
                 chosen, data, store, difficult=difficult.value, skip_bad=skip_bad, eleven_point=eleven_point
             )
@@ -119,9 +117,9 @@ def run(
             report.save_result(result, out)
         typer.echo(report.to_json(result.to_dict()) if json else report.result_table(result))
         for warning in result.warnings:
-            _note(warning)
+            note(warning)
         for image, reason in result.skipped:
-            _note(f"left out {report.printable(image)}: {reason}")
+            note(f"left out {report.printable(image)}: {reason}")
 
 
 @app.command()
@@ -137,6 +135,7 @@ def predict(
     captions: CaptionBank = None,
     llm_model: LlmModel = None,
     llm_base_url: LlmBaseUrl = None,
+    llm_timeout: LlmTimeout = None,
     offline: Offline = False,
     threshold: Annotated[
         float | None,
@@ -153,23 +152,23 @@ def predict(
     json: Json = False,
 ) -> None:
     """Say which of your labels are on your pictures."""
-    with _refusals():
-        from zsprompt.evaluate import describe, undescribed
+    with refusals():
+        from zsprompt.evaluate import describe, made_up, undescribed
         from zsprompt.files import require_writable
         from zsprompt.prediction import predict as predict_pictures
         from zsprompt.strategies import load_strategy
 
-        words = _labels(labels, labels_file)
+        words = read_labels(labels, labels_file)
         chosen = _with_threshold(load_strategy(strategy, prompts=prompts), threshold, strategy)
-        chosen = CaptionSource(captions, None, llm_model, llm_base_url, offline, cache).give(chosen)
+        chosen = CaptionSource(captions, None, llm_model, llm_base_url, llm_timeout, offline, cache).give(chosen)
         if out:
             require_writable(out)
-        with _store(model, device, precision, batch_size, cache) as store:
+        with open_store(model, device, precision, batch_size, cache) as store:
             answer = predict_pictures(images, words, store, strategy=chosen)
             recipe = describe(chosen, store)
         _show_predictions(answer, recipe, out, json)
-        for warning in undescribed(chosen, words):
-            _note(warning)
+        for warning in (*undescribed(chosen, words), *made_up(answer.worded)):
+            note(warning)
         if answer.bad:
             raise typer.Exit(1)
 
@@ -177,7 +176,7 @@ def predict(
 @app.command("list")
 def list_(kind: Annotated[ListKind, typer.Argument(help="What to list.")]) -> None:
     """Name the strategies, data sets, prompt sets or models there are."""
-    with _refusals():
+    with refusals():
         from zsprompt.datasets import available_datasets
         from zsprompt.encoders import available_models
         from zsprompt.prompts import available_prompts, load_prompts
@@ -198,7 +197,7 @@ def list_(kind: Annotated[ListKind, typer.Argument(help="What to list.")]) -> No
 @cache_app.command("info")
 def cache_info(cache: CacheFolder = None, json: Json = False) -> None:
     """Say where the cache is, how many entries it has and how large it is."""
-    with _refusals():
+    with refusals():
         from zsprompt.report import to_json
 
         opened = _open_cache(cache)
@@ -213,7 +212,7 @@ def cache_info(cache: CacheFolder = None, json: Json = False) -> None:
 @cache_app.command("verify")
 def cache_verify(cache: CacheFolder = None) -> None:
     """Check every entry against its checksum and delete the damaged ones."""
-    with _refusals():
+    with refusals():
         opened = _open_cache(cache)
         read, deleted = opened.verify()
         opened.close()
@@ -225,7 +224,7 @@ def cache_clear(
     cache: CacheFolder = None, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
 ) -> None:
     """Delete all stored embeddings."""
-    with _refusals():
+    with refusals():
         from zsprompt.cache import clear_cache
         from zsprompt.store import default_cache
 
@@ -238,7 +237,7 @@ def cache_clear(
 def main() -> None:
     """Entry point of the `zsprompt` command."""
     if sys.stdout is None:
-        _note("error: expected somewhere to print to, found standard output closed; give it a file or /dev/null")
+        note("error: expected somewhere to print to, found standard output closed; give it a file or /dev/null")
         raise SystemExit(1)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal that is not UTF-8 must not end a long job
@@ -246,20 +245,9 @@ def main() -> None:
     try:
         app()
     except OSError as error:  # --help into a full disk; the commands catch their own
-        _note(f"error: cannot print the result ({error.strerror or error})")
-        _drop_output()
+        note(f"error: cannot print the result ({error.strerror or error})")
+        drop_output()
         raise SystemExit(1) from None
-
-
-def _store(
-    model: str, device: DeviceOption, precision: PrecisionOption, batch_size: int | None, cache: Path | None
-) -> EmbeddingStore:
-    from zsprompt.encoders import load_encoder
-    from zsprompt.progress import terminal
-    from zsprompt.store import EmbeddingStore
-
-    encoder = load_encoder(model, device=device.value, precision=precision.value)
-    return EmbeddingStore(encoder, cache=cache or "default", batch_size=batch_size, progress=terminal)
 
 
 def _open_cache(cache: Path | None) -> ByteCache:
@@ -267,23 +255,6 @@ def _open_cache(cache: Path | None) -> ByteCache:
     from zsprompt.store import default_cache
 
     return open_existing(cache or default_cache())
-
-
-def _labels(text: str | None, file: Path | None) -> list[str]:
-    from zsprompt.files import read_text
-
-    if (text is None) == (file is None):
-        found = "neither" if text is None else "both"
-        raise UsageError(f'expected either --labels "dog, cat" or --labels-file FILE, found {found}')
-    if text is not None:
-        return [label.strip() for label in text.split(",")]
-    try:
-        lines = read_text(Path(str(file))).split("\n")  # not splitlines, which also splits at rarer characters
-    except (OSError, ValueError) as error:
-        raise LabelError(f"cannot read labels file {file}: {error}") from None
-    while lines and not lines[-1].strip():
-        lines.pop()  # a file may end in blank lines; one in the middle is more likely a mistake
-    return [line.strip() for line in lines]
 
 
 def _with_threshold(strategy: Strategy, threshold: float | None, name: str) -> Strategy:
@@ -302,50 +273,6 @@ def _with_threshold(strategy: Strategy, threshold: float | None, name: str) -> S
     return changed
 
 
-@dataclass(frozen=True)
-class CaptionSource:
-    """Where options say that captions come from: a bank, and a server for what it lacks."""
-
-    given: str | None
-    own: str | None  # the data set's bank
-    model: str | None
-    base_url: str | None
-    offline: bool
-    cache: Path | None
-
-    def give(self, strategy: Strategy) -> Strategy:
-        """`strategy`, with captions if it takes them."""
-        from zsprompt.strategies import lacks_captions, with_captions
-
-        if not lacks_captions(strategy) and not (self.given or self.model or self.base_url):
-            return strategy
-        found = self.captions()
-        return with_captions(strategy, found) if found else strategy
-
-    def captions(self, budget: Budget | None = None) -> Captions | None:
-        """The captions; None where no bank and no server is named."""
-        from zsprompt.llm import Captions, load_bank
-
-        name = self.given or self.own
-        bank = load_bank(name) if name else None
-        writer = self.writer(budget)
-        if writer:
-            return Captions.written_by(writer, bank)
-        return Captions(bank) if bank else None
-
-    def writer(self, budget: Budget | None = None) -> Writer | None:
-        """The server's; None where none is named."""
-        from zsprompt.llm import Answers, ChatClient, Writer, answers_folder, find_server
-        from zsprompt.progress import terminal
-        from zsprompt.store import default_cache
-
-        server = find_server(base_url=self.base_url, model=self.model)
-        if server is None:
-            return None
-        answers = Answers(answers_folder(self.cache or default_cache()))
-        return Writer(ChatClient(server), answers, budget=budget, offline=self.offline, progress=terminal)
-
-
 def _show_predictions(answer: Predictions, recipe: dict[str, Any], out: Path | None, json: bool) -> None:
     from zsprompt import report
     from zsprompt.evaluate import never_seen
@@ -359,46 +286,15 @@ def _show_predictions(answer: Predictions, recipe: dict[str, Any], out: Path | N
         for line in report.predictions_table(answer):
             typer.echo(line)
     for image, reason in answer.bad:
-        _note(f"cannot read {report.printable(image)}: {reason}")
+        note(f"cannot read {report.printable(image)}: {reason}")
     if answer.passed_over:
-        _note(f"passed over {counted(answer.passed_over, 'other file')}")
+        note(f"passed over {counted(answer.passed_over, 'other file')}")
     if answer.overflowed:
-        _note(f"left out {counted(answer.overflowed, 'candidate')} whose text does not fit the model")
+        note(f"left out {counted(answer.overflowed, 'candidate')} whose text does not fit the model")
     for warning in never_seen(recipe["model"], answer.unfamiliar):
-        _note(warning)
+        note(warning)
     done = f"{counted(len(answer.images), 'picture')}, {counted(len(answer.labels), 'label')}, model {recipe['model']}"
-    _note(f"{done}; scores in {out}" if out else done)
+    note(f"{done}; scores in {out}" if out else done)
     if answer.bad:
         total = counted(len(answer.images) + len(answer.bad), "picture")
-        _note(f"error: expected {total} that can be read, {len(answer.bad):,} cannot; mend or remove them")
-
-
-def _note(text: str) -> None:
-    with suppress(OSError):  # nobody can be told that nobody can be told
-        typer.echo(text, err=True)
-
-
-def _drop_output() -> None:
-    """Let what could not be printed go, or Python would try again at its end and show a traceback."""
-    with suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """One line on stderr and the right exit status for everything that is not a bug."""
-    try:
-        yield
-    except ZspromptError as error:
-        _note("error: " + " ".join(str(error).split()))
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        _note("interrupted; what was finished is stored, and the same command goes on from there")
-        raise typer.Exit(_INTERRUPTED) from None
-    except BrokenPipeError:
-        _drop_output()  # the reader of a pipe left early, as `head` does
-        raise typer.Exit(1) from None
-    except OSError as error:
-        _note(f"error: cannot read or write ({error.strerror or error})")
-        _drop_output()
-        raise typer.Exit(1) from None
+        note(f"error: expected {total} that can be read, {len(answer.bad):,} cannot; mend or remove them")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -242,6 +242,17 @@ def never_seen(model: str, words: Sequence[str]) -> list[str]:
     return [f"model {model} was never trained on these words, so what it says of them means little: {named}"]
 
 
+def made_up(worded: Mapping[str, int]) -> Iterator[str]:
+    """A sentence for each way in which label sets got a text that nobody wrote for them."""
+    every = counted(sum(worded.values()), "label set")
+    if composed := worded.get("composed"):
+        yield f"{composed:,} of {every} have no caption: theirs is made of their parts' captions"
+    if shortened := worded.get("shortened"):
+        yield f"{shortened:,} of {every} have a caption that was cut at the end of a clause to fit the model"
+    if template := worded.get("template"):
+        yield f"for {template:,} of {every} no caption would do, so the template words them"
+
+
 def undescribed(strategy: Strategy, labels: Sequence[str]) -> list[str]:
     """The warning that a prompt set describes other labels than these, one for each such set."""
     found = []
@@ -298,9 +309,7 @@ def _warnings(
     if prediction.overflowed:
         share = prediction.overflowed / len(targets)
         yield f"{share:.4g} candidates a picture were left out because their text does not fit the model"
-    if composed := prediction.worded.get("composed"):
-        every = sum(prediction.worded.values())
-        yield f"{composed:,} of {counted(every, 'label set')} have no caption: theirs is made of their parts' captions"
+    yield from made_up(prediction.worded)
     if skipped:
         yield f"{counted(skipped, 'picture')} left out: cannot be read"
     if counts["texts_not_kept"]:

@@ -80,6 +80,10 @@ LlmBaseUrl = Annotated[
         help="Its OpenAI-compatible server: a URL, openai, qwen, qwen-cn or local. [default: ZSPROMPT_LLM_BASE_URL]"
     ),
 ]
+LlmTimeout = Annotated[
+    float | None,
+    typer.Option(min=0.1, help="Seconds for a whole answer. [default: ZSPROMPT_LLM_TIMEOUT, else 60]"),
+]
 Offline = Annotated[bool, typer.Option("--offline", help="Ask no LLM server; answers that are kept still count.")]
 CaptionBank = Annotated[
     str | None,

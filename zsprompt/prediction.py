@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from zsprompt.arrays import Bools, Floats
@@ -25,6 +25,7 @@ class Predictions:
         passed_over: other files that lay in the folders.
         unfamiliar: words that the model was never trained on.
         overflowed: candidates left out because their text does not fit the model, summed over the pictures.
+        worded: where captions of label sets came from, and how many.
     """
 
     images: tuple[str, ...]
@@ -35,6 +36,7 @@ class Predictions:
     passed_over: int = 0
     overflowed: int = 0
     unfamiliar: tuple[str, ...] = ()
+    worded: Mapping[str, int] = field(default_factory=dict)
 
     def present(self, position: int) -> list[tuple[str, float]]:
         """The labels decided to be on picture `position`, each with its score, best first."""
@@ -79,4 +81,5 @@ def predict(
         passed_over=passed_over,
         overflowed=answer.overflowed,
         unfamiliar=store.take_unfamiliar(),
+        worded=answer.worded,
     )

@@ -124,6 +124,7 @@ def predictions_dict(predictions: Predictions, recipe: dict[str, Any]) -> dict[s
         "predictions": rows,
         "errors": errors,
         "overflowed": predictions.overflowed,
+        **({"captions": dict(predictions.worded)} if predictions.worded else {}),
         "unfamiliar_words": list(predictions.unfamiliar),
         "recipe": recipe,
     }

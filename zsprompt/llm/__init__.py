@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zsprompt.llm.answers import Answers, answers_folder
 from zsprompt.llm.bank import Bank, Caption, available_banks, load_bank, save_bank
-from zsprompt.llm.captions import Captions, Wording
+from zsprompt.llm.captions import Captions, Plan, Wording
 from zsprompt.llm.client import ChatClient
 from zsprompt.llm.server import PRESETS, Server, find_server
 from zsprompt.llm.writer import Budget, Writer, Written
@@ -17,6 +17,7 @@ __all__ = [
     "Caption",
     "Captions",
     "ChatClient",
+    "Plan",
     "Server",
     "Wording",
     "Writer",

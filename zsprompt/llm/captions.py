@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from zsprompt.errors import CaptionError
 from zsprompt.llm.bank import Bank
-from zsprompt.llm.writer import Fits, Writer, require_all
+from zsprompt.llm.client import question_tokens
+from zsprompt.llm.server import Server
+from zsprompt.llm.writer import Fits, Writer, Written, question, require_all
 from zsprompt.prompts import LabelSet, PromptSet
 
 _NAMED = 3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What captions for some label sets would take.
+
+    Attributes:
+        sets: distinct label sets.
+        banked: that the bank has.
+        answered: whose first question was answered before.
+        asked: that the server would be asked for; a caption that will not do costs a second question.
+        question_tokens: of these questions, estimated.
+        answer_tokens: at most, of their answers.
+    """
+
+    sets: int
+    banked: int
+    answered: int
+    asked: int
+    question_tokens: int
+    answer_tokens: int
 
 
 @dataclass(frozen=True)
@@ -32,6 +55,26 @@ class Captions:
         """Captions of `bank`, the others by a server."""
         server = writer.client.server
         return cls(bank or Bank.of("none", ()), writer, f"{server.model} at {server.base_url}")
+
+    def plan(self, label_sets: Iterable[LabelSet], labels: Sequence[str]) -> Plan:
+        """What `fetch` would take; asks nothing."""
+        keys = dict.fromkeys(map(frozenset, label_sets))
+        lacking = [key for key in keys if self.bank.get(key) is None]
+        questions = [question(key, labels) for key in lacking]
+        new = self.writer.unanswered(questions) if self.writer else questions
+        longest = self.writer.client.server.answer_tokens if self.writer else Server.answer_tokens
+        tokens = sum(map(question_tokens, new))
+        return Plan(len(keys), len(keys) - len(lacking), len(lacking) - len(new), len(new), tokens, longest * len(new))
+
+    def fetch(self, label_sets: Iterable[LabelSet], labels: Sequence[str], fits: Fits) -> Written:
+        """Captions for all of the sets, the bank's among them; see Writer.write."""
+        keys = list(dict.fromkeys(map(frozenset, label_sets)))
+        banked = {key: self.bank.captions[key] for key in keys if key in self.bank.captions}
+        if self.writer is None:
+            return Written(banked, unasked=len(keys) - len(banked))
+        written = self.writer.write([key for key in keys if key not in banked], labels, fits)
+        written.captions.update(banked)
+        return written
 
     def wording(self, labels: Sequence[str], fits: Fits, fallback: PromptSet, *, compose: bool = True) -> Wording:
         """A Phrasing for sets of `labels` that counts what it did.

@@ -41,7 +41,7 @@ def complaint(text: str, wanted: Sequence[str], labels: Sequence[str]) -> Compla
     """What is wrong with `text` as a caption for the set `wanted`, one of sets of `labels`; None if nothing is."""
     if not text:
         return Complaint("it is empty")
-    if _REFUSAL.match(text):
+    if is_refusal(text):
         return Complaint("it is a refusal and no caption")
     if "\n" in text:
         return Complaint("it has more than one line")
@@ -55,6 +55,11 @@ def complaint(text: str, wanted: Sequence[str], labels: Sequence[str]) -> Compla
     if others:
         return Complaint(f"it mentions {', '.join(others)}, which must not be in it")
     return None
+
+
+def is_refusal(text: str) -> bool:
+    """Whether it begins like an excuse instead of a caption."""
+    return bool(_REFUSAL.match(text))
 
 
 def shortened(text: str) -> Iterable[str]:

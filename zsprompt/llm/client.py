@@ -110,7 +110,10 @@ class ChatClient:
         try:
             return await retrying(self._attempt, http, messages)
         except _TransientError as error:
-            raise LLMError(f"{self.server.base_url} failed {_ATTEMPTS} times, the last time with: {error}") from None
+            raise LLMError(
+                f"{self.server.base_url} failed {_ATTEMPTS} times, the last time with: {error}; "
+                "run again later, what was answered is kept"
+            ) from None
 
     def open(self) -> httpx.AsyncClient:
         """The connections, to be used as an asynchronous context manager."""

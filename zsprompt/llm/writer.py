@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from typing import TypeVar
 
 import httpx
 
@@ -17,6 +19,7 @@ from zsprompt.llm.checks import Complaint, complaint, shortened, tidy
 from zsprompt.llm.client import Answer, ChatClient, Messages, together
 from zsprompt.progress import Progress, quiet
 
+A = TypeVar("A")
 Fits = Callable[[Sequence[str]], Bools]
 
 # After the mmm-clip seed's "Please caption an image that contains …"; the rest keeps an answer fit to be embedded.
@@ -52,7 +55,7 @@ class Budget:
         return True
 
 
-class _SpentError(Exception):
+class SpentError(Exception):
     """The budget is used up."""
 
 
@@ -113,8 +116,62 @@ class Writer:
         wanted = list(dict.fromkeys(sets))
         job = _Job(self, labels, fits, Written())
         with self._progress("captions", len(wanted), "captions") as advance:
-            together(lambda: job.run(wanted, advance))
+            together(lambda: self._each(wanted, job.caption, advance))
         return job.written
+
+    def answer(self, questions: Iterable[Messages]) -> tuple[dict[Messages, Answer], int]:
+        """The answer to each question, and how many the budget did not reach.
+
+        Raises:
+            LLMError: the server cannot be reached or refuses; what was answered is kept.
+        """
+        wanted = list(dict.fromkeys(questions))
+        found: dict[Messages, Answer] = {}
+
+        async def one(http: httpx.AsyncClient, asked: Messages) -> None:
+            with suppress(SpentError):
+                found[asked] = await self.ask(http, asked)
+
+        with self._progress("questions", len(wanted), "questions") as advance:
+            together(lambda: self._each(wanted, one, advance))
+        return {asked: found[asked] for asked in wanted if asked in found}, len(wanted) - len(found)
+
+    async def ask(self, http: httpx.AsyncClient, messages: Messages) -> Answer:
+        """The answer that is kept, else the server's, which is then kept. Raises SpentError beyond the budget."""
+        body = self.client.body(messages)
+        known = self.answers.get(self.client.server.base_url, body)
+        if known is not None:
+            return known
+        expected = self.client.estimated_tokens(messages)
+        if not self.budget.take(expected):
+            raise SpentError
+        answer = await self.client.ask(http, messages)
+        self.budget.tokens_used += answer.tokens - expected
+        self.answers.put(self.client.server.base_url, body, answer)
+        return answer
+
+    async def _each(
+        self,
+        wanted: Sequence[A],
+        work: Callable[[httpx.AsyncClient, A], Awaitable[None]],
+        advance: Callable[[int], None],
+    ) -> None:
+        """`work` on each, as many at a time as the server may be asked; the first that fails stops the others."""
+        waiting = iter(wanted)
+        async with self.client.open() as http:
+
+            async def worker() -> None:
+                for one in waiting:  # workers share the iterator, and none waits while it takes from it
+                    await work(http, one)
+                    advance(1)
+
+            workers = [asyncio.ensure_future(worker()) for _ in range(self.client.server.concurrency)]
+            try:
+                await asyncio.gather(*workers)
+            finally:
+                for task in workers:
+                    task.cancel()
+                await asyncio.gather(*workers, return_exceptions=True)
 
     def unanswered(self, questions: Iterable[Messages]) -> list[Messages]:
         """Those questions that have no answer yet."""
@@ -131,25 +188,8 @@ class _Job:
     fits: Fits
     written: Written
 
-    async def run(self, wanted: Sequence[frozenset[str]], advance: Callable[[int], None]) -> None:
-        """As many workers as requests may be under way; the first that fails stops the others."""
-        waiting = iter(wanted)
-        async with self.writer.client.open() as http:
-
-            async def work() -> None:
-                for key in waiting:  # workers share the iterator, and none waits while it takes from it
-                    await self._caption(http, key)
-                    advance(1)
-
-            workers = [asyncio.ensure_future(work()) for _ in range(self.writer.client.server.concurrency)]
-            try:
-                await asyncio.gather(*workers)
-            finally:
-                for worker in workers:
-                    worker.cancel()
-                await asyncio.gather(*workers, return_exceptions=True)
-
-    async def _caption(self, http: httpx.AsyncClient, key: frozenset[str]) -> None:
+    async def caption(self, http: httpx.AsyncClient, key: frozenset[str]) -> None:
+        """Ask for the caption of a set, check it, ask once more, and write down what came of it."""
         asked = question(key, self.labels)
         try:
             text, said = await self._checked(http, key, asked)
@@ -157,7 +197,7 @@ class _Job:
                 words = _FEWER_WORDS if said.too_long else _WORDS
                 more: Messages = (("assistant", text), ("user", _AGAIN.format(said=said.said, words=words)))
                 text, said = await self._checked(http, key, (*asked, *more))
-        except _SpentError:
+        except SpentError:
             self.written.unasked += 1
             return
         if said is not None and said.too_long:
@@ -172,7 +212,7 @@ class _Job:
     async def _checked(
         self, http: httpx.AsyncClient, key: frozenset[str], messages: Messages
     ) -> tuple[str, Complaint | None]:
-        answer = await self._answer(http, messages)
+        answer = await self.writer.ask(http, messages)
         text = tidy(answer.text)
         said = complaint(text, sorted(key), self.labels)
         if said is None and answer.cut:
@@ -180,20 +220,6 @@ class _Job:
         if said is None and not self.fits([text]).all():
             said = Complaint("it is too long", too_long=True)
         return text, said
-
-    async def _answer(self, http: httpx.AsyncClient, messages: Messages) -> Answer:
-        writer, client = self.writer, self.writer.client
-        body = client.body(messages)
-        known = writer.answers.get(client.server.base_url, body)
-        if known is not None:
-            return known
-        expected = client.estimated_tokens(messages)
-        if not writer.budget.take(expected):
-            raise _SpentError
-        answer = await client.ask(http, messages)
-        writer.budget.tokens_used += answer.tokens - expected
-        writer.answers.put(client.server.base_url, body, answer)
-        return answer
 
     def _shortened(self, key: frozenset[str], text: str, said: Complaint) -> tuple[str, Complaint | None]:
         for short in shortened(text):

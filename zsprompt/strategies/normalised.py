@@ -62,4 +62,4 @@ class Normalised:
         z = standardise(inner.scores)
         yes = above(z, self.threshold, len(everything))
         own = slice(len(labels))
-        return Prediction(z[:, own].astype(np.float32), yes[:, own], inner.overflowed)
+        return Prediction(z[:, own].astype(np.float32), yes[:, own], inner.overflowed, inner.worded)

@@ -1,0 +1,229 @@
+"""The command line of what an LLM writes ahead of time: captions into a bank, and prompt files."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from enum import Enum
+from itertools import chain, combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zsprompt.errors import UsageError
+from zsprompt.options import (
+    DEFAULT_MODEL,
+    CacheFolder,
+    CaptionBank,
+    Json,
+    LlmBaseUrl,
+    LlmModel,
+    LlmTimeout,
+    Offline,
+    RunModel,
+)
+from zsprompt.shell import CaptionSource, load_model, note, read_labels, refusals
+
+if TYPE_CHECKING:
+    from zsprompt.llm import Budget, Captions, Plan, Written
+    from zsprompt.prompts import LabelSet
+    from zsprompt.store import EmbeddingStore
+
+_MOST_SETS = 2**20
+
+MaxCalls = Annotated[int | None, typer.Option(min=0, help="Make at most so many requests, and keep what came.")]
+MaxTokens = Annotated[int | None, typer.Option(min=0, help="Use at most about so many tokens, and keep what came.")]
+
+
+class Rewrite(str, Enum):
+    """What `zsprompt rewrite` makes."""
+
+    descriptions = "descriptions"
+    paraphrases = "paraphrases"
+    random_words = "random-words"
+
+
+def caption(
+    strategy: Annotated[str, typer.Option(help="Whose label sets: llm, top-all, list-all, with fields.")] = "llm",
+    dataset: Annotated[str | None, typer.Option(help="For the label sets of a run on this data set.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Its folder. [default: looked for in ZSPROMPT_DATA]")] = None,
+    split: Annotated[str | None, typer.Option(help="Which of its lists. [default: the data set's test list]")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N pictures.")] = None,
+    labels: Annotated[str | None, typer.Option(help='Or for sets of your words: "dog, cat".')] = None,
+    labels_file: Annotated[Path | None, typer.Option(help="A text file with one label a line.")] = None,
+    set_size: Annotated[int, typer.Option(min=1, help="The largest set of your words.")] = 2,
+    model: RunModel = None,
+    captions: CaptionBank = None,
+    llm_model: LlmModel = None,
+    llm_base_url: LlmBaseUrl = None,
+    llm_timeout: LlmTimeout = None,
+    max_calls: MaxCalls = None,
+    max_tokens: MaxTokens = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take, and ask nothing.")] = False,
+    price_in: Annotated[float | None, typer.Option(min=0, help="Of a million tokens asked, for --dry-run.")] = None,
+    price_out: Annotated[float | None, typer.Option(min=0, help="Of a million tokens answered.")] = None,
+    cache: CacheFolder = None,
+    out: Annotated[Path | None, typer.Option(help="A .jsonl file for the captions, for --captions.")] = None,
+    json: Json = False,
+) -> None:
+    """Have an LLM caption label sets ahead of a run, each once, within a budget."""
+    with refusals():
+        from zsprompt.files import require_writable
+        from zsprompt.llm import Budget
+
+        if (dataset is None) == (labels is None and labels_file is None):
+            raise UsageError("expected either --dataset, or --labels or --labels-file")
+        if out:
+            require_writable(out)
+        budget = Budget(max_calls, max_tokens)
+        if dataset is not None:
+            sets, words, own, store = _sets_of_run(strategy, dataset, root, split, limit, model, cache)
+        else:
+            words, own = read_labels(labels, labels_file), None
+            sets, store = _sets_of_words(words, set_size), load_model(model or DEFAULT_MODEL, cache)
+        with store:
+            source = CaptionSource(captions, own, llm_model, llm_base_url, llm_timeout, False, cache)
+            found = source.captions(budget)
+            if found is None or (found.writer is None and not dry_run):
+                raise UsageError("expected an LLM to ask: give --llm-model or --llm-base-url, or ZSPROMPT_LLM_MODEL")
+            plan = found.plan(sets, words)
+            note(_planned(plan, found, price_in, price_out))
+            if dry_run:
+                typer.echo(_json({"dry_run": True} | asdict(plan)) if json else f"{plan.asked}")
+                return
+            written = found.fetch(sets, words, store.fits)
+        _finish(written, budget, out, json)
+
+
+def rewrite(
+    kind: Annotated[Rewrite, typer.Argument(help="What to make.")],
+    out: Annotated[Path, typer.Option(help="The .toml file to write, for --prompts.")],
+    labels: Annotated[str | None, typer.Option(help='Your words: "dog, cat".')] = None,
+    labels_file: Annotated[Path | None, typer.Option(help="A text file with one label a line.")] = None,
+    count: Annotated[int, typer.Option(min=1, max=50, help="Texts a label, or paraphrases.")] = 6,
+    template: Annotated[str, typer.Option(help="What to paraphrase.")] = "a photo of {a_label}",
+    like: Annotated[str, typer.Option(help="The prompt set whose texts random words imitate.")] = "photo",
+    seed: Annotated[int, typer.Option(help="Of the random words.")] = 0,
+    llm_model: LlmModel = None,
+    llm_base_url: LlmBaseUrl = None,
+    llm_timeout: LlmTimeout = None,
+    offline: Offline = False,
+    max_calls: MaxCalls = None,
+    max_tokens: MaxTokens = None,
+    cache: CacheFolder = None,
+) -> None:
+    """Write a prompt file: an LLM's descriptions or paraphrases, or the random words they have to beat."""
+    with refusals():
+        from zsprompt.files import require_writable
+        from zsprompt.llm import Budget, rewrites
+
+        require_writable(out)
+        words = [] if kind is Rewrite.paraphrases else read_labels(labels, labels_file)
+        if kind is Rewrite.random_words:
+            from zsprompt.prompts import load_prompts
+
+            texts = rewrites.random_words(load_prompts(like), words, seed)
+            about = f"Random words, as many and as long as the texts of {like}; seed {seed}."
+            rewrites.save_prompts(out, about=about, source="zsprompt rewrite random-words", described=texts)
+            typer.echo(f"{out}: {sum(map(len, texts.values()))} texts for {len(texts)} labels")
+            return
+        source = CaptionSource(None, None, llm_model, llm_base_url, llm_timeout, offline, cache)
+        writer = source.writer(Budget(max_calls, max_tokens))
+        if writer is None:
+            raise UsageError("expected an LLM to ask: give --llm-model or --llm-base-url, or ZSPROMPT_LLM_MODEL")
+        wrote = f"{writer.client.server.model}, asked by zsprompt rewrite {kind.value}"
+        if kind is Rewrite.paraphrases:
+            templates = rewrites.paraphrase(writer, template, count)
+            about = f"Paraphrases of {template!r}."
+            rewrites.save_templates(out, about=about, source=wrote, templates=templates)
+            typer.echo(f"{out}: {len(templates)} templates")
+            return
+        texts = rewrites.describe(writer, words, count)
+        rewrites.save_prompts(out, about="Visual descriptions of labels.", source=wrote, described=texts)
+        typer.echo(f"{out}: {sum(map(len, texts.values()))} texts for {len(texts)} labels")
+        if without := [label for label, own in texts.items() if not own]:
+            note(f"no sentence would do for {', '.join(without)}; the template words them")
+
+
+def _sets_of_run(
+    strategy: str,
+    dataset: str,
+    root: Path | None,
+    split: str | None,
+    limit: int | None,
+    model: str | None,
+    cache: Path | None,
+) -> tuple[list[LabelSet], list[str], str | None, EmbeddingStore]:
+    """The label sets of a run, the labels, the data set's own bank, and the store that embedded its pictures."""
+    from zsprompt.datasets import load_dataset
+    from zsprompt.errors import BadImages
+    from zsprompt.strategies import Images, ListAll, Llm, TopAll, load_strategy
+
+    chosen = load_strategy(strategy)
+    if not isinstance(chosen, Llm | TopAll | ListAll):
+        raise UsageError(f"expected a strategy with label sets (llm, top-all, list-all), found {strategy!r}")
+    data = load_dataset(dataset, root=root, split=split)
+    data = data if limit is None else data.first(limit)
+    store = load_model(model or data.model or DEFAULT_MODEL, cache)
+    embedded = store.images(data.images)
+    if embedded.bad:
+        raise BadImages([(data.images[i].id, reason) for i, reason in embedded.bad], len(data.images))
+    sets = chosen.label_sets(Images(embedded.vectors), data.labels, store)
+    return sets, list(data.labels), data.bank, store
+
+
+def _sets_of_words(words: list[str], largest: int) -> list[LabelSet]:
+    from math import comb
+
+    from zsprompt.strategies import check_labels
+
+    words = sorted(check_labels(words))
+    count = sum(comb(len(words), size) for size in range(min(largest, len(words)) + 1))
+    if count > _MOST_SETS:
+        raise UsageError(f"{len(words)} labels have {count:,} sets of at most {largest}; use a smaller --set-size")
+    return list(chain.from_iterable(combinations(words, size) for size in range(largest + 1)))
+
+
+def _planned(plan: Plan, captions: Captions, price_in: float | None, price_out: float | None) -> str:
+    where = f" in bank {captions.bank.name}" if plan.banked else ""
+    text = f"{plan.sets:,} label sets: {plan.banked:,}{where}, {plan.answered:,} answered before, {plan.asked:,} to ask"
+    if not plan.asked:
+        return text
+    text += f"; about {plan.question_tokens:,} tokens to ask and at most {plan.answer_tokens:,} to answer"
+    if price_in is None and price_out is None:
+        return text
+    asking = plan.question_tokens * (price_in or 0) / 1e6
+    return f"{text}, which costs {asking:,.2f} to {asking + plan.answer_tokens * (price_out or 0) / 1e6:,.2f}"
+
+
+def _finish(written: Written, budget: Budget, out: Path | None, json: bool) -> None:
+    from zsprompt.llm import save_bank
+
+    if out:
+        save_bank(written.captions.values(), out)
+    facts = {
+        "captions": len(written.captions),
+        "requests": budget.calls_made,
+        "tokens": budget.tokens_used,
+        "shortened": len(written.shortened),
+        "failed": {" + ".join(sorted(key)): said for key, said in written.failed.items()},
+        "unasked": written.unasked,
+    }
+    kept = f"; written to {out}" if out else ""
+    typer.echo(
+        _json(facts) if json else f"{len(written.captions):,} captions, {budget.calls_made:,} requests now{kept}"
+    )
+    if written.shortened:
+        note(f"{len(written.shortened):,} cut at the end of a clause to fit the model")
+    for key, said in list(written.failed.items())[:10]:
+        note(f"two answers would not do for {' + '.join(sorted(key)) or 'the empty set'}: {said}")
+    if written.failed:
+        note(f"{len(written.failed):,} sets without a caption; in a run the template words them")
+    if written.unasked:
+        note(f"the budget ended with {written.unasked:,} sets not asked for; the same command goes on from there")
+
+
+def _json(facts: dict[str, Any]) -> str:
+    from zsprompt.report import to_json
+
+    return to_json(facts)

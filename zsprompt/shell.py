@@ -1,0 +1,131 @@
+"""What commands share: where refusals become one line, and how options become stores, labels and captions."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from zsprompt.errors import LabelError, UsageError, ZspromptError
+from zsprompt.options import DeviceOption, PrecisionOption
+
+if TYPE_CHECKING:
+    from zsprompt.llm import Budget, Captions, Writer
+    from zsprompt.store import EmbeddingStore
+    from zsprompt.strategies import Strategy
+
+_INTERRUPTED = 130
+
+
+def note(text: str) -> None:
+    with suppress(OSError):  # nobody can be told that nobody can be told
+        typer.echo(text, err=True)
+
+
+def drop_output() -> None:
+    """Let what could not be printed go, or Python would try again at its end and show a traceback."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """One line on stderr and the right exit status for everything that is not a bug."""
+    try:
+        yield
+    except ZspromptError as error:
+        note("error: " + " ".join(str(error).split()))
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        note("interrupted; what was finished is stored, and the same command goes on from there")
+        raise typer.Exit(_INTERRUPTED) from None
+    except BrokenPipeError:
+        drop_output()  # the reader of a pipe left early, as `head` does
+        raise typer.Exit(1) from None
+    except OSError as error:
+        note(f"error: cannot read or write ({error.strerror or error})")
+        drop_output()
+        raise typer.Exit(1) from None
+
+
+def open_store(
+    model: str, device: DeviceOption, precision: PrecisionOption, batch_size: int | None, cache: Path | None
+) -> EmbeddingStore:
+    from zsprompt.encoders import load_encoder
+    from zsprompt.progress import terminal
+    from zsprompt.store import EmbeddingStore
+
+    encoder = load_encoder(model, device=device.value, precision=precision.value)
+    return EmbeddingStore(encoder, cache=cache or "default", batch_size=batch_size, progress=terminal)
+
+
+def load_model(model: str, cache: Path | None) -> EmbeddingStore:
+    return open_store(model, DeviceOption.auto, PrecisionOption.auto, None, cache)
+
+
+def read_labels(text: str | None, file: Path | None) -> list[str]:
+    from zsprompt.files import read_text
+
+    if (text is None) == (file is None):
+        found = "neither" if text is None else "both"
+        raise UsageError(f'expected either --labels "dog, cat" or --labels-file FILE, found {found}')
+    if text is not None:
+        return [label.strip() for label in text.split(",")]
+    try:
+        lines = read_text(Path(str(file))).split("\n")  # not splitlines, which also splits at rarer characters
+    except (OSError, ValueError) as error:
+        raise LabelError(f"cannot read labels file {file}: {error}") from None
+    while lines and not lines[-1].strip():
+        lines.pop()  # a file may end in blank lines; one in the middle is more likely a mistake
+    return [line.strip() for line in lines]
+
+
+@dataclass(frozen=True)
+class CaptionSource:
+    """Where options say that captions come from: a bank, and a server for what it lacks."""
+
+    given: str | None
+    own: str | None  # the data set's bank
+    model: str | None
+    base_url: str | None
+    timeout: float | None
+    offline: bool
+    cache: Path | None
+
+    def give(self, strategy: Strategy) -> Strategy:
+        """`strategy`, with captions if it takes them."""
+        from zsprompt.strategies import lacks_captions, with_captions
+
+        if not lacks_captions(strategy) and not (self.given or self.model or self.base_url):
+            return strategy
+        found = self.captions()
+        return with_captions(strategy, found) if found else strategy
+
+    def captions(self, budget: Budget | None = None) -> Captions | None:
+        """The captions; None where no bank and no server is named."""
+        from zsprompt.llm import Captions, load_bank
+
+        name = self.given or self.own
+        bank = load_bank(name) if name else None
+        writer = self.writer(budget)
+        if writer:
+            return Captions.written_by(writer, bank)
+        return Captions(bank) if bank else None
+
+    def writer(self, budget: Budget | None = None) -> Writer | None:
+        """The server's; None where none is named."""
+        from zsprompt.llm import Answers, ChatClient, Writer, answers_folder, find_server
+        from zsprompt.progress import terminal
+        from zsprompt.store import default_cache
+
+        server = find_server(base_url=self.base_url, model=self.model, timeout=self.timeout)
+        if server is None:
+            return None
+        answers = Answers(answers_folder(self.cache or default_cache()))
+        return Writer(ChatClient(server), answers, budget=budget, offline=self.offline, progress=terminal)
