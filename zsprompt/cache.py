@@ -22,9 +22,11 @@ FORMAT = 1
 """Layout of the folder. A folder of another format is refused, never read."""
 
 _MARKER = "zsprompt-cache.json"
-_OWN = (_MARKER, "cache.db", "cache.db-wal", "cache.db-shm", "cache.db-journal")
+_DATABASE = "cache.db"
+_OWN = (_MARKER, _DATABASE, "cache.db-wal", "cache.db-shm", "cache.db-journal")
 _CHECK_BYTES = 8
 _LOCK_SECONDS = 60
+_PAGE = 16384  # bytes; an embedding of 512 numbers takes half of SQLite's usual page and more, so that one a page fits
 _FOR_ALL = 2**26  # values smaller than this stay in the database, and all of ours are
 
 
@@ -75,6 +77,7 @@ class ByteCache:
         self.folder = folder
         _claim(folder)
         with _told(folder):
+            _create(folder / _DATABASE)
             self._disk = diskcache.Cache(
                 str(folder),
                 timeout=_LOCK_SECONDS,
@@ -173,6 +176,18 @@ def _claim(folder: Path) -> None:
             f"expected cache format {FORMAT} in {folder}, found {found}, written by another zsprompt; "
             f"use another folder (--cache DIR) or empty it: {_clear(folder)}"
         )
+
+
+def _create(database: Path) -> None:
+    """Make the database if it is not there: its page size can be chosen at that moment only."""
+    if database.exists():
+        return
+    connection = sqlite3.connect(database, timeout=_LOCK_SECONDS)
+    try:
+        connection.execute(f"PRAGMA page_size = {_PAGE}")
+        connection.execute("PRAGMA user_version = 1")  # writes the first page
+    finally:
+        connection.close()
 
 
 def _require_marker(folder: Path) -> None:
