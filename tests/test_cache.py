@@ -194,16 +194,18 @@ def test_a_full_disk_is_one_line_and_nothing_finished_is_lost(tmp_path: Path) ->
     small.mkdir()
     if os.name != "posix" or os.geteuid() != 0:
         pytest.skip("mounting a small file system needs root")
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(small)], check=False)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(small)], check=False)
     if mounted.returncode:
         pytest.skip("cannot mount a small file system here")
     try:
+        (small / "ballast").write_bytes(bytes(5 * 2**20))
         filled = subprocess.run(
             [sys.executable, "-c", FILLER, str(small / "c")], capture_output=True, text=True, check=True, timeout=120
         )
         count, _, message = filled.stdout.partition(" ")
         assert message.startswith("no space left for the cache in")
         assert message.count("\n") == 1
+        (small / "ballast").unlink()  # some space is freed, as the message asks
         cache = ByteCache(small / "c")
         assert int(count) > 100
         assert cache.verify() == (int(count), 0)

@@ -27,6 +27,7 @@ _OWN = (_MARKER, _DATABASE, "cache.db-wal", "cache.db-shm", "cache.db-journal")
 _CHECK_BYTES = 8
 _LOCK_SECONDS = 60
 _PAGE = 16384  # bytes; an embedding of 512 numbers takes half of SQLite's usual page and more, so that one a page fits
+_PAGES_AHEAD = 250  # written twice when they reach the database itself: 4 MB, as with usual pages
 _FOR_ALL = 2**26  # values smaller than this stay in the database, and all of ours are
 
 
@@ -78,15 +79,7 @@ class ByteCache:
         _claim(folder)
         with _told(folder):
             _create(folder / _DATABASE)
-            self._disk = diskcache.Cache(
-                str(folder),
-                timeout=_LOCK_SECONDS,
-                disk=BytesOnlyDisk,
-                eviction_policy="none",
-                cull_limit=0,
-                disk_min_file_size=_FOR_ALL,
-                sqlite_mmap_size=0,  # a mapped file that shrinks kills the process; reads are small anyway
-            )
+            self._disk = _open(folder)
         self._finalizer = weakref.finalize(self, self._disk.close)  # for those who do not close it
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
@@ -190,6 +183,22 @@ def _create(database: Path) -> None:
         connection.close()
 
 
+def _open(folder: Path) -> Any:
+    try:
+        return diskcache.Cache(
+            str(folder),
+            timeout=_LOCK_SECONDS,
+            disk=BytesOnlyDisk,
+            eviction_policy="none",
+            cull_limit=0,
+            disk_min_file_size=_FOR_ALL,
+            sqlite_wal_autocheckpoint=_PAGES_AHEAD,
+            sqlite_mmap_size=0,  # a mapped file that shrinks kills the process; reads are small anyway
+        )
+    except (TypeError, ValueError, KeyError, AttributeError) as error:  # raised on settings that are damaged
+        raise CacheError(_damaged(folder, " ".join(str(error).split())[:120])) from None
+
+
 def _require_marker(folder: Path) -> None:
     with _told(folder):
         there = (folder / _MARKER).exists()
@@ -222,8 +231,9 @@ def _told(folder: Path) -> Iterator[None]:
         ) from None
     except sqlite3.OperationalError as error:
         raise CacheError(_operational(folder, str(error))) from None
-    except sqlite3.DatabaseError as error:
-        raise CacheError(_damaged(folder, str(error))) from None
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        # SQLite quotes a damaged schema in its message, which is then no text either
+        raise CacheError(_damaged(folder, " ".join(str(error).split())[:120])) from None
     except OSError as error:
         reason = error.strerror or str(error)
         raise CacheError(f"cannot use cache folder {folder} ({reason}); use another one (--cache DIR)") from None
