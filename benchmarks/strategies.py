@@ -23,7 +23,8 @@ from statistics import median
 import numpy as np
 import pandas as pd
 
-from zsprompt import load_dataset, metrics
+from zsprompt import load_dataset, load_prompts, metrics
+from zsprompt.llm.rewrites import random_words, save_prompts
 
 SINGLE = ("photo", "bare", "seed-paper", "ensemble", "adds", "adds-contains", "adds-is-a")
 SETS = ("bare", "seed-paper", "seed-code", "photo")
@@ -36,7 +37,11 @@ ROWS = [
     *(("list-all,max_labels=2", prompts) for prompts in SETS),
     ("llm", "bare"),
 ]
-DESCRIBED = [("per-label", "describe-{}"), ("normalised:per-label", "describe-{}")]
+DESCRIBED = [
+    (strategy, prompts)
+    for prompts in ("describe-{}", "random-words-{}")  # the second is the control of the first
+    for strategy in ("per-label", "normalised:per-label")
+]
 WHOLE = [("list-all", prompts) for prompts in SETS]  # where all subsets can be stored
 KEPT = 2**16
 WARM = 3
@@ -53,11 +58,20 @@ def main() -> None:
     data = load_dataset(options.dataset, root=options.root)
     rows = [*ROWS, *((strategy, prompts.format(options.dataset)) for strategy, prompts in DESCRIBED)]
     rows += WHOLE if 2 ** len(data.labels) <= KEPT else []
+    with tempfile.TemporaryDirectory() as folder:
+        options.control = Path(folder) / "random-words.toml"
+        described = load_prompts(f"describe-{options.dataset}")
+        words = random_words(described, data.labels)
+        save_prompts(options.control, about="The control.", source="random words", described=words)
+        measure_all(rows, options, data.targets)
+
+
+def measure_all(rows: list[tuple[str, str]], options: argparse.Namespace, targets: np.ndarray) -> None:
     done = pd.read_csv(options.out).to_dict("records") if options.out.exists() else []
     for strategy, prompts in rows:
         if any((row["strategy"], row["prompts"]) == (strategy, prompts) for row in done):
             continue
-        done.append({"strategy": strategy, "prompts": prompts} | measure(strategy, prompts, options, data.targets))
+        done.append({"strategy": strategy, "prompts": prompts} | measure(strategy, prompts, options, targets))
         order = {row: i for i, row in enumerate(rows)}
         done.sort(key=lambda row: order[row["strategy"], row["prompts"]])
         pd.DataFrame(done).to_csv(options.out, index=False, float_format="%.4f", lineterminator="\n")
@@ -93,7 +107,8 @@ def measure(strategy: str, prompts: str, options: argparse.Namespace, targets: n
 
 def run(strategy: str, prompts: str, options: argparse.Namespace, folder: Path) -> dict:
     command = [
-        *(Path(sys.executable).parent / "zsprompt", "run", "--strategy", strategy, "--prompts", prompts),
+        *(Path(sys.executable).parent / "zsprompt", "run", "--strategy", strategy),
+        *("--prompts", options.control if prompts.startswith("random-words-") else prompts),
         *("--dataset", options.dataset),
         *(("--root", options.root) if options.root else ()),
         *(("--model", options.model) if options.model else ()),

@@ -41,7 +41,7 @@ def main() -> None:
         f"sorted and trimmed {size}": lambda texts, size=size: trimmed(model, tokeniser, texts, size)
         for size in (64, 256)
     }
-    for name, product in (("trie", plain), ("trie, zsprompt's products", products("cpu", "auto"))):
+    for name, product in (("trie", plain), ("trie in zsprompt", products("cpu", "auto"))):
         tower = TrieTower(model, block=1024, product=product)
         ways[name] = lambda texts, tower=tower: tower(tokeniser(sorted(texts)))
     rows = []

@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import struct
+import sys
 import threading
 import time
 from collections import Counter
@@ -91,7 +92,7 @@ def completion(
         {
             "id": "chatcmpl-1",
             "object": "chat.completion",
-            "model": "parrot",
+            "model": "parrot-1",
             "choices": [{"index": 0, "message": turn, "finish_reason": finish}],
             "usage": {"prompt_tokens": 30, "completion_tokens": 20, "total_tokens": tokens},
         }
@@ -248,8 +249,6 @@ class _Http(ThreadingHTTPServer):
         return taken
 
     def handle_error(self, request: object, client_address: object) -> None:
-        import sys
-
         raised = sys.exc_info()[1]
         if raised is not None and not isinstance(raised, ConnectionError | TimeoutError):
             self.owner.failures.append(raised)
@@ -257,6 +256,7 @@ class _Http(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body go in two pieces, and the second would wait for the first
     timeout = 5
     server: _Http
 
