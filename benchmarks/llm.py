@@ -4,16 +4,18 @@
 
 `captions`: 1,000 label sets from a loopback server with --latency seconds at concurrency 16; `over_ideal` is the time
 over sets / 16 × latency. `warm` asks again and must make no request. `killed`: `zsprompt run --strategy llm` on drawn
-scenes with a server, stopped with SIGKILL at --kills random moments and started again each time; `again` counts sets
-that were asked for although their answer was kept (it must be 0; those under way at a kill are `lost`), and scores are
-compared with an undisturbed run's. `litellm`: captions through LiteLLM's proxy with a mocked answer, if it is given
+scenes with a server, stopped with SIGKILL at --kills random moments and started again each time; `lost` counts captions that
+were asked for again, which only those under way at a kill may be (eight a kill), and scores are compared with an
+undisturbed run's. `litellm`: captions through LiteLLM's proxy with a mocked answer, if it is given
 (pip install 'litellm[proxy]', in an environment of its own).
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
+import secrets
 import signal
 import socket
 import subprocess
@@ -33,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from chat_server import ChatServer, asked_set, late
 
 CONCURRENCY = 16
+KEY = f"sk-{secrets.token_hex(32)}"
 CONFIG = """
 model_list:
   - model_name: captioner
@@ -90,7 +93,9 @@ def kills(count: int, limit: int) -> dict[str, Any]:
         start = len(server.requests)
         killed = 0
         while killed < count:
-            process = subprocess.Popen(command(server.url, folder / "broken", limit), stderr=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                command(server.url, folder / "broken", limit), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
             time.sleep(chance.uniform(2.0, 5.0))
             process.send_signal(signal.SIGKILL)
             if process.wait() != -signal.SIGKILL:
@@ -114,7 +119,8 @@ def third_party(litellm: Path) -> dict[str, Any]:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        proxy = subprocess.Popen([litellm, "--config", config, "--port", str(port)], cwd=folder)
+        environment = os.environ | {"LITELLM_MASTER_KEY": KEY}
+        proxy = subprocess.Popen([litellm, "--config", config, "--port", str(port)], cwd=folder, env=environment)
         try:
             wait_for(port, proxy)
             writer = Writer(client(f"http://127.0.0.1:{port}/v1"), Answers(None))
@@ -144,7 +150,7 @@ def wait_for(port: int, proxy: subprocess.Popen[bytes]) -> None:
 
 
 def client(url: str) -> ChatClient:
-    return ChatClient(Server(url, "captioner", "a-key", concurrency=CONCURRENCY))
+    return ChatClient(Server(url, "captioner", KEY, concurrency=CONCURRENCY))
 
 
 def fits(texts: Any) -> Any:

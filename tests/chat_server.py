@@ -262,7 +262,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         owner = self.server.owner
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        expected = int(self.headers["Content-Length"])
+        content = self.rfile.read(expected)
+        if len(content) < expected:  # who asked was killed
+            self.close_connection = True
+            return
+        body = json.loads(content)
         with owner.lock:
             owner.requests.append(Request(self.path, dict(self.headers.items()), body, time.monotonic()))
             number = len(owner.requests)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from zsprompt.errors import PromptError
 from zsprompt.files import read_text
@@ -13,11 +13,12 @@ from zsprompt.llm.client import clean
 from zsprompt.prompts import parse_toml, prompts_folder
 
 _REFUSAL = re.compile(
-    r"^\W*(i('m| am)? (sorry|unable|not able|afraid)|i can(no|')t|i (could|do) ?n[o']t|sorry\b|unfortunately|as an ai\b"
-    r"|as a language model\b|my apologies|unable to)",
+    r"^\W*(i('m| am)? (sorry|unable|not able|afraid)|i (can|could|do|will) ?not|i (can|couldn|don|won)'t|sorry\b"
+    r"|unfortunately|as an ai\b|as a language model\b|my apologies|unable to)",
     re.I,
 )
-_QUOTES = "\"'“”‘’«»`*"
+_IRREGULAR = {"mouse": "mice", "goose": "geese", "foot": "feet", "child": "children", "man": "men", "woman": "women"}
+_AROUND = "\"'“”‘’«»`* \n"
 _CLAUSE = re.compile(r"[.;:,]| while | with | and ")
 
 
@@ -34,7 +35,7 @@ def tidy(answer: str) -> str:
     lines = [clean(line) for line in answer.strip().splitlines()]
     text = "\n".join(line for line in lines if line)
     text = re.sub(r"^(caption|image caption)\s*:\s*", "", text, flags=re.I)
-    return text.strip(_QUOTES + " ").removesuffix(".").strip(_QUOTES + " ")
+    return text.strip(_AROUND).removesuffix(".").strip(_AROUND)
 
 
 def complaint(text: str, wanted: Sequence[str], labels: Sequence[str]) -> Complaint | None:
@@ -45,13 +46,11 @@ def complaint(text: str, wanted: Sequence[str], labels: Sequence[str]) -> Compla
         return Complaint("it is a refusal and no caption")
     if "\n" in text:
         return Complaint("it has more than one line")
-    missing = [label for label in wanted if not _mentions(text, label)]
+    mentioned = _mentioned(text, tuple(wanted), tuple(labels))
+    missing = [label for label in wanted if label not in mentioned]
     if missing:
         return Complaint(f"it does not mention {', '.join(missing)}")
-    rest = text
-    for label in wanted:
-        rest = _pattern(label).sub(" ", rest)
-    others = [label for label in labels if label not in wanted and _mentions(rest, label)]
+    others = [label for label in labels if label in mentioned and label not in wanted]
     if others:
         return Complaint(f"it mentions {', '.join(others)}, which must not be in it")
     return None
@@ -59,33 +58,53 @@ def complaint(text: str, wanted: Sequence[str], labels: Sequence[str]) -> Compla
 
 def is_refusal(text: str) -> bool:
     """Whether it begins like an excuse instead of a caption."""
-    return bool(_REFUSAL.match(text))
+    return bool(_REFUSAL.match(text.replace("’", "'")))
 
 
-def shortened(text: str) -> Iterable[str]:
+def shortened(text: str) -> list[str]:
     """Ever shorter beginnings of `text` that end where a clause does."""
-    ends = [match.start() for match in _CLAUSE.finditer(text)]
-    for end in reversed(ends):
-        if cut := text[:end].strip():
-            yield cut
+    cuts = (text[: match.start()].strip(" ,;:.") for match in _CLAUSE.finditer(text))
+    return [cut for cut in reversed(list(dict.fromkeys(cuts))) if cut]
 
 
-def _mentions(text: str, label: str) -> bool:
-    return bool(_pattern(label).search(text))
+def _mentioned(text: str, wanted: tuple[str, ...], labels: tuple[str, ...]) -> set[str]:
+    """The labels that `text` names. Of names that overlap the longest counts: a hot dog is no dog."""
+    if not labels and not wanted:
+        return set()
+    pattern, owners = _forms(tuple(dict.fromkeys((*labels, *wanted))))
+    found: set[str] = set()
+    for match in pattern.finditer(text):
+        named = owners[match[0].lower()]
+        found |= named & set(wanted) or named  # a word for several labels stands for the one that was asked for
+    return found
 
 
-@cache
-def _pattern(label: str) -> re.Pattern[str]:
-    """A label, its synonyms and their plurals, as whole words."""
-    words = [label, *_synonyms().get(label.lower(), ())]
-    forms = {form for word in words for form in (word, *_plurals(word))}
-    ordered = sorted(forms, key=len, reverse=True)
-    return re.compile(rf"(?<!\w)(?:{'|'.join(re.escape(form) for form in ordered)})(?!\w)", re.I)
+@lru_cache(maxsize=64)
+def _forms(labels: tuple[str, ...]) -> tuple[re.Pattern[str], dict[str, set[str]]]:
+    """A pattern for all labels, their synonyms and plurals, as whole words, and whose each of them is."""
+    owners: dict[str, set[str]] = {}
+    for label in labels:
+        for word in (label, *_synonyms().get(label.lower(), ())):
+            for form in (word, *_plurals(word)):
+                owners.setdefault(form.lower(), set()).add(label)
+    longest_first = "|".join(re.escape(form) for form in sorted(owners, key=len, reverse=True))
+    return re.compile(rf"(?<!\w)(?:{longest_first})(?!\w)", re.I), owners
 
 
 def _plurals(word: str) -> list[str]:
-    forms = [f"{word}s", f"{word}es"]
-    return [*forms, f"{word[:-1]}ies"] if word.endswith("y") else forms
+    *before, last = word.split(" ")
+    first = " ".join([*before, ""])
+    if last in _IRREGULAR:
+        return [first + _IRREGULAR[last]]
+    if last.endswith(("s", "x", "z", "ch", "sh")):
+        return [f"{word}es"]
+    if re.search(r"[^aeiou]y$", last):
+        return [f"{word[:-1]}ies"]
+    if last.endswith("fe"):
+        return [f"{word[:-2]}ves", f"{word}s"]
+    if last.endswith("f"):
+        return [f"{word[:-1]}ves", f"{word}s"]
+    return [f"{word}s", f"{word}es"] if last.endswith("o") else [f"{word}s"]
 
 
 @cache

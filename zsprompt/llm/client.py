@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import ssl
 import threading
 import time
@@ -30,6 +31,7 @@ _LARGEST_ANSWER = 2**20
 _SAID = 200  # characters of a server's message that are shown
 _RETRIED = frozenset((408, 409, 429))
 _NO_QUOTA = ("insufficient_quota", "quota_exceeded", "billing", "arrearage")
+_MOST_TOKENS = 10**9  # a larger count is a mistake of the server
 _MARKS_A_TOKEN = 4  # about, in English
 
 
@@ -130,7 +132,7 @@ class ChatClient:
             status, headers, content = await asyncio.wait_for(self._post(http, body), self.server.timeout)
         except (TimeoutError, asyncio.TimeoutError):
             raise _TransientError(f"no whole answer within {self.server.timeout:g} s") from None
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise self._unreachable(error) from None
         if status == 400 and (refused := self._refused_name(content, body)):
             self._refused.add(refused)
@@ -152,7 +154,7 @@ class ChatClient:
                     )
             return response.status_code, response.headers, b"".join(parts)
 
-    def _unreachable(self, error: httpx.TransportError) -> Exception:
+    def _unreachable(self, error: httpx.RequestError) -> Exception:
         reason = self._clean(str(error)) or type(error).__name__
         cause: BaseException | None = error
         while cause is not None:
@@ -169,7 +171,7 @@ class ChatClient:
         """The optional parameter that a 400 complains of, if it names one that was sent."""
         error = _error(_json(content))
         for name in ("max_tokens", "temperature"):
-            if name in body and (error.get("param") == name or name in str(error.get("message", ""))):
+            if name in body and (error.get("param") == name or name in _text(error.get("message"))):
                 return name
         return None
 
@@ -183,16 +185,18 @@ class ChatClient:
         choice = _first(data, "choices")
         message = choice.get("message") if isinstance(choice, dict) else None
         if not isinstance(message, dict):
-            found = self._clean(content[:_SAID].decode("utf-8", "replace"))
+            found = self._clean(content.decode("utf-8", "replace"))
             raise _TransientError(f"an answer that is no chat completion: {found}")
         text = _text(message.get("content")) or _text(message.get("refusal"))
         usage = data.get("usage") if isinstance(data, dict) else None
         total = usage.get("total_tokens") if isinstance(usage, dict) else None
-        return Answer(text, choice.get("finish_reason") == "length", total if isinstance(total, int) else expected)
+        total = total if type(total) is int and 0 <= total <= _MOST_TOKENS else expected
+        return Answer(text, choice.get("finish_reason") == "length", total)
 
     def _failure(self, status: int, headers: httpx.Headers, error: dict[str, Any], content: bytes) -> Exception:
-        said = self._clean(str(error.get("message") or content[:1000].decode("utf-8", "replace")))
-        where, code = self.server.base_url, f"{error.get('code')} {error.get('type')}".lower()
+        message = error.get("message")
+        said = self._clean(message if isinstance(message, str) else content.decode("utf-8", "replace"))
+        where, code = self.server.base_url, f"{_text(error.get('code'))} {_text(error.get('type'))}".lower()
         if status in (401, 403):
             return LLMError(f"{where} refused the key ({status}: {said}); set ZSPROMPT_LLM_KEY")
         if status == 404:
@@ -247,18 +251,26 @@ def together(job: Callable[[], Coroutine[Any, Any, A]]) -> A:
         except BaseException as error:
             failed.append(error)
 
-    thread = threading.Thread(target=lambda: loop.run_until_complete(watched()), name="zsprompt-llm", daemon=True)
+    done = threading.Event()
+
+    def work() -> None:
+        try:
+            loop.run_until_complete(watched())
+        finally:
+            loop.close()
+            done.set()
+
+    thread = threading.Thread(target=work, name="zsprompt-llm", daemon=True)
     thread.start()
     try:
-        while thread.is_alive():
-            thread.join(0.1)  # in steps, or Ctrl-C would wait for the end on some systems
+        while not done.wait(0.1):  # in steps, or Ctrl-C would wait for the end on some systems
+            pass
     except BaseException:
         loop.call_soon_threadsafe(lambda: task and task.cancel())
-        thread.join()
+        done.wait()  # not join: once interrupted it takes a running thread for an ended one
         raise
     finally:
-        if not loop.is_running():
-            loop.close()
+        thread.join()
     if failed:
         raise failed[0]
     return found[0]
@@ -295,16 +307,15 @@ def _retry_after(value: str | None) -> float | None:
     if not value:
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
     except ValueError:
-        pass
-    try:
-        at = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
-        return None
-    if at.tzinfo is None:
-        at = at.replace(tzinfo=timezone.utc)
-    return max(0.0, (at - datetime.now(timezone.utc)).total_seconds())
+        try:
+            at = parsedate_to_datetime(value)
+            at = at if at.tzinfo else at.replace(tzinfo=timezone.utc)
+            seconds = (at - datetime.now(timezone.utc)).total_seconds()
+        except (TypeError, ValueError, OverflowError, IndexError):
+            return None
+    return None if math.isnan(seconds) else max(0.0, seconds)
 
 
 def _json(content: bytes) -> Any:
@@ -333,5 +344,6 @@ def _first(data: Any, key: str) -> Any:
 def _text(content: Any) -> str:
     """A message's text: a string, or a list of parts that have one."""
     if isinstance(content, list):
-        return "".join(_text(part.get("text")) for part in content if isinstance(part, dict))
+        texts = (part.get("text") for part in content if isinstance(part, dict))
+        return "".join(text for text in texts if isinstance(text, str))
     return content if isinstance(content, str) else ""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+
+import httpx
 
 from zsprompt.errors import LLMError, UsageError
 
@@ -43,19 +45,19 @@ class Server:
     answer_tokens: int = 200
 
     def __post_init__(self) -> None:
-        url = urlsplit(self.base_url)
-        if url.scheme not in ("http", "https") or not url.hostname:
+        if any(mark in self.base_url for mark in "@?#"):
+            raise UsageError("expected an LLM base URL without a key in it; give the key in ZSPROMPT_LLM_KEY")
+        if not _is_url(self.base_url):
             raise UsageError(
                 f"expected an LLM base URL such as https://host/v1 or one of {', '.join(PRESETS)}, "
                 f"found {self.base_url!r}"
             )
-        if url.username or url.password or url.query:
-            raise UsageError("expected an LLM base URL without a key in it; give the key in ZSPROMPT_LLM_KEY")
         if any(mark.isspace() or not mark.isprintable() or not mark.isascii() for mark in self.key):
             raise UsageError("expected an LLM key without blanks or other marks that a header cannot hold")
         limits = (self.timeout, self.concurrency, self.answer_tokens, self.requests_per_minute, self.tokens_per_minute)
-        if any(limit is not None and limit <= 0 for limit in limits):
-            raise UsageError("expected LLM timeout, concurrency, answer length and limits above 0")
+        for limit in limits:
+            if limit is not None and not 0 < limit < math.inf:  # which nothing that is no number is
+                raise UsageError(f"expected LLM timeout, concurrency, answer length and limits above 0, found {limit}")
 
 
 def find_server(
@@ -92,16 +94,17 @@ def find_server(
     model = model or _MODELS.get(place, "")
     if not model:
         raise LLMError(f"expected a model to ask {url} for, found none; give --llm-model or ZSPROMPT_LLM_MODEL")
-    numbers = {
-        "timeout": timeout or _number(environment, "TIMEOUT"),
-        "concurrency": concurrency or _number(environment, "CONCURRENCY"),
-        "requests_per_minute": requests_per_minute or _number(environment, "REQUESTS_PER_MINUTE"),
-        "tokens_per_minute": tokens_per_minute or _number(environment, "TOKENS_PER_MINUTE"),
+    asked = {
+        "timeout": timeout,
+        "concurrency": concurrency,
+        "requests_per_minute": requests_per_minute,
+        "tokens_per_minute": tokens_per_minute,
     }
+    numbers = {name: _number(environment, name.upper()) if value is None else value for name, value in asked.items()}
     key = (environment.get("ZSPROMPT_LLM_KEY") or environment.get(variable) or "").strip()
     given = {name: value for name, value in numbers.items() if value is not None}
-    if "concurrency" in given:
-        given["concurrency"] = int(given["concurrency"])
+    if math.isfinite(given.get("concurrency", math.nan)):
+        given["concurrency"] = math.ceil(given["concurrency"])
     return Server(url.rstrip("/"), model, key, **given)  # type: ignore[arg-type]
 
 
@@ -115,8 +118,23 @@ def _provider(environment: Mapping[str, str]) -> str:
 
 def _variable(url: str) -> str:
     """The provider's own variable, where a URL is that of a preset: a key must not go to another server."""
-    host = urlsplit(url).hostname
-    return next((variable for preset, variable in PRESETS.values() if host == urlsplit(preset).hostname), "")
+    if not _is_url(url):
+        return ""
+    found = httpx.URL(url)
+    for preset, variable in PRESETS.values():
+        own = httpx.URL(preset)
+        if (found.scheme, found.host, found.port) == (own.scheme, own.host, own.port):
+            return variable
+    return ""
+
+
+def _is_url(text: str) -> bool:
+    """Whether requests can be sent there. httpx looks closer than urllib: at ports, addresses and foreign scripts."""
+    try:
+        url = httpx.URL(text)
+        return url.scheme in ("http", "https") and bool(url.host) and (url.port is None or 0 < url.port < 2**16)
+    except (httpx.InvalidURL, ValueError):
+        return False
 
 
 def _number(environment: Mapping[str, str], name: str) -> float | None:

@@ -54,6 +54,10 @@ class Budget:
         self.tokens_used += tokens
         return True
 
+    def calls_left(self) -> bool:
+        """Whether the number of requests allows one more."""
+        return self.calls is None or self.calls_made < self.calls
+
 
 class SpentError(Exception):
     """The budget is used up."""
@@ -101,6 +105,7 @@ class Writer:
         self.offline = offline
         self.budget = Budget(calls=0) if offline else budget or Budget()
         self._progress = progress
+        self._under_way: set[asyncio.Future[Answer]] = set()
 
     def write(self, sets: Iterable[frozenset[str]], labels: Sequence[str], fits: Fits) -> Written:
         """Captions for label sets.
@@ -143,10 +148,20 @@ class Writer:
         if known is not None:
             return known
         expected = self.client.estimated_tokens(messages)
-        if not self.budget.take(expected):
-            raise SpentError
-        answer = await self.client.ask(http, messages)
-        self.budget.tokens_used += answer.tokens - expected
+        while not self.budget.take(expected):
+            if not self._under_way or not self.budget.calls_left():
+                raise SpentError
+            await asyncio.wait(
+                self._under_way, return_when=asyncio.FIRST_COMPLETED
+            )  # they may take less than estimated
+        asking = asyncio.ensure_future(self.client.ask(http, messages))
+        self._under_way.add(asking)
+        try:
+            answer = await asking
+            self.budget.tokens_used += answer.tokens - expected
+        finally:
+            asking.cancel()
+            self._under_way.discard(asking)
         self.answers.put(self.client.server.base_url, body, answer)
         return answer
 
