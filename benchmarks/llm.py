@@ -4,9 +4,9 @@
 
 `captions`: 1,000 label sets from a loopback server with --latency seconds at concurrency 16; `over_ideal` is the time
 over sets / 16 × latency. `warm` asks again and must make no request. `killed`: `zsprompt run --strategy llm` on drawn
-scenes with a server, stopped with SIGKILL at --kills random moments and started again each time; `lost` counts captions that
-were asked for again, which only those under way at a kill may be (eight a kill), and scores are compared with an
-undisturbed run's. `litellm`: captions through LiteLLM's proxy with a mocked answer, if it is given
+scenes with a server, stopped with SIGKILL at --kills random moments and started again each time; `lost` counts
+captions that were asked for again, which only those under way at a kill may be (eight a kill), and scores are compared
+with an undisturbed run's. `litellm`: captions through LiteLLM's proxy with a mocked answer, if it is given
 (pip install 'litellm[proxy]', in an environment of its own).
 """
 

@@ -17,7 +17,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
 import torch
 from common import CLIP, VIT_B32, arguments, clip, encode_rows, save, seconds
 
@@ -43,7 +42,7 @@ def main() -> None:
     }
     for name, product in (("trie", plain), ("trie in zsprompt", products("cpu", "auto"))):
         tower = TrieTower(model, block=1024, product=product)
-        ways[name] = lambda texts, tower=tower: tower(tokeniser(sorted(texts)))
+        ways[name] = lambda texts, tower=tower: tower(tokeniser(texts))
     rows = []
     for name, texts in wordings(options.root, options.limit).items():
         rows += measure(name, texts, ways, tokeniser, options.rounds, options.share)
@@ -92,9 +91,7 @@ def measure(
                 times[way].append(seconds(lambda part=part, embed=embed: embed(part)) * len(texts) / len(part))
     with torch.inference_mode():
         expected = ways["padded 64"](some)
-        found = {way: embed(some if way != "trie" else sorted(some)) for way, embed in ways.items()}
-    back = torch.from_numpy(np.argsort(np.argsort(np.array(some, dtype=object), kind="stable"), kind="stable"))
-    found["trie"] = found["trie"][back]
+        found = {way: embed(some) for way, embed in ways.items()}
     sequences = tokeniser(texts)
     nodes = {"padded": 77 * len(texts), "trie": len(Trie.of(sequences)), "sorted": sum(map(len, sequences))}
     fastest = min(median(taken) for way, taken in times.items() if way.startswith("padded"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import struct
@@ -13,7 +14,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+
+import certifi
+import pytest
 
 Body = dict[str, Any]
 
@@ -57,6 +62,17 @@ class Request:
     headers: Mapping[str, str]
     body: Body
     time: float
+
+
+def plain_connections(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """No proxy between a client and this server, and one certificate to load for each client instead of them all."""
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    end = "-----END CERTIFICATE-----\n"
+    one = folder / "one.pem"
+    one.write_text(Path(certifi.where()).read_text(encoding="utf-8").split(end)[0] + end, encoding="utf-8")
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(one))
 
 
 # -- what a question asks for ------------------------------------------------------------------------------------
@@ -201,7 +217,7 @@ class ChatServer:
 
     def __enter__(self) -> ChatServer:
         self._http = _Http(self)
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), name="chat-server")
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.005,), name="chat-server")
         self._thread.start()
         return self
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -32,6 +33,7 @@ from chat_server import (
     late,
     later,
     page,
+    plain_connections,
     slow,
 )
 from hypothesis import given, settings
@@ -89,9 +91,8 @@ class Asker:
 
 
 @pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
-        monkeypatch.delenv(name)
+def _plain_connections(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    plain_connections(monkeypatch, tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture
@@ -699,6 +700,22 @@ def test_an_interruption_cancels_the_job_and_waits_for_it(running: bool) -> None
     interrupted(job, running)
     assert said == ["let go"]
     assert not [thread for thread in threading.enumerate() if thread.name == "zsprompt-llm"]
+
+
+def test_an_interruption_at_the_very_end_is_one_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Late(threading.Event):
+        interrupted = False
+
+        def wait(self, timeout: float | None = None) -> bool:
+            super().wait()
+            if not self.interrupted:
+                self.interrupted = True
+                raise KeyboardInterrupt
+            return True
+
+    monkeypatch.setattr("zsprompt.llm.client.threading", SimpleNamespace(Thread=threading.Thread, Event=Late))
+    with pytest.raises(KeyboardInterrupt):
+        together(seven)
 
 
 def test_an_interruption_ends_a_request(server: ChatServer) -> None:
