@@ -74,21 +74,25 @@ def _mentioned(text: str, wanted: tuple[str, ...], labels: tuple[str, ...]) -> s
     pattern, owners = _forms(tuple(dict.fromkeys((*labels, *wanted))))
     found: set[str] = set()
     for match in pattern.finditer(text):
-        named = owners[match[0].lower()]
+        named = owners[match.lastindex - 1] if match.lastindex else set()
         found |= named & set(wanted) or named  # a word for several labels stands for the one that was asked for
     return found
 
 
 @lru_cache(maxsize=64)
-def _forms(labels: tuple[str, ...]) -> tuple[re.Pattern[str], dict[str, set[str]]]:
-    """A pattern for all labels, their synonyms and plurals, as whole words, and whose each of them is."""
-    owners: dict[str, set[str]] = {}
+def _forms(labels: tuple[str, ...]) -> tuple[re.Pattern[str], list[set[str]]]:
+    """A pattern with a group for each of the labels, their synonyms and plurals, as whole words, and whose each is.
+
+    By group, not by what was found: "ſofa" matches "sofa", and is not the same in small letters.
+    """
+    owners: dict[str, tuple[str, set[str]]] = {}
     for label in labels:
         for word in (label, *_synonyms().get(label.lower(), ())):
             for form in (word, *_plurals(word)):
-                owners.setdefault(form.lower(), set()).add(label)
-    longest_first = "|".join(re.escape(form) for form in sorted(owners, key=len, reverse=True))
-    return re.compile(rf"(?<!\w)(?:{longest_first})(?!\w)", re.I), owners
+                owners.setdefault(form.lower(), (form, set()))[1].add(label)
+    longest_first = sorted(owners.values(), key=lambda owned: len(owned[0]), reverse=True)
+    groups = "|".join(f"({re.escape(form)})" for form, _ in longest_first)
+    return re.compile(rf"(?<!\w)(?:{groups})(?!\w)", re.I), [whose for _, whose in longest_first]
 
 
 def _plurals(word: str) -> list[str]:

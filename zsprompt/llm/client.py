@@ -9,6 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -266,7 +267,8 @@ def together(job: Callable[[], Coroutine[Any, Any, A]]) -> A:
         while not done.wait(0.1):  # in steps, or Ctrl-C would wait for the end on some systems
             pass
     except BaseException:
-        loop.call_soon_threadsafe(lambda: task and task.cancel())
+        with suppress(RuntimeError):  # the loop has just been closed
+            loop.call_soon_threadsafe(lambda: task and task.cancel())
         done.wait()  # not join: once interrupted it takes a running thread for an ended one
         raise
     finally:
