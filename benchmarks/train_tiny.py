@@ -71,7 +71,8 @@ class Tokens:
 
     def __init__(self) -> None:
         encode = clip.clip._tokenizer.encode
-        prompts = [text for name in available_prompts() for text in prompt_texts(name)]
+        templates = [name for name in available_prompts() if not load_prompts(name).described]
+        prompts = [text for name in templates for text in prompt_texts(name)]
         self.words = sorted(captions.vocabulary() | set(neutral_words()) | set(words_of(prompts)))
         pieces = {token for word in [*self.words, *", . : - ! ? 1 0 2021 's".split()] for token in encode(word)}
         self.ids = torch.tensor(sorted(pieces | {49406, 49407}))

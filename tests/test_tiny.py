@@ -39,6 +39,8 @@ def test_it_was_trained_on_every_word_of_captions_prompts_and_neutral_words(enco
     assert encoder.unfamiliar(neutral_words()) == []
     for name in available_prompts():
         prompts = zs.load_prompts(name)
+        if prompts.described:
+            continue  # written for photographs; test_captions looks at those written for tiny
         assert encoder.unfamiliar([text for texts in prompts.ensemble(["dog"]) for text in texts]) == []
 
 
