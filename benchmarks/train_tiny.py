@@ -159,7 +159,7 @@ def train(
 
 
 def rate(step: int, steps: int) -> float:
-    warm = min(300, steps // 10)
+    warm = max(1, min(300, steps // 10))
     return min(1.0, (step + 1) / warm) * (0.5 + 0.5 * math.cos(math.pi * min(1.0, step / steps)))
 
 
