@@ -64,6 +64,18 @@ def test_fetched_once_then_a_run_asks_nothing_and_a_bank_runs_without_a_server(
     assert "captioner at http://127.0.0.1" in with_server["recipe"]["strategy"]
 
 
+def test_a_run_keeps_to_the_budget_and_what_came(
+    server: ChatServer, llm: list[str], folder: list[object], cli: Cli
+) -> None:
+    run = ["run", "--strategy", "llm", *folder, *llm]
+    done = cli(*run, "--max-calls", 1)
+    assert done.returncode == 1
+    assert "what was answered is kept, go on with a larger --max-calls or --max-tokens" in done.stderr
+    assert server.count == 1
+    assert cli(*run).returncode == 0
+    assert set(server.sets.values()) == {1}
+
+
 def test_offline_counts_what_is_missing_and_says_how_to_fetch_it(
     server: ChatServer, llm: list[str], folder: list[object], cli: Cli
 ) -> None:

@@ -27,6 +27,8 @@ from zsprompt.options import (
     LlmBaseUrl,
     LlmModel,
     LlmTimeout,
+    MaxCalls,
+    MaxTokens,
     Model,
     NamesOption,
     Offline,
@@ -80,6 +82,8 @@ def run(
     llm_model: LlmModel = None,
     llm_base_url: LlmBaseUrl = None,
     llm_timeout: LlmTimeout = None,
+    max_calls: MaxCalls = None,
+    max_tokens: MaxTokens = None,
     offline: Offline = False,
     names: Annotated[NamesOption, typer.Option(help='"potted plant" or "pottedplant".')] = NamesOption.readable,
     device: Device = DeviceOption.auto,
@@ -106,7 +110,7 @@ def run(
         data = load_dataset(dataset, root=root, split=split, names=names.value)
         data = data if limit is None else data.first(limit)
         wanted = CaptionSource(captions, data.bank, llm_model, llm_base_url, llm_timeout, offline, cache)
-        chosen = wanted.give(chosen)
+        chosen = wanted.give(chosen, max_calls, max_tokens)
         if out:
             require_folder(out)
         with open_store(model or data.model or DEFAULT_MODEL, device, precision, batch_size, cache) as store:
@@ -136,6 +140,8 @@ def predict(
     llm_model: LlmModel = None,
     llm_base_url: LlmBaseUrl = None,
     llm_timeout: LlmTimeout = None,
+    max_calls: MaxCalls = None,
+    max_tokens: MaxTokens = None,
     offline: Offline = False,
     threshold: Annotated[
         float | None,
@@ -160,7 +166,9 @@ def predict(
 
         words = read_labels(labels, labels_file)
         chosen = _with_threshold(load_strategy(strategy, prompts=prompts), threshold, strategy)
-        chosen = CaptionSource(captions, None, llm_model, llm_base_url, llm_timeout, offline, cache).give(chosen)
+        chosen = CaptionSource(captions, None, llm_model, llm_base_url, llm_timeout, offline, cache).give(
+            chosen, max_calls, max_tokens
+        )
         if out:
             require_writable(out)
         with open_store(model, device, precision, batch_size, cache) as store:

@@ -19,6 +19,8 @@ from zsprompt.options import (
     LlmBaseUrl,
     LlmModel,
     LlmTimeout,
+    MaxCalls,
+    MaxTokens,
     Offline,
     RunModel,
 )
@@ -30,9 +32,6 @@ if TYPE_CHECKING:
     from zsprompt.store import EmbeddingStore
 
 _MOST_SETS = 2**20
-
-MaxCalls = Annotated[int | None, typer.Option(min=0, help="Make at most so many requests, and keep what came.")]
-MaxTokens = Annotated[int | None, typer.Option(min=0, help="Use at most about so many tokens, and keep what came.")]
 
 
 class Rewrite(str, Enum):

@@ -84,6 +84,10 @@ LlmTimeout = Annotated[
     float | None,
     typer.Option(min=0.1, help="Seconds for a whole answer. [default: ZSPROMPT_LLM_TIMEOUT, else 60]"),
 ]
+MaxCalls = Annotated[int | None, typer.Option(min=0, help="Ask the LLM at most so many questions, and keep what came.")]
+MaxTokens = Annotated[
+    int | None, typer.Option(min=0, help="Use at most about so many of its tokens, and keep what came.")
+]
 Offline = Annotated[bool, typer.Option("--offline", help="Ask no LLM server; answers that are kept still count.")]
 CaptionBank = Annotated[
     str | None,

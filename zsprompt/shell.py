@@ -24,6 +24,7 @@ _INTERRUPTED = 130
 
 
 def note(text: str) -> None:
+    """A line on stderr."""
     with suppress(OSError):  # nobody can be told that nobody can be told
         typer.echo(text, err=True)
 
@@ -57,6 +58,7 @@ def refusals() -> Iterator[None]:
 def open_store(
     model: str, device: DeviceOption, precision: PrecisionOption, batch_size: int | None, cache: Path | None
 ) -> EmbeddingStore:
+    """The store that the options describe. Raises ModelError, CacheError."""
     from zsprompt.encoders import load_encoder
     from zsprompt.progress import terminal
     from zsprompt.store import EmbeddingStore
@@ -66,10 +68,12 @@ def open_store(
 
 
 def load_model(model: str, cache: Path | None) -> EmbeddingStore:
+    """The store of a model, all else by default."""
     return open_store(model, DeviceOption.auto, PrecisionOption.auto, None, cache)
 
 
 def read_labels(text: str | None, file: Path | None) -> list[str]:
+    """The labels of --labels or --labels-file. Raises UsageError unless just one is given, LabelError."""
     from zsprompt.files import read_text
 
     if (text is None) == (file is None):
@@ -98,13 +102,14 @@ class CaptionSource:
     offline: bool
     cache: Path | None
 
-    def give(self, strategy: Strategy) -> Strategy:
-        """`strategy`, with captions if it takes them."""
+    def give(self, strategy: Strategy, max_calls: int | None = None, max_tokens: int | None = None) -> Strategy:
+        """`strategy`, with captions if it takes them; at most so much is asked for."""
+        from zsprompt.llm import Budget
         from zsprompt.strategies import lacks_captions, with_captions
 
         if not lacks_captions(strategy) and not (self.given or self.model or self.base_url):
             return strategy
-        found = self.captions()
+        found = self.captions(Budget(max_calls, max_tokens))
         return with_captions(strategy, found) if found else strategy
 
     def captions(self, budget: Budget | None = None) -> Captions | None:
