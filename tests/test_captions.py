@@ -369,3 +369,13 @@ def test_random_words_by_command(tmp_path: Path, cli: Cli) -> None:
     done = cli("rewrite", "random-words", "--like", "describe-voc", "--labels", "dog, cat", "--out", "words.toml")
     assert (done.returncode, done.stdout) == (0, "words.toml: 12 texts for 2 labels\n"), done.stderr
     assert [len(own) for own in load_prompts(tmp_path / "words.toml").ensemble(["dog", "cat"])] == [6, 6]
+
+
+def test_random_captions_by_command(tmp_path: Path, cli: Cli) -> None:
+    done = cli("rewrite", "random-words", "--like", "scenes", "--out", "words.jsonl")
+    assert (done.returncode, done.stdout) == (0, "words.jsonl: 137 captions\n"), done.stderr
+    real, found = load_bank("scenes"), load_bank(tmp_path / "words.jsonl")
+    assert set(found.captions) == set(real.captions)
+    for key, caption in found.captions.items():
+        assert set(key) <= set(words_of([caption.caption]))
+        assert len(list(words_of([caption.caption]))) == len(list(words_of([real.captions[key].caption])))

@@ -27,7 +27,7 @@ from zsprompt.options import (
 from zsprompt.shell import CaptionSource, load_model, note, read_labels, refusals
 
 if TYPE_CHECKING:
-    from zsprompt.llm import Budget, Captions, Plan, Written
+    from zsprompt.llm import Budget, Captions, Plan, Writer, Written
     from zsprompt.prompts import LabelSet
     from zsprompt.store import EmbeddingStore
 
@@ -96,12 +96,16 @@ def caption(
 
 def rewrite(
     kind: Annotated[Rewrite, typer.Argument(help="What to make.")],
-    out: Annotated[Path, typer.Option(help="The .toml file to write, for --prompts.")],
+    out: Annotated[
+        Path, typer.Option(help="The .toml file to write, for --prompts; random words also .jsonl, for --captions.")
+    ],
     labels: Annotated[str | None, typer.Option(help='Your words: "dog, cat".')] = None,
     labels_file: Annotated[Path | None, typer.Option(help="A text file with one label a line.")] = None,
     count: Annotated[int, typer.Option(min=1, max=50, help="Texts a label, or paraphrases.")] = 6,
     template: Annotated[str, typer.Option(help="What to paraphrase.")] = "a photo of {a_label}",
-    like: Annotated[str, typer.Option(help="The prompt set whose texts random words imitate.")] = "photo",
+    like: Annotated[
+        str, typer.Option(help="The prompt set (for a .jsonl file: caption bank) that random words imitate.")
+    ] = "photo",
     seed: Annotated[int, typer.Option(help="Of the random words.")] = 0,
     llm_model: LlmModel = None,
     llm_base_url: LlmBaseUrl = None,
@@ -114,34 +118,53 @@ def rewrite(
     """Write a prompt file: an LLM's descriptions or paraphrases, or the random words they have to beat."""
     with refusals():
         from zsprompt.files import require_writable
-        from zsprompt.llm import Budget, rewrites
+        from zsprompt.llm import Budget
 
         require_writable(out)
-        words = [] if kind is Rewrite.paraphrases else read_labels(labels, labels_file)
         if kind is Rewrite.random_words:
-            from zsprompt.prompts import load_prompts
-
-            texts = rewrites.random_words(load_prompts(like), words, seed)
-            about = f"Random words, as many and as long as the texts of {like}; seed {seed}."
-            rewrites.save_prompts(out, about=about, source="zsprompt rewrite random-words", described=texts)
-            typer.echo(f"{out}: {sum(map(len, texts.values()))} texts for {len(texts)} labels")
+            typer.echo(_write_random_words(out, like, labels, labels_file, seed))
             return
+        words = [] if kind is Rewrite.paraphrases else read_labels(labels, labels_file)
         source = CaptionSource(None, None, llm_model, llm_base_url, llm_timeout, offline, cache)
         writer = source.writer(Budget(max_calls, max_tokens))
         if writer is None:
             raise UsageError("expected an LLM to ask: give --llm-model or --llm-base-url, or ZSPROMPT_LLM_MODEL")
-        wrote = f"{writer.client.server.model}, asked by zsprompt rewrite {kind.value}"
-        if kind is Rewrite.paraphrases:
-            templates = rewrites.paraphrase(writer, template, count)
-            about = f"Paraphrases of {template!r}."
-            rewrites.save_templates(out, about=about, source=wrote, templates=templates)
-            typer.echo(f"{out}: {len(templates)} templates")
-            return
-        texts = rewrites.describe(writer, words, count)
-        rewrites.save_prompts(out, about="Visual descriptions of labels.", source=wrote, described=texts)
-        typer.echo(f"{out}: {sum(map(len, texts.values()))} texts for {len(texts)} labels")
-        if without := [label for label, own in texts.items() if not own]:
-            note(f"no sentence would do for {', '.join(without)}; the template words them")
+        typer.echo(_ask_for_texts(writer, kind, out, words, template, count))
+
+
+def _write_random_words(out: Path, like: str, labels: str | None, labels_file: Path | None, seed: int) -> str:
+    """Write the control of a caption bank (.jsonl) or of a prompt set; what was written."""
+    from zsprompt.llm import load_bank, rewrites, save_bank
+    from zsprompt.prompts import load_prompts
+
+    if out.suffix == ".jsonl":
+        captions = rewrites.random_captions(load_bank(like), seed)
+        save_bank(captions, out)
+        return f"{out}: {len(captions)} captions"
+    texts = rewrites.random_words(load_prompts(like), read_labels(labels, labels_file), seed)
+    about = f"Random words, as many and as long as the texts of {like}; seed {seed}."
+    rewrites.save_prompts(out, about=about, source="zsprompt rewrite random-words", described=texts)
+    return _texts_written(out, texts)
+
+
+def _ask_for_texts(writer: Writer, kind: Rewrite, out: Path, words: list[str], template: str, count: int) -> str:
+    """Write what an LLM says; what was written."""
+    from zsprompt.llm import rewrites
+
+    wrote = f"{writer.client.server.model}, asked by zsprompt rewrite {kind.value}"
+    if kind is Rewrite.paraphrases:
+        templates = rewrites.paraphrase(writer, template, count)
+        rewrites.save_templates(out, about=f"Paraphrases of {template!r}.", source=wrote, templates=templates)
+        return f"{out}: {len(templates)} templates"
+    texts = rewrites.describe(writer, words, count)
+    rewrites.save_prompts(out, about="Visual descriptions of labels.", source=wrote, described=texts)
+    if without := [label for label, own in texts.items() if not own]:
+        note(f"no sentence would do for {', '.join(without)}; the template words them")
+    return _texts_written(out, texts)
+
+
+def _texts_written(out: Path, texts: dict[str, list[str]]) -> str:
+    return f"{out}: {sum(map(len, texts.values()))} texts for {len(texts)} labels"
 
 
 def _sets_of_run(

@@ -8,9 +8,10 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from zsprompt.errors import LLMError, PromptError, UsageError
+from zsprompt.errors import CaptionError, LLMError, PromptError, UsageError
 from zsprompt.files import whole_file
 from zsprompt.grammar import with_article, words_of
+from zsprompt.llm.bank import Bank, Caption
 from zsprompt.llm.checks import complaint, is_refusal, tidy
 from zsprompt.llm.client import Messages
 from zsprompt.llm.writer import Writer
@@ -85,6 +86,23 @@ def random_words(prompts: PromptSet, labels: Sequence[str], seed: int = 0) -> di
         raise PromptError(f"expected words besides the labels in prompt set {prompts.name!r}, found none")
     chance = random.Random(seed)
     return {label: [_scrambled(label, text, pool, chance) for text in own] for label, own in texts.items()}
+
+
+def random_captions(bank: Bank, seed: int = 0) -> list[Caption]:
+    """For each caption of `bank` one as many words long: the labels of its set, and words dealt at random from all.
+
+    Source: see `random_words`.
+    """
+    names = {word for key in bank.captions for word in words_of(key)}
+    texts = [caption.caption for caption in bank.captions.values()]
+    pool = [word for word in words_of(texts) if word not in names]
+    if not pool:
+        raise CaptionError(f"expected words besides the labels in caption bank {bank.name}, found none")
+    chance = random.Random(seed)
+    return [
+        Caption(c.labels, _scrambled(" ".join(c.labels), c.caption, pool, chance).strip(), "random words")
+        for c in bank.captions.values()
+    ]
 
 
 def save_prompts(path: Path, *, about: str, source: str, described: Mapping[str, Sequence[str]]) -> None:
