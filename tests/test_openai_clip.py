@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 from fakes import draw
@@ -13,7 +12,7 @@ from PIL import Image
 
 from zsprompt.encoders import OPENAI_MODELS, load_encoder, products
 from zsprompt.encoders.openai_clip import OpenAIClip
-from zsprompt.errors import LabelError, ModelError, UnknownName, UsageError
+from zsprompt.errors import DownloadError, LabelError, ModelError, UnknownName, UsageError
 
 torch = pytest.importorskip("torch")
 with warnings.catch_warnings():
@@ -248,7 +247,7 @@ def test_without_a_network_one_line_says_what_to_fetch_and_what_else_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_network(*args: object, **kwargs: object) -> None:
-        raise httpx.ConnectError("Name or service not known")
+        raise DownloadError("Name or service not known")
 
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr("zsprompt.encoders.openai_clip.download", no_network)

@@ -20,7 +20,7 @@ PACKAGE = ROOT / "zsprompt"
 
 # Each room may import the rooms before it, and itself.
 ORDER = [
-    *("errors", "arrays", "files", "grammar", "lookup", "prompts", "metrics", "images", "progress"),
+    *("errors", "arrays", "files", "grammar", "lookup", "prompts", "metrics", "images", "progress", "download"),
     *(
         "datasets",
         "encoders",
@@ -38,7 +38,9 @@ ORDER = [
         "cli",
     ),
 ]
-ONLY_ERRORS_AND_PROMPTS = {"datasets": {"errors", "arrays", "grammar", "lookup", "images", "prompts"}}
+ONLY_ERRORS_AND_PROMPTS = {
+    "datasets": {"errors", "arrays", "grammar", "lookup", "images", "prompts", "files", "progress", "download"}
+}
 
 
 def room(path: Path) -> str:

@@ -10,6 +10,7 @@ ZspromptError
 ├── DataError       a data set, folder or annotation that is missing or broken
 │   ├── ImageError  one picture that cannot be read
 │   └── BadImages   a data set with pictures that cannot be read, all of them named
+├── DownloadError   a file that cannot be fetched, or is not what was promised
 ├── ModelError      weights that are missing, damaged or of another kind
 ├── CacheError      a cache folder that is foreign, unwritable, full or damaged
 └── OutputError     a result that could not be written
@@ -88,6 +89,10 @@ class BadImages(DataError):  # noqa: N818 - reads as what it is
             f"{len(bad)} of {total} pictures cannot be read ({named}{rest}). "
             "Mend them, or leave them out with --skip-bad (skip_bad=True)"
         )
+
+
+class DownloadError(ZspromptError):
+    """A file that cannot be fetched, or is not what was promised."""
 
 
 class ModelError(ZspromptError):

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zsprompt.arrays import Bools, Floats, unit_rows
+from zsprompt.download import sha256_file
 from zsprompt.encoders import Encoder, Precision
 from zsprompt.encoders.devices import pick_device
-from zsprompt.encoders.download import sha256_file
 from zsprompt.encoders.products import check_precision, convolutions
 from zsprompt.errors import LabelError, ModelError, UsageError
 

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zsprompt.arrays import Bools, Floats, unit_rows
+from zsprompt.download import download, sha256_file
 from zsprompt.encoders import OPENAI_MODELS, Encoder, Precision
 from zsprompt.encoders.devices import pick_device
-from zsprompt.encoders.download import download, sha256_file
 from zsprompt.encoders.products import convolutions, products
 from zsprompt.encoders.token_trie import TrieTower
 from zsprompt.encoders.tokens import Tokeniser
 from zsprompt.encoders.transformer import PictureTower
-from zsprompt.errors import LabelError, ModelError
+from zsprompt.errors import DownloadError, LabelError, ModelError
 from zsprompt.progress import Progress, terminal
 
 if TYPE_CHECKING:
@@ -181,14 +181,11 @@ def _import_clip() -> Any:
 
 
 def _fetch(name: str, url: str, path: Path, sha256: str, progress: Progress) -> None:
-    import httpx
-
     try:
         download(url, path, sha256=sha256, progress=progress)
-    except (httpx.HTTPError, OSError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+    except DownloadError as error:
         raise ModelError(
-            f"cannot download {name} ({reason}). Put {path.name} (sha256 {sha256}) into {path.parent}{os.sep}, "
+            f"cannot download {name} ({error}). Put {path.name} (sha256 {sha256}) into {path.parent}{os.sep}, "
             "or use --model conse (pip install 'zsprompt[offline]', no download) or --model FILE"
         ) from None
 

@@ -12,8 +12,8 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zsprompt.download import sha256_file
 from zsprompt.encoders import Precision
-from zsprompt.encoders.download import sha256_file
 from zsprompt.encoders.openai_clip import OpenAIClip
 from zsprompt.errors import ModelError
 from zsprompt.grammar import words_of

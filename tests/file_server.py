@@ -1,0 +1,115 @@
+"""A file server on loopback that can cut, stall, redirect, change its files and lie about lengths."""
+
+from __future__ import annotations
+
+import re
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass
+class Reply:
+    """How one request is answered; by default the file of that name, in the range that was asked for.
+
+    Attributes:
+        status: another status, with `body`.
+        body: instead of the file.
+        cut: bytes after which the connection is closed.
+        stall: bytes after which nothing comes any more.
+        length: what Content-Length says, if not the truth; None leaves it out.
+        headers: further ones, in place of those of the same name.
+        ranges: whether a range is honoured.
+    """
+
+    status: int | None = None
+    body: bytes | None = None
+    cut: int | None = None
+    stall: int | None = None
+    length: int | str | None = "true"
+    headers: dict[str, str] = field(default_factory=dict)
+    ranges: bool = True
+
+
+class FileServer:
+    """Serves `files` by name; `replies` answer the first requests, the rest is answered well."""
+
+    def __init__(self, files: dict[str, bytes], *replies: Reply, etag: str | None = '"1"') -> None:
+        self.files = files
+        self.replies = list(replies)
+        self.etag = etag
+        self.asked: list[tuple[str, dict[str, str]]] = []
+        self._released = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    @property
+    def ranges(self) -> list[str | None]:
+        """The ranges that were asked for."""
+        return [headers.get("range") for _, headers in self.asked]
+
+    def __enter__(self) -> FileServer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._released.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                server.asked.append((self.path, headers))
+                reply = server.replies.pop(0) if server.replies else Reply()
+                server._answer(self, headers, reply)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        return Handler
+
+    def _answer(self, handler: BaseHTTPRequestHandler, asked: dict[str, str], reply: Reply) -> None:
+        status, body, headers = self._file(handler.path, asked, reply)
+        if reply.status or reply.body is not None:
+            status, body, headers = reply.status or 200, reply.body or b"", {}
+        if reply.length is not None:
+            headers["Content-Length"] = str(len(body) if reply.length == "true" else reply.length)
+        handler.send_response(status)
+        for name, value in {**headers, **reply.headers}.items():
+            handler.send_header(name, value)
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        handler.close_connection = True
+        try:
+            handler.wfile.write(body[: reply.cut if reply.stall is None else reply.stall])
+            handler.wfile.flush()
+        except OSError:
+            return  # the client left
+        if reply.stall is not None:
+            self._released.wait(30)
+
+    def _file(self, path: str, asked: dict[str, str], reply: Reply) -> tuple[int, bytes, dict[str, str]]:
+        body = self.files.get(path.rsplit("/", 1)[-1])
+        if body is None:
+            return 404, b"<html><title>Not here</title></html>", {"Content-Type": "text/html"}
+        headers = {"ETag": self.etag} if self.etag else {}
+        found = re.fullmatch(r"bytes=(\d+)-", asked.get("range", ""))
+        same = asked.get("if-range", self.etag) == self.etag
+        if not (found and reply.ranges and same):
+            return 200, body, headers
+        start = int(found[1])
+        if start >= len(body):
+            return 416, b"", {"Content-Range": f"bytes */{len(body)}"}
+        return 206, body[start:], headers | {"Content-Range": f"bytes {start}-{len(body) - 1}/{len(body)}"}
