@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from fakes import draw
+import trees
+from trees import message, picture, write
 
 from zsprompt.datasets import DATASETS, Dataset, available_datasets, data_folder, load_dataset, scenes
 from zsprompt.datasets.voc import RAW_NAMES, label_names
@@ -17,25 +18,6 @@ from zsprompt.images import ImageFile, decode
 from zsprompt.metrics import DIFFICULT, resolve_targets
 
 Object = tuple[str, bool]  # label, difficult
-
-
-def write(path: Path, content: str | bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
-
-
-def picture(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draw(["cat"]).save(path)
-
-
-def message(error: type[Exception], call: Callable[[], object]) -> str:
-    """What the call raises, which must be one line."""
-    with pytest.raises(error) as caught:
-        call()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 # VOC
@@ -118,6 +100,8 @@ MAKERS: dict[str, Callable[[Path], object]] = {
     "scenes": lambda root: None,
     "voc": make_voc,
     "voc2012": lambda root: make_voc(root, "2012", "val"),
+    "coco": trees.make_coco,
+    "coco2017": lambda root: trees.make_coco(root, "2017"),
     "folder": make_folder,
 }
 

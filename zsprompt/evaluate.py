@@ -166,7 +166,7 @@ def run(
         eleven_point=eleven_point,
         resamples=resamples,
         unfamiliar=store.take_unfamiliar(),
-        undescribed=undescribed(strategy, dataset.labels),
+        said=(*dataset.notes, *undescribed(strategy, dataset.labels)),
     )
 
 
@@ -192,7 +192,7 @@ def _measure(
     eleven_point: bool,
     resamples: int,
     unfamiliar: Sequence[str],
-    undescribed: Sequence[str],
+    said: Sequence[str],
 ) -> Result:
     scores, decisions = prediction.scores, prediction.decisions
     ap = metrics.average_precision(scores, targets)
@@ -216,7 +216,7 @@ def _measure(
         warnings=(
             *_warnings(prediction, targets, labels, len(skipped), counts),
             *never_seen(recipe["model"], unfamiliar),
-            *undescribed,
+            *said,
         ),
     )
 

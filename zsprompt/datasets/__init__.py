@@ -9,7 +9,7 @@ from typing import Any
 
 import platformdirs
 
-from zsprompt.datasets import folder, scenes, voc
+from zsprompt.datasets import coco, folder, scenes, voc
 from zsprompt.datasets.base import Dataset
 from zsprompt.errors import DataError, UnknownName, UsageError, ZspromptError
 from zsprompt.lookup import find, installed
@@ -20,6 +20,8 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "scenes": scenes.load,
     "voc": voc.load_2007,
     "voc2012": voc.load_2012,
+    "coco": coco.load_2014,
+    "coco2017": coco.load_2017,
     "folder": folder.load,
 }
 """Built-in data sets. The contract tests run over this table."""
@@ -45,8 +47,7 @@ def load_dataset(
     """The data set a name stands for.
 
     Args:
-        name: "scenes", "voc", "voc2012", "folder", or package.module:Object, a loader with these arguments or
-            a Dataset.
+        name: a key of `DATASETS`, or package.module:Object, a loader with these arguments or a Dataset.
         root: its folder; by default looked for in `data_folder()`. "scenes" is drawn and has none.
         split: a list of the data set ("test"); each has a default.
         names: "readable" ("potted plant") or "raw" ("pottedplant").

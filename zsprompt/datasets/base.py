@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from zsprompt.arrays import Indices, Targets
+from zsprompt.datasets.sampling import stratified
 from zsprompt.errors import DataError, UsageError
 from zsprompt.images import ImageRef
 
@@ -26,6 +27,7 @@ class Dataset:
         captions: a description of each picture, where there are some.
         model: the model it is meant for, where it has one of its own.
         bank: the shipped caption bank for its labels, where there is one.
+        notes: what a reader of numbers on it must know, a sentence each; a result repeats them.
 
     Raises:
         DataError: the shapes do not agree, targets hold another number, or there is no picture.
@@ -40,6 +42,7 @@ class Dataset:
     captions: tuple[str, ...] | None = None
     model: str | None = None
     bank: str | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         expected = (len(self.images), len(self.labels))
@@ -72,3 +75,21 @@ class Dataset:
         if count >= len(self.images):
             return self
         return replace(self.select(range(count)), split=f"{self.split}[:{count}]")
+
+    def sample(self, count: int, seed: int) -> Dataset:
+        """A multi-label stratified sample of `count` pictures, in their order; its split says so.
+
+        Every label keeps its share of pictures as nearly as whole pictures allow. The same seed draws the same
+        pictures everywhere ("test[sample 50, seed 0]"); the whole data set if it has no more than `count`.
+
+        Raises:
+            UsageError: below 1, or a seed that is not 0 to 2**32 − 1.
+        """
+        if count < 1:
+            raise UsageError(f"expected a sample of at least 1 picture, got {count}")
+        if not 0 <= seed < 2**32:
+            raise UsageError(f"expected a seed of 0 to {2**32 - 1}, got {seed}")
+        if count >= len(self.images):
+            return self
+        drawn = self.select(stratified(self.targets, count, seed))
+        return replace(drawn, split=f"{self.split}[sample {count}, seed {seed}]")

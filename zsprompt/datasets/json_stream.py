@@ -1,0 +1,110 @@
+"""Arrays of a JSON file an item at a time: an annotation file of half a gigabyte would take several as objects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Container, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from zsprompt.errors import DataError
+
+_CHUNK = 2**22  # characters
+_LARGEST_ITEM = 2**26
+_LONGEST_SCRAP = 8  # of a word or number that the end of a file cuts
+
+_decode = json.JSONDecoder().raw_decode
+
+
+def read_arrays(path: Path, names: Container[str]) -> Iterator[tuple[str, Any]]:
+    """Each item of the named arrays of the top-level object, with its array's name, in the file's order.
+
+    Raises:
+        DataError: missing, unreadable, not UTF-8, no JSON object, cut short, or a named value is no array.
+    """
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            reader = _Reader(path, file)
+            yield from reader.arrays(names)
+    except FileNotFoundError:
+        raise DataError(f"expected annotations at {path}, found none") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: expected UTF-8, found byte 0x{error.object[error.start]:02x}") from None
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+class _Reader:
+    def __init__(self, path: Path, file: TextIO) -> None:
+        self._path, self._file = path, file
+        self._text, self._at, self._dropped = "", 0, 0
+
+    def arrays(self, names: Container[str]) -> Iterator[tuple[str, Any]]:
+        self._expect("{")
+        while self._next() != "}":
+            name = self._value()
+            self._expect(":")
+            if name in names:
+                yield from ((name, item) for item in self._items(name))
+            else:
+                self._value()
+            if self._next() != "}":
+                self._expect(",")
+
+    def _items(self, name: str) -> Iterator[Any]:
+        if self._next() != "[":
+            raise self._broken(f"expected a list under {name!r}")
+        self._at += 1
+        while self._next() != "]":
+            yield self._value()
+            if self._next() != "]":
+                self._expect(",")
+        self._at += 1
+
+    def _expect(self, mark: str) -> None:
+        if self._next() != mark:
+            raise self._broken(f"expected {mark!r}")
+        self._at += 1
+
+    def _next(self) -> str:
+        """The next character that is not a blank, "" at the end."""
+        while True:
+            while self._at < len(self._text):
+                if not self._text[self._at].isspace():
+                    return self._text[self._at]
+                self._at += 1
+            if not self._more():
+                return ""
+
+    def _value(self) -> Any:
+        self._next()
+        while True:
+            try:
+                value, end = _decode(self._text, self._at)
+            except json.JSONDecodeError as error:
+                if len(self._text) - self._at < _LARGEST_ITEM and self._more():
+                    continue  # it may only be cut by the end of the chunk
+                raise self._broken(error.msg, error.pos) from None
+            except (ValueError, RecursionError) as error:
+                raise self._broken(str(error)) from None
+            if isinstance(value, int | float) and end + _LONGEST_SCRAP > len(self._text) and self._more():
+                continue  # "1." or "1e" may be cut by the end of the chunk, and "1" is a number too
+            self._at = end
+            return value
+
+    def _more(self) -> bool:
+        chunk = self._file.read(_CHUNK)
+        if not chunk:
+            return False
+        self._dropped += self._at
+        self._text, self._at = self._text[self._at :] + chunk, 0
+        return True
+
+    def _broken(self, what: str, at: int | None = None) -> DataError:
+        at = self._at if at is None else at
+        rest = self._text[at:]
+        if what.startswith("Unterminated") or (len(rest) < _LONGEST_SCRAP and not set(rest) & set(",]}")):
+            return DataError(
+                f"{self._path}: cut short after {self._dropped + len(self._text):,} characters; fetch it again"
+            )
+        return DataError(f"{self._path}, character {self._dropped + at + 1:,}: {what}, found {rest[:20]!r}")
