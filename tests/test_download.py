@@ -15,8 +15,9 @@ from file_server import FileServer, Reply
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from zsprompt.download import download, in_bytes, require_room
+from zsprompt.download import download, require_room
 from zsprompt.errors import DownloadError
+from zsprompt.grammar import in_bytes
 from zsprompt.progress import quiet
 
 CONTENT = bytes(range(256)) * 8_000

@@ -35,6 +35,7 @@ ORDER = [
         "options",
         "shell",
         "cli_llm",
+        "cli_data",
         "cli",
     ),
 ]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zsprompt import __version__
+from zsprompt.cli_data import data_app
 from zsprompt.cli_llm import caption, rewrite
 from zsprompt.errors import UsageError
 from zsprompt.options import (
@@ -56,6 +57,7 @@ cache_app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Look after the folder that stored embeddings are kept in."
 )
 app.add_typer(cache_app, name="cache")
+app.add_typer(data_app, name="data")
 app.command("caption")(caption)
 app.command("rewrite")(rewrite)
 

@@ -15,6 +15,7 @@ import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential_jitter
 
 from zsprompt.errors import DownloadError
+from zsprompt.grammar import in_bytes
 from zsprompt.progress import Advance, Progress
 
 _CHUNK = 1 << 20
@@ -46,14 +47,6 @@ def require_room(folder: Path, needed: int, what: str) -> None:
             f"expected {in_bytes(needed)} free in {folder} for {what}, found {in_bytes(free)}; make room there or "
             "choose another folder"
         )
-
-
-def in_bytes(count: int) -> str:
-    """A number of bytes as people read it: "451 MB", "13.5 GB"."""
-    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if count >= size:
-            return f"{count / size:.3g} {unit}"
-    return f"{count} bytes"
 
 
 def download(

@@ -73,6 +73,14 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def in_bytes(count: int) -> str:
+    """A number of bytes as people read it: "451 MB", "13.5 GB"."""
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count} bytes"
+
+
 def _takes_article(head: str) -> bool:
     if head in _UNCOUNTABLE or head in _PLURAL:
         return False
