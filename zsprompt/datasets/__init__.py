@@ -11,10 +11,11 @@ import platformdirs
 
 from zsprompt.datasets import coco, folder, scenes, voc
 from zsprompt.datasets.base import Dataset
+from zsprompt.datasets.catalogue import CATALOGUE
 from zsprompt.errors import DataError, UnknownName, UsageError, ZspromptError
 from zsprompt.lookup import find, installed
 
-__all__ = ["DATASETS", "Dataset", "available_datasets", "data_folder", "load_dataset"]
+__all__ = ["CATALOGUE", "DATASETS", "Dataset", "available_datasets", "data_folder", "load_dataset"]
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "scenes": scenes.load,
@@ -66,6 +67,10 @@ def load_dataset(
         raise UsageError(f"expected a Dataset or a loader of one at {name!r}, found {type(loader).__name__}")
     try:
         loaded = loader(_root(name, root), split=split, names=names)
+    except DataError as error:
+        if root is None and (hint := _how_to_get(name)):
+            raise DataError(f"{error}; {hint}") from None
+        raise
     except ZspromptError:
         raise
     except Exception as error:  # a stranger's loader may raise anything
@@ -73,6 +78,12 @@ def load_dataset(
     if not isinstance(loaded, Dataset):
         raise UsageError(f"expected a Dataset from the loader {name!r}, found {type(loaded).__name__}")
     return loaded
+
+
+def _how_to_get(name: str) -> str:
+    """What to do about a known data set of which nothing is in the data folder; else ""."""
+    known = CATALOGUE.get(name)
+    return "" if known is None or known.is_at(data_folder()) else known.how_to_get
 
 
 def _root(name: str, given: Path | str | None) -> Path | None:
