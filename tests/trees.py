@@ -98,3 +98,77 @@ def make_coco(
     for image in content["images"] if photos else ():
         picture(root / f"{split}{year}" / str(image["file_name"]))
     return write(root / "annotations" / f"instances_{split}{year}.json", json.dumps(content))
+
+
+# -- NUS-WIDE: what of four concepts and six tags, two of them concepts too, is on each picture
+
+NUS_CONCEPTS = ("airport", "animal", "beach", "sky")
+NUS_TAGS = ("nature", "sky", "blue", "beach", "bravo", "2007")
+NUS_PICTURES: dict[str, tuple[str, str]] = {  # name -> list, what is on it
+    "actor\\0001_2124494179.jpg": ("Train", "airport sky | nature sky"),
+    "actor\\0002_174174086.jpg": ("Test", "beach | blue beach 2007"),
+    "zoo\\0003_2966552760.jpg": ("Test", " | bravo"),
+    "zoo\\0004_27507727.jpg": ("Train", " | "),
+    "zoo\\0005_1.jpg": ("Test", "animal sky | "),
+}
+
+
+def make_nus_wide(root: Path, pictures: dict[str, tuple[str, str]] | None = None, photos: bool = True) -> Path:
+    """The official list files, with Windows line ends and trailing blanks where they have them; returns the folder."""
+    pictures = NUS_PICTURES if pictures is None else pictures
+    lists = {
+        "Imagelist": list(pictures),
+        "TrainImagelist": [name for name, (part, _) in pictures.items() if part == "Train"],
+        "TestImagelist": [name for name, (part, _) in pictures.items() if part == "Test"],
+    }
+    for name, names in lists.items():
+        write(root / "ImageList" / f"{name}.txt", "".join(f"{image}\r\n" for image in names))
+    write(root / "ConceptsList" / "Concepts81.txt", "".join(f"{name}\n" for name in NUS_CONCEPTS))
+    write(root / "NUS_WID_Tags" / "TagList1k.txt", "".join(f"{name} \n" for name in NUS_TAGS))
+    said = [[half.split() for half in text.split("|")] for _, text in pictures.values()]
+    for concept in NUS_CONCEPTS:
+        flags = "".join(f"{int(concept in concepts)}\n" for concepts, _ in said)
+        write(root / "Groundtruth" / "AllLabels" / f"Labels_{concept}.txt", flags)
+    rows = ("\t".join(str(int(tag in tags)) for tag in NUS_TAGS) + "\t\r\n" for _, tags in said)
+    write(root / "NUS_WID_Tags" / "AllTags1k.txt", "".join(rows))
+    for n, name in enumerate(pictures if photos else ()):
+        picture(root / "Flickr" / name.replace("\\", "/"), noise=n)
+    return root
+
+
+NUS_CSV = """filepath,label,split_name
+images/0001.jpg,"['airport', 'nature']",train
+images/0002.jpg,"[beach, blue]",val
+images/0003.jpg,"['blue']",val
+images/0004.jpg,[],val
+images/0005.jpg,"['beach', 'airport', 'blue']",val
+"""
+
+
+def make_nus_csv(root: Path, benchmark: object = None, photos: bool = True) -> Path:
+    """The layout of ML-Decoder and CLIP-Decoder; returns the folder."""
+    write(root / "data.csv", NUS_CSV)
+    write(
+        root / "benchmark_81_v0.json",
+        json.dumps({"test class": ["airport", "beach"]} if benchmark is None else benchmark),
+    )
+    for n in range(1, 6) if photos else ():
+        picture(root / "images" / f"{n:04}.jpg", noise=n)
+    return root
+
+
+# -- Kaggle's ten classes
+
+KAGGLE_CSV = """Image_Name,Classes,motorcycle,truck,boat,bus,cycle,sitar,ektara,flutes,tabla,harmonium
+image1.jpg,bus,0,0,0,1,0,0,0,0,0,0
+image2.jpg,sitar flutes,0,0,0,0,0,1,0,1,0,0
+image3.jpg,cycle,0,0,0,0,1,0,0,0,0,0
+"""
+
+
+def make_kaggle(root: Path) -> Path:
+    """The CSV and its pictures; returns the CSV."""
+    for n in (1, 2, 3):
+        picture(root / "images" / f"image{n}.jpg", noise=n)
+    write(root / "other.csv", "a,b\n1,2\n")
+    return write(root / "multilabel_classification.csv", KAGGLE_CSV)

@@ -9,7 +9,7 @@ from typing import Any
 
 import platformdirs
 
-from zsprompt.datasets import coco, folder, scenes, voc
+from zsprompt.datasets import coco, folder, kaggle, nus_wide, scenes, voc
 from zsprompt.datasets.base import Dataset
 from zsprompt.datasets.catalogue import CATALOGUE
 from zsprompt.errors import DataError, UnknownName, UsageError, ZspromptError
@@ -23,6 +23,8 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "voc2012": voc.load_2012,
     "coco": coco.load_2014,
     "coco2017": coco.load_2017,
+    "nus-wide": nus_wide.load,
+    "kaggle10": kaggle.load,
     "folder": folder.load,
 }
 """Built-in data sets. The contract tests run over this table."""

@@ -45,7 +45,29 @@ def load(root: Path, *, split: str | None = None, names: str = "readable") -> Da
     return Dataset(name, labels, images, targets, split=split or "all", names=names).select(kept)
 
 
-def _read(path: Path) -> tuple[list[str], list[Row]]:
+def read_flags(path: Path, image_columns: Sequence[str], labels: Sequence[str]) -> tuple[tuple[str, ...], Targets]:
+    """Picture names, as often as they stand there, and [N, C] flags of a CSV whose columns may be in any order.
+
+    Args:
+        path: the file.
+        image_columns: names that the column of pictures may have.
+        labels: the columns of flags, C of them.
+
+    Raises:
+        DataError: see `load`.
+    """
+    header, rows = _read(path, each_once=False)
+    column = next((header.index(name) for name in image_columns if name in header), None)
+    if column is None or not set(labels) <= set(header):
+        wanted = ", ".join((image_columns[0], *labels))
+        raise DataError(f"{path}, line 1: expected the columns {wanted}, found {', '.join(header)}")
+    places = [column, *(header.index(label) for label in labels)]
+    taken = [(line, [cells[place] for place in places]) for line, cells in rows]
+    _, targets = _flag_columns(path, [header[place] for place in places], taken)
+    return tuple(cells[0] for _, cells in taken), targets
+
+
+def _read(path: Path, *, each_once: bool = True) -> tuple[list[str], list[Row]]:
     lines = _lines(path)
     if not lines:
         raise DataError(f"expected a header and rows in {path}, found an empty file")
@@ -56,7 +78,7 @@ def _read(path: Path) -> tuple[list[str], list[Row]]:
         )
     if not rows:
         raise DataError(f"expected rows under the header of {path}, found none")
-    _check_rows(path, header, rows)
+    _check_rows(path, header, rows, each_once)
     return header, rows
 
 
@@ -81,14 +103,14 @@ def _lines(path: Path) -> list[Row]:
         raise DataError(f"{path}, line {reader.line_num}: expected comma-separated cells, found {error}") from None
 
 
-def _check_rows(path: Path, header: list[str], rows: list[Row]) -> None:
+def _check_rows(path: Path, header: list[str], rows: list[Row], each_once: bool) -> None:
     seen: dict[str, int] = {}
     for line, cells in rows:
         if len(cells) != len(header):
             raise DataError(f"{path}, line {line}: expected {len(header)} columns, found {len(cells)}")
         if not cells[0]:
             raise DataError(f"{path}, line {line}: expected a picture's name in the first column, found a blank")
-        if cells[0] in seen:
+        if each_once and cells[0] in seen:
             raise DataError(
                 f"{path}, line {line}: expected each picture once, found {cells[0]!r} again (line {seen[cells[0]]})"
             )
