@@ -116,6 +116,16 @@ def _tar_members(archive: tarfile.TarFile) -> Iterator[_Member]:
         kind = "folder" if info.isdir() else "file" if info.isreg() and not info.issparse() else "a link or device"
         yield _Member(info.name, kind, info.size, lambda info=info: archive.extractfile(info))  # type: ignore[misc]
 
+    _require_end(archive)
+
+
+def _require_end(archive: tarfile.TarFile) -> None:
+    """Raise ReadError unless zeros or nothing come next: tarfile takes a damaged entry for the end."""
+    if archive.fileobj is not None:
+        archive.fileobj.seek(archive.offset)
+        if any(archive.fileobj.read(tarfile.BLOCKSIZE)):
+            raise tarfile.ReadError(f"no entry at byte {archive.offset:,}")
+
 
 def _zip_members(archive: zipfile.ZipFile) -> Iterator[_Member]:
     for count, info in enumerate(archive.infolist()):
