@@ -248,6 +248,30 @@ def test_an_unknown_list(server: FileServer, tmp_path: Path) -> None:
     assert "Did you mean 'test'?" in refusal(UnknownName, known(server), tmp_path, split="tset")
 
 
+@pytest.mark.parametrize("here", [True, False])
+def test_the_root_may_be_the_devkit_itself(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: bool
+) -> None:
+    """As in `run --root VOCdevkit`; nobody wants a VOCdevkit/VOCdevkit."""
+    (tmp_path / "VOCdevkit").mkdir()
+    root = tmp_path / "VOCdevkit"
+    if here:
+        monkeypatch.chdir(root)
+        root = Path()
+    fetch(known(server), root)
+    assert tree(tmp_path) == TEST | TRAINVAL
+    assert known(server).here(root) == ("test", "trainval")
+    assert len(load_dataset("voc", root=root).images) == 2
+
+
+@pytest.mark.parametrize("place", ["VOC2007/ImageSets", "ImageSets"])
+def test_another_copy_that_would_be_used_instead(server: FileServer, tmp_path: Path, place: str) -> None:
+    (tmp_path / place).mkdir(parents=True)
+    text = refusal(DataError, known(server), tmp_path)
+    assert f"found {tmp_path / place}, which would be used in its place" in text
+    assert server.asked == []
+
+
 # -- room
 
 

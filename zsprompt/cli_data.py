@@ -44,7 +44,7 @@ def list_(
             typer.echo(_json({"root": str(where), "datasets": entries}))
             return
         typer.echo("\n".join(line for entry in entries for line in _entry_lines(entry)))
-        note(f"looked for in {where}")
+        typer.echo(f"\nlooked for in {where}")
 
 
 @data_app.command("check")
@@ -102,7 +102,7 @@ def fetch(
         done = fetch_archives(known, where, split=split, again=again, source=source, progress=terminal)
         if not done:
             note("it is here already; --again fetches it again")
-        typer.echo(f"{where}: {name} {', '.join(known.here(where))}")
+        typer.echo(f"{known.base(where) / known.top}: {name} {', '.join(known.here(where))}")
 
 
 def _known(name: str) -> Known:
@@ -189,6 +189,8 @@ def _report_dict(report: Report) -> dict[str, Any]:
         "unreadable": [{"picture": name, "reason": reason} for name, reason in report.unreadable],
         "doubles": [{"pictures": list(group), "labels_differ": differ} for group, differ in report.doubles],
         "in_no_list": list(report.extra),
+        "in_several_lists": list(report.shared),
+        "labels_alike": [list(group) for group in report.alike],
         "faults": report.faults,
     }
 
@@ -201,6 +203,7 @@ def _list_dict(checked: ListCheck) -> dict[str, Any]:
         "positives": dict(checked.positives),
         "published_positives": dict(checked.published_positives) or None,
         "left_out": dict(checked.left_out),
+        "unlabelled": checked.unlabelled,
     }
 
 
@@ -220,13 +223,16 @@ def _report_lines(report: Report) -> Iterator[str]:
     yield from _named("unreadable", [f"{i}: {reason}" for i, reason in report.unreadable])
     yield from _named("same content", [_group(group, differ) for group, differ in report.doubles])
     yield from _named("in no list", report.extra)
+    yield from _named("in several lists", report.shared)
 
 
 def _list_lines(name: str, checked: ListCheck) -> Iterator[str]:
     from zsprompt.grammar import counted
 
     published = f", published {checked.published:,}" if checked.published is not None else ""
-    yield f"{name} {checked.split}: {counted(checked.pictures, 'picture')}{published}, {len(checked.positives)} labels"
+    without = f", {checked.unlabelled:,} without any label" if checked.unlabelled else ""
+    labels = counted(len(checked.positives), "label")
+    yield f"{name} {checked.split}: {counted(checked.pictures, 'picture')}{published}{without}; {labels}"
     width = max(len("label"), *map(len, checked.positives))
     known, left_out = checked.published_positives, checked.left_out
     heads = f"{'published':>11}" * bool(known) + f"{'left out':>10}" * bool(left_out)

@@ -100,14 +100,24 @@ class Known:
         """What to do when it is not here, as half a sentence."""
         return f"`zsprompt data fetch {self.name}` fetches it ({in_bytes(self.size)})" if self.size else self.manual
 
+    @property
+    def top(self) -> str:
+        """The folder that its archives make below the root; "" where nothing can be fetched."""
+        return next((Path(archive.below, archive.keeps[0]).parts[0] for archive in self.archives), "")
+
+    def base(self, root: Path) -> Path:
+        """The folder to unpack below: `root`, or the one above it where `root` is the archives' own top folder."""
+        return root.absolute().parent if self.top and root.absolute().name == self.top else root
+
     def lists(self) -> tuple[str, ...]:
         """The lists that its archives hold."""
         return tuple(dict.fromkeys(split for archive in self.archives for split in archive.splits))
 
     def here(self, root: Path) -> tuple[str, ...]:
         """The lists whose archives have all been unpacked below `root`."""
+        base = self.base(root)
         needed = {split: [a for a in self.archives if split in a.splits] for split in self.lists()}
-        return tuple(s for s, archives in needed.items() if all(_there(root / a.sign) for a in archives))
+        return tuple(s for s, archives in needed.items() if all(_there(base / a.sign) for a in archives))
 
 
 def _there(path: Path) -> bool:

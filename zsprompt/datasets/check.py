@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,6 +33,7 @@ class ListCheck:
         positives: label -> pictures it is present on.
         published_positives: label -> what that should be, for the labels that somebody published.
         left_out: label -> pictures it is left out on (VOC "difficult"), for those that have some.
+        unlabelled: pictures on which no label is present.
     """
 
     split: str
@@ -39,6 +42,7 @@ class ListCheck:
     positives: Mapping[str, int]
     published_positives: Mapping[str, int]
     left_out: Mapping[str, int]
+    unlabelled: int
 
     @property
     def wrong(self) -> dict[str, tuple[int, int]]:
@@ -61,6 +65,8 @@ class Report:
         unreadable: ids of those that cannot be read, with the reason.
         doubles: ids of pictures with the same content, one group each; labels differ where the flag says so.
         extra: picture files beside them that no list names.
+        shared: ids of pictures that stand in more than one list.
+        alike: groups of labels that differ in capitals, blanks, hyphens and underscores alone.
     """
 
     name: str
@@ -72,6 +78,8 @@ class Report:
     unreadable: tuple[tuple[str, str], ...]
     doubles: tuple[tuple[tuple[str, ...], bool], ...]
     extra: tuple[str, ...]
+    shared: tuple[str, ...]
+    alike: tuple[tuple[str, ...], ...]
 
     @property
     def faults(self) -> list[str]:
@@ -80,12 +88,15 @@ class Report:
             *(fault for checked in self.lists for fault in _count_faults(checked)),
             *([f"{counted(len(self.missing), 'picture')} missing"] if self.missing else []),
             *([f"{counted(len(self.unreadable), 'picture')} unreadable"] if self.unreadable else []),
-            *([f"{contrary} with different labels"] if (contrary := self._contrary()) else []),
+            *([f"{counted(len(self.shared), 'picture')} in more than one list"] if self.shared else []),
+            *([f"{counted(contrary, 'picture')} twice with different labels"] if (contrary := self.contrary) else []),
+            *(f"labels that look alike: {', '.join(map(repr, group))}" for group in self.alike),
         ]
 
-    def _contrary(self) -> str:
-        number = sum(differ for _, differ in self.doubles)
-        return f"{counted(number, 'picture')} twice" if number else ""
+    @property
+    def contrary(self) -> int:
+        """How many pictures are there more than once, with different labels."""
+        return sum(differ for _, differ in self.doubles)
 
 
 def check(
@@ -123,6 +134,8 @@ def check(
         unreadable=tuple((ref.id, s.reason) for ref, s in zip(refs.values(), looked, strict=True) if s.reason),
         doubles=tuple(_doubles(datasets, list(refs), looked)),
         extra=tuple(map(str, extra)),
+        shared=_shared(datasets),
+        alike=_alike(datasets[0].labels),
     )
 
 
@@ -145,6 +158,7 @@ def _compare(data: Dataset, published: Counts | None) -> ListCheck:
         positives=dict(zip(data.labels, positives, strict=True)),
         published_positives=published.positives if published else {},
         left_out={label: n for label, n in zip(data.labels, left_out, strict=True) if n},
+        unlabelled=int((~(data.targets == 1).any(axis=1)).sum()),
     )
 
 
@@ -160,6 +174,18 @@ def _count_faults(checked: ListCheck) -> Iterator[str]:
 def _distinct(datasets: Sequence[Dataset]) -> dict[str, ImageRef]:
     """Every picture once, whatever lists name it."""
     return {ref.id: ref for data in datasets for ref in data.images}
+
+
+def _shared(datasets: Sequence[Dataset]) -> tuple[str, ...]:
+    found = Counter(ref.id for data in datasets for ref in data.images)
+    return tuple(name for name, lists in found.items() if lists > 1)
+
+
+def _alike(labels: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    groups: dict[str, list[str]] = {}
+    for label in labels:
+        groups.setdefault(re.sub(r"[\s_-]+", "", label).casefold(), []).append(label)
+    return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 
 
 def _look_at(refs: Sequence[ImageRef], read: bool, progress: Progress, threads: int) -> Iterator[_Seen]:

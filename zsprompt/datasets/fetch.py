@@ -37,7 +37,8 @@ def fetch(
 
     Args:
         known: the data set.
-        root: the folder that --root will name; it is made.
+        root: the folder that --root will name; it is made. What is fetched goes into `known.top` in it, or into the
+            folder itself if that is its name.
         split: only what this list needs; by default all.
         again: also what is in place already; files of the same name are replaced, others stay.
         source: a folder, or the address of one, that holds the archives instead of their official addresses.
@@ -45,11 +46,14 @@ def fetch(
         timeout: seconds without a byte after which a connection counts as lost.
 
     Raises:
-        DataError: it must be fetched by hand, an archive is damaged or not safe, or `root` cannot be written.
+        DataError: it must be fetched by hand, an archive is damaged or not safe, or `root` cannot be written or holds
+            the set in another place.
         DownloadError: an archive cannot be fetched, is not what was promised, or there is no room.
         UnknownName: no such list.
     """
     wanted = _wanted(known, split)
+    root = known.base(root)
+    _refuse_another(known, root)
     missing = [archive for archive in wanted if again or not (root / archive.sign).exists()]
     if not missing:
         return []
@@ -70,6 +74,17 @@ def _wanted(known: Known, split: str | None) -> list[Archive]:
     if split is not None and split not in known.lists():
         raise UnknownName(f"split of {known.name}", split, known.lists())
     return [archive for archive in known.archives if split is None or split in archive.splits]
+
+
+def _refuse_another(known: Known, root: Path) -> None:
+    """Raise DataError if `root` holds the set in another place, which a loader would find first."""
+    signs = [sign for sign in known.signs if Path(sign).parts[0] != known.top]
+    found = next((path for sign in signs for path in sorted(root.glob(sign))), None)
+    if found:
+        raise DataError(
+            f"expected no other {known.name} in {root}, found {found}, which would be used in its place; "
+            "choose another folder with --root, or move that one away"
+        )
 
 
 @contextmanager
