@@ -7,6 +7,8 @@ import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+_PIECE = 1 << 16
+
 
 @dataclass
 class Reply:
@@ -39,6 +41,7 @@ class FileServer:
         self.replies = list(replies)
         self.etag = etag
         self.asked: list[tuple[str, dict[str, str]]] = []
+        self.sent = 0  # bytes of bodies that were handed to the network
         self._released = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -92,9 +95,11 @@ class FileServer:
         handler.send_header("Connection", "close")
         handler.end_headers()
         handler.close_connection = True
+        body = body[: reply.cut if reply.stall is None else reply.stall]
         try:
-            handler.wfile.write(body[: reply.cut if reply.stall is None else reply.stall])
-            handler.wfile.flush()
+            for start in range(0, len(body), _PIECE):
+                handler.wfile.write(body[start : start + _PIECE])
+                self.sent += len(body[start : start + _PIECE])
         except OSError:
             return  # the client left
         if reply.stall is not None:
