@@ -21,6 +21,7 @@ PACKAGE = ROOT / "zsprompt"
 # Each room may import the rooms before it, and itself.
 ORDER = [
     *("errors", "arrays", "files", "grammar", "lookup", "prompts", "metrics", "images", "progress", "download"),
+    *("tars", "caption_rows", "rows", "sources"),
     *(
         "datasets",
         "encoders",
@@ -41,6 +42,7 @@ ORDER = [
 ]
 ONLY_ERRORS_AND_PROMPTS = {
     "datasets": {"errors", "arrays", "grammar", "lookup", "images", "prompts", "files", "progress", "download"}
+    | {"tars", "caption_rows", "rows"}  # what predict reads, data sets read too
 }
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from collections.abc import Callable, Sequence
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -172,3 +174,74 @@ def make_kaggle(root: Path) -> Path:
         picture(root / "images" / f"image{n}.jpg", noise=n)
     write(root / "other.csv", "a,b\n1,2\n")
     return write(root / "multilabel_classification.csv", KAGGLE_CSV)
+
+
+# -- the caption CSV
+
+CAPTIONS_CSV = (
+    "ImageID,Labels,Caption\n"
+    "0.jpg,1,Woman in swim suit holding parasol on sunny day.\n"
+    '1.jpg,1 19,"A man, who is ""old"", rides."\n'
+    "2.jpg,3,A car.\n"
+)
+
+
+def make_captions_csv(root: Path, content: str | bytes = CAPTIONS_CSV) -> Path:
+    """train.csv and its pictures in data/; returns the CSV."""
+    for n in range(3):
+        picture(root / "data" / f"{n}.jpg", noise=n)
+    return write(root / "train.csv", content)
+
+
+# -- lists, label folders, shards
+
+LIST_ROWS: list[dict[str, object]] = [
+    {"image": "a.png", "labels": ["cat", "potted plant"], "split": "train"},
+    {"image": "sub/b.png", "labels": ["dog"], "split": "test"},
+    {"image": "c.png", "labels": [], "split": "test"},
+]
+
+
+def make_list(root: Path, rows: Sequence[dict[str, object]] = LIST_ROWS) -> Path:
+    """labels.jsonl and its pictures; returns the list."""
+    for n, row in enumerate(rows):
+        picture(root / str(row["image"]), noise=n)
+    return write(root / "labels.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def make_image_folders(root: Path) -> Path:
+    """val/<label>/<picture>; returns the folder."""
+    for n, name in enumerate(("cat/x.JPEG", "potted_plant/y.JPEG", "potted_plant/z.JPEG")):
+        picture(root / "val" / name, noise=n)
+    write(root / "val" / "cat" / "notes.txt", "no picture")
+    return root
+
+
+def tar(path: Path, members: Sequence[tuple[str, bytes]], format: int = tarfile.PAX_FORMAT) -> Path:
+    """A tar file with these regular files."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w", format=format) as file:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            file.addfile(info, BytesIO(content))
+    return path
+
+
+def png(present: Sequence[str] = ("cat",), noise: int = 0) -> bytes:
+    """A drawn picture's bytes."""
+    out = BytesIO()
+    draw(present, noise=noise).save(out, format="PNG")
+    return out.getvalue()
+
+
+def make_shards(root: Path) -> Path:
+    """Two shards of three samples with labels and captions; returns the folder."""
+    said = [["cat", "potted plant"], ["dog"], []]
+    samples = [
+        [(f"{n:06}.png", png(noise=n)), (f"{n:06}.json", json.dumps({"labels": names}).encode()), (f"{n:06}.txt", b"x")]
+        for n, names in enumerate(said)
+    ]
+    tar(root / "val-000000.tar", [*samples[0], *samples[1]])
+    tar(root / "val-000001.tar", samples[2])
+    return root

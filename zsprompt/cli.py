@@ -38,11 +38,13 @@ from zsprompt.options import (
     Prompts,
     RunModel,
 )
-from zsprompt.shell import CaptionSource, drop_output, note, open_store, read_labels, refusals
+from zsprompt.shell import CaptionSource, check_part, drop_output, note, open_store, read_labels, refusals, take_part
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from zsprompt.cache import ByteCache
-    from zsprompt.prediction import Predictions
+    from zsprompt.prediction import Counts, Predictions
     from zsprompt.strategies import Strategy
 
 app = typer.Typer(
@@ -91,6 +93,12 @@ def run(
     device: Device = DeviceOption.auto,
     precision: PrecisionChoice = PrecisionOption.auto,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N pictures.")] = None,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="Only N pictures drawn so that every label keeps its share.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**32 - 1, help="Which draw --sample makes. [default: 0]")
+    ] = None,
     batch_size: BatchSize = None,
     difficult: Annotated[
         DifficultOption, typer.Option(help="What a label with only difficult objects counts as.")
@@ -108,9 +116,10 @@ def run(
         from zsprompt.files import require_folder
         from zsprompt.strategies import load_strategy
 
+        check_part(limit, sample, seed)
         chosen = load_strategy(strategy, prompts=prompts)
         data = load_dataset(dataset, root=root, split=split, names=names.value)
-        data = data if limit is None else data.first(limit)
+        data = take_part(data, limit, sample, seed)
         wanted = CaptionSource(captions, data.bank, llm_model, llm_base_url, llm_timeout, offline, cache)
         chosen = wanted.give(chosen, max_calls, max_tokens)
         if out:
@@ -130,7 +139,13 @@ def run(
 
 @app.command()
 def predict(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE|FOLDER...", help="Pictures, and folders of them.")],
+    images: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="IMAGE|FOLDER|TAR|LIST...",
+            help="Pictures, folders of them, .tar files (WebDataset shards), .csv, .jsonl or .parquet lists of files.",
+        ),
+    ],
     labels: Annotated[str | None, typer.Option(help='Your words, separated by commas: "dog, cat".')] = None,
     labels_file: Annotated[Path | None, typer.Option(help="A text file with one label a line.")] = None,
     strategy: Annotated[
@@ -163,7 +178,7 @@ def predict(
     with refusals():
         from zsprompt.evaluate import describe, made_up, undescribed
         from zsprompt.files import require_writable
-        from zsprompt.prediction import predict as predict_pictures
+        from zsprompt.prediction import Counts, predict_in_parts
         from zsprompt.strategies import load_strategy
 
         words = read_labels(labels, labels_file)
@@ -173,13 +188,15 @@ def predict(
         )
         if out:
             require_writable(out)
+        counts = Counts()
         with open_store(model, device, precision, batch_size, cache) as store:
-            answer = predict_pictures(images, words, store, strategy=chosen)
             recipe = describe(chosen, store)
-        _show_predictions(answer, recipe, out, json)
-        for warning in (*undescribed(chosen, words), *made_up(answer.worded)):
+            parts = counts.watch(predict_in_parts(images, words, store, strategy=chosen))
+            _show_predictions(parts, words, recipe, out, json)
+        _say_counts(counts, words, recipe, out)
+        for warning in (*undescribed(chosen, words), *made_up(counts.worded)):
             note(warning)
-        if answer.bad:
+        if counts.bad:
             raise typer.Exit(1)
 
 
@@ -283,28 +300,40 @@ def _with_threshold(strategy: Strategy, threshold: float | None, name: str) -> S
     return changed
 
 
-def _show_predictions(answer: Predictions, recipe: dict[str, Any], out: Path | None, json: bool) -> None:
+def _show_predictions(
+    parts: Iterable[Predictions], words: list[str], recipe: dict[str, Any], out: Path | None, json: bool
+) -> None:
     from zsprompt import report
-    from zsprompt.evaluate import never_seen
-    from zsprompt.grammar import counted
+    from zsprompt.prediction import joined
 
+    if json:
+        answer = joined(parts)
+        parts = [answer]
     if out:
-        report.save_predictions(answer, out)
+        report.save_predictions(parts, words, out)
     if json:
         typer.echo(report.to_json(report.predictions_dict(answer, recipe)))
     elif not out:
-        for line in report.predictions_table(answer):
-            typer.echo(line)
-    for image, reason in answer.bad:
-        note(f"cannot read {report.printable(image)}: {reason}")
-    if answer.passed_over:
-        note(f"passed over {counted(answer.passed_over, 'other file')}")
-    if answer.overflowed:
-        note(f"left out {counted(answer.overflowed, 'candidate')} whose text does not fit the model")
-    for warning in never_seen(recipe["model"], answer.unfamiliar):
+        for part in parts:
+            for line in report.predictions_table(part):
+                typer.echo(line)
+
+
+def _say_counts(counts: Counts, words: list[str], recipe: dict[str, Any], out: Path | None) -> None:
+    from zsprompt.evaluate import never_seen
+    from zsprompt.grammar import counted
+    from zsprompt.report import printable
+
+    for image, reason in counts.bad:
+        note(f"cannot read {printable(image)}: {reason}")
+    if counts.passed_over:
+        note(f"passed over {counted(counts.passed_over, 'other file')}")
+    if counts.overflowed:
+        note(f"left out {counted(counts.overflowed, 'candidate')} whose text does not fit the model")
+    for warning in never_seen(recipe["model"], tuple(counts.unfamiliar)):
         note(warning)
-    done = f"{counted(len(answer.images), 'picture')}, {counted(len(answer.labels), 'label')}, model {recipe['model']}"
+    done = f"{counted(counts.pictures, 'picture')}, {counted(len(words), 'label')}, model {recipe['model']}"
     note(f"{done}; scores in {out}" if out else done)
-    if answer.bad:
-        total = counted(len(answer.images) + len(answer.bad), "picture")
-        note(f"error: expected {total} that can be read, {len(answer.bad):,} cannot; mend or remove them")
+    if counts.bad:
+        total = counted(counts.pictures + len(counts.bad), "picture")
+        note(f"error: expected {total} that can be read, {len(counts.bad):,} cannot; mend or remove them")

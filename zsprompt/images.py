@@ -114,15 +114,21 @@ class ImageFile:
 
     def identity(self, *, settled: bool = False) -> bytes | None:
         """The file's size, times and inode, and its path; see ImageRef."""
-        try:
-            found = self.path.stat()
-            name = self.path.absolute()  # not resolve(): the inode already says which file a link leads to
-        except (OSError, ValueError):
-            return None
-        if settled and time.time() - max(found.st_mtime, found.st_ctime) < _SETTLED_SECONDS:
-            return None
-        facts = f"{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
-        return b"file " + facts.encode() + b" " + os.fsencode(name)
+        facts = file_facts(self.path, settled=settled)
+        return facts and b"file " + facts
+
+
+def file_facts(path: Path, *, settled: bool = False) -> bytes | None:
+    """A file's size, times, inode and path as bytes; None if it is missing, or (`settled`) changed just now."""
+    try:
+        found = path.stat()
+        name = path.absolute()  # not resolve(): the inode already says which file a link leads to
+    except (OSError, ValueError):
+        return None
+    if settled and time.time() - max(found.st_mtime, found.st_ctime) < _SETTLED_SECONDS:
+        return None
+    facts = f"{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
+    return facts.encode() + b" " + os.fsencode(name)
 
 
 def decode(data: bytes) -> Image:

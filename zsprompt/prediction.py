@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from zsprompt.arrays import Bools, Floats
-from zsprompt.images import find_images
+from zsprompt.images import ImageRef
+from zsprompt.sources import find_sources
 from zsprompt.store import EmbeddingStore
 from zsprompt.strategies import Images, Normalised, PerLabel, Strategy, check_labels
+
+PART = 2**15
+"""Pictures predicted at a time: what of them is in memory does not grow with their number."""
 
 
 @dataclass(frozen=True)
@@ -56,30 +64,108 @@ def predict(
     """Which of `labels` are on the pictures at `paths`.
 
     Args:
-        paths: picture files, and folders searched to any depth.
+        paths: picture files, folders searched to any depth, .tar files, and .csv, .jsonl or .parquet lists of files.
         labels: your words.
         store: where pictures and texts are embedded.
         strategy: `Normalised(PerLabel())` by default.
 
     Raises:
-        DataError: a path is missing, or no picture was found. A picture that cannot be read is no error: see `bad`.
+        DataError: a path is missing, a tar file or list is broken, or no picture was found. A picture that cannot be
+            read is no error: see `bad`.
         LabelError: labels are blank, duplicate or too long for the model.
         ModelError, CacheError: see EmbeddingStore.
     """
+    return joined(predict_in_parts(paths, labels, store, strategy=strategy))
+
+
+def predict_in_parts(
+    paths: Sequence[Path | str] | Path | str,
+    labels: Sequence[str],
+    store: EmbeddingStore,
+    *,
+    strategy: Strategy | None = None,
+) -> Iterator[Predictions]:
+    """What `predict` says, `PART` pictures at a time, for more pictures than scores fit in memory.
+
+    Strategies see each picture alone, so parts change no score.
+
+    Args, Raises: see `predict`.
+    """
     labels = check_labels(labels)
     given = [paths] if isinstance(paths, Path | str) else paths
-    refs, passed_over = find_images(Path(path) for path in given)
+    sources = find_sources([Path(path) for path in given])
+    chosen = strategy or Normalised(PerLabel())
+    passed_over = sources.passed_over
+    refs = iter(sources)
+    while part := list(islice(refs, PART)):
+        yield replace(_predicted(part, labels, store, chosen), passed_over=passed_over)
+        passed_over = 0  # said once
+
+
+def _predicted(
+    refs: Sequence[ImageRef], labels: tuple[str, ...], store: EmbeddingStore, strategy: Strategy
+) -> Predictions:
     store.take_unfamiliar()
     embedded = store.images(refs)
-    answer = (strategy or Normalised(PerLabel())).predict(Images(embedded.vectors), labels, store)
+    answer = strategy.predict(Images(embedded.vectors), labels, store)
     return Predictions(
         images=tuple(refs[i].id for i in embedded.kept),
         labels=labels,
         scores=answer.scores,
         decisions=answer.decisions,
         bad=tuple((refs[i].id, reason) for i, reason in embedded.bad),
-        passed_over=passed_over,
         overflowed=answer.overflowed,
         unfamiliar=store.take_unfamiliar(),
         worded=answer.worded,
     )
+
+
+def joined(parts: Iterable[Predictions]) -> Predictions:
+    """Parts, of which there is at least one, as one."""
+    every = list(parts)
+    if len(every) == 1:
+        return every[0]
+    counts = Counts()
+    for part in every:
+        counts.add(part)
+    return Predictions(
+        images=tuple(image for part in every for image in part.images),
+        labels=every[0].labels,
+        scores=np.concatenate([part.scores for part in every]),
+        decisions=np.concatenate([part.decisions for part in every]),
+        bad=tuple(counts.bad),
+        passed_over=counts.passed_over,
+        overflowed=counts.overflowed,
+        unfamiliar=tuple(counts.unfamiliar),
+        worded=dict(counts.worded),
+    )
+
+
+@dataclass
+class Counts:
+    """What is said of all parts together, without their scores.
+
+    Attributes: as of Predictions; `pictures` is the number of those read.
+    """
+
+    pictures: int = 0
+    bad: list[tuple[str, str]] = field(default_factory=list)
+    passed_over: int = 0
+    overflowed: int = 0
+    unfamiliar: dict[str, None] = field(default_factory=dict)
+    worded: Counter[str] = field(default_factory=Counter)
+
+    def add(self, part: Predictions) -> None:
+        """Count one part."""
+        self.pictures += len(part.images)
+        self.bad += part.bad
+        self.passed_over += part.passed_over
+        self.overflowed += part.overflowed
+        self.unfamiliar |= dict.fromkeys(part.unfamiliar)
+        self.worded.update(part.worded)
+
+    def watch(self, parts: Iterable[Predictions]) -> Iterator[Predictions]:
+        """The same parts, counted as they pass."""
+        for part in parts:
+            self.add(part)
+            yield part

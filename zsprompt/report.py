@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,22 +82,26 @@ def _write_scores(result: Result, path: Path) -> None:
             writer.writerow([image, *cells, *map(_exact, scores[n])])
 
 
-def save_predictions(predictions: Predictions, path: Path) -> None:
+def save_predictions(parts: Iterable[Predictions], labels: Sequence[str], path: Path) -> None:
     """Write one row a picture: image, labels decided on (joined by "|"), error, then the score of every label.
 
-    Pictures that could not be read stand at the end, with the reason under `error` and no scores.
+    Parts are written as they come. Pictures that could not be read stand at the end, with the reason under `error` and
+    no scores.
 
     Raises:
         OutputError: the file cannot be written, or the disk is full.
     """
+    bad: list[tuple[str, str]] = []
     with whole_file(path) as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["image", "labels", "error", *predictions.labels])
-        for n, image in enumerate(predictions.images):
-            present = SEPARATOR.join(label for label, _ in predictions.present(n))
-            writer.writerow([image, present, "", *map(_exact, predictions.scores[n])])
-        blanks = [""] * len(predictions.labels)
-        for image, reason in predictions.bad:
+        writer.writerow(["image", "labels", "error", *labels])
+        for part in parts:
+            for n, image in enumerate(part.images):
+                present = SEPARATOR.join(label for label, _ in part.present(n))
+                writer.writerow([image, present, "", *map(_exact, part.scores[n])])
+            bad += part.bad
+        blanks = [""] * len(labels)
+        for image, reason in bad:
             writer.writerow([image, "", reason, *blanks])
 
 

@@ -16,6 +16,7 @@ from zsprompt.errors import LabelError, UsageError, ZspromptError
 from zsprompt.options import DeviceOption, PrecisionOption
 
 if TYPE_CHECKING:
+    from zsprompt.datasets import Dataset
     from zsprompt.llm import Budget, Captions, Writer
     from zsprompt.store import EmbeddingStore
     from zsprompt.strategies import Strategy
@@ -88,6 +89,22 @@ def read_labels(text: str | None, file: Path | None) -> list[str]:
     while lines and not lines[-1].strip():
         lines.pop()  # a file may end in blank lines; one in the middle is more likely a mistake
     return [line.strip() for line in lines]
+
+
+def check_part(limit: int | None, sample: int | None, seed: int | None) -> None:
+    """Raise UsageError unless at most one of --limit and --sample is given, and --seed only with --sample."""
+    if limit is not None and sample is not None:
+        raise UsageError("expected either --limit (the first N pictures) or --sample (N drawn at random), found both")
+    if seed is not None and sample is None:
+        raise UsageError("expected --sample N with --seed, found --seed alone")
+
+
+def take_part(data: Dataset, limit: int | None, sample: int | None, seed: int | None) -> Dataset:
+    """The pictures of a data set that --limit, or --sample and --seed, ask for. Raises UsageError."""
+    check_part(limit, sample, seed)
+    if sample is not None:
+        return data.sample(sample, seed or 0)
+    return data if limit is None else data.first(limit)
 
 
 @dataclass(frozen=True)

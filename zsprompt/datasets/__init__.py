@@ -9,7 +9,18 @@ from typing import Any
 
 import platformdirs
 
-from zsprompt.datasets import coco, folder, kaggle, nus_wide, scenes, voc
+from zsprompt.datasets import (
+    captions_csv,
+    coco,
+    folder,
+    image_folders,
+    kaggle,
+    lists,
+    nus_wide,
+    scenes,
+    shards,
+    voc,
+)
 from zsprompt.datasets.base import Dataset
 from zsprompt.datasets.catalogue import CATALOGUE
 from zsprompt.errors import DataError, UnknownName, UsageError, ZspromptError
@@ -25,7 +36,11 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "coco2017": coco.load_2017,
     "nus-wide": nus_wide.load,
     "kaggle10": kaggle.load,
+    "captions-csv": captions_csv.load,
     "folder": folder.load,
+    "list": lists.load,
+    "image-folders": image_folders.load,
+    "shards": shards.load,
 }
 """Built-in data sets. The contract tests run over this table."""
 

@@ -1,0 +1,153 @@
+"""The caption CSV of the coco-captions-clip source, whose captions hold quotes, commas and line breaks as they please.
+
+A CSV reader takes an odd quote for the start of a cell that ends many rows later: 29,996 rows where 30,000 stand. So
+rows are found by how they begin: a picture's name, and in files with labels the label numbers, each with its comma.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from zsprompt.errors import DataError
+
+_BREAK = re.compile("\r\n|[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]")  # line ends of any kind; the files mix them
+_HEADER = re.compile(r'"?image_?id"?,("?labels?"?,)?"?captions?"?', re.IGNORECASE)
+_NAME = re.compile(r'"?([^",\s]+?\.[A-Za-z]{3,4})"?,')
+_NUMBER = re.compile(r'"?(\d+)"?,')
+_LABELS = re.compile(r'"?(\d+(?: +\d+)*)?"? *,')
+_LARGEST = 2**28
+
+
+@dataclass(frozen=True)
+class CaptionRow:
+    """One picture's row.
+
+    Attributes:
+        line: where it begins in the file, from 1.
+        image: the picture's id, which is its file name in the source's files.
+        labels: label numbers; None in a file without a column of them.
+        caption: on one line, without the quotes around it.
+    """
+
+    line: int
+    image: str
+    labels: tuple[int, ...] | None
+    caption: str
+
+
+@dataclass(frozen=True)
+class CaptionFile:
+    """A file's rows in its order, and (line, reason) of what could not be read."""
+
+    rows: tuple[CaptionRow, ...]
+    bad: tuple[tuple[int, str], ...]
+
+
+def is_caption_header(line: str) -> bool:
+    """Whether a first line reads ImageID,Labels,Caption or ImageID,Caption."""
+    return _HEADER.fullmatch(line.strip().replace(" ", "")) is not None
+
+
+def read_captions(path: Path) -> CaptionFile:
+    """Every row of a caption CSV, with or without labels, however its captions are quoted and broken into lines.
+
+    Raises:
+        DataError: missing, not UTF-8, another header, no row, or more than 256 MB.
+    """
+    header, *lines = _BREAK.split(_text(path))
+    if not is_caption_header(header):
+        raise DataError(f"{path}, line 1: expected ImageID,Labels,Caption or ImageID,Caption, found {header[:60]!r}")
+    labelled = header.count(",") == 2
+    shape = _shape(lines)
+    rows: list[CaptionRow] = []
+    bad: list[tuple[int, str]] = []
+    for line, text in _joined(lines, shape):
+        found = _row(line, text, shape, labelled)
+        if isinstance(found, str):
+            bad.append((line, found))
+        else:
+            rows.append(found)
+    if not rows:
+        raise DataError(f"expected rows under the header of {path}, found none that can be read")
+    return CaptionFile(*_each_once(rows, bad))
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LARGEST + 1)
+    except FileNotFoundError:
+        raise DataError(f"expected a caption CSV at {path}, found none") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read {path}: {error}") from None
+    if len(data) > _LARGEST:
+        raise DataError(f"expected at most {_LARGEST >> 20} MB in {path}, found more")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{path}, line {line}: expected UTF-8, found byte 0x{data[error.start]:02x}; save the file as UTF-8"
+        ) from None
+
+
+def _shape(lines: Sequence[str]) -> re.Pattern[str]:
+    """How this file's picture ids look, by its first row: file names, or bare numbers."""
+    first = next((line for line in lines if line.strip()), "")
+    return _NAME if _NAME.match(first) or not _NUMBER.match(first) else _NUMBER
+
+
+def _joined(lines: Sequence[str], shape: re.Pattern[str]) -> Iterator[tuple[int, str]]:
+    """(line, text) of each row: a line that begins like one, and those after it that do not."""
+    start = 0
+    parts: list[str] = []
+    for number, line in enumerate(lines, 2):
+        if shape.match(line):
+            if parts:
+                yield start, " ".join(parts)
+            start, parts = number, [line]
+        elif line.strip():
+            start = start or number
+            parts.append(line)
+    if parts:
+        yield start, " ".join(parts)
+
+
+def _row(line: int, text: str, shape: re.Pattern[str], labelled: bool) -> CaptionRow | str:
+    """The row, or why it is none."""
+    name = shape.match(text)
+    if not name:
+        return f"expected a picture's id and a comma, found {text[:40]!r}"
+    rest, labels = text[name.end() :], None
+    if labelled:
+        numbers = _LABELS.match(rest)
+        if not numbers:
+            return f"expected label numbers and a comma after {name[1]}, found {rest[:40]!r}"
+        labels = tuple(map(int, (numbers[1] or "").split()))
+        rest = rest[numbers.end() :]
+    caption = _caption(rest)
+    return CaptionRow(line, name[1].strip(), labels, caption) if caption else f"expected a caption for {name[1]}"
+
+
+def _caption(text: str) -> str:
+    """Without the quotes around it, doubled ones inside made single, blanks and line breaks made single spaces."""
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        text = text[1:-1]
+    return " ".join(text.replace('""', '"').split())
+
+
+def _each_once(
+    rows: Sequence[CaptionRow], bad: Sequence[tuple[int, str]]
+) -> tuple[tuple[CaptionRow, ...], tuple[tuple[int, str], ...]]:
+    first: dict[str, CaptionRow] = {}
+    again = []
+    for row in rows:
+        if row.image in first:
+            again.append((row.line, f"{row.image} stands in line {first[row.image].line} already"))
+        else:
+            first[row.image] = row
+    return tuple(first.values()), tuple(sorted([*bad, *again]))
