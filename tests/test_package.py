@@ -8,11 +8,13 @@ import re
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, environment
+from typer.core import TyperCommand, TyperGroup
 
 import zsprompt
 
@@ -178,11 +180,19 @@ def test_every_option_that_the_readme_names_exists() -> None:
 
     from zsprompt.cli import app
 
-    group = get_command(app)
-    known = {option for command in group.commands.values() for p in command.params for option in p.opts}
+    known = {option for command in commands_of(get_command(app)) for p in command.params for option in p.opts}
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", readme())) - {"--torch-backend"}
     assert named
     assert named <= known
+
+
+def commands_of(command: TyperCommand | TyperGroup) -> Iterator[TyperCommand]:
+    """A command's own, or those of a group and of the groups in it."""
+    if not isinstance(command, TyperGroup):
+        yield command
+        return
+    for below in command.commands.values():
+        yield from commands_of(below)
 
 
 def test_the_readmes_prompt_file_loads(tmp_path: Path) -> None:
