@@ -10,13 +10,15 @@ import pytest
 from conftest import Cli
 from fakes import draw, draw_files
 from file_server import FileServer, Reply
+from test_datasets import MAKERS
 from test_fetch import TARS, TEST, TRAINVAL, known
 from test_unpack import tree
 from typer.testing import CliRunner, Result
 
-from zsprompt.datasets import CATALOGUE, DATASETS
+from zsprompt.datasets import CATALOGUE, DATASETS, scenes
 
 PLANTED = ("--model", "fakes:PlantedEncoder")
+Command = Callable[..., Result]
 
 
 def one_line(stderr: str) -> str:
@@ -170,6 +172,23 @@ def test_check_of_what_is_not_there(cli: Cli, tmp_path: Path) -> None:
     assert "Did you mean 'voc'?" in one_line(cli("data", "check", "vco").stderr)
 
 
+@pytest.mark.parametrize("name", DATASETS)
+def test_check_of_a_small_one_of_every_kind(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Whole but for the published counts."""
+    MAKERS[name](tmp_path)
+    monkeypatch.setitem(scenes._SIZES, "test", 3)
+    done = command("data", "check", name, "--json", *([] if name == "scenes" else ["--root", tmp_path]))
+    facts = json.loads(done.stdout)
+    assert facts["pictures"] >= max(found["pictures"] for found in facts["lists"]) > 0
+    assert (facts["missing"], facts["unreadable"], facts["in_several_lists"], facts["labels_alike"]) == ([], [], [], [])
+    contrary = any(double["labels_differ"] for double in facts["doubles"])
+    assert bool(facts["faults"]) == (name in CATALOGUE or contrary)
+    assert done.exit_code == bool(facts["faults"])
+    assert facts["in_no_list"] == []
+
+
 # -- run names the way to get it
 
 
@@ -224,8 +243,6 @@ def test_run_without_a_root_names_the_command(cli: Cli, tmp_path: Path) -> None:
 
 
 # -- fetch: the command in this process, so that its data set may be a small one
-
-Command = Callable[..., Result]
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,7 +63,7 @@ def check(
         from zsprompt.progress import terminal
 
         known = CATALOGUE.get(name)
-        loaded, absent = _load_lists(name, root, _wanted(known, split))
+        loaded, absent = _load_lists(name, root, split, known.whole if known else ())
         report = look_over(
             loaded, root=root or data_folder(), known=known, absent=absent, read=not quick, progress=terminal
         )
@@ -145,29 +146,21 @@ def _entry_lines(entry: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _wanted(known: Known | None, split: str | None) -> Sequence[str | None]:
-    """The lists to look at; None is the data set's own choice."""
-    if split is not None or known is None or not known.whole:
-        return [split]
-    return known.whole
-
-
 def _load_lists(
-    name: str, root: Path | None, splits: Sequence[str | None]
+    name: str, root: Path | None, split: str | None, whole: Sequence[str]
 ) -> tuple[list[Dataset], list[tuple[str, str]]]:
-    """Those lists that are there, and why the others are not. Raises what the first raised if none is."""
+    """The list that is asked for; else those of `whole` that are there, or the default, and why the others are not."""
     from zsprompt.datasets import load_dataset
 
+    load = partial(load_dataset, name, root=root, names="raw")
     loaded: list[Dataset] = []
-    failed: list[tuple[str, UnknownName]] = []
-    for split in splits:
+    absent: list[tuple[str, str]] = []
+    for part in () if split else whole:
         try:
-            loaded.append(load_dataset(name, root=root, split=split, names="raw"))
+            loaded.append(load(split=part))
         except UnknownName as error:  # no such list
-            failed.append((str(split), error))
-    if not loaded:
-        raise failed[0][1]
-    return loaded, [(split, str(error)) for split, error in failed]
+            absent.append((part, str(error)))
+    return loaded or [load(split=split)], absent
 
 
 def _advice(report: Report, known: Known | None) -> str:
