@@ -50,7 +50,7 @@ class Dataset:
             raise DataError(f"expected targets of shape {expected} in data set {self.name}, found {self.targets.shape}")
         if not self.images:
             raise DataError(f"expected pictures in data set {self.name}, split {self.split!r}, found none")
-        if not np.isin(self.targets, (-1, 0, 1)).all():
+        if not _three_states(self.targets):
             raise DataError(f"expected targets of 1, 0 or -1 in data set {self.name}, found others")
         if self.captions is not None and len(self.captions) != len(self.images):
             raise DataError(f"expected {expected[0]} captions in data set {self.name}, found {len(self.captions)}")
@@ -93,3 +93,9 @@ class Dataset:
             return self
         drawn = self.select(stratified(self.targets, count, seed))
         return replace(drawn, split=f"{self.split}[sample {count}, seed {seed}]")
+
+
+def _three_states(targets: Targets) -> bool:
+    if not np.issubdtype(targets.dtype, np.integer):
+        return bool(np.isin(targets, (-1, 0, 1)).all())
+    return not ((targets < -1).any() or (targets > 1).any())  # isin would take eight times the memory of the table

@@ -212,7 +212,7 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
         raise ModelError(
             f"expected {path} to hold {_KINDS}, found something else or objects that are no tensors"
         ) from None
-    except (*_UNREADABLE, SafetensorError) as error:
+    except (*UNREADABLE, SafetensorError) as error:
         reason = " ".join(str(error).split("\n")[0].split())[:120] or type(error).__name__
         raise ModelError(f"cannot read {path} as a checkpoint ({reason}); expected {_KINDS}") from None
     if not isinstance(state, dict):
@@ -221,7 +221,7 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
 
 
 # What torch raises on files that are not its own, found by feeding it such files.
-_UNREADABLE = (
+UNREADABLE = (
     OSError,
     RuntimeError,
     ValueError,
