@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -42,6 +43,7 @@ class FileServer:
         self.etag = etag
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.sent = 0  # bytes of bodies that were handed to the network
+        self.pause = 0.0  # seconds before each piece of them
         self._released = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -98,6 +100,7 @@ class FileServer:
         body = body[: reply.cut if reply.stall is None else reply.stall]
         try:
             for start in range(0, len(body), _PIECE):
+                time.sleep(self.pause)
                 handler.wfile.write(body[start : start + _PIECE])
                 self.sent += len(body[start : start + _PIECE])
         except OSError:

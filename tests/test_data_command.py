@@ -272,7 +272,7 @@ def test_fetch_check_run(server: FileServer, command: Command, tmp_path: Path, m
     assert done.exit_code == 0, done.stderr
     assert done.stdout == f"{tmp_path / 'data' / 'VOCdevkit'}: voc test, trainval\n"
     assert "Licence: photos from Flickr" in done.stderr
-    assert "not verified: its addresses could not be reached" in done.stderr
+    assert "not verified: its addresses, which could not be reached" in done.stderr
     checked = command("data", "check", "voc")
     assert checked.exit_code == 0, checked.stderr
     assert "voc2007 test: 2 pictures, published 2; 20 labels" in checked.stdout

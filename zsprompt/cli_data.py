@@ -99,7 +99,7 @@ def fetch(
         if known.size:
             note(f"{known.title}: {known.about}. Licence: {known.licence}. See {known.home}")
             if known.unverified and source is None:
-                note(f"not verified: {known.unverified}, and its archives are told by size and sha256")
+                note(f"not verified: {known.unverified}; what comes from them is checked by size and sha256")
         done = fetch_archives(known, where, split=split, again=again, source=source, progress=terminal)
         if not done:
             note("it is here already; --again fetches it again")

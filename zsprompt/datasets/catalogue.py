@@ -1,9 +1,9 @@
 """What each known data set is, where its official files come from, and how many pictures and positives it should have.
 
-Sizes and sha256 of VOC's and COCO's archives are those that TensorFlow Datasets recorded (its url_checksums; the same
-for every mirror it used); neither publisher states any. The addresses could not be reached from where this was
-written: `Known.unverified` says so wherever it matters. Counts are from the publishers' own pages and papers, and from
-the official label files.
+VOC's and COCO's publishers state no checksums. Sizes and sha256 of their archives are those that TensorFlow Datasets
+recorded (its url_checksums), and torchvision's prototype data sets hold the same sha256 for the publishers' own
+addresses. Those addresses could not be reached from where this was written: `Known.unverified` says so. Counts are from
+the publishers' own pages and papers, and from the official label files.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def _counts(text: str) -> dict[str, int]:
 
 _VOC_LICENCE = "photos from Flickr, under Flickr's terms of use; no licence is stated for the annotations"
 _COCO_LICENCE = "annotations CC BY 4.0; photos from Flickr, under Flickr's terms of use"
-_NOT_REACHED = "its addresses could not be reached when this catalogue was written"
+_NOT_REACHED = "its addresses, which could not be reached when this catalogue was written"
 
 # -- PASCAL VOC. Counts: the development kits' tables of 2007 and 2012 (a label counts where an object of it is not
 # difficult); those of 2007's test list: the official label files.
@@ -320,6 +320,7 @@ _NUS_WIDE = Known(
     licence="for research; photos from Flickr, each under its owner's terms",
     home=_NUS_WIDE_HOME,
     manual=f"its authors give it out on request: fill in the form at {_NUS_WIDE_HOME} and unpack what they send",
+    unverified=_NOT_REACHED,
     splits={
         "test": Counts(107_859),
         "train": Counts(161_789),
@@ -341,6 +342,7 @@ _KAGGLE = Known(
     licence="see its page",
     home=_KAGGLE_HOME,
     manual=f"Kaggle wants you to sign in: download it by hand at {_KAGGLE_HOME} and unpack it",
+    unverified=_NOT_REACHED,
     splits={"all": Counts(7_843, _counts(_KAGGLE_ALL))},
     whole=("all",),
     signs=("kaggle10/*.csv", "multilabel_modified/*.csv", "archive/*.csv", "multilabel_classification.csv"),
