@@ -159,6 +159,17 @@ def test_contract_loading_twice_gives_the_same(built: tuple[str, Path]) -> None:
     np.testing.assert_array_equal(first.targets, second.targets)
 
 
+def test_contract_a_sample_is_some_of_its_pictures(built: tuple[str, Path]) -> None:
+    name, root = built
+    data = load_dataset(name, root=root)
+    drawn = data.sample(2, 5)
+    ids = [image.id for image in data.images]
+    places = [ids.index(image.id) for image in drawn.images]
+    assert (len(places), places) == (2, sorted(places))
+    np.testing.assert_array_equal(drawn.targets, data.targets[places])
+    assert (drawn.labels, drawn.split) == (data.labels, f"{data.split}[sample 2, seed 5]")
+
+
 def test_contract_unknown_split(built: tuple[str, Path]) -> None:
     name, root = built
     with pytest.raises((UnknownName, DataError), match="nonsense"):

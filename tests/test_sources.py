@@ -136,6 +136,16 @@ def test_missing_and_empty_ones(tmp_path: Path) -> None:
     assert find_sources([tmp_path / "folder.tar"]).count == 1
 
 
+def test_a_caption_csv_without_labels_is_a_list_too(tmp_path: Path, store: EmbeddingStore) -> None:
+    """The source's test.csv, its quotes as faulty as in train.csv; pictures lie in data/ beside it."""
+    draw_files(tmp_path / "data", SETS[:3])
+    path = write(tmp_path / "test.csv", 'ImageID,Caption\n0000.png,a 6" cat\n0001.png,"a dog\n0002.png,a "thing"\n')
+    answer = predict(path, WORDS, store)
+    assert (answer.images, answer.bad) == (("0000.png", "0001.png", "0002.png"), ())
+    broken = write(tmp_path / "bad.csv", "ImageID,Caption\nstray\n0000.png,a cat\n")
+    assert "line 2: expected a picture's id and a comma" in message(DataError, lambda: predict(broken, WORDS, store))
+
+
 def test_shards_of_samples_are_predicted_picture_by_picture(tmp_path: Path, store: EmbeddingStore) -> None:
     make_shards(tmp_path)
     answer = predict(sorted(tmp_path.glob("*.tar")), WORDS, store)

@@ -15,10 +15,7 @@ from zsprompt.images import SUFFIXES
 
 LIST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 
-IMAGE_COLUMNS = (
-    *("image", "path", "file", "filename", "file_name", "filepath", "image_path", "image_name", "imageid", "image_id"),
-    "url",
-)
+IMAGE_COLUMNS = tuple("image path file filename file_name filepath image_path image_name imageid image_id".split())
 """Names, in lower case, that the column of pictures may have; in a CSV with none of them it is the first."""
 
 PICTURE_FOLDERS = ("", "data", "images")

@@ -35,7 +35,7 @@ _BLANKS = b" \t\r\n"
 
 
 def load(root: Path, *, split: str | None = None, names: str = "readable") -> Dataset:
-    """NUS-WIDE, 81 concepts or 925 seen tags; splits test (default), train, all, any list; see `--split` in the docs.
+    """NUS-WIDE, 81 concepts; splits test (default), train, all, any list; with -labelled, -here, :gzsl, :seen.
 
     A split is LIST[-labelled][-here][:zsl|:gzsl|:seen]: a list of pictures (test, train, all, or another file in
     ImageList/); only those with one of the 81 concepts; only those whose file is there; and the labels: the 81
