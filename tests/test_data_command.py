@@ -234,6 +234,21 @@ def test_what_is_here_but_broken_is_not_said_to_be_missing(tmp_path: Path, monke
     assert "fetch" not in str(caught.value)
 
 
+def test_a_list_that_was_not_fetched_names_the_command_too(
+    server: FileServer, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZSPROMPT_DATA", str(tmp_path))
+    command("data", "fetch", "voc", "--split", "test")
+    run = ("run", "--strategy", "top-all", "--dataset", "voc", *PLANTED)
+    done = command(*run, "--split", "trainval")
+    assert one_line(done.stderr).endswith("; `zsprompt data fetch voc --split trainval` fetches it")
+    typo = one_line(command(*run, "--split", "tset").stderr)
+    assert "Did you mean 'test'?" in typo
+    assert "data fetch" not in typo
+    command("data", "fetch", "voc")
+    assert "not here" not in command(*run, "--split", "trainval").stderr
+
+
 def test_run_without_a_root_names_the_command(cli: Cli, tmp_path: Path) -> None:
     done = cli(
         *("run", "--strategy", "top-all", "--dataset", "voc", *PLANTED), env={"ZSPROMPT_DATA": str(tmp_path / "none")}

@@ -84,11 +84,9 @@ def load_dataset(
         raise UsageError(f"expected a Dataset or a loader of one at {name!r}, found {type(loader).__name__}")
     try:
         loaded = loader(_root(name, root), split=split, names=names)
-    except DataError as error:
-        if root is None and (hint := _how_to_get(name)):
-            raise DataError(f"{error}; {hint}") from None
-        raise
-    except ZspromptError:
+    except ZspromptError as error:
+        if root is None and (hint := _how_to_get(name, split, error)):
+            error.args = (f"{error}; {hint}",)  # the same error, and what to do about it
         raise
     except Exception as error:  # a stranger's loader may raise anything
         raise DataError(f"cannot load data set {name!r} ({type(error).__name__}: {error})") from error
@@ -97,10 +95,15 @@ def load_dataset(
     return loaded
 
 
-def _how_to_get(name: str) -> str:
-    """What to do about a known data set of which nothing is in the data folder; else ""."""
-    known = CATALOGUE.get(name)
-    return "" if known is None or known.is_at(data_folder()) else known.how_to_get
+def _how_to_get(name: str, split: str | None, error: ZspromptError) -> str:
+    """What to do about a known data set of which nothing, or not this list, is in the data folder; else ""."""
+    known, where = CATALOGUE.get(name), data_folder()
+    if known is None or not isinstance(error, DataError | UnknownName):
+        return ""
+    if not known.is_at(where):
+        return known.how_to_get
+    lacks = isinstance(error, UnknownName) and split in known.lists() and split not in known.here(where)
+    return f"`zsprompt data fetch {name} --split {split}` fetches it" if lacks else ""
 
 
 def _root(name: str, given: Path | str | None) -> Path | None:
