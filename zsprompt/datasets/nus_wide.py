@@ -30,8 +30,13 @@ _ALIASES = {"test": "TestImagelist", "train": "TrainImagelist", "all": "Imagelis
 _PROTOCOLS = ("zsl", "gzsl", "seen")
 _SPLIT = re.compile(r"(?P<list>[^:]+?)(?P<labelled>-labelled)?(?P<here>-here)?(:(?P<protocol>.*))?")
 _BLOCK = 2**23
-_ZERO, _ONE, _LINE = b"01\n"
-_BLANKS = b" \t\r\n"
+_ZERO, _LINE_END = b"0\n"
+
+# what each byte of a file of flags is
+_VALUE, _BLANK, _OTHER = 1, 2, 3
+_KINDS = np.full(256, _OTHER, dtype=np.uint8)
+_KINDS[list(b"01")] = _VALUE
+_KINDS[list(b" \t\r\n")] = _BLANK
 
 
 def load(root: Path, *, split: str | None = None, names: str = "readable") -> Dataset:
@@ -63,7 +68,7 @@ def load(root: Path, *, split: str | None = None, names: str = "readable") -> Da
     table = layout.table
     images = [ImageFile(table.ids[n], pictures.path(table.files[n])) for n in kept]
     labels = tuple(table.labels[c] for c in layout.columns)
-    targets = table.targets[kept][:, layout.columns]
+    targets = table.targets[np.ix_(kept, layout.columns)]
     return Dataset("nus-wide", labels, images, targets, split=str(asked), names=names, notes=notes)
 
 
@@ -192,34 +197,35 @@ def read_flags(path: Path, rows: int, columns: int, taken: Sequence[int] | None 
     targets = np.empty((rows, len(taken)), dtype=np.int8)
     done = 0
     for block in _blocks(path):
-        cells, ends = _cells(path, done, block)
-        lines = len(ends)
-        wrong = np.flatnonzero(ends != columns * np.arange(1, lines + 1))
+        cells, counts = _cells(path, done, block)
+        wrong = np.flatnonzero(counts != columns)
         if len(wrong):
-            found = ends[wrong[0]] - (ends[wrong[0] - 1] if wrong[0] else 0)
-            raise DataError(f"{path}, line {done + wrong[0] + 1}: expected {columns} cells of 0 or 1, found {found}")
-        if done + lines > rows:
+            line = done + wrong[0] + 1
+            raise DataError(f"{path}, line {line}: expected {columns} cells of 0 or 1, found {counts[wrong[0]]}")
+        if done + len(counts) > rows:
             raise DataError(f"{path}: expected {rows:,} lines, one for each picture of Imagelist.txt, found more")
-        targets[done : done + lines] = cells.reshape(lines, columns)[:, taken]
-        done += lines
+        targets[done : done + len(counts)] = cells.reshape(len(counts), columns)[:, taken]
+        done += len(counts)
     if done != rows:
         raise DataError(f"{path}: expected {rows:,} lines, one for each picture of Imagelist.txt, found {done:,}")
     return targets
 
 
 def _cells(path: Path, before: int, block: bytes) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
-    """The values in whole lines, and how many stand before the end of each line that holds any."""
+    """The values in whole lines, and how many stand in each line that holds any."""
     raw = np.frombuffer(block, dtype=np.uint8)
-    value = (raw == _ZERO) | (raw == _ONE)
-    other = np.flatnonzero(~value & ~np.isin(raw, np.frombuffer(_BLANKS, dtype=np.uint8)))
-    touching = np.flatnonzero(value[1:] & value[:-1])
-    if len(other) or len(touching):
-        at = int(other[0] if len(other) else touching[0])
+    kinds = _KINDS[raw]
+    value = kinds == _VALUE
+    wrong = (kinds == _OTHER).any() or (value[1:] & value[:-1]).any()
+    if wrong:
+        at = int(np.flatnonzero((kinds == _OTHER) | np.append(value[1:] & value[:-1], False))[0])
         line = before + 1 + block.count(b"\n", 0, at)
         shown = block[at : at + 20].split(b"\n")[0].decode("latin-1")
         raise DataError(f"{path}, line {line}: expected 0s and 1s between blanks, found {shown!r}")
-    counted = np.cumsum(value)[raw == _LINE]
-    return (raw[value] - _ZERO).astype(np.int8), counted[np.diff(counted, prepend=0) > 0]
+    ends = np.flatnonzero(raw == _LINE_END)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    counts = np.add.reduceat(value, starts, dtype=np.int64)
+    return (raw[value] - _ZERO).astype(np.int8), counts[counts > 0]
 
 
 def _blocks(path: Path) -> Iterator[bytes]:
@@ -229,7 +235,8 @@ def _blocks(path: Path) -> Iterator[bytes]:
             rest = b""
             while block := file.read(_BLOCK):
                 whole, line_end, rest = (rest + block).rpartition(b"\n")
-                yield whole + line_end
+                if line_end:
+                    yield whole + line_end
             if rest:
                 yield rest + b"\n"
     except FileNotFoundError:
