@@ -24,6 +24,7 @@ WITHOUT_PHOTOS = {
     "conse_speed": ["--images", "16"],
     "train_tiny": ["--pictures", "256", "--steps", "4"],
     "contact_sheet": ["--scenes", "10"],
+    "fetch": ["--photos", "100", "--kills", "2"],
     "llm": ["--captions", "48", "--kills", "1", "--limit", "60"],
 }
 WITH_PHOTOS = {
