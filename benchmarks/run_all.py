@@ -26,6 +26,8 @@ WITHOUT_PHOTOS = {
     "contact_sheet": ["--scenes", "10"],
     "fetch": ["--photos", "100", "--kills", "2"],
     "llm": ["--captions", "48", "--kills", "1", "--limit", "60"],
+    "full_size": ["--scale", "0.01"],
+    "streams": ["--largest", "10000"],
 }
 WITH_PHOTOS = {
     "strategies": ["--limit", "20", "--model", "conse"],

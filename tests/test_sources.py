@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import tracemalloc
 from collections import deque
 from pathlib import Path
@@ -126,11 +127,27 @@ def test_a_fault_shows_before_anything_is_encoded(
     assert encoder.image_batches == []
 
 
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_list_that_changes_while_it_is_walked_is_said(
+    tmp_path: Path, store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    draw_files(tmp_path, SETS[:5])
+    path = write(tmp_path / "x.jsonl", "".join(f'{{"image": "{n:04}.png"}}\n' for n in range(5)))
+    counted = find_sources([path])
+    kept = path.read_bytes().splitlines(keepends=True)[:rows]
+    write(path, b"".join(kept))
+    monkeypatch.setattr(prediction, "find_sources", lambda paths: counted)
+    said = message(DataError, lambda: predict(path, WORDS, store))
+    assert said == f"expected 5 pictures as counted at first, found {rows}; did a list change?"
+
+
 def test_missing_and_empty_ones(tmp_path: Path) -> None:
     for name in ("x.tar", "x.csv", "x.parquet"):
         assert "found none" in message(DataError, lambda name=name: find_sources([tmp_path / name]))
     path = tar(tmp_path / "x.tar", [("a.txt", b"x")])
     assert f"expected pictures in {path}, found 1 other files" in message(DataError, lambda: find_sources([path]))
+    os.mkfifo(tmp_path / "pipe.csv")
+    assert "found a pipe or device" in message(DataError, lambda: find_sources([tmp_path / "pipe.csv"]))
     (tmp_path / "folder.tar").mkdir()
     draw_files(tmp_path / "folder.tar", SETS[:1])
     assert find_sources([tmp_path / "folder.tar"]).count == 1

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from zsprompt.cache import ByteCache
-    from zsprompt.prediction import Counts, Predictions
+    from zsprompt.prediction import Predictions, Totals
     from zsprompt.strategies import Strategy
 
 app = typer.Typer(
@@ -178,7 +178,7 @@ def predict(
     with refusals():
         from zsprompt.evaluate import describe, made_up, undescribed
         from zsprompt.files import require_writable
-        from zsprompt.prediction import Counts, predict_in_parts
+        from zsprompt.prediction import Totals, predict_in_parts
         from zsprompt.strategies import load_strategy
 
         words = read_labels(labels, labels_file)
@@ -188,15 +188,15 @@ def predict(
         )
         if out:
             require_writable(out)
-        counts = Counts()
+        totals = Totals()
         with open_store(model, device, precision, batch_size, cache) as store:
             recipe = describe(chosen, store)
-            parts = counts.watch(predict_in_parts(images, words, store, strategy=chosen))
+            parts = totals.watch(predict_in_parts(images, words, store, strategy=chosen))
             _show_predictions(parts, words, recipe, out, json)
-        _say_counts(counts, words, recipe, out)
-        for warning in (*undescribed(chosen, words), *made_up(counts.worded)):
+        _say_totals(totals, words, recipe, out)
+        for warning in (*undescribed(chosen, words), *made_up(totals.worded)):
             note(warning)
-        if counts.bad:
+        if totals.bad:
             raise typer.Exit(1)
 
 
@@ -319,21 +319,21 @@ def _show_predictions(
                 typer.echo(line)
 
 
-def _say_counts(counts: Counts, words: list[str], recipe: dict[str, Any], out: Path | None) -> None:
+def _say_totals(totals: Totals, words: list[str], recipe: dict[str, Any], out: Path | None) -> None:
     from zsprompt.evaluate import never_seen
     from zsprompt.grammar import counted
     from zsprompt.report import printable
 
-    for image, reason in counts.bad:
+    for image, reason in totals.bad:
         note(f"cannot read {printable(image)}: {reason}")
-    if counts.passed_over:
-        note(f"passed over {counted(counts.passed_over, 'other file')}")
-    if counts.overflowed:
-        note(f"left out {counted(counts.overflowed, 'candidate')} whose text does not fit the model")
-    for warning in never_seen(recipe["model"], tuple(counts.unfamiliar)):
+    if totals.passed_over:
+        note(f"passed over {counted(totals.passed_over, 'other file')}")
+    if totals.overflowed:
+        note(f"left out {counted(totals.overflowed, 'candidate')} whose text does not fit the model")
+    for warning in never_seen(recipe["model"], tuple(totals.unfamiliar)):
         note(warning)
-    done = f"{counted(counts.pictures, 'picture')}, {counted(len(words), 'label')}, model {recipe['model']}"
+    done = f"{counted(totals.pictures, 'picture')}, {counted(len(words), 'label')}, model {recipe['model']}"
     note(f"{done}; scores in {out}" if out else done)
-    if counts.bad:
-        total = counted(counts.pictures + len(counts.bad), "picture")
-        note(f"error: expected {total} that can be read, {len(counts.bad):,} cannot; mend or remove them")
+    if totals.bad:
+        total = counted(totals.pictures + len(totals.bad), "picture")
+        note(f"error: expected {total} that can be read, {len(totals.bad):,} cannot; mend or remove them")

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from zsprompt.arrays import Bools, Floats
+from zsprompt.errors import DataError
 from zsprompt.images import ImageRef
 from zsprompt.sources import find_sources
 from zsprompt.store import EmbeddingStore
@@ -97,9 +98,13 @@ def predict_in_parts(
     chosen = strategy or Normalised(PerLabel())
     passed_over = sources.passed_over
     refs = iter(sources)
+    done = 0
     while part := list(islice(refs, PART)):
         yield replace(_predicted(part, labels, store, chosen), passed_over=passed_over)
         passed_over = 0  # said once
+        done += len(part)
+    if done != sources.count:
+        raise DataError(f"expected {sources.count:,} pictures as counted at first, found {done:,}; did a list change?")
 
 
 def _predicted(
@@ -125,24 +130,24 @@ def joined(parts: Iterable[Predictions]) -> Predictions:
     every = list(parts)
     if len(every) == 1:
         return every[0]
-    counts = Counts()
+    totals = Totals()
     for part in every:
-        counts.add(part)
+        totals.add(part)
     return Predictions(
         images=tuple(image for part in every for image in part.images),
         labels=every[0].labels,
         scores=np.concatenate([part.scores for part in every]),
         decisions=np.concatenate([part.decisions for part in every]),
-        bad=tuple(counts.bad),
-        passed_over=counts.passed_over,
-        overflowed=counts.overflowed,
-        unfamiliar=tuple(counts.unfamiliar),
-        worded=dict(counts.worded),
+        bad=tuple(totals.bad),
+        passed_over=totals.passed_over,
+        overflowed=totals.overflowed,
+        unfamiliar=tuple(totals.unfamiliar),
+        worded=dict(totals.worded),
     )
 
 
 @dataclass
-class Counts:
+class Totals:
     """What is said of all parts together, without their scores.
 
     Attributes: as of Predictions; `pictures` is the number of those read.

@@ -50,6 +50,8 @@ def find_sources(paths: Sequence[Path]) -> Sources:
     files, passed_over = find_images(others) if others or not streams else ([], 0)
     count = len(files)
     for path in streams:
+        if path.exists() and not path.is_file():
+            raise DataError(f"expected a file at {path}, found a pipe or device; it is read twice, so save it first")
         for ref in _refs(path):
             count += ref is not None
             passed_over += ref is None
