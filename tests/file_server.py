@@ -7,6 +7,10 @@ import threading
 import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from chat_server import plain_connections
 
 _PIECE = 1 << 16
 
@@ -121,3 +125,9 @@ class FileServer:
         if start >= len(body):
             return 416, b"", {"Content-Range": f"bytes */{len(body)}"}
         return 206, body[start:], headers | {"Content-Range": f"bytes {start}-{len(body) - 1}/{len(body)}"}
+
+
+def quick_connections(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """As in chat_server, and no waiting between tries."""
+    plain_connections(monkeypatch, folder)
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import Cli
 from fakes import draw, draw_files
-from file_server import FileServer, Reply
+from file_server import FileServer, Reply, quick_connections
 from test_datasets import MAKERS
 from test_fetch import TARS, TEST, TRAINVAL, known
 from test_unpack import tree
@@ -261,8 +261,8 @@ def test_run_without_a_root_names_the_command(cli: Cli, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
-    monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
+    quick_connections(monkeypatch, tmp_path_factory.mktemp("certificate"))
     with FileServer(dict(TARS)) as found:
         monkeypatch.setitem(CATALOGUE, "voc", known(found))
         yield found

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from file_server import FileServer, Reply
+from file_server import FileServer, Reply, quick_connections
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -27,8 +27,8 @@ OTHER = CONTENT[::-1]
 
 
 @pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
+def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    quick_connections(monkeypatch, tmp_path_factory.mktemp("certificate"))
 
 
 def fetch(server: FileServer, folder: Path, **options: Any) -> bytes:
@@ -277,13 +277,13 @@ def test_no_room_is_said_before_anything_is_written(tmp_path: Path, monkeypatch:
 def test_a_disk_that_fills_up_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Others may fill it: it is looked at again while bytes come, and what came is kept."""
     room = iter([10**9])
-    monkeypatch.setattr("zsprompt.download._LOOK_AGAIN", 100_000)
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(0, 0, next(room, 1_000)))
     with serve() as server:
-        assert "for the rest of model.pt, found 1 kB" in refusal(server, tmp_path)
+        with monkeypatch.context() as filling:
+            filling.setattr("zsprompt.download._LOOK_AGAIN", 100_000)
+            filling.setattr(shutil, "disk_usage", lambda folder: Usage(0, 0, next(room, 1_000)))
+            assert "for the rest of model.pt, found 1 kB" in refusal(server, tmp_path)
         kept = (tmp_path / "model.pt.part").stat().st_size
         assert 100_000 < kept < SIZE
-        monkeypatch.undo()
         assert fetch(server, tmp_path) == CONTENT
     assert server.ranges[-1] == f"bytes={kept}-"
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from conftest import TESTS, environment
 from fakes import draw
-from file_server import FileServer, Reply
+from file_server import FileServer, Reply, quick_connections
 from test_unpack import make_tar, make_zip, tree
 
 from zsprompt.datasets import CATALOGUE, load_dataset
@@ -31,8 +31,8 @@ STAGE = ".zsprompt-fetch-voc"
 
 
 @pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
+def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    quick_connections(monkeypatch, tmp_path_factory.mktemp("certificate"))
 
 
 def photo(label: str) -> bytes:

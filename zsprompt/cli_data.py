@@ -73,7 +73,7 @@ def check(
         if absent:
             note(f"not here, so not checked: {', '.join(missing for missing, _ in absent)}")
         if report.faults:
-            raise DataError(f"expected {name} to be whole, found: {'; '.join(report.faults)}. {_advice(report, known)}")
+            raise DataError(f"expected {name} to be whole, found: {'; '.join(report.faults)}. {_advice(known)}")
 
 
 @data_app.command("fetch")
@@ -163,7 +163,7 @@ def _load_lists(
     return loaded or [load(split=split)], absent
 
 
-def _advice(report: Report, known: Known | None) -> str:
+def _advice(known: Known | None) -> str:
     if known is None:
         mended = "Mend the file with the labels, or the pictures that are named"
         return f"{mended}; run leaves out what cannot be read with --skip-bad"
