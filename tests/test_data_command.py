@@ -13,6 +13,7 @@ from file_server import FileServer, Reply, quick_connections
 from test_datasets import MAKERS
 from test_fetch import TARS, TEST, TRAINVAL, known
 from test_unpack import tree
+from trees import make_coco
 from typer.testing import CliRunner, Result
 
 from zsprompt.datasets import CATALOGUE, DATASETS, scenes
@@ -311,6 +312,35 @@ def test_fetch_of_one_list(server: FileServer, command: Command, tmp_path: Path)
     done = command("data", "fetch", "voc", "--root", tmp_path, "--split", "trainval")
     assert done.stdout == f"{tmp_path / 'VOCdevkit'}: voc trainval\n"
     assert tree(tmp_path) == TRAINVAL
+
+
+def test_check_looks_only_at_what_was_fetched(
+    server: FileServer, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """COCO's annotations name train's pictures also where only val's were fetched."""
+    monkeypatch.setenv("ZSPROMPT_DATA", str(tmp_path))
+    make_coco(tmp_path / "coco")
+    make_coco(tmp_path / "coco", split="train", photos=False)
+    done = command("data", "check", "coco")
+    assert "4 pictures read: 0 missing" in done.stdout
+    assert "not here, so not checked: train" in done.stderr
+    missing = json.loads(command("data", "check", "coco", "--split", "train", "--json").stdout)
+    assert len(missing["missing"]) == 4
+
+
+def test_check_of_one_list_does_not_call_the_others_pictures_extra(
+    server: FileServer, command: Command, tmp_path: Path
+) -> None:
+    command("data", "fetch", "voc", "--root", tmp_path)
+    done = command("data", "check", "voc", "--root", tmp_path, "--split", "test")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "2 pictures read: 0 missing, 0 unreadable, 0 more than once"
+    assert (
+        json.loads(command("data", "check", "voc", "--root", tmp_path, "--split", "test", "--json").stdout)[
+            "in_no_list"
+        ]
+        is None
+    )
 
 
 def test_fetch_from_elsewhere(server: FileServer, command: Command, tmp_path: Path) -> None:

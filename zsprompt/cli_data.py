@@ -62,16 +62,16 @@ def check(
         from zsprompt.datasets.check import check as look_over
         from zsprompt.progress import terminal
 
-        known = CATALOGUE.get(name)
-        loaded, absent = _load_lists(name, root, split, known.whole if known else ())
+        known, where = CATALOGUE.get(name), root or data_folder()
+        loaded, absent = _load_lists(name, root, split, known)
         report = look_over(
-            loaded, root=root or data_folder(), known=known, absent=absent, read=not quick, progress=terminal
+            loaded, root=where, known=known, absent=absent, read=not quick, beside=split is None, progress=terminal
         )
         typer.echo(_json(_report_dict(report)) if json else "\n".join(_report_lines(report)))
         for sentence in dict.fromkeys(sentence for data in loaded for sentence in data.notes):
             note(sentence)
         if absent:
-            note(f"not here, so not checked: {', '.join(missing for missing, _ in absent)}")
+            note(f"not here, so not checked: {', '.join(absent)}")
         if report.faults:
             raise DataError(f"expected {name} to be whole, found: {'; '.join(report.faults)}. {_advice(known)}")
 
@@ -147,19 +147,22 @@ def _entry_lines(entry: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _load_lists(
-    name: str, root: Path | None, split: str | None, whole: Sequence[str]
-) -> tuple[list[Dataset], list[tuple[str, str]]]:
-    """The list that is asked for; else those of `whole` that are there, or the default, and why the others are not."""
-    from zsprompt.datasets import load_dataset
+    name: str, root: Path | None, split: str | None, known: Known | None
+) -> tuple[list[Dataset], list[str]]:
+    """The list that is asked for; else those of the whole set that are here, or the default; and which are not."""
+    from zsprompt.datasets import data_folder, load_dataset
 
     load = partial(load_dataset, name, root=root, names="raw")
+    whole = known.whole if known and not split else ()
+    fetched = known.here(root or data_folder()) if known else ()
     loaded: list[Dataset] = []
-    absent: list[tuple[str, str]] = []
-    for part in () if split else whole:
-        try:
-            loaded.append(load(split=part))
-        except UnknownName as error:  # no such list
-            absent.append((part, str(error)))
+    absent = [part for part in whole if fetched and part not in fetched]
+    for part in whole:
+        if part not in absent:
+            try:
+                loaded.append(load(split=part))
+            except UnknownName:  # no such list
+                absent.append(part)
     return loaded or [load(split=split)], absent
 
 
@@ -175,13 +178,13 @@ def _report_dict(report: Report) -> dict[str, Any]:
     return {
         "name": report.name,
         "lists": [_list_dict(checked) for checked in report.lists],
-        "not_checked": dict(report.absent),
+        "not_checked": list(report.absent),
         "pictures": report.pictures,
         "read": report.read,
         "missing": [{"picture": name, "perhaps": meant or None} for name, meant in report.missing],
         "unreadable": [{"picture": name, "reason": reason} for name, reason in report.unreadable],
         "doubles": [{"pictures": list(group), "labels_differ": differ} for group, differ in report.doubles],
-        "in_no_list": list(report.extra),
+        "in_no_list": None if report.extra is None else list(report.extra),
         "in_several_lists": list(report.shared),
         "labels_alike": [list(group) for group in report.alike],
         "faults": report.faults,
@@ -209,30 +212,31 @@ def _report_lines(report: Report) -> Iterator[str]:
     looked = "read" if report.read else "looked for"
     yield (
         f"{counted(report.pictures, 'picture')} {looked}: {len(report.missing):,} missing, "
-        f"{len(report.unreadable):,} unreadable, {len(report.doubles):,} more than once, "
-        f"{len(report.extra):,} beside them in no list"
+        f"{len(report.unreadable):,} unreadable, {len(report.doubles):,} more than once"
+        + ("" if report.extra is None else f", {len(report.extra):,} beside them in no list")
     )
     yield from _named("missing", [f"{i} (perhaps {p} is meant)" if p else i for i, p in report.missing])
     yield from _named("unreadable", [f"{i}: {reason}" for i, reason in report.unreadable])
     yield from _named("same content", [_group(group, differ) for group, differ in report.doubles])
-    yield from _named("in no list", report.extra)
+    yield from _named("in no list", report.extra or ())
     yield from _named("in several lists", report.shared)
 
 
 def _list_lines(name: str, checked: ListCheck) -> Iterator[str]:
     from zsprompt.grammar import counted
+    from zsprompt.report import printable
 
     published = f", published {checked.published:,}" if checked.published is not None else ""
     without = f", {checked.unlabelled:,} without any label" if checked.unlabelled else ""
     labels = counted(len(checked.positives), "label")
     yield f"{name} {checked.split}: {counted(checked.pictures, 'picture')}{published}{without}; {labels}"
-    width = max(len("label"), *map(len, checked.positives))
+    width = max(len("label"), *(len(printable(label)) for label in checked.positives))
     known, left_out = checked.published_positives, checked.left_out
     heads = f"{'published':>11}" * bool(known) + f"{'left out':>10}" * bool(left_out)
     yield f"{'label':{width}}  positives{heads}"
     for label, found in checked.positives.items():
         said = f"{known.get(label, '–'):>11}" if known else ""
-        yield f"{label:{width}}  {found:9}{said}" + (f"{left_out.get(label, 0):10}" if left_out else "")
+        yield f"{printable(label):{width}}  {found:9}{said}" + (f"{left_out.get(label, 0):10}" if left_out else "")
 
 
 def _group(group: Sequence[str], differ: bool) -> str:

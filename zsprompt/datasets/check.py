@@ -58,26 +58,26 @@ class Report:
     Attributes:
         name: the data set's.
         lists: those that were looked at.
-        absent: lists that should be there and are not, with the reason.
+        absent: further lists of the set that are not here.
         pictures: how many different ones the lists name.
         read: whether they were read, and not only looked for.
         missing: ids of those that are not there, each with the path of a file that may be meant, or "".
         unreadable: ids of those that cannot be read, with the reason.
         doubles: ids of pictures with the same content, one group each; labels differ where the flag says so.
-        extra: picture files beside them that no list names.
+        extra: picture files beside them that no list names; None where only some of the lists were looked at.
         shared: ids of pictures that stand in more than one list.
         alike: groups of labels that differ in capitals, blanks, hyphens and underscores alone.
     """
 
     name: str
     lists: tuple[ListCheck, ...]
-    absent: tuple[tuple[str, str], ...]
+    absent: tuple[str, ...]
     pictures: int
     read: bool
     missing: tuple[tuple[str, str], ...]
     unreadable: tuple[tuple[str, str], ...]
     doubles: tuple[tuple[tuple[str, ...], bool], ...]
-    extra: tuple[str, ...]
+    extra: tuple[str, ...] | None
     shared: tuple[str, ...]
     alike: tuple[tuple[str, ...], ...]
 
@@ -104,8 +104,9 @@ def check(
     *,
     root: Path | None = None,
     known: Known | None = None,
-    absent: Sequence[tuple[str, str]] = (),
+    absent: Sequence[str] = (),
     read: bool = True,
+    beside: bool = True,
     progress: Progress = quiet,
     threads: int | None = None,
 ) -> Report:
@@ -115,8 +116,9 @@ def check(
         datasets: the lists, all of the same labels.
         root: the folder it was loaded from; pictures beside those that are named are looked for below it.
         known: what was published about it.
-        absent: further lists that could not be loaded, with the reason.
+        absent: further lists of the set that are not here.
         read: read and decode every picture; otherwise only look whether its file is there.
+        beside: say which pictures are in none of the lists; of use only where `datasets` are all there are.
         progress: is told of pictures.
         threads: that read pictures; by default as many as there are processors.
     """
@@ -133,7 +135,7 @@ def check(
         missing=tuple(zip((ref.id for ref in missing), _meant(missing, extra), strict=True)),
         unreadable=tuple((ref.id, s.reason) for ref, s in zip(refs.values(), looked, strict=True) if s.reason),
         doubles=tuple(_doubles(datasets, list(refs), looked)),
-        extra=tuple(map(str, extra)),
+        extra=tuple(map(str, extra)) if beside else None,
         shared=_shared(datasets),
         alike=_alike(datasets[0].labels),
     )
