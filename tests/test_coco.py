@@ -44,7 +44,7 @@ def test_by_default_pictures_with_an_object_and_both_counts_are_said(tmp_path: P
 
 def test_a_crowd_is_present_and_counted_where_nothing_else_is(tmp_path: Path) -> None:
     make_coco(tmp_path)
-    assert coco(tmp_path).notes[1].startswith("1 times a label is on a picture")
+    assert coco(tmp_path).notes[1].startswith("once a label is on a picture of instances_val2014.json as a crowd alone")
     make_coco(tmp_path / "plain", pictures={1: [(1, 0)]})
     assert len(coco(tmp_path / "plain").notes) == 1
 

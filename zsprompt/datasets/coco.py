@@ -6,6 +6,7 @@ Source: Lin et al. 2014, Microsoft COCO: Common Objects in Context.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def _load(root: Path, year: str, split: str, names: str) -> Dataset:
     return Dataset(f"coco{year}", table.labels, images, targets, split=split, names=names, notes=notes)
 
 
-def _holds(year: str) -> Any:
+def _holds(year: str) -> Callable[[Path], bool]:
     return lambda folder: next((folder / "annotations").glob(f"instances_*{year}.json"), None) is not None
 
 
@@ -91,9 +92,8 @@ def _notes(path: Path, table: Table, with_object: Indices, split: str) -> tuple[
     taken = "taken here" if split.endswith(LABELLED) else f"{split} takes all, {split}{LABELLED} those alone"
     notes = [f"{labelled:,} of the {every:,} pictures in {path.name} have an object: {taken}"]
     if crowds := table.counts["crowd_only_cells"]:
-        notes.append(
-            f"{crowds:,} times a label is on a picture of {path.name} as a crowd alone; that counts as present"
-        )
+        times = "once" if crowds == 1 else f"{crowds:,} times"
+        notes.append(f"{times} a label is on a picture of {path.name} as a crowd alone, which counts as present")
     return tuple(notes)
 
 

@@ -44,6 +44,8 @@ def _rarest_first(present: Bools, seed: int) -> Indices:
     """Positions by the number of positives of each picture's rarest label, at random among equals."""
     # RandomState: NumPy promises the same stream for ever, which it does not of its newer generators
     order = np.random.RandomState(seed).permutation(len(present))
-    rarest = np.where(present, present.sum(axis=0), len(present)).min(axis=1)
+    counts = present.sum(axis=0)
+    by_rarity = np.argsort(counts, kind="stable")
+    rarest = counts[by_rarity][present[:, by_rarity].argmax(axis=1)]  # argmax finds the first that is present
     found: Indices = order[np.argsort(rarest[order], kind="stable")]
     return found
