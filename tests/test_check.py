@@ -174,7 +174,7 @@ def test_other_counts(tmp_path: Path) -> None:
     fewer = looked_over(tmp_path, data, published={"all": Counts(4, {"cat": 2})})
     assert fewer.faults == ["all has 3 pictures, published are 4"]
     other = looked_over(tmp_path, data, published={"all": Counts(3, {"cat": 2, "dog": 5, "fox": 0})})
-    assert other.faults == ["all has 1 pictures of cat, published are 2, and 1 more labels differ"]
+    assert other.faults == ["all has 'cat' on 1 picture, published are 2; 1 other label too"]
     assert other.lists[0].wrong == {"cat": (1, 2), "dog": (1, 5)}
     unknown = looked_over(tmp_path, data, published={"another": Counts(9)})
     assert unknown.faults == []

@@ -35,7 +35,10 @@ def list_(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Say of each data set what it is, its size and licence, and whether it is here."""
+    """Say what data sets there are.
+
+    Of each: what it is, its size and licence, and whether it is here.
+    """
     with refusals():
         from zsprompt.datasets import available_datasets, data_folder
 
@@ -56,7 +59,11 @@ def check(
     quick: Annotated[bool, typer.Option("--quick", help="Do not read the pictures.")] = False,
     json: Json = False,
 ) -> None:
-    """Count pictures and positives a label, and name pictures that are missing, unreadable, double or in no list."""
+    """Look whether one is whole.
+
+    Counts pictures, and positives a label, against the published numbers, and names pictures that are missing,
+    unreadable, double or in no list, and what to mend.
+    """
     with refusals():
         from zsprompt.datasets import CATALOGUE, data_folder
         from zsprompt.datasets.check import check as look_over
@@ -89,7 +96,10 @@ def fetch(
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Also what is here already.")] = False,
 ) -> None:
-    """Fetch a data set from its official addresses, check it, and put it in place; goes on where it stopped."""
+    """Fetch one and put it in place.
+
+    Archives come from their official addresses and are checked. What stops half-way goes on where it stopped.
+    """
     with refusals():
         from zsprompt.datasets import data_folder
         from zsprompt.datasets.fetch import fetch as fetch_archives

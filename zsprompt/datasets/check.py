@@ -169,8 +169,8 @@ def _count_faults(checked: ListCheck) -> Iterator[str]:
         yield f"{checked.split} has {counted(checked.pictures, 'picture')}, published are {checked.published:,}"
     elif wrong := checked.wrong:
         label, (found, published) = next(iter(wrong.items()))
-        more = f", and {len(wrong) - 1} more labels differ" if len(wrong) > 1 else ""
-        yield f"{checked.split} has {found:,} pictures of {label}, published are {published:,}{more}"
+        more = f"; {counted(len(wrong) - 1, 'other label')} too" if len(wrong) > 1 else ""
+        yield f"{checked.split} has {label!r} on {counted(found, 'picture')}, published are {published:,}{more}"
 
 
 def _distinct(datasets: Sequence[Dataset]) -> dict[str, ImageRef]:
