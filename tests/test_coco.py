@@ -153,6 +153,19 @@ def test_what_is_no_json_is_one_line(tmp_path: Path, content: bytes, part: str) 
     assert str(path) in text
 
 
+def test_lists_of_no_use_may_be_large_but_items_may_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_stream, "_LARGEST_ITEM", 2000)
+    monkeypatch.setattr(json_stream, "_CHUNK", 100)
+    content = {"segments": [{"n": n} for n in range(1000)], "images": [1, 2]}
+    assert list(read_arrays(write(tmp_path / "x.json", json.dumps(content)), ["images"])) == [
+        ("images", 1),
+        ("images", 2),
+    ]
+    path = write(tmp_path / "y.json", json.dumps({"images": ["a" * 5000]}))
+    text = message(DataError, lambda: list(read_arrays(path, ["images"])))
+    assert "character 13: expected items of at most 2,000 characters" in text
+
+
 def test_a_missing_file_and_a_folder_are_one_line(tmp_path: Path) -> None:
     assert "found none" in message(DataError, lambda: list(read_arrays(tmp_path / "gone.json", [])))
     assert "Is a directory" in message(DataError, lambda: list(read_arrays(tmp_path, [])))

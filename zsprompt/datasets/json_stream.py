@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -46,6 +47,8 @@ class _Reader:
             self._expect(":")
             if name in names:
                 yield from ((name, item) for item in self._items(name))
+            elif self._next() == "[":
+                deque(self._items(name), maxlen=0)  # passed over, an item at a time too
             else:
                 self._value()
             if self._next() != "}":
@@ -82,7 +85,9 @@ class _Reader:
             try:
                 value, end = _decode(self._text, self._at)
             except json.JSONDecodeError as error:
-                if len(self._text) - self._at < _LARGEST_ITEM and self._more():
+                if len(self._text) - self._at > _LARGEST_ITEM:
+                    raise self._broken(f"expected items of at most {_LARGEST_ITEM:,} characters") from None
+                if self._more():
                     continue  # it may only be cut by the end of the chunk
                 raise self._broken(error.msg, error.pos) from None
             except (ValueError, RecursionError) as error:
