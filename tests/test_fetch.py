@@ -383,6 +383,36 @@ def test_two_at_once(server: FileServer, tmp_path: Path) -> None:
     fetch(known(server), tmp_path)
 
 
+def test_a_file_system_without_locks(server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    fetch(known(server), tmp_path)
+    assert tree(tmp_path) == TEST | TRAINVAL
+
+
+def test_a_devkit_that_is_a_link_to_another_disk(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing can be renamed from one disk to another, and the small one may be full."""
+    (tmp_path / "large" / "VOCdevkit").mkdir(parents=True)
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "VOCdevkit").symlink_to(tmp_path / "large" / "VOCdevkit")
+    real = Path.rename
+
+    def rename(self: Path, target: Path) -> Path:
+        if self.resolve().is_relative_to(tmp_path / "small"):
+            raise OSError(18, "Invalid cross-device link")
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    fetch(known(server), tmp_path / "small")
+    assert tree(tmp_path / "large") == TEST | TRAINVAL
+    assert [path.name for path in (tmp_path / "large" / "VOCdevkit").iterdir()] == ["VOC2007"]
+    assert [path.name for path in (tmp_path / "small").iterdir()] == ["VOCdevkit"]
+
+
 def test_what_an_earlier_version_left_is_fetched_anew(server: FileServer, tmp_path: Path) -> None:
     (tmp_path / STAGE).mkdir()
     (tmp_path / STAGE / "test.tar").write_bytes(b"\0" * len(TARS["test.tar"]))

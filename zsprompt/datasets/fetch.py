@@ -32,8 +32,9 @@ def fetch(
 ) -> list[Archive]:
     """Fetch what is missing of a data set, one archive after the other; those that were put in place.
 
-    An archive is downloaded, checked and unpacked in a hidden folder in `root`, and its folders are moved to where
-    they belong when they are whole. What stops half-way stays hidden there, and the next call goes on from it.
+    An archive is downloaded, checked and unpacked in a hidden folder in `root` (in `known.top`, if that is a link to
+    another disk), and its folders are moved to where they belong when they are whole. What stops half-way stays
+    hidden there, and the next call goes on from it.
 
     Args:
         known: the data set.
@@ -58,7 +59,7 @@ def fetch(
     if not missing:
         return []
     try:
-        with _stage(root, known.name) as stage:
+        with _stage(_home(root, known), known.name) as stage:
             for archive in missing:
                 path = _bring(archive, stage, source, progress, timeout)
                 _install(archive, path, stage, root, progress)
@@ -87,11 +88,17 @@ def _refuse_another(known: Known, root: Path) -> None:
         )
 
 
+def _home(root: Path, known: Known) -> Path:
+    """Where to make things ready: on the disk where they will be, so `root`, or where a link in it leads."""
+    top = root / known.top
+    return top if top.is_symlink() and top.is_dir() else root
+
+
 @contextmanager
-def _stage(root: Path, name: str) -> Iterator[Path]:
+def _stage(home: Path, name: str) -> Iterator[Path]:
     """The hidden folder where things are made ready, for one process at a time; deleted when all went well."""
-    made = _make_folder(root)
-    stage = root / _STAGE.format(name)
+    made = _make_folder(home)
+    stage = home / _STAGE.format(name)
     try:
         stage.mkdir(exist_ok=True)
         with _alone(stage):
@@ -126,6 +133,8 @@ def _alone(stage: Path) -> Iterator[None]:
             raise DataError(
                 f"expected to be alone in {stage}, found another fetch at work there; wait for it"
             ) from None
+        except OSError:  # a file system without locks
+            pass
         yield
     finally:
         os.close(folder)
