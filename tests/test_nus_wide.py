@@ -130,6 +130,15 @@ def test_a_misspelt_split(tmp_path: Path, split: str) -> None:
     assert "test" in text or "gzsl" in text
 
 
+def test_a_concept_of_another_name_with_the_same_flags_is_no_old_table(tmp_path: Path) -> None:
+    make_nus_wide(tmp_path)
+    assert nus(tmp_path).labels == CONCEPTS
+    write(tmp_path / "ConceptsList" / "Concepts81.txt", "airport\nanimal\nshore\nsky\n")
+    folder = tmp_path / "Groundtruth" / "AllLabels"
+    (folder / "Labels_beach.txt").rename(folder / "Labels_shore.txt")
+    assert nus(tmp_path).labels == ("airport", "animal", "shore", "sky")
+
+
 CONCEPT_FILE = Path("Groundtruth/AllLabels/Labels_beach.txt")
 TAGS_FILE = Path("NUS_WID_Tags/AllTags1k.txt")
 

@@ -157,7 +157,8 @@ def _read_concepts(base: Path, every: Path) -> Table:
     names = _lines(_first(base, ("ConceptsList/Concepts81.txt", "Concepts81.txt"), "the 81 concepts"))
     folder = _first(base, ("Groundtruth/AllLabels", "AllLabels"), "a label file for each concept")
     files = [folder / f"Labels_{name}.txt" for name in names]
-    return cached("nus-wide concepts", [every, *files], lambda: _parse_concepts(every, names, files))
+    # a label file says nothing of its concept's name, so names are part of the key
+    return cached(f"nus-wide concepts {names}", [every, *files], lambda: _parse_concepts(every, names, files))
 
 
 def _parse_concepts(every: Path, names: Sequence[str], files: Sequence[Path]) -> Table:
