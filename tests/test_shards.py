@@ -144,6 +144,8 @@ def test_splits_by_name_or_folder(tmp_path: Path) -> None:
     assert load(tmp_path, "extra").images[0].id == "8"
     assert len(load(tmp_path).images) == 5
     assert "Did you mean 'train'?" in message(UnknownName, lambda: load(tmp_path, "trian"))
+    assert load(tmp_path / "val-000000.tar", "val").split == "val"
+    assert "Known: val" in message(UnknownName, lambda: load(tmp_path / "val-000000.tar", "test"))
 
 
 def test_classes_by_number(tmp_path: Path) -> None:

@@ -59,12 +59,14 @@ class _Sample:
 def _shards(root: Path, split: str | None) -> tuple[list[Path], str]:
     """The tar files of a split, sorted, and its name."""
     try:
-        if root.is_file():
-            return [root], split or "all"
+        alone = root.is_file()
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {root}: {error}") from None
-    base = find_base(root, "tar files (shards)", (), lambda folder: next(folder.rglob("*.tar"), None) is not None)
-    every = sorted(base.rglob("*.tar"))
+    if alone:
+        base, every = root.parent, [root]
+    else:
+        base = find_base(root, "tar files (shards)", (), lambda folder: next(folder.rglob("*.tar"), None) is not None)
+        every = sorted(base.rglob("*.tar"))
     groups = {path: _group(base, path) for path in every}
     if split is not None and split not in groups.values():
         raise UnknownName(f"split (of the shards in {base})", split, set(groups.values()))
