@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
+from test_damaged_sets import damage
 from trees import LIST_ROWS, make_list, message, picture, present, write
 
 from zsprompt import rows
@@ -146,6 +148,24 @@ def test_a_parquet_file_cut_or_damaged_anywhere_is_one_line(tmp_path: Path) -> N
     for end in range(0, len(whole), 37):
         path.write_bytes(whole[:end])
         message(DataError, lambda: list(read_rows(path)))
+
+
+def test_parquet_damaged_at_random_is_one_line_or_no_matter(tmp_path: Path) -> None:
+    path = written(tmp_path, "parquet")
+    whole = path.read_bytes()
+    draw = random.Random(0)
+    refused = 0
+    for _ in range(400):
+        path.write_bytes(damage(whole, draw))
+        try:
+            list(read_rows(path))
+        except DataError as error:
+            said = str(error)
+        else:
+            continue
+        refused += 1
+        assert "\n" not in said
+    assert refused > 200
 
 
 @pytest.mark.parametrize("values", [{"image": [b"bytes"]}, {"image": [1]}, {"picture": ["a"]}])

@@ -182,7 +182,9 @@ def _read_parquet(path: Path, images_only: bool) -> Iterator[ListRow]:
                 for value in batch.to_pylist():
                     number += 1
                     yield ListRow(number, value.pop(names[column]) or "", value)
-    except arrow.ArrowException as error:
+    except FileNotFoundError:
+        raise
+    except (arrow.ArrowException, OSError) as error:  # the latter of damaged inner parts, too
         reason = " ".join(str(error).split())[:120]
         raise DataError(f"{path}: expected a Parquet file, found one that is damaged or none ({reason})") from None
 
