@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,6 +25,7 @@ class Reply:
         body: instead of the file.
         cut: bytes after which the connection is closed.
         stall: bytes after which nothing comes any more.
+        trickle: seconds between single bytes after the stall, in place of nothing.
         length: what Content-Length says, if not the truth; None leaves it out.
         headers: further ones, in place of those of the same name.
         ranges: whether a range is honoured.
@@ -33,6 +35,7 @@ class Reply:
     body: bytes | None = None
     cut: int | None = None
     stall: int | None = None
+    trickle: float = 0.0
     length: int | str | None = "true"
     headers: dict[str, str] = field(default_factory=dict)
     ranges: bool = True
@@ -101,7 +104,8 @@ class FileServer:
         handler.send_header("Connection", "close")
         handler.end_headers()
         handler.close_connection = True
-        body = body[: reply.cut if reply.stall is None else reply.stall]
+        end = reply.cut if reply.stall is None else reply.stall
+        body, rest = body[:end], body[end:]
         try:
             for start in range(0, len(body), _PIECE):
                 time.sleep(self.pause)
@@ -109,8 +113,17 @@ class FileServer:
                 self.sent += len(body[start : start + _PIECE])
         except OSError:
             return  # the client left
-        if reply.stall is not None:
+        if reply.stall is not None and not reply.trickle:
             self._released.wait(30)
+        elif reply.stall is not None:
+            self._trickle(handler, rest, reply.trickle)
+
+    def _trickle(self, handler: BaseHTTPRequestHandler, rest: bytes, seconds: float) -> None:
+        with suppress(OSError):  # the client left
+            for byte in rest:
+                if self._released.wait(seconds):
+                    return
+                handler.wfile.write(bytes((byte,)))
 
     def _file(self, path: str, asked: dict[str, str], reply: Reply) -> tuple[int, bytes, dict[str, str]]:
         body = self.files.get(path.rsplit("/", 1)[-1])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Cli
+from conftest import Cli, environment
 from fakes import draw, draw_files
 from file_server import FileServer, Reply, quick_connections
 from test_datasets import MAKERS
@@ -90,6 +93,28 @@ def test_check_of_your_own_pictures(cli: Cli, photos: Path) -> None:
         "",
         "4 pictures read: 0 missing, 0 unreadable, 0 more than once, 0 beside them in no list",
     ]
+
+
+RECIPE = """
+cd photos
+echo image,labels > labels.csv && ls *.png | sed 's/$/,/' >> labels.csv
+sed -e 's/^0000.png,/&cat/' -e 's/^0001.png,/&cat|dog/' labels.csv > new && mv new labels.csv
+zsprompt data check folder --root .
+zsprompt run --strategy top-all --dataset folder --root . --model fakes:PlantedEncoder --json
+"""
+
+
+def test_the_recipe_for_your_own_pictures(tmp_path: Path) -> None:
+    """The README's five lines; its third is the person who writes labels behind the commas."""
+    draw_files(tmp_path / "photos", [("cat",), ("cat", "dog"), ()])
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-ec", RECIPE], cwd=tmp_path, env=environment() | {"PATH": path}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    checked, ran = done.stdout.split("in no list\n")
+    assert "photos all: 3 pictures, 1 without any label; 2 labels" in checked
+    assert json.loads(ran)["mAP"] == 1.0
 
 
 def test_check_names_what_to_mend(cli: Cli, photos: Path) -> None:

@@ -83,6 +83,14 @@ def test_a_stalled_connection_is_given_up_and_continued(tmp_path: Path) -> None:
     assert server.ranges == [None, "bytes=100000-"]
 
 
+def test_a_server_that_only_trickles_is_asked_anew(tmp_path: Path) -> None:
+    with serve(Reply(stall=100_000, trickle=0.02), Reply(stall=0, trickle=0.02)) as server:
+        assert fetch(server, tmp_path, timeout=0.4) == CONTENT
+    first, second, third = server.ranges
+    assert (first, second is not None, third is not None) == (None, True, True)
+    assert 100_000 <= int(second[6:-1]) <= int(third[6:-1]) < 100_100
+
+
 def test_many_cuts_are_fine_while_something_new_comes(tmp_path: Path) -> None:
     with serve(*[Reply(cut=SIZE // 12 + 1)] * 11) as server:
         assert fetch(server, tmp_path, attempts=2) == CONTENT

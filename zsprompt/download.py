@@ -6,6 +6,7 @@ import errno
 import hashlib
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from itertools import chain
@@ -21,6 +22,7 @@ from zsprompt.progress import Advance, Progress
 _CHUNK = 1 << 20
 _BUSY = frozenset((408, 429, 500, 502, 503, 504))  # what a server says when it may do better in a moment
 _LOOK_AGAIN = 64 << 20  # bytes between two looks at how much room there is
+_SLOWEST = 1000  # bytes a second; a connection that brings less counts as lost, which costs nothing where it resumes
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 _TITLE = re.compile(rb"<title[^>]*>\s*([^<]{1,200})", re.I)
 
@@ -75,7 +77,7 @@ def download(
         progress: is told of bytes that came, then of bytes that were checked.
         transport: httpx's, in place of the network.
         attempts: tries in a row that may bring nothing new.
-        timeout: seconds without a byte after which a connection counts as lost.
+        timeout: seconds without a byte, or with hardly any, after which a connection counts as lost.
 
     Raises:
         DownloadError: the server cannot be reached or refuses, what came is not what was promised (it is deleted), or
@@ -84,7 +86,7 @@ def download(
     part = target.with_name(target.name + ".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _fetch_all(_Source(url, part, size, progress), transport, attempts, timeout)
+        _fetch_all(_Source(url, part, size, progress, timeout), transport, attempts)
         _require_checksum(url, part, sha256, progress)
         part.replace(target)
         _tag_file(part).unlink(missing_ok=True)
@@ -102,8 +104,8 @@ def download(
 class _Source:
     """A file on a server, and how much of it is here."""
 
-    def __init__(self, url: str, part: Path, size: int | None, progress: Progress) -> None:
-        self.url, self.part, self.size = url, part, size
+    def __init__(self, url: str, part: Path, size: int | None, progress: Progress, timeout: float) -> None:
+        self.url, self.part, self.size, self.timeout = url, part, size, timeout
         self._progress = progress
 
     def have(self) -> int:
@@ -184,7 +186,7 @@ class _Source:
         done = looked = start
         require_room(self.part.parent, total - start, self.part.stem)
         with self.part.open("ab" if start else "wb") as file:
-            for chunk in chunks:
+            for chunk in self._at_pace(chunks):
                 done += len(chunk)
                 if total and done > total:
                     self._forget()
@@ -195,10 +197,21 @@ class _Source:
                     require_room(self.part.parent, total - done, f"the rest of {self.part.stem}")
                     looked = done
 
+    def _at_pace(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """`chunks`, until a server that only trickles has to be asked anew."""
+        since, came = time.monotonic(), 0
+        for chunk in chunks:
+            yield chunk
+            came += len(chunk)
+            if (took := time.monotonic() - since) > self.timeout:
+                if came < _SLOWEST * took:
+                    raise _Short(f"only {came:,} bytes came in {took:.0f} s")
+                since, came = time.monotonic(), 0
 
-def _fetch_all(source: _Source, transport: httpx.BaseTransport | None, attempts: int, timeout: float) -> None:
+
+def _fetch_all(source: _Source, transport: httpx.BaseTransport | None, attempts: int) -> None:
     hooks = {"request": [_only_safe(source.url)]}
-    with httpx.Client(transport=transport, follow_redirects=True, timeout=timeout, event_hooks=hooks) as client:
+    with httpx.Client(transport=transport, follow_redirects=True, timeout=source.timeout, event_hooks=hooks) as client:
         Retrying(
             retry=retry_if_exception(_may_pass),
             stop=_nothing_new(source, attempts),
