@@ -16,7 +16,6 @@ from hypothesis.extra import numpy as arrays
 from numpy.random import Generator, default_rng
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, precision_recall_fscore_support
 
-from zsprompt import metrics
 from zsprompt.errors import UsageError
 from zsprompt.metrics import (
     average_precision,
@@ -375,7 +374,7 @@ class TestBootstrap:
     @pytest.mark.parametrize("cells", [1, 200, 200 * 7 + 1, 2**30])
     def test_block_size_changes_nothing(self, case: tuple, cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
         expected = bootstrap_interval(*case, resamples=30)
-        monkeypatch.setattr(metrics, "_RESAMPLE_CELLS", cells)
+        monkeypatch.setattr("zsprompt.metrics.bootstrap._CELLS", cells)
         assert bootstrap_interval(*case, resamples=30) == expected
 
     def test_interval_holds_the_map_and_widens_with_the_level(self, case: tuple) -> None:

@@ -23,7 +23,7 @@ _HOMES = {
     "Prediction": "strategies",
     "Predictions": "prediction",
     "PromptSet": "prompts",
-    "Result": "evaluate",
+    "Result": "result",
     "Strategy": "strategies",
     "TopAll": "strategies",
     "YesOrNo": "strategies",
@@ -67,10 +67,11 @@ if TYPE_CHECKING:
     from zsprompt.datasets import Dataset, load_dataset
     from zsprompt.encoders import Encoder, load_encoder
     from zsprompt.errors import ZspromptError
-    from zsprompt.evaluate import Result, run
+    from zsprompt.evaluate import run
     from zsprompt.images import ImageFile, ImageRef
     from zsprompt.prediction import Predictions, predict
     from zsprompt.prompts import PromptSet, load_prompts
+    from zsprompt.result import Result
     from zsprompt.store import EmbeddingStore
     from zsprompt.strategies import (
         Images,

@@ -37,7 +37,7 @@ from zsprompt.options import (
     Prompts,
     RunModel,
 )
-from zsprompt.shell import CaptionSource, drop_output, note, open_store, read_labels, refusals
+from zsprompt.shell import CaptionSource, can_print, drop_output, note, open_store, read_labels, refusals
 
 if TYPE_CHECKING:
     from zsprompt.cache import ByteCache
@@ -93,7 +93,7 @@ def run(
     difficult: Annotated[
         DifficultOption, typer.Option(help="What a label with only difficult objects counts as.")
     ] = DifficultOption.ignore,
-    eleven_point: Annotated[bool, typer.Option("--eleven-point", help="Also VOC2007's interpolated mAP.")] = False,
+    eleven_point: Annotated[bool, typer.Option("--eleven-point", help="Also VOC's interpolated mAPs.")] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures that cannot be read.")] = False,
     cache: CacheFolder = None,
     out: Annotated[Path | None, typer.Option(help="Folder for result.json, scores.csv and per_class.csv.")] = None,
@@ -104,6 +104,7 @@ def run(
         from zsprompt import evaluate, report
         from zsprompt.datasets import load_dataset
         from zsprompt.files import require_folder
+        from zsprompt.saved import save_result, to_json
         from zsprompt.strategies import load_strategy
 
         chosen = load_strategy(strategy, prompts=prompts)
@@ -114,12 +115,11 @@ def run(
         if out:
             require_folder(out)
         with open_store(model or data.model or DEFAULT_MODEL, device, precision, batch_size, cache) as store:
-            result = evaluate.run(
-                chosen, data, store, difficult=difficult.value, skip_bad=skip_bad, eleven_point=eleven_point
-            )
+            result = evaluate.run(chosen, data, store, difficult=difficult.value, skip_bad=skip_bad)
         if out:
-            report.save_result(result, out)
-        typer.echo(report.to_json(result.to_dict()) if json else report.result_table(result))
+            save_result(result, out)
+        shown = report.result_table(result, blocks=can_print("█"), interpolated=eleven_point)
+        typer.echo(to_json(result.to_dict()) if json else shown)
         for warning in result.warnings:
             note(warning)
         for image, reason in result.skipped:
@@ -159,9 +159,9 @@ def predict(
 ) -> None:
     """Say which of your labels are on your pictures."""
     with refusals():
-        from zsprompt.evaluate import describe, made_up, undescribed
         from zsprompt.files import require_writable
         from zsprompt.prediction import predict as predict_pictures
+        from zsprompt.recipe import describe, made_up, undescribed
         from zsprompt.strategies import load_strategy
 
         words = read_labels(labels, labels_file)
@@ -206,7 +206,7 @@ def list_(kind: Annotated[ListKind, typer.Argument(help="What to list.")]) -> No
 def cache_info(cache: CacheFolder = None, json: Json = False) -> None:
     """Say where the cache is, how many entries it has and how large it is."""
     with refusals():
-        from zsprompt.report import to_json
+        from zsprompt.saved import to_json
 
         opened = _open_cache(cache)
         info = opened.info()
@@ -283,13 +283,14 @@ def _with_threshold(strategy: Strategy, threshold: float | None, name: str) -> S
 
 def _show_predictions(answer: Predictions, recipe: dict[str, Any], out: Path | None, json: bool) -> None:
     from zsprompt import report
-    from zsprompt.evaluate import never_seen
     from zsprompt.grammar import counted
+    from zsprompt.recipe import never_seen
+    from zsprompt.saved import save_predictions, to_json
 
     if out:
-        report.save_predictions(answer, out)
+        save_predictions(answer, out)
     if json:
-        typer.echo(report.to_json(report.predictions_dict(answer, recipe)))
+        typer.echo(to_json(report.predictions_dict(answer, recipe)))
     elif not out:
         for line in report.predictions_table(answer):
             typer.echo(line)

@@ -246,6 +246,6 @@ def _finish(written: Written, budget: Budget, out: Path | None, json: bool) -> N
 
 
 def _json(facts: dict[str, Any]) -> str:
-    from zsprompt.report import to_json
+    from zsprompt.saved import to_json
 
     return to_json(facts)

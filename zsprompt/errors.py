@@ -11,6 +11,7 @@ ZspromptError
 │   ├── ImageError  one picture that cannot be read
 │   └── BadImages   a data set with pictures that cannot be read, all of them named
 ├── ModelError      weights that are missing, damaged or of another kind
+├── ResultError     a saved result that is missing or damaged, or results that cannot be compared
 ├── CacheError      a cache folder that is foreign, unwritable, full or damaged
 └── OutputError     a result that could not be written
 """
@@ -96,6 +97,10 @@ class ModelError(ZspromptError):
 
 class CacheError(ZspromptError):
     """A cache folder that is foreign, unwritable, full or damaged."""
+
+
+class ResultError(ZspromptError):
+    """A saved result that is missing or damaged, or results that cannot be compared."""
 
 
 class OutputError(ZspromptError):

@@ -26,6 +26,7 @@ class Predictions:
         unfamiliar: words that the model was never trained on.
         overflowed: candidates left out because their text does not fit the model, summed over the pictures.
         worded: where captions of label sets came from, and how many.
+        probabilities: [N, C] float32, 0..1, where the strategy was given a calibration.
     """
 
     images: tuple[str, ...]
@@ -37,6 +38,7 @@ class Predictions:
     overflowed: int = 0
     unfamiliar: tuple[str, ...] = ()
     worded: Mapping[str, int] = field(default_factory=dict)
+    probabilities: Floats | None = None
 
     def present(self, position: int) -> list[tuple[str, float]]:
         """The labels decided to be on picture `position`, each with its score, best first."""
@@ -82,4 +84,5 @@ def predict(
         overflowed=answer.overflowed,
         unfamiliar=store.take_unfamiliar(),
         worded=answer.worded,
+        probabilities=answer.probabilities,
     )

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
 from zsprompt.datasets import folder, scenes, voc
-from zsprompt.datasets.base import Dataset
+from zsprompt.datasets.base import Dataset, Origin
 from zsprompt.errors import DataError, UnknownName, UsageError, ZspromptError
 from zsprompt.lookup import find, installed
 
-__all__ = ["DATASETS", "Dataset", "available_datasets", "data_folder", "load_dataset"]
+__all__ = ["DATASETS", "Dataset", "Origin", "available_datasets", "data_folder", "load_dataset"]
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "scenes": scenes.load,
@@ -63,15 +64,16 @@ def load_dataset(
         return loader
     if not callable(loader):
         raise UsageError(f"expected a Dataset or a loader of one at {name!r}, found {type(loader).__name__}")
+    folder = _root(name, root)
     try:
-        loaded = loader(_root(name, root), split=split, names=names)
+        loaded = loader(folder, split=split, names=names)
     except ZspromptError:
         raise
     except Exception as error:  # a stranger's loader may raise anything
         raise DataError(f"cannot load data set {name!r} ({type(error).__name__}: {error})") from error
     if not isinstance(loaded, Dataset):
         raise UsageError(f"expected a Dataset from the loader {name!r}, found {type(loaded).__name__}")
-    return loaded
+    return replace(loaded, origin=Origin(name, str(folder.absolute()) if folder else None, split))
 
 
 def _root(name: str, given: Path | str | None) -> Path | None:

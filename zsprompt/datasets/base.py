@@ -13,6 +13,21 @@ from zsprompt.images import ImageRef
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What `load_dataset` was asked for, so that a later command finds the pictures again.
+
+    Attributes:
+        dataset: the name ("voc").
+        root: its folder, absolute; None where there is none.
+        split: as asked for; None for the default.
+    """
+
+    dataset: str
+    root: str | None
+    split: str | None
+
+
+@dataclass(frozen=True)
 class Dataset:
     """N pictures, C labels, and which label is on which picture.
 
@@ -26,6 +41,7 @@ class Dataset:
         captions: a description of each picture, where there are some.
         model: the model it is meant for, where it has one of its own.
         bank: the shipped caption bank for its labels, where there is one.
+        origin: how it was loaded, if by `load_dataset`.
 
     Raises:
         DataError: the shapes do not agree, targets hold another number, or there is no picture.
@@ -40,6 +56,7 @@ class Dataset:
     captions: tuple[str, ...] | None = None
     model: str | None = None
     bank: str | None = None
+    origin: Origin | None = None
 
     def __post_init__(self) -> None:
         expected = (len(self.images), len(self.labels))

@@ -14,7 +14,7 @@ from zsprompt.errors import UnknownName, UsageError
 from zsprompt.llm import Captions
 from zsprompt.lookup import find, installed
 from zsprompt.prompts import PromptSet, load_prompts
-from zsprompt.strategies.base import Images, Prediction, Strategy, TextSpace, check_labels
+from zsprompt.strategies.base import Images, Prediction, Strategy, TextSpace, check_labels, supervision
 from zsprompt.strategies.list_all import ListAll
 from zsprompt.strategies.llm import Llm
 from zsprompt.strategies.normalised import Normalised
@@ -38,6 +38,7 @@ __all__ = [
     "check_labels",
     "lacks_captions",
     "load_strategy",
+    "supervision",
     "with_captions",
 ]
 
