@@ -65,6 +65,9 @@ def mean_precision(resampled: Doubles) -> Doubles:
 def interval(value: float, resampled: Doubles, *, level: float = 0.95) -> tuple[float, float]:
     """Reflected bootstrap interval of an AP or mAP.
 
+    On very few pictures every resample can lie above the value, so that its reflection would lie below it: then the
+    interval ends at the value.
+
     Args:
         value: of the whole sample, 0..1.
         resampled: [B] of the resamples; NaN ones are left out.
@@ -81,7 +84,7 @@ def interval(value: float, resampled: Doubles, *, level: float = 0.95) -> tuple[
     if not len(drawn) or np.isnan(value):
         return float("nan"), float("nan")
     low, high = 2 * _stable(np.float64(value)) - _stable(np.quantile(drawn, tails[::-1]))
-    return float(_share(low)), float(_share(high))
+    return min(_share(low), float(value)), max(_share(high), float(value))
 
 
 def bootstrap_interval(

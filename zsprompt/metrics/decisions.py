@@ -115,26 +115,28 @@ def top_k(scores: Floats | Doubles, targets: Targets, decisions: Bools, k: int) 
     present = targets == 1
     chosen = among_best(scores, targets, k)
     passing = chosen * decisions
-    positives = present.sum(axis=0)
-    reachable = np.minimum(present.sum(axis=1), k).sum()
+    reachable, positives = np.minimum(present.sum(axis=1), k).sum(), present.sum()
+    overall = _overall((chosen * present).sum(axis=0), chosen.sum(axis=0), present.sum(axis=0))
     return TopK(
         k=k,
-        f1=float(_f1((chosen * present).sum(), chosen.sum(), positives.sum())),
-        ceiling=float(_f1(reachable, chosen.sum(), positives.sum())),
-        passing=float(_f1((passing * present).sum(), passing.sum(), positives.sum())),
-        passing_ceiling=float(_f1(reachable, reachable, positives.sum())),
-        overall=_overall((chosen * present).sum(axis=0), chosen.sum(axis=0), positives),
+        f1=overall.OF1,
+        ceiling=float(_f1(reachable, chosen.sum(), positives)),
+        passing=float(_f1((passing * present).sum(), passing.sum(), positives)),
+        passing_ceiling=float(_f1(reachable, reachable, positives)),
+        overall=overall,
     )
 
 
 def hit_at_one(scores: Floats | Doubles, targets: Targets) -> float:
     """Share of pictures whose best label is present; ties count by chance. NaN without pictures.
 
-    It flatters: a picture of five things counts as solved when the easiest one is found.
+    A picture of which every label is left out has no best one and does not count. It flatters: a picture of five
+    things counts as solved when the easiest one is found.
     """
-    if not len(scores):
+    pictures = (targets != -1).any(axis=1).sum()
+    if not pictures:
         return float("nan")
-    return float((among_best(scores, targets, 1) * (targets == 1)).sum() / len(scores))
+    return float((among_best(scores, targets, 1) * (targets == 1)).sum() / pictures)
 
 
 def among_best(scores: Floats | Doubles, targets: Targets, k: int) -> Doubles:

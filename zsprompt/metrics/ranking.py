@@ -41,7 +41,7 @@ def precision_recall(scores: Floats | Doubles, targets: Targets, label: int) -> 
 
     Both are empty for a label without positives.
     """
-    curve = _curves(scores[:, label : label + 1], targets[:, label : label + 1])[0]
+    curve = Curve.of(scores[:, label], targets[:, label])
     hits = curve.hits()
     if not len(hits) or hits[-1] == 0:
         return np.empty(0), np.empty(0)
