@@ -13,16 +13,21 @@ import typer
 
 from zsprompt import __version__
 from zsprompt.cli_llm import caption, rewrite
+from zsprompt.cli_measure import ablate, report_, thresholds_
 from zsprompt.errors import UsageError
+from zsprompt.lookup import DEFAULT_MODEL
 from zsprompt.options import (
-    DEFAULT_MODEL,
     BatchSize,
     CacheFolder,
     CaptionBank,
     Device,
     DeviceOption,
+    Difficult,
     DifficultOption,
     Json,
+    Labels,
+    LabelsFile,
+    Limit,
     ListKind,
     LlmBaseUrl,
     LlmModel,
@@ -30,12 +35,18 @@ from zsprompt.options import (
     MaxCalls,
     MaxTokens,
     Model,
+    Names,
     NamesOption,
     Offline,
     PrecisionChoice,
     PrecisionOption,
     Prompts,
+    Root,
     RunModel,
+    SkipBad,
+    Split,
+    Strategies,
+    ThresholdsFile,
 )
 from zsprompt.shell import CaptionSource, can_print, drop_output, note, open_store, read_labels, refusals
 
@@ -56,6 +67,9 @@ cache_app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Look after the folder that stored embeddings are kept in."
 )
 app.add_typer(cache_app, name="cache")
+app.command("ablate")(ablate)
+app.command("thresholds")(thresholds_)
+app.command("report")(report_)
 app.command("caption")(caption)
 app.command("rewrite")(rewrite)
 
@@ -72,10 +86,10 @@ def _root(
 
 @app.command()
 def run(
-    strategy: Annotated[str, typer.Option(help="[normalised:]NAME[,field=value…]; see `zsprompt list strategies`.")],
+    strategy: Strategies,
     dataset: Annotated[str, typer.Option(help="A data set; see `zsprompt list datasets`.")],
-    root: Annotated[Path | None, typer.Option(help="Its folder. [default: looked for in ZSPROMPT_DATA]")] = None,
-    split: Annotated[str | None, typer.Option(help="Which of its lists. [default: the data set's test list]")] = None,
+    root: Root = None,
+    split: Split = None,
     model: RunModel = None,
     prompts: Prompts = None,
     captions: CaptionBank = None,
@@ -85,16 +99,15 @@ def run(
     max_calls: MaxCalls = None,
     max_tokens: MaxTokens = None,
     offline: Offline = False,
-    names: Annotated[NamesOption, typer.Option(help='"potted plant" or "pottedplant".')] = NamesOption.readable,
+    names: Names = NamesOption.readable,
     device: Device = DeviceOption.auto,
     precision: PrecisionChoice = PrecisionOption.auto,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N pictures.")] = None,
+    limit: Limit = None,
     batch_size: BatchSize = None,
-    difficult: Annotated[
-        DifficultOption, typer.Option(help="What a label with only difficult objects counts as.")
-    ] = DifficultOption.ignore,
+    difficult: Difficult = DifficultOption.ignore,
     eleven_point: Annotated[bool, typer.Option("--eleven-point", help="Also VOC's interpolated mAPs.")] = False,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures that cannot be read.")] = False,
+    skip_bad: SkipBad = False,
+    thresholds: ThresholdsFile = None,
     cache: CacheFolder = None,
     out: Annotated[Path | None, typer.Option(help="Folder for result.json, scores.csv and per_class.csv.")] = None,
     json: Json = False,
@@ -106,7 +119,10 @@ def run(
         from zsprompt.files import require_folder
         from zsprompt.saved import save_result, to_json
         from zsprompt.strategies import load_strategy
+        from zsprompt.thresholds import load_thresholds
+        from zsprompt.tuning import with_thresholds
 
+        cuts = load_thresholds(thresholds) if thresholds else None
         chosen = load_strategy(strategy, prompts=prompts)
         data = load_dataset(dataset, root=root, split=split, names=names.value)
         data = data if limit is None else data.first(limit)
@@ -115,6 +131,7 @@ def run(
         if out:
             require_folder(out)
         with open_store(model or data.model or DEFAULT_MODEL, device, precision, batch_size, cache) as store:
+            chosen = with_thresholds(chosen, cuts, store, data) if cuts else chosen
             result = evaluate.run(chosen, data, store, difficult=difficult.value, skip_bad=skip_bad)
         if out:
             save_result(result, out)
@@ -129,11 +146,9 @@ def run(
 @app.command()
 def predict(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE|FOLDER...", help="Pictures, and folders of them.")],
-    labels: Annotated[str | None, typer.Option(help='Your words, separated by commas: "dog, cat".')] = None,
-    labels_file: Annotated[Path | None, typer.Option(help="A text file with one label a line.")] = None,
-    strategy: Annotated[
-        str, typer.Option(help="[normalised:]NAME[,field=value…]; see `zsprompt list strategies`.")
-    ] = "normalised:per-label",
+    labels: Labels = None,
+    labels_file: LabelsFile = None,
+    strategy: Strategies = "normalised:per-label",
     model: Model = DEFAULT_MODEL,
     prompts: Prompts = None,
     captions: CaptionBank = None,
@@ -150,6 +165,7 @@ def predict(
             "2 unless given. For per-label and normalised: strategies."
         ),
     ] = None,
+    thresholds: ThresholdsFile = None,
     device: Device = DeviceOption.auto,
     precision: PrecisionChoice = PrecisionOption.auto,
     batch_size: BatchSize = None,
@@ -163,8 +179,14 @@ def predict(
         from zsprompt.prediction import predict as predict_pictures
         from zsprompt.recipe import describe, made_up, undescribed
         from zsprompt.strategies import load_strategy
+        from zsprompt.thresholds import load_thresholds
+        from zsprompt.tuning import with_thresholds
 
-        words = read_labels(labels, labels_file)
+        cuts = load_thresholds(thresholds) if thresholds else None
+        if cuts and threshold is not None:
+            raise UsageError("expected --threshold or --thresholds, found both")
+        from_file = cuts is not None and labels is None and labels_file is None
+        words = list(cuts.labels) if cuts and from_file else read_labels(labels, labels_file)
         chosen = _with_threshold(load_strategy(strategy, prompts=prompts), threshold, strategy)
         chosen = CaptionSource(captions, None, llm_model, llm_base_url, llm_timeout, offline, cache).give(
             chosen, max_calls, max_tokens
@@ -172,6 +194,7 @@ def predict(
         if out:
             require_writable(out)
         with open_store(model, device, precision, batch_size, cache) as store:
+            chosen = with_thresholds(chosen, cuts, store) if cuts else chosen
             answer = predict_pictures(images, words, store, strategy=chosen)
             recipe = describe(chosen, store)
         _show_predictions(answer, recipe, out, json)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zsprompt.errors import UsageError
+from zsprompt.lookup import DEFAULT_MODEL
 from zsprompt.options import (
-    DEFAULT_MODEL,
     CacheFolder,
     CaptionBank,
     Json,

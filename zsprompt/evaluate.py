@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from dataclasses import asdict
+from time import perf_counter as clock
 from typing import Any
 
 from zsprompt import metrics
@@ -44,7 +44,7 @@ def run(
     if difficult not in metrics.DIFFICULT:
         raise UnknownName("convention for difficult", difficult, metrics.DIFFICULT)
     check_labels(dataset.labels)
-    start, before = time.perf_counter(), dataclasses.asdict(store.counts)
+    start, before = clock(), dataclasses.asdict(store.counts)
     store.take_unfamiliar()
     embedded = store.images(dataset.images)
     skipped = _refuse_or_skip(dataset, embedded, skip_bad)
@@ -59,7 +59,7 @@ def run(
         recipe=recipe,
         skipped=skipped,
         counts={key: after[key] - before[key] for key in before},
-        seconds=time.perf_counter() - start,
+        seconds=clock() - start,
         notes=(*never_seen(recipe["model"], store.take_unfamiliar()), *undescribed(strategy, dataset.labels)),
         resamples=resamples,
     )

@@ -22,7 +22,7 @@ def describe(strategy: Strategy, store: EmbeddingStore) -> dict[str, Any]:
     """What a prediction was made with, as every result holds it: strategy, prompts, model, supervision, versions."""
     return {
         "strategy": repr(strategy),
-        "prompts": [f"{prompts.name} {prompts.digest}" for prompts in _prompt_sets(strategy)],
+        "prompts": [f"{prompts.name} {prompts.digest}" for prompts in prompt_sets(strategy)],
         "model": store.encoder.name,
         "fingerprint": store.encoder.fingerprint,
         "supervision": supervision(strategy),
@@ -54,7 +54,7 @@ def made_up(worded: Mapping[str, int]) -> Iterator[str]:
 def undescribed(strategy: Strategy, labels: Sequence[str]) -> list[str]:
     """The warning that a prompt set describes other labels than these, one for each such set."""
     found = []
-    for prompts in _prompt_sets(strategy):
+    for prompts in prompt_sets(strategy):
         if missing := prompts.undescribed(labels):
             named = ", ".join(missing[:_WORDS_NAMED]) + (", …" if len(missing) > _WORDS_NAMED else "")
             found.append(
@@ -64,13 +64,13 @@ def undescribed(strategy: Strategy, labels: Sequence[str]) -> list[str]:
     return found
 
 
-def _prompt_sets(strategy: object) -> Iterator[PromptSet]:
+def prompt_sets(strategy: object) -> Iterator[PromptSet]:
     """The prompt sets among a strategy's fields, and its inner strategies'."""
     if isinstance(strategy, PromptSet):
         yield strategy
     elif dataclasses.is_dataclass(strategy):
         for part in dataclasses.fields(strategy):
-            yield from _prompt_sets(getattr(strategy, part.name))
+            yield from prompt_sets(getattr(strategy, part.name))
 
 
 def _versions(packages: Sequence[str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from zsprompt.datasets.base import Dataset, Origin
 from zsprompt.errors import DataError, UnknownName, UsageError, ZspromptError
 from zsprompt.lookup import find, installed
 
-__all__ = ["DATASETS", "Dataset", "Origin", "available_datasets", "data_folder", "load_dataset"]
+__all__ = ["DATASETS", "Dataset", "Origin", "available_datasets", "data_folder", "load_dataset", "takes_root"]
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "scenes": scenes.load,
@@ -38,6 +38,11 @@ def available_datasets() -> dict[str, str]:
 def data_folder() -> Path:
     """ZSPROMPT_DATA, else the user's data directory: where a data set without a root is looked for."""
     return Path(os.environ.get("ZSPROMPT_DATA") or platformdirs.user_data_path("zsprompt", appauthor=False))
+
+
+def takes_root(name: str) -> bool:
+    """Whether a data set lies in a folder; scenes are drawn."""
+    return name not in _WITHOUT_FILES
 
 
 def load_dataset(
@@ -79,7 +84,7 @@ def load_dataset(
 def _root(name: str, given: Path | str | None) -> Path | None:
     if given is not None:
         return Path(given)
-    if name in _WITHOUT_FILES:
+    if not takes_root(name):
         return None
     root = data_folder()
     if not root.is_dir():

@@ -12,6 +12,7 @@ from zsprompt.grammar import counted
 from zsprompt.metrics import mean_over_labels
 from zsprompt.prediction import Predictions
 from zsprompt.result import Result
+from zsprompt.thresholds import Thresholds
 
 _BAR = 10
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -63,6 +64,36 @@ def _headline(result: Result, interpolated: bool) -> Iterator[str]:
         f"encoded {counted(counts['images_encoded'], 'picture')} and {counted(counts['texts_encoded'], 'text')}, "
         f"found {counts['images_cached']:,} and {counts['texts_cached']:,} in the cache; {result.seconds:.1f} s"
     )
+
+
+def thresholds_table(found: Thresholds, *, blocks: bool = True) -> str:
+    """Thresholds for a terminal: one line a label, then how good they are on pictures they were not chosen on."""
+    width = max(len("label"), *(len(printable(label)) for label in found.labels))
+    reached = found.measured.get("per_label", {})
+    positives = found.made_on.get("positives", {})
+    lines = [f"{'label':{width}}  threshold" + ("  positives  precision  recall     F1" if reached else "")]
+    for label, value in zip(found.labels, found.values, strict=True):
+        line = f"{printable(label):{width}}  {'never' if np.isnan(value) else f'{value:.4g}':>9}"
+        if own := reached.get(label):
+            numbers = f"{100 * own['precision']:9.1f}  {100 * own['recall']:6.1f}  {100 * own['f1']:5.1f}"
+            line += f"  {positives[label]:9d}  {numbers}  {bar(own['f1'], _BAR, blocks=blocks)}".rstrip()
+        lines.append(line)
+    return "\n".join([*lines, "", *_reached(found)])
+
+
+def _reached(found: Thresholds) -> Iterator[str]:
+    yield f"{found.rule}; chosen on {counted(found.made_on['images'], 'picture')}"
+    if not found.tuned:
+        return
+    for name, key in (("these, out of fold", "out_of_fold"), ("the strategy's own", "own")):
+        f1 = found.measured[key]
+        yield (
+            f"{name:18}  micro F1 {percent(f1['micro_f1'])}  macro {percent(f1['macro_f1'])}  "
+            f"sample {percent(f1['sample_f1'])}  precision {percent(f1['OP'])}  recall {percent(f1['OR'])}"
+        )
+    if "calibration_error" in found.measured:
+        yield f"expected calibration error {short(found.measured['calibration_error'])}, out of fold"
+    yield f"out of fold: each of {found.measured['folds']} parts of the pictures judged by what the others choose"
 
 
 def predictions_table(predictions: Predictions) -> Iterable[str]:

@@ -19,6 +19,7 @@ from zsprompt.strategies.list_all import ListAll
 from zsprompt.strategies.llm import Llm
 from zsprompt.strategies.normalised import Normalised
 from zsprompt.strategies.per_label import PerLabel
+from zsprompt.strategies.thresholded import Thresholded
 from zsprompt.strategies.top_all import TopAll
 from zsprompt.strategies.yes_or_no import YesOrNo
 
@@ -32,6 +33,7 @@ __all__ = [
     "Prediction",
     "Strategy",
     "TextSpace",
+    "Thresholded",
     "TopAll",
     "YesOrNo",
     "available_strategies",
