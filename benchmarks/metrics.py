@@ -2,8 +2,8 @@
 
     python benchmarks/metrics.py --out benchmarks/results/FILE.csv
 
-Each row is the median of RUNS calls in one process, with its fastest and slowest, the bootstraps of one; `peak_mb` is the
-most that a further call held at once beside its input.
+Each row is the median of RUNS calls in one process (of one call for a bootstrap), with its fastest and slowest;
+`peak_mb` is the most memory that a further call held at once beside its input.
 """
 
 from __future__ import annotations

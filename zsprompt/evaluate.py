@@ -7,14 +7,16 @@ from dataclasses import asdict
 from time import perf_counter as clock
 from typing import Any
 
+import numpy as np
+
 from zsprompt import metrics
 from zsprompt.datasets import Dataset
-from zsprompt.errors import BadImages, DataError, UnknownName
+from zsprompt.errors import BadImages, DataError, UnknownName, UsageError
 from zsprompt.metrics import Difficult
 from zsprompt.recipe import describe, never_seen, undescribed
 from zsprompt.result import Result
 from zsprompt.store import EmbeddedImages, EmbeddingStore
-from zsprompt.strategies import Images, Strategy, check_labels
+from zsprompt.strategies import Images, Prediction, Strategy, check_labels
 
 
 def run(
@@ -49,6 +51,7 @@ def run(
     embedded = store.images(dataset.images)
     skipped = _refuse_or_skip(dataset, embedded, skip_bad)
     prediction = strategy.predict(Images(embedded.vectors), dataset.labels, store)
+    _require_sound(prediction, (len(embedded.vectors), len(dataset.labels)), strategy)
     after = dataclasses.asdict(store.counts)
     recipe = describe(strategy, store) | _data(dataset, difficult)
     return Result(
@@ -72,6 +75,19 @@ def _refuse_or_skip(dataset: Dataset, embedded: EmbeddedImages, skip_bad: bool) 
     if not len(embedded.kept):
         raise DataError(f"expected readable pictures in data set {dataset.name}, found none among {len(bad)}")
     return bad
+
+
+def _require_sound(prediction: Prediction, shape: tuple[int, int], strategy: Strategy) -> None:
+    """A stranger's strategy may answer anything; measures of NaN would look like numbers."""
+    found = prediction.scores.shape, prediction.decisions.shape
+    if found != (shape, shape):
+        what = f"{found[0]} and {found[1]}"
+    elif not np.isfinite(prediction.scores).all():
+        what = "scores that are NaN or infinite"
+    else:
+        return
+    name = type(strategy).__name__
+    raise UsageError(f"expected finite scores and decisions of shape {shape} from strategy {name}, found {what}")
 
 
 def _data(dataset: Dataset, difficult: str) -> dict[str, Any]:

@@ -171,8 +171,6 @@ class _Work:
         return Measured(result.to_dict(), means, what_is_measured(result), folder, extra)
 
     def _run(self, job: _Job, store: EmbeddingStore, folder: Path) -> tuple[Result, dict[str, Any]]:
-        require_folder(folder)
-        remove(folder / _DONE)
         before = store.counts.images_encoded
         start = clock()
         store.images(job.data.images)
@@ -186,6 +184,8 @@ class _Work:
         if not result.counts["texts_not_kept"]:  # else a repetition embeds all of them again
             again = evaluate.run(job.strategy, job.data, store, difficult=difficult, skip_bad=self.skip_bad)
         extra["seconds_warm"] = round(again.seconds, 3)
+        require_folder(folder)
+        remove(folder / _DONE)
         save_result(result, folder)
         with whole_file(folder / _DONE) as file:
             file.write(to_json(extra) + "\n")

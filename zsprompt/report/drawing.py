@@ -106,7 +106,7 @@ def _all_glyphs() -> Iterator[None]:
         yield
 
 
-def axis_name(label: str, most: int = 28) -> str:
+def axis_name(label: str, most: int = 44) -> str:
     """A label as it stands beside an axis: one line, not too long."""
     text = printable(label)
     return text if len(text) <= most else text[: most - 1] + "…"

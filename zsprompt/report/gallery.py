@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -11,7 +12,6 @@ import numpy as np
 
 from zsprompt.compare import Comparison
 from zsprompt.errors import ImageError
-from zsprompt.grammar import counted
 from zsprompt.images import ImageRef, decode
 from zsprompt.progress import Progress, quiet
 from zsprompt.reading import ahead
@@ -87,15 +87,17 @@ def _gallery(
 ) -> Gallery:
     wanted = sorted({example.picture for example in chosen})
     small = dict(zip(wanted, _thumbnails([pictures.get(result.images[n]) for n in wanted], progress), strict=True))
-    worst_first = [int(c) for c in np.argsort(np.nan_to_num(result.ap, nan=2.0), kind="stable")]
+    # by how much there is to see: most pictures first, then the label that fares worst
+    seen = Counter(example.label for example in chosen)
+    order = sorted(range(len(result.labels)), key=lambda c: (-seen[c], float(np.nan_to_num(result.ap[c], nan=2.0))))
     groups = []
-    for c in worst_first:
+    for c in order:
         for kind, _ in kinds:
             own = [example for example in chosen if (example.label, example.kind) == (c, kind)]
             cards = [_card(result, example, lines(example), small[example.picture]) for example in own]
             heading = f"{printable(result.labels[c])}: {_HEADINGS[kind]}" + ("" if cards else ": none")
             groups.append(Group(str(c), kind, heading, cards))
-    labels = [Key(str(c), printable(result.labels[c])) for c in worst_first]
+    labels = [Key(str(c), printable(result.labels[c])) for c in order]
     return Gallery(labels, [Key(*kind) for kind in kinds], groups)
 
 
@@ -142,8 +144,3 @@ def _left_out(result: Result, picture: int) -> list[Line]:
 def _probability(result: Result, n: int, c: int) -> str:
     given = result.prediction.probabilities
     return "" if given is None else f", {100 * given[n, c]:.0f} %"
-
-
-def counted_examples(gallery: Gallery) -> str:
-    """How many pictures a gallery shows."""
-    return counted(sum(len(group.cards) for group in gallery.groups), "picture")

@@ -16,7 +16,7 @@ from zsprompt.grammar import counted
 from zsprompt.report.drawing import Figure
 from zsprompt.report.figures import forest, label_grid
 from zsprompt.report.page import Card, Fold, Page, Report, Section
-from zsprompt.report.tables import JSON, legend, page_table, row_names
+from zsprompt.report.tables import JSON, failures, legend, page_table, row_names
 from zsprompt.report.terminal import short
 from zsprompt.result import Result
 from zsprompt.saved import load_result, to_json
@@ -34,16 +34,17 @@ def ablation_report(folder: Path) -> Report:
     results = {record["row"]: load_result(folder / record["folder"]) for record in done}
     figures = [forest(records, names)] if done else []
     grids = _label_grids(records, names, results)
-    failed = [Card("failed", str(len(records) - len(done)), ("see the table",))] if len(done) < len(records) else []
+    failed = [Card("failed", str(len(records) - len(done)))] if len(done) < len(records) else []
     best = max(done, key=lambda record: record["mAP"] or 0.0, default=None)
     page = Page(
         title=f"Ablation of {counted(len(records), 'row')}",
         subtitle=", ".join(sorted({f"{record['dataset']} {record['split']}" for record in done})) or "no row measured",
         cards=[
             Card("rows", str(len(records))),
-            *([Card("best mAP", short(best["mAP"]), (names[best["row"] - 1],))] if best else []),
+            *([Card("best mAP", short(best["mAP"]), (f"row {names[best['row'] - 1]}",))] if best else []),
             *failed,
         ],
+        notes=failures(records),
         sections=[
             Section("table", "Table", texts=[legend(records)], tables=[page_table(records)], figures=figures),
             Section("labels", "Labels", figures=grids),
@@ -51,8 +52,7 @@ def ablation_report(folder: Path) -> Report:
                 "recipes",
                 "Recipes",
                 folded=[
-                    Fold(f"Row {number}: {names[number - 1]}", to_json(dict(result.recipe)))
-                    for number, result in results.items()
+                    Fold(f"Row {names[number - 1]}", to_json(dict(result.recipe))) for number, result in results.items()
                 ],
             ),
         ],

@@ -52,7 +52,7 @@ def run_report(result: Result, pictures: Mapping[str, ImageRef], progress: Progr
             "Mistakes and misses",
             texts=[
                 "The most confident mistakes (said, though not there) and the worst misses (there, though not said) of "
-                "each label, twelve of each at most, labels with the lowest average precision first."
+                "each label, twelve of each at most."
             ],
             gallery=gallery,
         ),
@@ -85,7 +85,7 @@ def _reliability_section(result: Result, figures: Mapping[str, Figure]) -> list[
         return []
     text = (
         "Scores are no probabilities. Calibrated on four fifths of the pictures and judged on the fifth, they become "
-        "some; `zsprompt thresholds --calibrate` makes the curves for use. Most labels are absent from most pictures, "
+        "some; zsprompt thresholds --calibrate makes the curves for use. Most labels are absent from most pictures, "
         "so most of the mass, and of the small error, lies near 0."
     )
     return [Section("reliability", "Reliability", texts=[text], figures=[figures["reliability"]])]

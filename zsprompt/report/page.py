@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,6 +14,9 @@ from typing import Any
 from zsprompt import __version__
 from zsprompt.report.drawing import Figure
 from zsprompt.report.terminal import printable
+from zsprompt.strategies import STRATEGIES
+
+_WRAPPED = re.compile(r"(Normalised|Thresholded)\(strategy=")
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -157,12 +161,19 @@ def fact(key: str, value: object) -> list[str]:
 
 
 def strategy_name(recipe: Mapping[str, Any]) -> str:
-    """ "Normalised(PerLabel)" of a strategy's whole repr."""
-    text = str(recipe["strategy"])
-    outer = text.partition("(")[0]
-    inner = text.partition("strategy=")[2].partition("(")[0]
+    """ "normalised:per-label (photo)": a recipe's strategy and prompts as people type them."""
+    text, names, prefix, suffix = str(recipe["strategy"]), _typed_names(), "", ""
+    while wrapped := _WRAPPED.match(text):
+        prefix += "normalised:" if wrapped[1] == "Normalised" else ""
+        suffix += " with thresholds" if wrapped[1] == "Thresholded" else ""
+        text = text[wrapped.end() :]
+    kind = text.partition("(")[0]
     prompts = ", ".join(str(one).split(" ")[0] for one in recipe["prompts"])
-    return (f"{outer} of {inner}" if inner else outer) + (f" with prompts {prompts}" if prompts else "")
+    return prefix + names.get(kind, kind) + (f" ({prompts})" if prompts else "") + suffix
+
+
+def _typed_names() -> dict[str, str]:
+    return {kind.__name__: name for name, kind in STRATEGIES.items()}
 
 
 def render(page: Page) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from zsprompt.ablation import Ablation
@@ -38,7 +39,7 @@ def markdown(records: Sequence[Record]) -> str:
     header, rows = _cells(records)
     lines = [header, ["---"] * len(header), *rows]
     table = "".join("| " + " | ".join(map(_markdown_text, cells)) + " |\n" for cells in lines)
-    below = [*(f"Row {r['row']} failed: {_markdown_text(r['error'])}" for r in records if r["error"]), legend(records)]
+    below = [*map(_markdown_text, failures(records)), legend(records)]
     return table + "\n" + "\n\n".join(below) + "\n"
 
 
@@ -52,7 +53,7 @@ def latex(records: Sequence[Record]) -> str:
         *(_latex_row(header), "\\midrule", *map(_latex_row, rows)),
         "\\bottomrule",
         "\\end{tabular}",
-        *(f"% row {r['row']} failed: {printable(r['error'])}" for r in records if r["error"]),
+        *(f"% {failure}" for failure in failures(records)),
         f"% {legend(records)}",
     ]
     return "\n".join(lines) + "\n"
@@ -68,15 +69,12 @@ def terminal_table(records: Sequence[Record]) -> str:
     for cells in (header, *rows):
         padded = (f"{c:{w}}" if i < words else f"{c:>{w}}" for i, (c, w) in enumerate(zip(cells, widths, strict=True)))
         lines.append("  ".join(padded).rstrip())
-    return "\n".join([*lines, "", legend(records)])
+    return "\n".join([*lines, "", fill(legend(records), 100)])
 
 
 def page_table(records: Sequence[Record]) -> Table:
-    """The same for a page, failures in the row."""
+    """The same for a page."""
     header, rows = _cells(records)
-    for cells, record in zip(rows, records, strict=True):
-        if record["error"]:
-            cells[_words(records)] = f"failed: {printable(record['error'])}"
     return Table("Rows in the order of the plan", header, rows, words=_words(records))
 
 
@@ -84,6 +82,11 @@ def row_names(records: Sequence[Record]) -> list[str]:
     """Each row in a few words: its number and what differs between the rows."""
     words, _ = _columns(records)
     return ["  ".join(make(record) for _, make in words) for record in records]
+
+
+def failures(records: Sequence[Record]) -> list[str]:
+    """A sentence for each row that failed."""
+    return [f"Row {record['row']} failed: {printable(record['error'])}" for record in records if record["error"]]
 
 
 def legend(records: Sequence[Record]) -> str:

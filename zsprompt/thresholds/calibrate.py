@@ -69,8 +69,8 @@ def _platt(scores: Doubles, present: Bools) -> Curve:
     both = np.concatenate([standard, standard])[:, None]  # every cell stands for both answers, by its smoothed target
     answers = np.repeat([1, 0], len(scores))
     model.fit(both, answers, sample_weight=np.concatenate([target, 1 - target]))
-    slope = float(model.coef_[0, 0]) / spread
-    return (slope,), (float(model.intercept_[0]) - slope * centre,)
+    slope = float(model.coef_[0, 0] / spread)
+    return (slope,), (float(model.intercept_[0] - slope * centre),)
 
 
 def _isotonic(scores: Doubles, present: Bools) -> Curve:
