@@ -68,7 +68,8 @@ def read_plan(path: Path | str) -> list[Row]:
     except (OSError, ValueError, ZspromptError) as error:
         raise PlanError(f"cannot read plan {path}: {getattr(error, 'strerror', None) or error}") from None
     shared, rows = data.get("all", {}), data.get("row", [])
-    if set(data) - {"all", "row"} or not isinstance(shared, dict) or not isinstance(rows, list) or not rows:
+    sections = isinstance(rows, list) and rows and all(isinstance(row, dict) for row in [shared, *rows])
+    if set(data) - {"all", "row"} or not sections:
         raise PlanError(f"expected [[row]] sections and perhaps one [all] in {path}, found {', '.join(data) or 'none'}")
     found: list[Row] = []
     for number, row in enumerate(rows, 1):
