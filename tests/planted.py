@@ -48,6 +48,10 @@ def planted_result(
         "prediction": Prediction(scores, scores > 1),
         "targets": targets,
         "recipe": RECIPE,
+        "counts": {
+            **{"texts_encoded": 3, "texts_cached": 0, "texts_not_kept": 0},
+            **{"images_encoded": count, "images_cached": 0},
+        },
         "resamples": 200,
     }
     return Result(**(facts | changes))

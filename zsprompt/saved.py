@@ -23,9 +23,12 @@ SEPARATOR = "|"
 RESULT, SCORES, PER_CLASS, PROBABILITIES = "result.json", "scores.csv", "per_class.csv", "probabilities.csv"
 
 _FIRST = ("image", "labels", "true", "left_out")  # columns of scores.csv before the labels'
-_NEEDED = ("mAP", "ap", "images", "seconds", "notes", "resamples", "skipped_images", "overflowed", "recipe")
-_RECIPE = ("strategy", "prompts", "model", "fingerprint", "dataset", "split", "names", "difficult")
 _COUNTS = ("texts_encoded", "texts_cached", "texts_not_kept", "images_encoded", "images_cached")
+_NEEDED = (
+    *("recipe", "mAP", "ap", "images", "seconds", "notes", "resamples", "skipped_images", "overflowed"),
+    *_COUNTS,
+)
+_RECIPE = ("strategy", "prompts", "model", "fingerprint", "dataset", "split", "names", "difficult")
 
 
 def save_result(result: Result, folder: Path) -> None:
@@ -72,7 +75,7 @@ def load_result(folder: Path | str) -> Result:
         targets=targets,
         recipe=facts["recipe"],
         skipped=tuple(facts["skipped_images"].items()),
-        counts={key: facts[key] for key in _COUNTS if key in facts},
+        counts={key: facts[key] for key in _COUNTS},
         seconds=facts["seconds"],
         notes=tuple(facts["notes"]),
         resamples=facts["resamples"],

@@ -65,14 +65,36 @@ def plain(axes: Axes) -> None:
 
 def figure(name: str, caption: str, alternative: str, draw: Callable[[], Drawing]) -> Figure:
     """What `draw` draws, as a Figure."""
-    page = _svg(draw, fonttype="none")
+    from matplotlib import rc_context
+
+    # not "$…$" for mathematics: a label may hold a dollar sign
+    fixed: dict[Any, Any] = {"svg.hashsalt": "zsprompt", "text.parse_math": False, "font.size": 9}
+    with rc_context(fixed), _all_glyphs():
+        drawing = draw()
+        if drawing.get_layout_engine():
+            drawing.draw_without_rendering()  # places everything, which takes longest: once for both kinds
+            drawing.set_layout_engine("none")
+        page, file = (_svg(drawing, fonttype) for fonttype in ("none", "path"))
+    return Figure(name, caption, alternative, _for_page(page), file)
+
+
+def _svg(drawing: Drawing, fonttype: str) -> str:
+    from matplotlib import rc_context
+
+    buffer = io.StringIO()
+    fixed: dict[Any, Any] = {"svg.fonttype": fonttype}
+    with rc_context(fixed):
+        drawing.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
+
+
+def _for_page(svg: str) -> str:
+    """An element of a page, with the page's colours and fonts."""
     for colour, role in _ROLES.items():
-        page = page.replace(colour, f"var({role})")
-    # a page has one document element, and its own fonts and sizes
-    page = page[page.index("<svg") :]
-    page = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", page)
-    page = re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', _opening, page, count=1)
-    return Figure(name, caption, alternative, page, _svg(draw, fonttype="path"))
+        svg = svg.replace(colour, f"var({role})")
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
+    return re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', _opening, svg, count=1)
 
 
 def _opening(found: re.Match[str]) -> str:
@@ -80,22 +102,6 @@ def _opening(found: re.Match[str]) -> str:
     # xlink is how matplotlib refers to shapes it repeats
     names = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
     return f'<svg {names} viewBox="{found[1]}" style="width: calc({width}px * 1.25); aspect-ratio: {width} / {height}">'
-
-
-def _svg(draw: Callable[[], Drawing], *, fonttype: str) -> str:
-    from matplotlib import rc_context
-
-    # not "$…$" for mathematics: a label may hold a dollar sign
-    fixed: dict[Any, Any] = {
-        "svg.fonttype": fonttype,
-        "svg.hashsalt": "zsprompt",
-        "text.parse_math": False,
-        "font.size": 9,
-    }
-    buffer = io.StringIO()
-    with rc_context(fixed), _all_glyphs():
-        draw().savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
 
 
 @contextmanager

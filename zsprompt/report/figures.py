@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
-_PANELS = 60  # labels in a grid of small plots; with more of them the page would get slow
+_PANELS = 40  # labels in a grid of small plots; with more of them the page would get slow
 _POINTS = 150  # of one curve: more than that many cannot be told apart in its plot
 _COLUMNS = 5
 
@@ -254,16 +254,19 @@ def _panels(result: Result, shown: Sequence[int], one: Callable[[Axes, int], Non
     from matplotlib.figure import Figure as Drawing
 
     rows = ceil(len(shown) / _COLUMNS)
-    figure = Drawing(figsize=(WIDTH, 0.6 + 1.55 * rows), layout="constrained")
-    panels = figure.subplots(rows, _COLUMNS, squeeze=False)
+    height = 0.8 + 1.5 * rows
+    figure = Drawing(figsize=(WIDTH, height))
+    # fixed margins: matplotlib's own layout would take seconds for so many axes
+    margins = {"left": 0.08, "right": 0.99, "bottom": 0.55 / height, "top": 1 - 0.25 / height}
+    panels = figure.subplots(rows, _COLUMNS, squeeze=False, gridspec_kw=margins | {"wspace": 0.3, "hspace": 0.5})
     for axes, label in zip(panels.flat, shown, strict=False):
         plain(axes)
         one(axes, label)
         axes.set_title(axis_name(result.labels[label]), fontsize=8, color=TEXT)
     for axes in panels.flat[len(shown) :]:
         axes.axis("off")
-    figure.supxlabel(x, fontsize=9, color=TEXT)
-    figure.supylabel(y, fontsize=9, color=TEXT)
+    figure.supxlabel(x, fontsize=9, color=TEXT, y=0.05 / height)
+    figure.supylabel(y, fontsize=9, color=TEXT, x=0.005)
     return figure
 
 

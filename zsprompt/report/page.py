@@ -183,6 +183,7 @@ def render(page: Page) -> str:
     script, style = _source("filter.js"), _source("style.css")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment = Environment(autoescape=True, undefined=StrictUndefined)
+    environment.filters["printable"] = printable
     template = environment.from_string(_source("page.html"))
     return template.render(
         page=page, style=style, script=script, script_hash=f"sha256-{digest}", version=__version__
