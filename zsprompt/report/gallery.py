@@ -20,7 +20,7 @@ from zsprompt.report.page import Gallery, Group, Key, Line, Picture
 from zsprompt.report.terminal import printable
 from zsprompt.result import Result
 
-_SIDE = 168  # pixels of a thumbnail's longer side
+_SIDE = 224  # pixels of a thumbnail's longer side
 _QUALITY = 70
 _THREADS = 4
 

@@ -65,7 +65,7 @@ def _platt(scores: Doubles, present: Bools) -> Curve:
         share = target.mean() if len(scores) else 0.5
         return (0.0,), (float(np.log(share / (1 - share))),)
     standard = (scores - centre) / spread
-    model = LogisticRegression(C=_HARDLY_HELD_BACK)
+    model = LogisticRegression(C=_HARDLY_HELD_BACK, solver="newton-cholesky", tol=1e-8)
     both = np.concatenate([standard, standard])[:, None]  # every cell stands for both answers, by its smoothed target
     answers = np.repeat([1, 0], len(scores))
     model.fit(both, answers, sample_weight=np.concatenate([target, 1 - target]))
