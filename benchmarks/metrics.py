@@ -1,16 +1,16 @@
-"""Time and peak memory of the metrics on COCO-sized input: 40,137 images × 80 labels, random scores.
+"""Time and memory of the metrics on COCO-sized input: 40,137 images × 80 labels, random scores.
 
     python benchmarks/metrics.py --out benchmarks/results/FILE.csv
 
-Each row is the median of RUNS calls in one process, with its fastest and slowest; `rss_gain_mb` is what the process's
-peak grew by.
+Each row is the median of RUNS calls in one process (of one call for a bootstrap), with its fastest and slowest;
+`peak_mb` is the most memory that a further call held at once beside its input.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from zsprompt import metrics
+from zsprompt.arrays import Floats, Targets
 
 IMAGES, LABELS, RUNS = 40_137, 80, 5
 
@@ -28,36 +29,65 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=IMAGES)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    random = np.random.default_rng(0)
-    scores = random.normal(size=(options.images, LABELS)).astype(np.float32)
-    targets = (random.random((options.images, LABELS)) < 0.036).astype(np.int8)
-    targets[random.random(targets.shape) < 0.005] = -1
-    decisions = scores > 1.5
-    calls: dict[str, Callable[[], object]] = {
-        "average_precision": lambda: metrics.average_precision(scores, targets),
-        "eleven_point_average_precision": lambda: metrics.eleven_point_average_precision(scores, targets),
-        "f1_scores": lambda: metrics.f1_scores(decisions, targets),
-        "seed_average_precision": lambda: metrics.seed_average_precision(decisions, targets),
-        "prevalence": lambda: metrics.prevalence(targets),
-        "bootstrap_interval, 1000 resamples": lambda: metrics.bootstrap_interval(scores, targets),
-    }
     rows = []
-    for name, call in calls.items():
-        before, seconds = peak(), []
-        for _ in range(1 if name.startswith("bootstrap") else RUNS):
-            start = time.perf_counter()
-            call()
-            seconds.append(time.perf_counter() - start)
+    for name, call in calls(options.images).items():
+        seconds = [timed(call) for _ in range(1 if "resamples" in name else RUNS)]
         row = {"metric": name, "median_s": median(seconds), "min_s": min(seconds), "max_s": max(seconds)}
-        rows.append(row | {"rss_gain_mb": peak() - before})
+        rows.append(row | {"peak_mb": peak(call)})
     table = pd.DataFrame(rows)
     table.to_csv(options.out, index=False, float_format="%.3f", lineterminator="\n")
     print(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
 
 
-def peak() -> float:
-    """Peak resident memory of this process, MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+def calls(images: int) -> dict[str, Callable[[], object]]:
+    """What is measured, by name."""
+    random = np.random.default_rng(0)
+    scores = random.normal(size=(images, LABELS)).astype(np.float32)
+    targets = (random.random((images, LABELS)) < 0.036).astype(np.int8)
+    targets[random.random(targets.shape) < 0.005] = -1
+    other = scores + random.normal(size=scores.shape).astype(np.float32)
+    tied, decisions = np.round(scores, 1), scores > 1.5
+    probabilities = 1 / (1 + np.exp(-scores))
+    return {
+        "average_precision": lambda: metrics.average_precision(scores, targets),
+        "eleven_point_average_precision": lambda: metrics.eleven_point_average_precision(scores, targets),
+        "all_point_average_precision": lambda: metrics.all_point_average_precision(scores, targets),
+        "precision_recall of every label": lambda: [
+            metrics.precision_recall(scores, targets, c) for c in range(LABELS)
+        ],
+        "f1_scores": lambda: metrics.f1_scores(decisions, targets),
+        "top_k, 3": lambda: metrics.top_k(scores, targets, decisions, 3),
+        "top_k, 3, many ties": lambda: metrics.top_k(tied, targets, decisions, 3),
+        "hit_at_one": lambda: metrics.hit_at_one(scores, targets),
+        "reliability": lambda: metrics.reliability(probabilities, targets),
+        "seed_average_precision": lambda: metrics.seed_average_precision(decisions, targets),
+        "prevalence": lambda: metrics.prevalence(targets),
+        "bootstrap_interval, 1000 resamples": lambda: metrics.bootstrap_interval(scores, targets),
+        "paired difference, 1000 resamples": lambda: compare(scores, other, targets),
+    }
+
+
+def compare(first: Floats, second: Floats, targets: Targets) -> metrics.Difference:
+    """All that a comparison of two scorers takes: both mAPs, both resampled, and the difference."""
+    both = (first, second)
+    values = [metrics.mean_over_labels(metrics.average_precision(scores, targets)) for scores in both]
+    drawn = [metrics.mean_precision(metrics.resampled_precision(scores, targets)) for scores in both]
+    return metrics.difference(*values, *drawn)
+
+
+def timed(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def peak(call: Callable[[], object]) -> float:
+    """The most memory that arrays took at once during a call, MB."""
+    tracemalloc.start()
+    call()
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return most / 1e6
 
 
 if __name__ == "__main__":

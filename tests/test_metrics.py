@@ -1,59 +1,48 @@
-"""Metrics: equal to scikit-learn, to references written here, and to published numbers of the label files."""
+"""Ranking and targets: equal to scikit-learn and torchmetrics, to the definitions, and to published numbers."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
-from numpy.random import Generator, default_rng
-from sklearn.metrics import auc, average_precision_score, precision_recall_curve, precision_recall_fscore_support
+from numpy.random import default_rng
+from planted_targets import (
+    SCORES,
+    draw,
+    draw_targets,
+    label_table,
+    over_labellings,
+    over_scores,
+    over_shapes,
+    per_known_column,
+    scores_and_targets,
+    sklearn_average_precision,
+    torchmetric,
+)
+from sklearn.metrics import auc, precision_recall_curve
 
-from zsprompt import metrics
-from zsprompt.errors import UsageError
 from zsprompt.metrics import (
+    all_point_average_precision,
     average_precision,
     bootstrap_interval,
     eleven_point_average_precision,
     f1_scores,
     mean_over_labels,
+    precision_recall,
     prevalence,
     resolve_targets,
     seed_average_precision,
     seed_nothing,
 )
 
-SHAPES = [(1, 1), (2, 3), (7, 2), (50, 20), (300, 5)]
-SCORES: dict[str, Callable[[Generator, tuple[int, int]], np.ndarray]] = {
-    "continuous": lambda random, shape: random.standard_normal(shape),
-    "tied": lambda random, shape: random.integers(-2, 3, shape) / 4,
-    "constant": lambda random, shape: np.full(shape, 0.3),
-    "0/1": lambda random, shape: (random.random(shape) < 0.3) * 1.0,
-    "huge": lambda random, shape: random.standard_normal(shape) * 1e30,
-    "tiny": lambda random, shape: random.standard_normal(shape) * 1e-30,
-    "tiny differences": lambda random, shape: 1 + random.integers(0, 5, shape) * 2.0**-20,
-    "all negative": lambda random, shape: -np.exp(random.standard_normal(shape)),
-}
-BY_SCORES = [average_precision, eleven_point_average_precision]
+BY_SCORES = [average_precision, eleven_point_average_precision, all_point_average_precision]
 BY_DECISIONS = [seed_average_precision, lambda decisions, targets: f1_scores(decisions, targets).f1]
-
-
-def draw_targets(random: Generator, shape: tuple[int, int], left_out: float = 0.0) -> np.ndarray:
-    """Labels of very different prevalence; the first has no positives, the last no negatives."""
-    targets = (random.random(shape) < np.linspace(0, 1, shape[1])).astype(np.int8)
-    targets[random.random(shape) < left_out] = -1
-    return targets
-
-
-def sklearn_average_precision(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    return per_known_column(average_precision_score, scores, targets)
 
 
 def sklearn_seed(decisions: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -64,54 +53,70 @@ def sklearn_seed(decisions: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return per_known_column(area, decisions, targets)
 
 
-def plain_eleven_point(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """By the definition, one threshold after the other, recalls as exact fractions."""
+def recall_and_precision(present: np.ndarray, column: np.ndarray) -> list[tuple[Fraction, Fraction]]:
+    """One threshold after the other, as exact fractions."""
+    chosen = [present[column >= threshold] for threshold in set(column)]
+    positives = int(present.sum())
+    return [(Fraction(int(c.sum()), positives), Fraction(int(c.sum()), len(c))) for c in chosen]
 
+
+def plain_eleven_point(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
     def mean_of_best(present: np.ndarray, column: np.ndarray) -> float:
-        chosen = [column >= threshold for threshold in set(column)]
-        points = [(Fraction(int(present[c].sum()), int(present.sum())), present[c].mean()) for c in chosen]
-        return sum(max(p for recall, p in points if recall >= Fraction(t, 10)) for t in range(11)) / 11
+        points = recall_and_precision(present, column)
+        return float(sum(max(p for recall, p in points if recall >= Fraction(t, 10)) for t in range(11)) / 11)
 
     return per_known_column(mean_of_best, scores, targets)
 
 
-def per_known_column(metric: Callable, values: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """`metric` of each label's cells that are not left out; NaN for a label without positives."""
-    found = []
-    for value, target in zip(values.T, targets.T, strict=True):
-        known = target != -1
-        found.append(metric(target[known], value[known]) if (target == 1).any() else math.nan)
-    return np.array(found)
+def plain_all_point(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    def area(present: np.ndarray, column: np.ndarray) -> float:
+        points = recall_and_precision(present, column)
+        recalls = sorted({Fraction(0)} | {recall for recall, _ in points})
+        return float(sum((high - low) * max(p for r, p in points if r >= high) for low, high in pairwise(recalls)))
+
+    return per_known_column(area, scores, targets)
 
 
-@pytest.mark.parametrize("left_out", [0.0, 0.2])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("kind", SCORES)
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@over_labellings
+@over_scores
+@over_shapes
 class TestAgainstReferences:
-    def test_average_precision(self, shape: tuple[int, int], kind: str, dtype: type, left_out: float) -> None:
-        scores, targets = self.draw(shape, kind, dtype, left_out)
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+    def test_average_precision(self, shape: tuple[int, int], kind: str, dtype: type, labelling: str) -> None:
+        scores, targets = draw(shape, kind, labelling, dtype)
         expected = sklearn_average_precision(scores, targets)
         np.testing.assert_allclose(average_precision(scores, targets), expected, rtol=0, atol=1e-9)
 
-    def test_eleven_point(self, shape: tuple[int, int], kind: str, dtype: type, left_out: float) -> None:
-        scores, targets = self.draw(shape, kind, dtype, left_out)
-        expected = plain_eleven_point(scores, targets)
-        np.testing.assert_allclose(eleven_point_average_precision(scores, targets), expected, rtol=0, atol=1e-9)
+    def test_interpolated(self, shape: tuple[int, int], kind: str, labelling: str) -> None:
+        scores, targets = draw(shape, kind, labelling)
+        scores, targets = scores[:60], targets[:60]  # the definitions take long
+        eleven, every = eleven_point_average_precision(scores, targets), all_point_average_precision(scores, targets)
+        np.testing.assert_allclose(eleven, plain_eleven_point(scores, targets), rtol=0, atol=1e-9)
+        np.testing.assert_allclose(every, plain_all_point(scores, targets), rtol=0, atol=1e-9)
 
-    @staticmethod
-    def draw(shape: tuple[int, int], kind: str, dtype: type, left_out: float) -> tuple[np.ndarray, np.ndarray]:
-        random = default_rng(sum(shape))
-        return SCORES[kind](random, shape).astype(dtype), draw_targets(random, shape, left_out)
+    def test_precision_recall(self, shape: tuple[int, int], kind: str, labelling: str) -> None:
+        scores, targets = draw(shape, kind, labelling, np.float32)
+        for label in range(shape[1]):
+            known, (recall, precision) = targets[:, label] != -1, precision_recall(scores, targets, label)
+            if not (targets[:, label] == 1).any():
+                assert (len(recall), len(precision)) == (0, 0)
+                continue
+            expected = precision_recall_curve(targets[known, label], scores[known, label])[:2]
+            np.testing.assert_allclose(precision, expected[0][-2::-1], rtol=0, atol=1e-9)
+            np.testing.assert_allclose(recall, expected[1][-2::-1], rtol=0, atol=1e-9)
 
 
-@st.composite
-def scores_and_targets(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
-    shape = draw(st.tuples(st.integers(1, 30), st.integers(1, 4)))
-    width, largest = draw(st.sampled_from([(32, 2.0**100), (64, 1e300)]))
-    number = st.floats(-largest, largest, width=width) | st.sampled_from([0.0, -0.0, 0.5, 1.0])
-    scores = draw(arrays.arrays(f"float{width}", shape, elements=number))
-    return scores, draw(arrays.arrays(np.int8, shape, elements=st.sampled_from([-1, 0, 1])))
+@over_labellings
+@pytest.mark.parametrize("kind", ["continuous", "tied", "constant"])
+@over_shapes
+def test_average_precision_against_torchmetrics(shape: tuple[int, int], kind: str, labelling: str) -> None:
+    """On scores within 0..1, as it squashes all others."""
+    scores, targets = draw(shape, kind, labelling)
+    scores = np.arctan(scores) / np.pi + 0.5
+    for label in np.flatnonzero((targets == 1).any(axis=0)):
+        found = average_precision(scores, targets)[label]
+        expected = torchmetric("binary_average_precision", scores[:, label], targets[:, label])
+        assert found == pytest.approx(expected, abs=1e-6)
 
 
 @settings(deadline=None)
@@ -131,16 +136,22 @@ def test_any_scores_against_sklearn(case: tuple[np.ndarray, np.ndarray]) -> None
 @given(scores_and_targets())
 def test_results_are_shares(case: tuple[np.ndarray, np.ndarray]) -> None:
     scores, targets = case
-    f1 = f1_scores(scores > 0, targets)
     for values in (
-        average_precision(scores, targets),
-        eleven_point_average_precision(scores, targets),
-        seed_average_precision(scores > 0, targets),
+        *(metric(scores, targets) for metric in BY_SCORES),
+        *(metric(scores > 0, targets) for metric in BY_DECISIONS),
+        *precision_recall(scores, targets, 0),
         prevalence(targets),
-        np.r_[f1.precision, f1.recall, f1.f1, f1.micro, f1.macro, f1.sample],
     ):
         known = values[~np.isnan(values)]
         assert ((known >= 0) & (known <= 1)).all()
+
+
+@settings(deadline=None)
+@given(scores_and_targets())
+def test_interpolating_never_lowers(case: tuple[np.ndarray, np.ndarray]) -> None:
+    plain, interpolated = average_precision(*case), all_point_average_precision(*case)
+    known = ~np.isnan(plain)
+    assert (interpolated[known] >= plain[known] - 1e-12).all()
 
 
 class TestInvariances:
@@ -176,7 +187,6 @@ class TestInvariances:
         scores, targets = case
         others = np.where(targets == -1, 1e9 * default_rng(2).standard_normal(scores.shape), scores)
         np.testing.assert_array_equal(metric(others, targets), metric(scores, targets))
-        assert bootstrap_interval(others, targets, resamples=20) == bootstrap_interval(scores, targets, resamples=20)
 
     @pytest.mark.parametrize("metric", BY_DECISIONS, ids=["seed", "f1"])
     def test_decisions_of_left_out_cells_change_nothing(self, metric: Callable, case: tuple) -> None:
@@ -186,7 +196,8 @@ class TestInvariances:
 
     def test_inputs_stay_as_they_are(self, case: tuple) -> None:
         before = [array.copy() for array in case]
-        average_precision(*case)
+        for metric in BY_SCORES:
+            metric(*case)
         bootstrap_interval(*case, resamples=2)
         f1_scores(case[0] > 0, case[1])
         resolve_targets(case[1], "negative")
@@ -211,6 +222,23 @@ class TestByHand:
         scores = -np.arange(17.0)[:, None]
         assert eleven_point_average_precision(scores, targets) == pytest.approx((4 + 7 * 10 / 17) / 11)
 
+    def test_all_point_fills_a_dent(self) -> None:
+        """Precision at the three positives is 1/2, 2/3, 3/4: interpolated it is 3/4 all along."""
+        targets = np.array([[0, 1, 1, 1]], dtype=np.int8).T
+        assert all_point_average_precision(-np.arange(4.0)[:, None], targets) == pytest.approx(3 / 4)
+
+    def test_precision_recall(self) -> None:
+        recall, precision = precision_recall(self.SCORES, self.TARGETS, 0)
+        np.testing.assert_allclose(recall, [1 / 2, 1 / 2, 1, 1, 1])
+        np.testing.assert_allclose(precision, [1, 1 / 2, 2 / 3, 2 / 4, 2 / 5])
+
+    def test_labels_count_from_the_end_too(self) -> None:
+        scores, targets = np.c_[-self.SCORES, self.SCORES], np.c_[self.TARGETS, self.TARGETS]
+        for found, expected in zip(
+            precision_recall(scores, targets, -1), precision_recall(scores, targets, 1), strict=True
+        ):
+            np.testing.assert_array_equal(found, expected)
+
     def test_best_and_worst_ranking(self) -> None:
         scores, targets = np.arange(4.0)[:, None], np.array([[0, 0, 1, 1]], dtype=np.int8).T
         assert average_precision(scores, targets) == [1]
@@ -220,15 +248,6 @@ class TestByHand:
         targets = np.r_[self.TARGETS, [[-1]]].astype(np.int8)
         scores = np.r_[self.SCORES, [[0.85]]]
         assert average_precision(scores, targets) == average_precision(self.SCORES, self.TARGETS)
-
-    def test_f1(self) -> None:
-        decisions = np.array([[1, 1], [1, 0], [0, 1]], dtype=bool)
-        found = f1_scores(decisions, np.array([[1, 0], [0, 1], [1, -1]], dtype=np.int8))
-        np.testing.assert_allclose(found.precision, [1 / 2, 0])
-        np.testing.assert_allclose(found.recall, [1 / 2, 0])
-        np.testing.assert_allclose(found.f1, [1 / 2, 0])
-        assert (found.micro, found.macro) == pytest.approx((2 / 6, 1 / 4))
-        assert found.sample == pytest.approx((2 / 3 + 0 + 0) / 3)
 
 
 @pytest.mark.parametrize("metric", BY_SCORES)
@@ -253,12 +272,11 @@ def test_prevalence() -> None:
     np.testing.assert_allclose(prevalence(targets), [2 / 5, 1 / 2, 1])
 
 
-@pytest.mark.parametrize("left_out", [0.0, 0.2])
+@over_labellings
 @pytest.mark.parametrize("yes", [0.0, 0.1, 0.5, 1.0])
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_seed_average_precision_against_sklearn(shape: tuple[int, int], yes: float, left_out: float) -> None:
-    random = default_rng(sum(shape))
-    targets = draw_targets(random, shape, left_out)
+@over_shapes
+def test_seed_average_precision_against_sklearn(shape: tuple[int, int], yes: float, labelling: str) -> None:
+    random, (_, targets) = default_rng(sum(shape)), draw(shape, "constant", labelling)
     decisions = random.random(shape) < yes
     found = seed_average_precision(decisions, targets)
     np.testing.assert_allclose(found, sklearn_seed(decisions, targets), rtol=0, atol=1e-9)
@@ -276,138 +294,25 @@ class TestPublishedNumbers:
     """What predicting nothing scores, and chance, on the official label files; in percent as published."""
 
     @pytest.mark.parametrize(
-        ("file", "difficult", "images", "nothing", "chance"),
+        ("file", "difficult", "shape", "nothing", "chance"),
         [
-            ("voc2007_test_ternary.csv.gz", "negative", 4952, 53.5, 7.1),
-            ("voc2007_test_ternary.csv.gz", "ignore", 4952, 53.6, 7.15),
-            ("coco_val2014.csv.gz", "ignore", 40137, 51.8, 3.6),
-            ("kaggle10_all.csv.gz", "ignore", 7843, 55.9, 11.9),
+            ("voc2007_test_ternary.csv.gz", "negative", (4952, 20), 53.5, 7.1),
+            ("voc2007_test_ternary.csv.gz", "ignore", (4952, 20), 53.6, 7.15),
+            ("coco_val2014.csv.gz", "ignore", (40137, 80), 51.8, 3.6),
+            ("kaggle10_all.csv.gz", "ignore", (7843, 10), 55.9, 11.9),
         ],
     )
     def test_nothing_and_chance(
-        self, test_data: Path, file: str, difficult: str, images: int, nothing: float, chance: float
+        self, test_data: Path, file: str, difficult: str, shape: tuple[int, int], nothing: float, chance: float
     ) -> None:
-        targets = resolve_targets(self.read(test_data / "labels" / file), difficult)
-        assert len(targets) == images
+        targets = resolve_targets(label_table(test_data, file), difficult)
+        assert targets.shape == shape
         assert 100 * mean_over_labels(seed_nothing(targets)) == pytest.approx(nothing, abs=0.05)
         assert 100 * mean_over_labels(prevalence(targets)) == pytest.approx(chance, abs=0.05)
 
     def test_voc_difficult(self, test_data: Path) -> None:
-        targets = self.read(test_data / "labels" / "voc2007_test_ternary.csv.gz")
-        left_out = targets == -1
+        left_out = label_table(test_data, "voc2007_test_ternary.csv.gz") == -1
         assert (left_out.sum(), left_out.any(axis=1).sum()) == (619, 551)
-
-    @staticmethod
-    def read(path: Path) -> np.ndarray:
-        table = pd.read_csv(path)
-        if "split" in table:  # VOC: 1 present, 0 only as difficult objects, -1 absent
-            table = table[table["split"] == "test"].replace({0: -1, -1: 0})
-        return table.select_dtypes("number").to_numpy(np.int8)
-
-
-class TestF1:
-    @pytest.mark.parametrize("yes", [0.0, 0.1, 0.5, 1.0])
-    @pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape[1] > 1], ids=str)
-    def test_against_sklearn(self, shape: tuple[int, int], yes: float) -> None:
-        random = default_rng(sum(shape))
-        targets, decisions = draw_targets(random, shape), random.random(shape) < yes
-        found = f1_scores(decisions, targets)
-
-        def expected(average: str | None) -> np.ndarray:
-            return np.array(
-                precision_recall_fscore_support(targets, decisions, average=average, zero_division=0)[:3], dtype=float
-            )
-
-        np.testing.assert_allclose([found.precision, found.recall, found.f1], expected(None), rtol=0, atol=1e-9)
-        for value, average in ((found.micro, "micro"), (found.macro, "macro"), (found.sample, "samples")):
-            assert value == pytest.approx(expected(average)[2], abs=1e-9)
-
-    def test_left_out_cells_count_nowhere(self) -> None:
-        random = default_rng(4)
-        targets, decisions = draw_targets(random, (80, 6), left_out=0.3), random.random((80, 6)) < 0.4
-        known, found = targets != -1, f1_scores(decisions, targets)
-
-        def f1(cells: tuple | np.ndarray) -> float:
-            kept = known[cells]
-            _, _, value, _ = precision_recall_fscore_support(
-                targets[cells][kept], decisions[cells][kept], average="binary", zero_division=0
-            )
-            return value
-
-        np.testing.assert_allclose(found.f1, [f1(np.s_[:, c]) for c in range(6)])
-        assert found.macro == pytest.approx(found.f1.mean())
-        assert found.micro == pytest.approx(f1(np.s_[:]))
-        assert found.sample == pytest.approx(np.mean([f1(np.s_[i]) for i in range(80)]))
-
-
-class TestBootstrap:
-    @pytest.fixture
-    def case(self) -> tuple[np.ndarray, np.ndarray]:
-        """200 images, 5 labels, the first one rare; scores that know something, with ties and left-out cells."""
-        random = default_rng(7)
-        targets = (random.random((200, 5)) < [0.01, 0.05, 0.1, 0.3, 0.6]).astype(np.int8)
-        targets[0, 0] = 1
-        scores = np.round(targets + random.standard_normal((200, 5)), 1)
-        targets[random.random((200, 5)) < 0.05] = -1
-        return scores, targets
-
-    @staticmethod
-    def resampled(scores: np.ndarray, targets: np.ndarray, resamples: int, seed: int = 0) -> np.ndarray:
-        """[resamples, C] scikit-learn's average precision of the images that were really drawn."""
-        random, images = default_rng(seed), len(scores)
-        draws = [random.integers(images, size=images) for _ in range(resamples)]
-        return np.array([sklearn_average_precision(scores[draw], targets[draw]) for draw in draws])
-
-    @pytest.mark.parametrize(("seed", "level"), [(0, 0.95), (1, 0.95), (0, 0.5)])
-    @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-    def test_against_images_really_drawn(self, case: tuple, dtype: type, seed: int, level: float) -> None:
-        scores, targets = case[0].astype(dtype), case[1]
-        aps = self.resampled(scores, targets, resamples=60, seed=seed)
-        assert np.isnan(aps).any()  # some resamples lack the rare label
-        expected = np.quantile(np.nanmean(aps, axis=1), [(1 - level) / 2, (1 + level) / 2])
-        found = bootstrap_interval(scores, targets, resamples=60, seed=seed, level=level)
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
-
-    def test_same_seed_same_interval(self, case: tuple) -> None:
-        assert bootstrap_interval(*case, resamples=50, seed=3) == bootstrap_interval(*case, resamples=50, seed=3)
-        assert bootstrap_interval(*case, resamples=50, seed=3) != bootstrap_interval(*case, resamples=50, seed=4)
-
-    @pytest.mark.parametrize("cells", [1, 200, 200 * 7 + 1, 2**30])
-    def test_block_size_changes_nothing(self, case: tuple, cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        expected = bootstrap_interval(*case, resamples=30)
-        monkeypatch.setattr(metrics, "_RESAMPLE_CELLS", cells)
-        assert bootstrap_interval(*case, resamples=30) == expected
-
-    def test_interval_holds_the_map_and_widens_with_the_level(self, case: tuple) -> None:
-        mean = mean_over_labels(average_precision(*case))
-        low, high = bootstrap_interval(*case, level=0.95)
-        inner_low, inner_high = bootstrap_interval(*case, level=0.5)
-        assert 0 < low < inner_low < mean < inner_high < high < 1
-
-    def test_a_perfect_ranking_is_certain(self) -> None:
-        targets = draw_targets(default_rng(0), (50, 5))
-        assert bootstrap_interval(targets.astype(float), targets, resamples=20) == (1, 1)
-
-    def test_a_label_without_positives_changes_nothing(self, case: tuple) -> None:
-        scores, targets = (np.c_[array, np.zeros(200, array.dtype)] for array in case)
-        assert bootstrap_interval(scores, targets, resamples=20) == bootstrap_interval(*case, resamples=20)
-
-    @pytest.mark.parametrize("images", [0, 1, 5])
-    def test_no_positives_no_interval(self, images: int) -> None:
-        found = bootstrap_interval(np.zeros((images, 2)), np.zeros((images, 2), dtype=np.int8), resamples=5)
-        assert np.isnan(found).all()
-
-    def test_no_positives_in_any_resample_no_interval(self) -> None:
-        scores, targets = np.arange(30.0)[:, None], np.eye(30, 1, dtype=np.int8)
-        seed = next(s for s in range(100) if np.isnan(self.resampled(scores, targets, resamples=2, seed=s)).all())
-        assert np.isnan(bootstrap_interval(scores, targets, resamples=2, seed=seed)).all()
-
-    @pytest.mark.parametrize(
-        "wrong", [{"resamples": 1}, {"resamples": -3}, {"level": 0}, {"level": 1}, {"level": 95}, {"level": math.nan}]
-    )
-    def test_refuses(self, case: tuple, wrong: dict) -> None:
-        with pytest.raises(UsageError, match=r"at least 2 resamples and a level within \(0, 1\)"):
-            bootstrap_interval(*case, **wrong)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Ablation": "ablation",
+    "Comparison": "compare",
     "Dataset": "datasets",
     "EmbeddingStore": "store",
     "Encoder": "encoders",
@@ -23,20 +25,38 @@ _HOMES = {
     "Prediction": "strategies",
     "Predictions": "prediction",
     "PromptSet": "prompts",
-    "Result": "evaluate",
+    "Result": "result",
+    "Row": "ablation",
+    "Rule": "thresholds",
     "Strategy": "strategies",
+    "Thresholded": "strategies",
+    "Thresholds": "thresholds",
     "TopAll": "strategies",
     "YesOrNo": "strategies",
     "ZspromptError": "errors",
+    "ablate": "ablation",
+    "build_report": "report.build",
+    "choose_thresholds": "tuning",
+    "compare": "compare",
+    "expected_thresholds": "tuning",
+    "grid": "ablation",
     "load_dataset": "datasets",
     "load_encoder": "encoders",
     "load_prompts": "prompts",
+    "load_result": "saved",
     "load_strategy": "strategies",
+    "load_thresholds": "thresholds",
     "predict": "prediction",
     "run": "evaluate",
+    "save_ablation": "report.tables",
+    "save_result": "saved",
+    "save_thresholds": "thresholds",
+    "with_thresholds": "tuning",
 }
 
 __all__ = [
+    "Ablation",
+    "Comparison",
     "Dataset",
     "EmbeddingStore",
     "Encoder",
@@ -50,27 +70,49 @@ __all__ = [
     "Predictions",
     "PromptSet",
     "Result",
+    "Row",
+    "Rule",
     "Strategy",
+    "Thresholded",
+    "Thresholds",
     "TopAll",
     "YesOrNo",
     "ZspromptError",
     "__version__",
+    "ablate",
+    "build_report",
+    "choose_thresholds",
+    "compare",
+    "expected_thresholds",
+    "grid",
     "load_dataset",
     "load_encoder",
     "load_prompts",
+    "load_result",
     "load_strategy",
+    "load_thresholds",
     "predict",
     "run",
+    "save_ablation",
+    "save_result",
+    "save_thresholds",
+    "with_thresholds",
 ]
 
 if TYPE_CHECKING:
+    from zsprompt.ablation import Ablation, Row, ablate, grid
+    from zsprompt.compare import Comparison, compare
     from zsprompt.datasets import Dataset, load_dataset
     from zsprompt.encoders import Encoder, load_encoder
     from zsprompt.errors import ZspromptError
-    from zsprompt.evaluate import Result, run
+    from zsprompt.evaluate import run
     from zsprompt.images import ImageFile, ImageRef
     from zsprompt.prediction import Predictions, predict
     from zsprompt.prompts import PromptSet, load_prompts
+    from zsprompt.report.build import build_report
+    from zsprompt.report.tables import save_ablation
+    from zsprompt.result import Result
+    from zsprompt.saved import load_result, save_result
     from zsprompt.store import EmbeddingStore
     from zsprompt.strategies import (
         Images,
@@ -79,10 +121,13 @@ if TYPE_CHECKING:
         PerLabel,
         Prediction,
         Strategy,
+        Thresholded,
         TopAll,
         YesOrNo,
         load_strategy,
     )
+    from zsprompt.thresholds import Rule, Thresholds, load_thresholds, save_thresholds
+    from zsprompt.tuning import choose_thresholds, expected_thresholds, with_thresholds
 
 
 def __getattr__(name: str) -> Any:

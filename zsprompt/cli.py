@@ -14,16 +14,21 @@ import typer
 from zsprompt import __version__
 from zsprompt.cli_data import data_app
 from zsprompt.cli_llm import caption, rewrite
+from zsprompt.cli_measure import ablate, report_, thresholds_
 from zsprompt.errors import UsageError
+from zsprompt.lookup import DEFAULT_MODEL
 from zsprompt.options import (
-    DEFAULT_MODEL,
     BatchSize,
     CacheFolder,
     CaptionBank,
     Device,
     DeviceOption,
+    Difficult,
     DifficultOption,
     Json,
+    Labels,
+    LabelsFile,
+    Limit,
     ListKind,
     LlmBaseUrl,
     LlmModel,
@@ -31,14 +36,33 @@ from zsprompt.options import (
     MaxCalls,
     MaxTokens,
     Model,
+    Names,
     NamesOption,
     Offline,
+    Pictures,
     PrecisionChoice,
     PrecisionOption,
     Prompts,
+    Root,
     RunModel,
+    Sample,
+    Seed,
+    SkipBad,
+    Split,
+    Strategies,
+    ThresholdsFile,
 )
-from zsprompt.shell import CaptionSource, check_part, drop_output, note, open_store, read_labels, refusals, take_part
+from zsprompt.shell import (
+    CaptionSource,
+    can_print,
+    check_part,
+    drop_output,
+    note,
+    open_store,
+    read_labels,
+    refusals,
+    take_part,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,6 +84,9 @@ cache_app = typer.Typer(
 )
 app.add_typer(cache_app, name="cache")
 app.add_typer(data_app, name="data")
+app.command("ablate")(ablate)
+app.command("thresholds")(thresholds_)
+app.command("report")(report_)
 app.command("caption")(caption)
 app.command("rewrite")(rewrite)
 
@@ -76,10 +103,10 @@ def _root(
 
 @app.command()
 def run(
-    strategy: Annotated[str, typer.Option(help="[normalised:]NAME[,field=value…]; see `zsprompt list strategies`.")],
+    strategy: Strategies,
     dataset: Annotated[str, typer.Option(help="A data set; see `zsprompt list datasets`.")],
-    root: Annotated[Path | None, typer.Option(help="Its folder. [default: looked for in ZSPROMPT_DATA]")] = None,
-    split: Annotated[str | None, typer.Option(help="Which of its lists. [default: the data set's test list]")] = None,
+    root: Root = None,
+    split: Split = None,
     model: RunModel = None,
     prompts: Prompts = None,
     captions: CaptionBank = None,
@@ -89,22 +116,17 @@ def run(
     max_calls: MaxCalls = None,
     max_tokens: MaxTokens = None,
     offline: Offline = False,
-    names: Annotated[NamesOption, typer.Option(help='"potted plant" or "pottedplant".')] = NamesOption.readable,
+    names: Names = NamesOption.readable,
     device: Device = DeviceOption.auto,
     precision: PrecisionChoice = PrecisionOption.auto,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N pictures.")] = None,
-    sample: Annotated[
-        int | None, typer.Option(min=1, help="Only N pictures drawn so that every label keeps its share.")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, max=2**32 - 1, help="Which draw --sample makes. [default: 0]")
-    ] = None,
+    limit: Limit = None,
+    sample: Sample = None,
+    seed: Seed = None,
     batch_size: BatchSize = None,
-    difficult: Annotated[
-        DifficultOption, typer.Option(help="What a label with only difficult objects counts as.")
-    ] = DifficultOption.ignore,
-    eleven_point: Annotated[bool, typer.Option("--eleven-point", help="Also VOC2007's interpolated mAP.")] = False,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures that cannot be read.")] = False,
+    difficult: Difficult = DifficultOption.ignore,
+    eleven_point: Annotated[bool, typer.Option("--eleven-point", help="Also VOC's interpolated mAPs.")] = False,
+    skip_bad: SkipBad = False,
+    thresholds: ThresholdsFile = None,
     cache: CacheFolder = None,
     out: Annotated[Path | None, typer.Option(help="Folder for result.json, scores.csv and per_class.csv.")] = None,
     json: Json = False,
@@ -114,9 +136,13 @@ def run(
         from zsprompt import evaluate, report
         from zsprompt.datasets import load_dataset
         from zsprompt.files import require_folder
+        from zsprompt.saved import save_result, to_json
         from zsprompt.strategies import load_strategy
+        from zsprompt.thresholds import load_thresholds
+        from zsprompt.tuning import with_thresholds
 
         check_part(limit, sample, seed)
+        cuts = load_thresholds(thresholds) if thresholds else None
         chosen = load_strategy(strategy, prompts=prompts)
         data = load_dataset(dataset, root=root, split=split, names=names.value)
         data = take_part(data, limit, sample, seed)
@@ -125,12 +151,12 @@ def run(
         if out:
             require_folder(out)
         with open_store(model or data.model or DEFAULT_MODEL, device, precision, batch_size, cache) as store:
-            result = evaluate.run(
-                chosen, data, store, difficult=difficult.value, skip_bad=skip_bad, eleven_point=eleven_point
-            )
+            chosen = with_thresholds(chosen, cuts, store, data) if cuts else chosen
+            result = evaluate.run(chosen, data, store, difficult=difficult.value, skip_bad=skip_bad)
         if out:
-            report.save_result(result, out)
-        typer.echo(report.to_json(result.to_dict()) if json else report.result_table(result))
+            save_result(result, out)
+        shown = report.result_table(result, blocks=can_print("█"), interpolated=eleven_point)
+        typer.echo(to_json(result.to_dict()) if json else shown)
         for warning in result.warnings:
             note(warning)
         for image, reason in result.skipped:
@@ -139,18 +165,10 @@ def run(
 
 @app.command()
 def predict(
-    images: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="IMAGE|FOLDER|TAR|LIST...",
-            help="Pictures, folders of them, .tar files (WebDataset shards), .csv, .jsonl or .parquet lists of files.",
-        ),
-    ],
-    labels: Annotated[str | None, typer.Option(help='Your words, separated by commas: "dog, cat".')] = None,
-    labels_file: Annotated[Path | None, typer.Option(help="A text file with one label a line.")] = None,
-    strategy: Annotated[
-        str, typer.Option(help="[normalised:]NAME[,field=value…]; see `zsprompt list strategies`.")
-    ] = "normalised:per-label",
+    images: Pictures,
+    labels: Labels = None,
+    labels_file: LabelsFile = None,
+    strategy: Strategies = "normalised:per-label",
     model: Model = DEFAULT_MODEL,
     prompts: Prompts = None,
     captions: CaptionBank = None,
@@ -167,6 +185,7 @@ def predict(
             "2 unless given. For per-label and normalised: strategies."
         ),
     ] = None,
+    thresholds: ThresholdsFile = None,
     device: Device = DeviceOption.auto,
     precision: PrecisionChoice = PrecisionOption.auto,
     batch_size: BatchSize = None,
@@ -176,12 +195,18 @@ def predict(
 ) -> None:
     """Say which of your labels are on your pictures."""
     with refusals():
-        from zsprompt.evaluate import describe, made_up, undescribed
         from zsprompt.files import require_writable
         from zsprompt.prediction import Totals, predict_in_parts
+        from zsprompt.recipe import describe, made_up, undescribed
         from zsprompt.strategies import load_strategy
+        from zsprompt.thresholds import load_thresholds
+        from zsprompt.tuning import with_thresholds
 
-        words = read_labels(labels, labels_file)
+        cuts = load_thresholds(thresholds) if thresholds else None
+        if cuts and threshold is not None:
+            raise UsageError("expected --threshold or --thresholds, found both")
+        from_file = cuts is not None and labels is None and labels_file is None
+        words = list(cuts.labels) if cuts and from_file else read_labels(labels, labels_file)
         chosen = _with_threshold(load_strategy(strategy, prompts=prompts), threshold, strategy)
         chosen = CaptionSource(captions, None, llm_model, llm_base_url, llm_timeout, offline, cache).give(
             chosen, max_calls, max_tokens
@@ -190,6 +215,7 @@ def predict(
             require_writable(out)
         totals = Totals()
         with open_store(model, device, precision, batch_size, cache) as store:
+            chosen = with_thresholds(chosen, cuts, store) if cuts else chosen
             recipe = describe(chosen, store)
             parts = totals.watch(predict_in_parts(images, words, store, strategy=chosen))
             _show_predictions(parts, words, recipe, out, json)
@@ -225,7 +251,7 @@ def list_(kind: Annotated[ListKind, typer.Argument(help="What to list.")]) -> No
 def cache_info(cache: CacheFolder = None, json: Json = False) -> None:
     """Say where the cache is, how many entries it has and how large it is."""
     with refusals():
-        from zsprompt.report import to_json
+        from zsprompt.saved import to_json
 
         opened = _open_cache(cache)
         info = opened.info()
@@ -305,14 +331,15 @@ def _show_predictions(
 ) -> None:
     from zsprompt import report
     from zsprompt.prediction import joined
+    from zsprompt.saved import save_predictions, to_json
 
     if json:
         answer = joined(parts)
         parts = [answer]
     if out:
-        report.save_predictions(parts, words, out)
+        save_predictions(parts, words, out)
     if json:
-        typer.echo(report.to_json(report.predictions_dict(answer, recipe)))
+        typer.echo(to_json(report.predictions_dict(answer, recipe)))
     elif not out:
         for part in parts:
             for line in report.predictions_table(part):
@@ -320,8 +347,8 @@ def _show_predictions(
 
 
 def _say_totals(totals: Totals, words: list[str], recipe: dict[str, Any], out: Path | None) -> None:
-    from zsprompt.evaluate import never_seen
     from zsprompt.grammar import counted
+    from zsprompt.recipe import never_seen
     from zsprompt.report import printable
 
     for image, reason in totals.bad:

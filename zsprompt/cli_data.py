@@ -263,6 +263,6 @@ def _named(what: str, entries: Sequence[str]) -> Iterator[str]:
 
 
 def _json(facts: dict[str, Any]) -> str:
-    from zsprompt.report import to_json
+    from zsprompt.saved import to_json
 
     return to_json(facts)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zsprompt.errors import UsageError
+from zsprompt.lookup import DEFAULT_MODEL
 from zsprompt.options import (
-    DEFAULT_MODEL,
     CacheFolder,
     CaptionBank,
     Json,
@@ -246,6 +246,6 @@ def _finish(written: Written, budget: Budget, out: Path | None, json: bool) -> N
 
 
 def _json(facts: dict[str, Any]) -> str:
-    from zsprompt.report import to_json
+    from zsprompt.saved import to_json
 
     return to_json(facts)

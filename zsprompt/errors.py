@@ -2,7 +2,8 @@
 
 ZspromptError
 ├── UsageError      an option or argument that cannot be understood
-│   └── UnknownName a name that is in no table, with the near ones
+│   ├── UnknownName a name that is in no table, with the near ones
+│   └── PlanError   a plan of an ablation that cannot be read or has no rows
 ├── PromptError     a prompt set that cannot be read or lacks what a strategy needs
 ├── CaptionError    a caption bank that cannot be read or lacks captions
 ├── LLMError        a server that cannot be reached or refuses
@@ -12,6 +13,8 @@ ZspromptError
 │   └── BadImages   a data set with pictures that cannot be read, all of them named
 ├── DownloadError   a file that cannot be fetched, or is not what was promised
 ├── ModelError      weights that are missing, damaged or of another kind
+├── ThresholdError  thresholds that cannot be read or belong to something else
+├── ResultError     a saved result that is missing or damaged, or results that cannot be compared
 ├── CacheError      a cache folder that is foreign, unwritable, full or damaged
 └── OutputError     a result that could not be written
 """
@@ -47,6 +50,10 @@ class UnknownName(UsageError):  # noqa: N818 - reads as what it is
         near = difflib.get_close_matches(name.lower(), [k.lower() for k in known], n=1, cutoff=0.5)
         hint = next((f"Did you mean {k!r}? " for k in known if near and k.lower() == near[0]), "")
         super().__init__(f"unknown {kind} {name!r}. {hint}Known: {', '.join(known)}")
+
+
+class PlanError(UsageError):
+    """A plan of an ablation that cannot be read or has no rows."""
 
 
 class PromptError(ZspromptError):
@@ -101,6 +108,14 @@ class ModelError(ZspromptError):
 
 class CacheError(ZspromptError):
     """A cache folder that is foreign, unwritable, full or damaged."""
+
+
+class ThresholdError(ZspromptError):
+    """Thresholds that cannot be read or belong to something else."""
+
+
+class ResultError(ZspromptError):
+    """A saved result that is missing or damaged, or results that cannot be compared."""
 
 
 class OutputError(ZspromptError):

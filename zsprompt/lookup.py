@@ -13,6 +13,10 @@ RESERVED_PREFIXES = ("normalised", "adapter", "open_clip")
 """Words before a colon that are the command line's own; any other colon means package.module:Object."""
 
 
+DEFAULT_MODEL = "ViT-B/32"
+"""The model of a run whose data set has none of its own."""
+
+
 def is_object_path(name: str) -> bool:
     """Whether `name` reads as package.module:Object."""
     head, colon, tail = name.partition(":")

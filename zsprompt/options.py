@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from zsprompt.lookup import DEFAULT_MODEL
+
 
 class DifficultOption(str, Enum):
     """--difficult"""
@@ -40,6 +42,20 @@ class PrecisionOption(str, Enum):
     int8 = "int8"
 
 
+class ThresholdKind(str, Enum):
+    """--kind of thresholds"""
+
+    per_label = "per-label"
+    one = "global"
+
+
+class CalibrationOption(str, Enum):
+    """--calibrate"""
+
+    platt = "platt"
+    isotonic = "isotonic"
+
+
 class ListKind(str, Enum):
     """What `zsprompt list` lists."""
 
@@ -48,8 +64,6 @@ class ListKind(str, Enum):
     prompts = "prompts"
     models = "models"
 
-
-DEFAULT_MODEL = "ViT-B/32"
 
 Model = Annotated[str, typer.Option(help="A name (see `zsprompt list models`) or an OpenAI CLIP checkpoint file.")]
 RunModel = Annotated[
@@ -96,6 +110,27 @@ CaptionBank = Annotated[
         help="For llm: a caption bank, by name or as a .jsonl file. [default: the data set's own, if it has one]",
     ),
 ]
+Strategies = Annotated[str, typer.Option(help="[normalised:]NAME[,field=value…]; see `zsprompt list strategies`.")]
+ThresholdsFile = Annotated[
+    Path | None, typer.Option(help="Decide by the thresholds of a file that `zsprompt thresholds` made.")
+]
+Root = Annotated[Path | None, typer.Option(help="Its folder. [default: looked for in ZSPROMPT_DATA]")]
+Split = Annotated[str | None, typer.Option(help="Which of its lists. [default: the data set's test list]")]
+Names = Annotated[NamesOption, typer.Option(help='"potted plant" or "pottedplant".')]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the first N pictures.")]
+Sample = Annotated[int | None, typer.Option(min=1, help="Only N pictures drawn so that every label keeps its share.")]
+Seed = Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Which draw --sample makes. [default: 0]")]
+Pictures = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="IMAGE|FOLDER|TAR|LIST...",
+        help="Pictures, folders of them, .tar files (WebDataset shards), .csv, .jsonl or .parquet lists of files.",
+    ),
+]
+Difficult = Annotated[DifficultOption, typer.Option(help="What a label with only difficult objects counts as.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures that cannot be read.")]
+Labels = Annotated[str | None, typer.Option(help='Your words, separated by commas: "dog, cat".')]
+LabelsFile = Annotated[Path | None, typer.Option(help="A text file with one label a line.")]
 BatchSize = Annotated[
     int | None, typer.Option(min=1, max=2**16, help="Pictures or texts encoded at a time. [default: 64 pictures]")
 ]

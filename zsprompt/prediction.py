@@ -35,6 +35,7 @@ class Predictions:
         unfamiliar: words that the model was never trained on.
         overflowed: candidates left out because their text does not fit the model, summed over the pictures.
         worded: where captions of label sets came from, and how many.
+        probabilities: [N, C] float32, 0..1, where the strategy was given a calibration.
     """
 
     images: tuple[str, ...]
@@ -46,6 +47,7 @@ class Predictions:
     overflowed: int = 0
     unfamiliar: tuple[str, ...] = ()
     worded: Mapping[str, int] = field(default_factory=dict)
+    probabilities: Floats | None = None
 
     def present(self, position: int) -> list[tuple[str, float]]:
         """The labels decided to be on picture `position`, each with its score, best first."""
@@ -122,6 +124,7 @@ def _predicted(
         overflowed=answer.overflowed,
         unfamiliar=store.take_unfamiliar(),
         worded=answer.worded,
+        probabilities=answer.probabilities,
     )
 
 
@@ -138,12 +141,18 @@ def joined(parts: Iterable[Predictions]) -> Predictions:
         labels=every[0].labels,
         scores=np.concatenate([part.scores for part in every]),
         decisions=np.concatenate([part.decisions for part in every]),
+        probabilities=_joined_probabilities(every),
         bad=tuple(totals.bad),
         passed_over=totals.passed_over,
         overflowed=totals.overflowed,
         unfamiliar=tuple(totals.unfamiliar),
         worded=dict(totals.worded),
     )
+
+
+def _joined_probabilities(parts: Sequence[Predictions]) -> Floats | None:
+    given = [part.probabilities for part in parts if part.probabilities is not None]
+    return np.concatenate(given) if given else None
 
 
 @dataclass

@@ -30,6 +30,15 @@ def note(text: str) -> None:
         typer.echo(text, err=True)
 
 
+def can_print(text: str) -> bool:
+    """Whether stdout's encoding knows the characters of `text`."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except (LookupError, UnicodeEncodeError):
+        return False
+    return True
+
+
 def drop_output() -> None:
     """Let what could not be printed go, or Python would try again at its end and show a traceback."""
     with suppress(OSError):

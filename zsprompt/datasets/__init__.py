@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,21 @@ from zsprompt.datasets import (
     shards,
     voc,
 )
-from zsprompt.datasets.base import Dataset
+from zsprompt.datasets.base import Dataset, Origin
 from zsprompt.datasets.catalogue import CATALOGUE
 from zsprompt.errors import DataError, UnknownName, UsageError, ZspromptError
 from zsprompt.lookup import find, installed
 
-__all__ = ["CATALOGUE", "DATASETS", "Dataset", "available_datasets", "data_folder", "load_dataset"]
+__all__ = [
+    "CATALOGUE",
+    "DATASETS",
+    "Dataset",
+    "Origin",
+    "available_datasets",
+    "data_folder",
+    "load_dataset",
+    "takes_root",
+]
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "scenes": scenes.load,
@@ -59,6 +69,11 @@ def data_folder() -> Path:
     return Path(os.environ.get("ZSPROMPT_DATA") or platformdirs.user_data_path("zsprompt", appauthor=False))
 
 
+def takes_root(name: str) -> bool:
+    """Whether a data set lies in a folder; scenes are drawn."""
+    return name not in _WITHOUT_FILES
+
+
 def load_dataset(
     name: str, *, root: Path | str | None = None, split: str | None = None, names: str = "readable"
 ) -> Dataset:
@@ -83,7 +98,8 @@ def load_dataset(
     if not callable(loader):
         raise UsageError(f"expected a Dataset or a loader of one at {name!r}, found {type(loader).__name__}")
     try:
-        loaded = loader(_root(name, root), split=split, names=names)
+        where = _root(name, root)
+        loaded = loader(where, split=split, names=names)
     except ZspromptError as error:
         if root is None and (hint := _how_to_get(name, split, error)):
             error.args = (f"{error}; {hint}",)  # the same error, and what to do about it
@@ -92,7 +108,7 @@ def load_dataset(
         raise DataError(f"cannot load data set {name!r} ({type(error).__name__}: {error})") from error
     if not isinstance(loaded, Dataset):
         raise UsageError(f"expected a Dataset from the loader {name!r}, found {type(loaded).__name__}")
-    return loaded
+    return replace(loaded, origin=Origin(name, str(where.absolute()) if where else None, split))
 
 
 def _how_to_get(name: str, split: str | None, error: ZspromptError) -> str:
@@ -109,7 +125,7 @@ def _how_to_get(name: str, split: str | None, error: ZspromptError) -> str:
 def _root(name: str, given: Path | str | None) -> Path | None:
     if given is not None:
         return Path(given)
-    if name in _WITHOUT_FILES:
+    if not takes_root(name):
         return None
     root = data_folder()
     if not root.is_dir():

@@ -14,6 +14,21 @@ from zsprompt.images import ImageRef
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What `load_dataset` was asked for, so that a later command finds the pictures again.
+
+    Attributes:
+        dataset: the name ("voc").
+        root: its folder, absolute; None where there is none.
+        split: as asked for; None for the default.
+    """
+
+    dataset: str
+    root: str | None
+    split: str | None
+
+
+@dataclass(frozen=True)
 class Dataset:
     """N pictures, C labels, and which label is on which picture.
 
@@ -28,6 +43,7 @@ class Dataset:
         model: the model it is meant for, where it has one of its own.
         bank: the shipped caption bank for its labels, where there is one.
         notes: what a reader of numbers on it must know, a sentence each; a result repeats them.
+        origin: how it was loaded, if by `load_dataset`.
 
     Raises:
         DataError: the shapes do not agree, targets hold another number, or there is no picture.
@@ -43,6 +59,7 @@ class Dataset:
     model: str | None = None
     bank: str | None = None
     notes: tuple[str, ...] = ()
+    origin: Origin | None = None
 
     def __post_init__(self) -> None:
         expected = (len(self.images), len(self.labels))

@@ -14,11 +14,12 @@ from zsprompt.errors import UnknownName, UsageError
 from zsprompt.llm import Captions
 from zsprompt.lookup import find, installed
 from zsprompt.prompts import PromptSet, load_prompts
-from zsprompt.strategies.base import Images, Prediction, Strategy, TextSpace, check_labels
+from zsprompt.strategies.base import Images, Prediction, Strategy, TextSpace, check_labels, supervision
 from zsprompt.strategies.list_all import ListAll
 from zsprompt.strategies.llm import Llm
 from zsprompt.strategies.normalised import Normalised
 from zsprompt.strategies.per_label import PerLabel
+from zsprompt.strategies.thresholded import Thresholded
 from zsprompt.strategies.top_all import TopAll
 from zsprompt.strategies.yes_or_no import YesOrNo
 
@@ -32,12 +33,14 @@ __all__ = [
     "Prediction",
     "Strategy",
     "TextSpace",
+    "Thresholded",
     "TopAll",
     "YesOrNo",
     "available_strategies",
     "check_labels",
     "lacks_captions",
     "load_strategy",
+    "supervision",
     "with_captions",
 ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -48,12 +48,14 @@ class Prediction:
         decisions: [N, C] the strategy's own yes or no.
         overflowed: candidates left out because their text does not fit the context, summed over the pictures.
         worded: where captions of label sets came from, and how many; empty where templates worded them all.
+        probabilities: [N, C] float32, 0..1, that a label is present, where a calibration was given.
     """
 
     scores: Floats
     decisions: Bools
     overflowed: int = 0
     worded: Mapping[str, int] = field(default_factory=dict)
+    probabilities: Floats | None = None
 
 
 class TextSpace(Protocol):
@@ -85,6 +87,25 @@ class Strategy(Protocol):
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """Scores and decisions for every picture and label. Raises LabelError and PromptError."""
         ...
+
+
+Supervision = Literal["label-free", "transductive", "tuned"]
+"""What a strategy has seen: label names alone; other pictures too; or targets too."""
+
+
+@runtime_checkable
+class Declares(Protocol):
+    """A strategy that says what it has seen."""
+
+    @property
+    def supervision(self) -> Supervision:
+        """See Supervision."""
+        ...
+
+
+def supervision(strategy: Strategy) -> str:
+    """What a strategy says it has seen; "not declared" where it says nothing."""
+    return strategy.supervision if isinstance(strategy, Declares) else "not declared"
 
 
 def check_labels(labels: Sequence[str]) -> tuple[str, ...]:

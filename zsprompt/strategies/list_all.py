@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from math import comb
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from zsprompt.prompts import LabelSet, Phrasing, PromptSet, load_prompts
 from zsprompt.strategies.base import (
     Images,
     Prediction,
+    Supervision,
     TextSpace,
     check_labels,
     log_marginals,
@@ -48,6 +50,7 @@ class ListAll:
     prompts: PromptSet = field(default_factory=lambda: load_prompts("bare"))
     max_labels: int | None = None
     scale: float | None = None
+    supervision: ClassVar[Supervision] = "label-free"
 
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy.

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 from zsprompt.errors import UsageError
 from zsprompt.llm import Captions
 from zsprompt.prompts import LabelSet, PromptSet, load_prompts
-from zsprompt.strategies.base import Images, Prediction, TextSpace, check_labels
+from zsprompt.strategies.base import Images, Prediction, Supervision, TextSpace, check_labels
 from zsprompt.strategies.list_all import ListAll
 from zsprompt.strategies.top_all import TopAll
 
@@ -36,6 +36,7 @@ class Llm:
     max_labels: int | None = None
     compose: Literal["yes", "no"] = "yes"
     captions: Captions | None = None
+    supervision: ClassVar[Supervision] = "label-free"
 
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy; `worded` of the answer counts where the captions came from.

@@ -18,6 +18,7 @@ from zsprompt.strategies.base import (
     check_labels,
     neutral_company,
     standardise,
+    supervision,
 )
 from zsprompt.strategies.per_label import PerLabel
 from zsprompt.strategies.yes_or_no import YesOrNo
@@ -43,6 +44,11 @@ class Normalised:
 
     strategy: Strategy
     threshold: float = THRESHOLD
+
+    @property
+    def supervision(self) -> str:
+        """The inner strategy's."""
+        return supervision(self.strategy)
 
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy. Raises what the inner strategy raises.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from zsprompt.strategies.base import (
     THRESHOLD,
     Images,
     Prediction,
+    Supervision,
     TextSpace,
     above,
     check_labels,
@@ -35,6 +37,7 @@ class PerLabel:
 
     prompts: PromptSet = field(default_factory=lambda: load_prompts("photo"))
     threshold: float = THRESHOLD
+    supervision: ClassVar[Supervision] = "label-free"
 
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy. Raises LabelError for a label too long for the encoder, UsageError for the threshold."""

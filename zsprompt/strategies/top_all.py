@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from zsprompt.prompts import LabelSet, Phrasing, PromptSet, load_prompts
 from zsprompt.strategies.base import (
     Images,
     Prediction,
+    Supervision,
     TextSpace,
     check_labels,
     log_marginals,
@@ -41,6 +42,7 @@ class TopAll:
     prompts: PromptSet = field(default_factory=lambda: load_prompts("bare"))
     order: Literal["rank", "alphabetical"] = "rank"
     scale: float | None = None
+    supervision: ClassVar[Supervision] = "label-free"
 
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy. Raises LabelError for a label too long for the encoder."""

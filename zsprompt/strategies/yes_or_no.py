@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from zsprompt.prompts import PromptSet, load_prompts
 from zsprompt.strategies.base import (
     Images,
     Prediction,
+    Supervision,
     TextSpace,
     check_labels,
     label_vectors,
@@ -32,6 +34,7 @@ class YesOrNo:
 
     prompts: PromptSet = field(default_factory=lambda: load_prompts("seed-paper"))
     scale: float | None = None
+    supervision: ClassVar[Supervision] = "label-free"
 
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy. Raises LabelError for a label too long for the encoder."""

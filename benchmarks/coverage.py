@@ -1,0 +1,151 @@
+"""How often the bootstrap intervals hold the truth, on simulated scores whose true mAP is known.
+
+    python benchmarks/coverage.py --out benchmarks/results/FILE.csv
+
+A label is present by its prevalence; scores are N(0, 1) where it is absent and N(d, 1) where it is present, d from 0.5
+to 2.5 over the labels, so the true average precision is the integral of precision over recall. Each row is a way to
+make 95 % intervals in one world: `holds` is the share of repeats in which the interval holds the truth, `below` and
+`above` where the truth lies otherwise, `width` the mean width, and for differences `found` the share with p < 0.05. Two
+scorers that are compared see the same pictures with correlated noise. They are drawn `--pairs` times, one alone
+`--repeats` times: of 500 repeats the share that holds is known to within two points, of 2,000 to within one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from common import arguments, save
+from scipy.integrate import quad
+from scipy.stats import norm
+
+from zsprompt import metrics
+from zsprompt.arrays import Doubles
+
+Answer = tuple[float, float, float]  # low, high, p
+
+
+@dataclass(frozen=True)
+class World:
+    """What is drawn: pictures, each label's prevalence, how far its positives stand out; twice for two scorers."""
+
+    name: str
+    images: int
+    prevalence: Doubles
+    first: Doubles
+    second: Doubles | None = None
+    shared: float = 0.0  # correlation of the two scorers' noise
+
+
+def worlds() -> Iterator[World]:
+    ten, twenty = np.linspace(0.5, 2.5, 10), np.linspace(0.5, 2.5, 20)
+    seven = np.full(10, 0.07)
+    for images in (3000, 500):
+        yield World("mAP, 10 labels of 7 %", images, seven, ten)
+    yield World("mAP, 20 labels of 7 %", 500, np.full(20, 0.07), twenty)
+    yield World("mAP, 10 labels of 1 to 30 %", 500, np.geomspace(0.01, 0.3, 10), ten)
+    for images in (3000, 500):
+        yield World("no difference, the same per label", images, seven, ten, ten, 0.5)
+        yield World("no difference, others per label", images, seven, ten, ten[::-1], 0.8)
+        yield World("a difference", images, seven, ten, ten + 0.2, 0.8)
+
+
+def true_precision(world: World, separation: Doubles) -> float:
+    """mAP of infinitely many pictures."""
+
+    def area(d: float, share: float) -> float:
+        def step(t: float) -> float:
+            hits = share * norm.sf(t - d)
+            return float(hits / (hits + (1 - share) * norm.sf(t)) * norm.pdf(t - d))
+
+        return float(quad(step, -8, d + 8, limit=200)[0])
+
+    return float(np.mean([area(d, share) for d, share in zip(separation, world.prevalence, strict=True)]))
+
+
+def percentile(value: float, drawn: Doubles) -> tuple[float, float]:
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return low, high
+
+
+def reflected(value: float, drawn: Doubles) -> tuple[float, float]:
+    low, high = percentile(value, drawn)
+    return 2 * value - high, 2 * value - low
+
+
+def bias_corrected(value: float, drawn: Doubles) -> tuple[float, float]:
+    """Efron's BC: percentiles moved by how many resamples lie below the value."""
+    share = ((drawn < value).sum() + (drawn == value).sum() / 2) / len(drawn)
+    shift = norm.ppf(np.clip(share, 1 / (len(drawn) + 1), len(drawn) / (len(drawn) + 1)))
+    low, high = np.quantile(drawn, norm.cdf(2 * shift + norm.ppf((0.025, 0.975))))
+    return low, high
+
+
+WAYS: dict[str, Callable[[float, Doubles], tuple[float, float]]] = {
+    "reflected on arcsin √AP, as shipped": metrics.interval,
+    "reflected": reflected,
+    "bias-corrected": bias_corrected,
+    "percentile": percentile,
+}
+
+
+def measured(scores: Doubles, targets: Any, resamples: int, seed: int) -> tuple[float, Doubles]:
+    """mAP and [B] mAP of the resamples."""
+    drawn = metrics.resampled_precision(scores, targets, resamples=resamples, seed=seed)
+    return metrics.mean_over_labels(metrics.average_precision(scores, targets)), metrics.mean_precision(drawn)
+
+
+def answers(world: World, resamples: int, seed: int) -> dict[str, Answer]:
+    """One repeat: draw the world, and let every way answer."""
+    random = np.random.default_rng((1, seed))  # not the stream that the resamples are drawn from
+    shape = world.images, len(world.prevalence)
+    targets, noise = (random.random(shape) < world.prevalence).astype(np.int8), random.standard_normal(shape)
+    value, drawn = measured(noise + targets * world.first, targets, resamples, seed)
+    if world.second is None:
+        return {name: (*way(value, drawn), np.nan) for name, way in WAYS.items()}
+    noise = world.shared * noise + np.sqrt(1 - world.shared**2) * random.standard_normal(shape)
+    other, other_drawn = measured(noise + targets * world.second, targets, resamples, seed)
+    shipped, plain = metrics.difference(value, other, drawn, other_drawn), other_drawn - drawn
+    p = min(1.0, (2 * min((plain <= 0).sum(), (plain >= 0).sum()) + 1) / (resamples + 1))
+    return {
+        "reflected, as shipped": (shipped.low, shipped.high, shipped.p),
+        "percentile": (*percentile(other - value, plain), p),
+    }
+
+
+def rows(world: World, repeats: int, resamples: int) -> Iterator[dict[str, Any]]:
+    truth = true_precision(world, world.first)
+    if world.second is not None:
+        truth = true_precision(world, world.second) - truth
+    tries = [answers(world, resamples, seed) for seed in range(repeats)]
+    for way in tries[0]:
+        low, high, p = np.array([found[way] for found in tries]).T
+        yield {
+            "world": world.name,
+            "images": world.images,
+            "way": way,
+            "truth": round(truth, 9),
+            "holds": ((low <= truth) & (truth <= high)).mean(),
+            "below": (truth < low).mean(),
+            "above": (truth > high).mean(),
+            "width": (high - low).mean(),
+            "found": np.nan if world.second is None else (p < 0.05).mean(),
+            "repeats": repeats,
+            "resamples": resamples,
+        }
+
+
+def main() -> None:
+    options = arguments(__doc__, repeats=2000, pairs=500, resamples=metrics.RESAMPLES)
+    found = []
+    for world in worlds():
+        repeats = options.repeats if world.second is None else options.pairs
+        found += list(rows(world, repeats, options.resamples))
+        print(f"{world.name}, {world.images} pictures: {found[-1]['holds']:.3f}", flush=True)
+    save(found, options.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,303 @@
+"""Intervals and comparisons: equal to what the pictures really drawn give, and free of the order of anything."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from numpy.random import default_rng
+from planted_targets import draw, draw_targets, over_labellings, over_scores, over_shapes, sklearn_average_precision
+from scipy.stats import false_discovery_control
+
+from zsprompt.errors import UsageError
+from zsprompt.metrics import (
+    Difference,
+    average_precision,
+    bootstrap_interval,
+    difference,
+    false_discovery,
+    interval,
+    mean_over_labels,
+    mean_precision,
+    resampled_precision,
+)
+
+B = 60
+LEVELS = [{"level": 0}, {"level": 1}, {"level": 95}, {"level": -0.5}, {"level": math.nan}]
+
+
+@pytest.fixture
+def case() -> tuple[np.ndarray, np.ndarray]:
+    """200 images, 5 labels, the first one rare; scores that know something, with ties and left-out cells."""
+    random = default_rng(7)
+    targets = (random.random((200, 5)) < [0.01, 0.05, 0.1, 0.3, 0.6]).astype(np.int8)
+    targets[0, 0] = 1
+    scores = np.round(targets + random.standard_normal((200, 5)), 1)
+    targets[random.random((200, 5)) < 0.05] = -1
+    return scores, targets
+
+
+@pytest.fixture
+def other(case: tuple) -> np.ndarray:
+    """A second scorer's scores, better than the first one's and like them."""
+    return case[0] + (case[1] == 1) + default_rng(9).standard_normal(case[0].shape)
+
+
+def really_drawn(scores: np.ndarray, targets: np.ndarray, resamples: int, seed: int = 0) -> np.ndarray:
+    """[resamples, C] scikit-learn's average precision of the images that were really drawn."""
+    random, images = default_rng(seed), len(scores)
+    draws = [random.integers(images, size=images) for _ in range(resamples)]
+    return np.array([sklearn_average_precision(scores[draw], targets[draw]) for draw in draws])
+
+
+def quantile(values: np.ndarray, share: float) -> float:
+    """Linear between the two values that it lies between."""
+    ordered = sorted(float(value) for value in values if not math.isnan(value))
+    place = share * (len(ordered) - 1)
+    below, above = ordered[math.floor(place)], ordered[math.ceil(place)]
+    return below + (place % 1) * (above - below)
+
+
+def reflected(value: float, drawn: np.ndarray, level: float) -> tuple[float, float]:
+    """2 · value − quantile on the scale arcsin √AP, cut to 0..1, and never beside the value."""
+    ends = []
+    for tail in ((1 + level) / 2, (1 - level) / 2):
+        angle = 2 * math.asin(math.sqrt(value)) - math.asin(math.sqrt(quantile(drawn, tail)))
+        ends.append(math.sin(min(max(angle, 0), math.pi / 2)) ** 2)
+    return min(ends[0], value), max(ends[1], value)
+
+
+class TestResamples:
+    @over_labellings
+    @over_scores
+    @over_shapes
+    def test_are_what_the_pictures_really_drawn_give(self, shape: tuple, kind: str, labelling: str) -> None:
+        scores, targets = draw(shape, kind, labelling, np.float32)
+        scores, targets = scores[:40], targets[:40]  # scikit-learn takes long
+        found = resampled_precision(scores, targets, resamples=3, seed=5)
+        np.testing.assert_allclose(found, really_drawn(scores, targets, 3, seed=5), rtol=0, atol=1e-9)
+
+    def test_of_many_draws_too(self, case: tuple) -> None:
+        found = resampled_precision(*case, resamples=B)
+        assert np.isnan(found[:, 0]).any()  # some resamples lack the rare label
+        np.testing.assert_allclose(found, really_drawn(*case, B), rtol=0, atol=1e-9)
+        np.testing.assert_allclose(mean_precision(found), np.nanmean(found, axis=1), rtol=0, atol=1e-12)
+
+    @pytest.mark.parametrize("cells", [1, 200, 200 * 7 + 1, 2**30])
+    def test_block_size_changes_nothing(self, case: tuple, cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        expected = resampled_precision(*case, resamples=30)
+        monkeypatch.setattr("zsprompt.metrics.bootstrap._CELLS", cells)
+        np.testing.assert_array_equal(resampled_precision(*case, resamples=30), expected)
+
+    def test_more_resamples_begin_with_the_fewer(self, case: tuple) -> None:
+        few, many = (resampled_precision(*case, resamples=resamples) for resamples in (10, 25))
+        np.testing.assert_array_equal(many[:10], few)
+
+    def test_permuting_labels_permutes(self, case: tuple) -> None:
+        scores, targets = case
+        order = [3, 0, 4, 1, 2]
+        found = resampled_precision(scores[:, order], targets[:, order], resamples=10)
+        np.testing.assert_array_equal(found, resampled_precision(*case, resamples=10)[:, order])
+
+    def test_scores_of_left_out_cells_change_nothing(self, case: tuple) -> None:
+        scores, targets = case
+        others = np.where(targets == -1, 1e9 * default_rng(2).standard_normal(scores.shape), scores)
+        found = resampled_precision(others, targets, resamples=20)
+        np.testing.assert_array_equal(found, resampled_precision(*case, resamples=20))
+
+    def test_a_resample_without_positives_has_no_mean(self) -> None:
+        drawn = np.array([[0.5, np.nan], [np.nan, np.nan], [0.25, 0.75]])
+        np.testing.assert_array_equal(mean_precision(drawn), [0.5, np.nan, 0.5])
+
+    @pytest.mark.parametrize("resamples", [1, 0, -3])
+    @pytest.mark.parametrize("of", [resampled_precision, bootstrap_interval])
+    def test_refuses_fewer_than_two(self, case: tuple, of: Callable, resamples: int) -> None:
+        with pytest.raises(UsageError, match=f"at least 2 resamples, got {resamples}"):
+            of(*case, resamples=resamples)
+
+
+class TestInterval:
+    @pytest.mark.parametrize(("seed", "level"), [(0, 0.95), (1, 0.95), (0, 0.5)])
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+    def test_against_images_really_drawn(self, case: tuple, dtype: type, seed: int, level: float) -> None:
+        scores, targets = case[0].astype(dtype), case[1]
+        means = np.nanmean(really_drawn(scores, targets, B, seed), axis=1)
+        expected = reflected(mean_over_labels(average_precision(scores, targets)), means, level)
+        found = bootstrap_interval(scores, targets, resamples=B, seed=seed, level=level)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+
+    @settings(deadline=None)
+    @given(
+        st.floats(0, 1),
+        arrays.arrays(np.float64, st.integers(1, 30), elements=st.floats(0, 1) | st.just(math.nan)),
+        st.floats(0.01, 0.99),
+    )
+    def test_any_resamples_against_the_definition(self, value: float, drawn: np.ndarray, level: float) -> None:
+        found = interval(value, drawn, level=level)
+        if np.isnan(drawn).all():
+            assert np.isnan(found).all()
+        else:
+            np.testing.assert_allclose(found, reflected(value, drawn, level), rtol=0, atol=1e-7)
+            assert 0 <= found[0] <= value <= found[1] <= 1
+
+    @over_labellings
+    @over_scores
+    @over_shapes
+    def test_holds_the_map_or_is_none(self, shape: tuple, kind: str, labelling: str) -> None:
+        scores, targets = draw(shape, kind, labelling)
+        low, high = bootstrap_interval(scores, targets, resamples=20)
+        value = mean_over_labels(average_precision(scores, targets))
+        assert 0 <= low <= value <= high <= 1 or np.isnan([low, high]).all()
+        assert np.isnan(low) >= np.isnan(value)
+
+    def test_holds_the_map_of_many_labels_on_few_pictures(self) -> None:
+        """Each of 200 labels has one or two of 20 pictures: every resample lies far above the sample."""
+        random = default_rng(0)
+        targets = (random.random((20, 200)) < 0.05).astype(np.int8)
+        scores = targets + random.standard_normal((20, 200))
+        value, drawn = mean_over_labels(average_precision(scores, targets)), resampled_precision(scores, targets)
+        assert mean_precision(drawn).min() > value
+        low, high = interval(value, mean_precision(drawn))
+        assert low < high == value
+
+    def test_nan_resamples_are_left_out(self) -> None:
+        drawn = default_rng(0).random(40)
+        assert interval(0.5, np.r_[drawn, np.nan, np.nan]) == interval(0.5, drawn)
+
+    @pytest.mark.parametrize(("value", "drawn"), [(math.nan, [0.1, 0.2]), (0.1, [math.nan, math.nan]), (0.1, [])])
+    def test_without_a_value_or_resamples_there_is_none(self, value: float, drawn: list[float]) -> None:
+        assert np.isnan(interval(value, np.array(drawn))).all()
+
+    def test_same_seed_same_interval(self, case: tuple) -> None:
+        assert bootstrap_interval(*case, resamples=50, seed=3) == bootstrap_interval(*case, resamples=50, seed=3)
+        assert bootstrap_interval(*case, resamples=50, seed=3) != bootstrap_interval(*case, resamples=50, seed=4)
+
+    def test_widens_with_the_level(self, case: tuple) -> None:
+        mean = mean_over_labels(average_precision(*case))
+        low, high = bootstrap_interval(*case, level=0.95)
+        inner_low, inner_high = bootstrap_interval(*case, level=0.5)
+        assert 0 < low < inner_low < mean < inner_high < high < 1
+
+    def test_a_perfect_ranking_is_certain(self) -> None:
+        targets = draw_targets(default_rng(0), (50, 5))
+        assert bootstrap_interval(targets.astype(float), targets, resamples=20) == (1, 1)
+
+    def test_a_label_without_positives_changes_nothing(self, case: tuple) -> None:
+        scores, targets = (np.c_[array, np.zeros(200, array.dtype)] for array in case)
+        assert bootstrap_interval(scores, targets, resamples=20) == bootstrap_interval(*case, resamples=20)
+
+    @pytest.mark.parametrize("images", [0, 1, 5])
+    def test_no_positives_no_interval(self, images: int) -> None:
+        found = bootstrap_interval(np.zeros((images, 2)), np.zeros((images, 2), dtype=np.int8), resamples=5)
+        assert np.isnan(found).all()
+
+    def test_no_positives_in_any_resample_no_interval(self) -> None:
+        scores, targets = np.arange(30.0)[:, None], np.eye(30, 1, dtype=np.int8)
+        seed = next(s for s in range(100) if np.isnan(really_drawn(scores, targets, resamples=2, seed=s)).all())
+        assert np.isnan(bootstrap_interval(scores, targets, resamples=2, seed=seed)).all()
+
+    @pytest.mark.parametrize("wrong", LEVELS, ids=str)
+    def test_refuses_a_level_that_is_none(self, case: tuple, wrong: dict) -> None:
+        for of in (lambda: bootstrap_interval(*case, **wrong), lambda: interval(0.5, np.array([0.5]), **wrong)):
+            with pytest.raises(UsageError, match=r"a level within \(0, 1\), got"):
+                of()
+
+
+def compared(first: np.ndarray, second: np.ndarray, targets: np.ndarray, resamples: int = 200) -> Difference:
+    numbers = [mean_over_labels(average_precision(scores, targets)) for scores in (first, second)]
+    drawn = [mean_precision(resampled_precision(scores, targets, resamples=resamples)) for scores in (first, second)]
+    return difference(*numbers, *drawn)
+
+
+class TestDifference:
+    def test_against_images_really_drawn(self, case: tuple, other: np.ndarray) -> None:
+        """Both scorers on the same pictures, resample by resample."""
+        scores, targets = case
+        first, second = (np.nanmean(really_drawn(s, targets, B), axis=1) for s in (scores, other))
+        values = [np.nanmean(sklearn_average_precision(s, targets)) for s in (scores, other)]
+        value = values[1] - values[0]
+        deltas = [2 * value - (s - f) for f, s in zip(first, second, strict=True)]
+        fewer = min(sum(delta <= 0 for delta in deltas), sum(delta >= 0 for delta in deltas))
+        found = compared(scores, other, targets, B)
+        assert (found.value, found.low, found.high, found.p) == pytest.approx(
+            (value, quantile(deltas, 0.025), quantile(deltas, 0.975), (2 * fewer + 1) / (B + 1))
+        )
+        assert found.low < found.value < found.high
+
+    def test_is_surer_than_the_two_intervals(self, case: tuple) -> None:
+        """A scorer that is better everywhere by a little: both intervals overlap, and yet the difference is sure."""
+        scores, targets = (array[:, 1:] for array in case)
+        better = scores + 0.3 * (targets == 1)
+        first, second = (bootstrap_interval(each, targets) for each in (scores, better))
+        found = compared(scores, better, targets)
+        assert first[1] > second[0]
+        assert found.low > 0
+        assert found.p < 0.05
+
+    def test_identical_scorers_do_not_differ(self, case: tuple) -> None:
+        scores, targets = case
+        for same in (scores, 3 * scores + 7, np.arctan(scores)):
+            assert compared(scores, same, targets) == Difference(0, 0, 0, 1)
+
+    def test_swapping_both_negates(self, case: tuple, other: np.ndarray) -> None:
+        found, swapped = compared(case[0], other, case[1]), compared(other, case[0], case[1])
+        assert (swapped.value, swapped.p) == (-found.value, found.p)
+        assert (swapped.low, swapped.high) == pytest.approx((-found.high, -found.low), abs=1e-12)
+
+    def test_permuting_labels_changes_nothing(self, case: tuple, other: np.ndarray) -> None:
+        order = [3, 0, 4, 1, 2]
+        found, permuted = compared(case[0], other, case[1]), compared(*(a[:, order] for a in (case[0], other, case[1])))
+        expected = (found.value, found.low, found.high, found.p)
+        assert (permuted.value, permuted.low, permuted.high, permuted.p) == pytest.approx(expected, abs=1e-12)
+
+    @settings(deadline=None)
+    @given(arrays.arrays(np.float64, st.integers(200, 400), elements=st.floats(-0.2, 0.8)))
+    def test_p_says_what_the_interval_says(self, deltas: np.ndarray) -> None:
+        """Below 0.05 the interval leaves out 0; where it does, p is at most one resample above."""
+        found = difference(0.0, 0.3, np.zeros(len(deltas)), 0.6 - deltas)
+        leaves_out = found.low > 0 or found.high < 0
+        assert found.p >= 0.05 or leaves_out
+        assert not leaves_out or found.p <= 0.05 + 3 / (len(deltas) + 1)
+        assert 1 / (len(deltas) + 1) <= found.p <= 1
+
+    def test_resamples_that_either_lacks_are_left_out(self) -> None:
+        first, second = default_rng(0).random((2, 50))
+        expected = difference(0.4, 0.5, first, second)
+        lacking = difference(0.4, 0.5, np.r_[first, np.nan, 0.1], np.r_[second, 0.2, np.nan])
+        assert lacking == expected
+
+    @pytest.mark.parametrize(("first", "drawn"), [(math.nan, [0.1, 0.2]), (0.1, [math.nan, math.nan]), (0.1, [])])
+    def test_without_a_value_or_resamples_nothing_is_known(self, first: float, drawn: list[float]) -> None:
+        found = difference(first, 0.5, np.array(drawn), np.full(len(drawn), 0.5))
+        assert np.isnan([found.low, found.high, found.p]).all()
+
+    @pytest.mark.parametrize("wrong", LEVELS, ids=str)
+    def test_refuses_a_level_that_is_none(self, wrong: dict) -> None:
+        with pytest.raises(UsageError, match=r"a level within \(0, 1\), got"):
+            difference(0.1, 0.2, np.zeros(3), np.zeros(3), **wrong)
+
+    def test_refuses_other_resamples(self) -> None:
+        with pytest.raises(UsageError, match="as many resamples of both, got 3 and 4"):
+            difference(0.1, 0.2, np.zeros(3), np.zeros(4))
+
+
+class TestFalseDiscovery:
+    @settings(deadline=None)
+    @given(arrays.arrays(np.float64, st.integers(0, 20), elements=st.floats(0, 1) | st.sampled_from([0.01, math.nan])))
+    def test_against_scipy(self, p: np.ndarray) -> None:
+        found, known = false_discovery(p), ~np.isnan(p)
+        np.testing.assert_array_equal(np.isnan(found), ~known)
+        if known.any():
+            np.testing.assert_allclose(found[known], false_discovery_control(p[known]), rtol=1e-12)
+
+    def test_by_hand(self) -> None:
+        found = false_discovery(np.array([0.01, np.nan, 0.04, 0.03, 0.9]))
+        np.testing.assert_allclose(found, [0.04, np.nan, 0.04 * 4 / 3, 0.04 * 4 / 3, 0.9])
+
+    def test_one_row_stays_as_it_is(self) -> None:
+        assert false_discovery(np.array([0.03])).tolist() == [0.03]

@@ -1,0 +1,234 @@
+"""The command line of more than one run: ablation tables, thresholds, reports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zsprompt.errors import UsageError
+from zsprompt.lookup import DEFAULT_MODEL
+from zsprompt.options import (
+    BatchSize,
+    CacheFolder,
+    CalibrationOption,
+    Device,
+    DeviceOption,
+    Difficult,
+    DifficultOption,
+    Json,
+    Labels,
+    LabelsFile,
+    Limit,
+    Names,
+    NamesOption,
+    PrecisionChoice,
+    PrecisionOption,
+    Prompts,
+    Root,
+    RunModel,
+    Sample,
+    Seed,
+    SkipBad,
+    Split,
+    Strategies,
+    ThresholdKind,
+)
+from zsprompt.shell import can_print, check_part, note, open_store, read_labels, refusals, take_part
+
+if TYPE_CHECKING:
+    from zsprompt.ablation import Row
+    from zsprompt.encoders import Encoder
+    from zsprompt.store import EmbeddingStore
+    from zsprompt.thresholds import Thresholds
+
+_EXPECTED = 1.5
+"""Labels a picture that thresholds without targets expect unless told; VOC2007's photographs have 1.4."""
+
+Several = "Repeat it for several."
+
+
+def ablate(
+    out: Annotated[Path, typer.Option(help="Folder for the table and a result folder a row.")],
+    strategy: Annotated[list[str] | None, typer.Option(help=f"As for run. {Several}")] = None,
+    prompts: Annotated[list[str] | None, typer.Option(help=f"As for run. {Several}")] = None,
+    model: Annotated[list[str] | None, typer.Option(help=f"As for run. {Several}")] = None,
+    dataset: Annotated[list[str] | None, typer.Option(help=f"As for run. {Several}")] = None,
+    names: Annotated[list[NamesOption] | None, typer.Option(help=f"Kind of label names. {Several}")] = None,
+    difficult: Annotated[list[DifficultOption] | None, typer.Option(help=f"As for run. {Several}")] = None,
+    captions: Annotated[list[str] | None, typer.Option(help=f"Caption banks for llm. {Several}")] = None,
+    plan: Annotated[Path | None, typer.Option(help="A TOML file with the rows, instead of the options above.")] = None,
+    root: Root = None,
+    split: Split = None,
+    limit: Limit = None,
+    sample: Sample = None,
+    seed: Seed = None,
+    device: Device = DeviceOption.auto,
+    precision: PrecisionChoice = PrecisionOption.auto,
+    batch_size: BatchSize = None,
+    skip_bad: SkipBad = False,
+    cache: CacheFolder = None,
+    json: Json = False,
+) -> None:
+    """Measure every combination once, and say which differences are real; go on where a stopped one ended."""
+    axes: dict[str, list[Any] | None] = {"dataset": dataset, "model": model, "strategy": strategy, "prompts": prompts}
+    axes |= {"captions": captions, "names": _values(names), "difficult": _values(difficult)}
+    with refusals():
+        from zsprompt.ablation import ablate as measure
+        from zsprompt.report.tables import save_ablation, terminal_table
+        from zsprompt.saved import to_json
+
+        check_part(limit, sample, seed)
+        part = {"split": split, "limit": limit, "sample": sample, "seed": seed}
+        rows = _rows(plan, axes, root, {name: value for name, value in part.items() if value is not None})
+
+        def store_of(named: str | Encoder) -> EmbeddingStore:
+            return open_store(str(named), device, precision, batch_size, cache)
+
+        done = measure(rows, out, open_store=store_of, skip_bad=skip_bad, tell=note)
+        save_ablation(done, out)
+        records = done.records()
+        typer.echo(to_json({"rows": records}) if json else terminal_table(records))
+        note(f"table in {out}; `zsprompt report {out}` makes a page of it")
+        failed = [record["row"] for record in records if record["error"]]
+        if failed:
+            note(
+                f"error: expected {len(rows)} rows, {len(failed)} failed: {', '.join(map(str, failed))}; see above why"
+            )
+            raise typer.Exit(1)
+
+
+def thresholds_(
+    out: Annotated[Path, typer.Option(help="The JSON file to write, for --thresholds.")],
+    images: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[IMAGE|FOLDER...]", help="Unlabelled pictures, instead of --dataset."),
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="A labelled data set to choose by.")] = None,
+    root: Root = None,
+    split: Split = None,
+    limit: Limit = None,
+    sample: Sample = None,
+    seed: Seed = None,
+    names: Names = NamesOption.readable,
+    difficult: Difficult = DifficultOption.ignore,
+    skip_bad: SkipBad = False,
+    strategy: Strategies = "normalised:per-label",
+    model: RunModel = None,
+    prompts: Prompts = None,
+    kind: Annotated[
+        ThresholdKind, typer.Option(help="One threshold for each label, or one for all.")
+    ] = ThresholdKind.per_label,
+    wanted: Annotated[
+        float | None, typer.Option("--wanted-precision", help="Reach this precision, 0..1, instead of the best F1.")
+    ] = None,
+    calibrate: Annotated[CalibrationOption | None, typer.Option(help="Also turn scores into probabilities.")] = None,
+    folds: Annotated[int, typer.Option(min=2, help="Parts of the pictures, each judged by the others.")] = 5,
+    folds_seed: Annotated[int, typer.Option(help="Which parts.")] = 0,
+    labels: Labels = None,
+    labels_file: LabelsFile = None,
+    expect: Annotated[
+        float | None,
+        typer.Option(help=f"Without labels: as many labels a picture on average. [default: {_EXPECTED}, a guess]"),
+    ] = None,
+    share: Annotated[float | None, typer.Option(help="Without labels: each label on this share of pictures.")] = None,
+    device: Device = DeviceOption.auto,
+    precision: PrecisionChoice = PrecisionOption.auto,
+    batch_size: BatchSize = None,
+    cache: CacheFolder = None,
+    json: Json = False,
+) -> None:
+    """Choose when a score counts as yes: by a labelled data set, or by how many yeses you expect on your pictures."""
+    with refusals():
+        from zsprompt.datasets import load_dataset
+        from zsprompt.evaluate import run
+        from zsprompt.files import require_writable
+        from zsprompt.prediction import predict
+        from zsprompt.recipe import describe
+        from zsprompt.strategies import load_strategy
+        from zsprompt.thresholds import Method, Rule, save_thresholds
+        from zsprompt.tuning import choose_thresholds, expected_thresholds
+
+        if (dataset is None) == (not images):
+            raise UsageError("expected either --dataset with labels, or pictures and --labels, found neither or both")
+        require_writable(out)
+        chosen = load_strategy(strategy, prompts=prompts)
+        data = load_dataset(dataset, root=root, split=split, names=names.value) if dataset else None
+        data = take_part(data, limit, sample, seed) if data else None
+        words = [] if data else read_labels(labels, labels_file)
+        with open_store(model or (data and data.model) or DEFAULT_MODEL, device, precision, batch_size, cache) as store:
+            if data:
+                result = run(chosen, data, store, difficult=difficult.value, skip_bad=skip_bad)
+                method: Method | None = calibrate.value if calibrate else None
+                rule = Rule(kind.value, wanted)
+                found = choose_thresholds(result, rule=rule, calibrate=method, folds=folds, seed=folds_seed)
+            else:
+                answer = predict(images or [], words, store, strategy=chosen)
+                expected = min(_EXPECTED, len(words) / 2) if expect is None and share is None else expect
+                recipe = describe(chosen, store)
+                found = expected_thresholds(answer, recipe, labels_a_picture=expected, share=share)
+        save_thresholds(found, out)
+        _show_thresholds(found, out, json)
+
+
+def report_(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR [DIR]", help="What run or ablate wrote with --out.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The page to write. [default: report.html in DIR, against-A.html in the second]")
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="Where the pictures lie now, if they have been moved.")] = None,
+    json: Json = False,
+) -> None:
+    """Make one page of a run, of an ablation, or of what changed between two runs."""
+    with refusals():
+        from zsprompt.progress import terminal
+        from zsprompt.report.build import build_report
+        from zsprompt.saved import to_json
+
+        if len(folders) > 2:
+            raise UsageError(f"expected one folder or two, found {len(folders)}; for more rows see zsprompt ablate")
+        built = build_report(folders, out, root, progress=terminal)
+        for warning in built.warnings:
+            note(warning)
+        typer.echo(to_json(dict(built.facts)) if json else built.text)
+        note(f"page in {built.page}, figures in {built.figures}")
+
+
+def _values(choices: Sequence[Enum] | None) -> list[Any] | None:
+    return [choice.value for choice in choices] if choices else None
+
+
+def _rows(plan: Path | None, axes: dict[str, list[Any] | None], root: Path | None, part: dict[str, Any]) -> list[Row]:
+    from zsprompt.ablation import grid, read_plan
+    from zsprompt.datasets import takes_root
+
+    given = {name: values for name, values in axes.items() if values}
+    if plan:
+        if given or root or part:
+            raise UsageError("expected the rows in --plan alone, found options that name rows too")
+        return read_plan(plan)
+    for name in ("strategy", "dataset"):
+        if name not in given:
+            raise UsageError(f"expected --{name} once or more, or --plan FILE, found neither")
+    rows: list[Row] = []
+    for name in given.pop("dataset"):
+        own = str(root) if root and takes_root(name) else None
+        rows += grid(dataset=name, **given, root=own, **part)
+    return rows
+
+
+def _show_thresholds(found: Thresholds, out: Path, json: bool) -> None:
+    from zsprompt.report.terminal import thresholds_table
+    from zsprompt.saved import to_json
+    from zsprompt.thresholds import thresholds_dict
+
+    if json:
+        typer.echo(to_json(thresholds_dict(found)))
+    else:
+        typer.echo(thresholds_table(found, blocks=can_print("█")))
+    note(f"thresholds in {out}; use them with --thresholds {out}")
+    if not found.tuned:
+        note("chosen by how many yeses you expect, not by what is right: nothing here says how good they are")

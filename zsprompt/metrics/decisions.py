@@ -1,0 +1,178 @@
+"""Precision, recall and F1 of yes-or-no decisions, and of the k best labels of each picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zsprompt.arrays import Bools, Doubles, Floats, Targets
+from zsprompt.errors import UsageError
+
+Counts = NDArray[np.int_] | Doubles
+
+
+@dataclass(frozen=True)
+class F1Scores:
+    """Precision, recall and F1 of decisions; cells left out count nowhere, and 0/0 is 0.
+
+    Attributes:
+        precision, recall, f1: [C] per label.
+        micro: F1 over all cells together.
+        macro: mean of the per-label F1.
+        sample: mean over images of each image's F1.
+        overall: the six numbers of the multi-label literature.
+    """
+
+    precision: Doubles
+    recall: Doubles
+    f1: Doubles
+    micro: float
+    macro: float
+    sample: float
+    overall: Overall
+
+
+@dataclass(frozen=True)
+class Overall:
+    """Per-class and overall precision, recall and F1 as multi-label papers give them, each within 0..1; 0/0 is 0.
+
+    Attributes:
+        CP, CR: mean over labels of the per-label precision and recall.
+        CF1: 2 · CP · CR / (CP + CR), which is not the mean of the per-label F1.
+        OP, OR, OF1: over all cells together; OF1 is the micro F1.
+
+    Source: Zhu et al. 2017, Learning Spatial Regularization with Image-level Supervisions, section 4.1.
+    """
+
+    CP: float
+    CR: float
+    CF1: float
+    OP: float
+    OR: float
+    OF1: float
+
+
+@dataclass(frozen=True)
+class TopK:
+    """How good the k best labels of each picture are.
+
+    Attributes:
+        k: labels taken a picture.
+        f1: micro F1 of exactly the k best.
+        ceiling: the most that any ranking reaches under that, the pictures having as many labels as they have.
+        passing: micro F1 of those of the k best that are also decided yes.
+        passing_ceiling: the most that any scores and decisions reach under that.
+        overall: CP to OF1 of exactly the k best.
+    """
+
+    k: int
+    f1: float
+    ceiling: float
+    passing: float
+    passing_ceiling: float
+    overall: Overall
+
+
+def f1_scores(decisions: Bools, targets: Targets) -> F1Scores:
+    """The F1 family, equal to scikit-learn's with zero_division=0 where nothing is left out."""
+    present = targets == 1
+    yes = decisions & (targets != -1)
+    hits = yes & present
+    per_label = _f1(hits.sum(axis=0), yes.sum(axis=0), present.sum(axis=0))
+    per_image = _f1(hits.sum(axis=1), yes.sum(axis=1), present.sum(axis=1))
+    return F1Scores(
+        precision=_ratio(hits.sum(axis=0), yes.sum(axis=0)),
+        recall=_ratio(hits.sum(axis=0), present.sum(axis=0)),
+        f1=per_label,
+        micro=float(_f1(hits.sum(), yes.sum(), present.sum())),
+        macro=float(per_label.mean()),
+        sample=float(per_image.mean()) if len(per_image) else 0.0,
+        overall=_overall(hits.sum(axis=0), yes.sum(axis=0), present.sum(axis=0)),
+    )
+
+
+def top_k(scores: Floats | Doubles, targets: Targets, decisions: Bools, k: int) -> TopK:
+    """Measure the k best labels of each picture, left-out cells passed over.
+
+    Where equal scores stand at the k-th place, each of them counts by its chance of being drawn, so that the order of
+    the labels changes nothing.
+
+    Args:
+        scores: [N, C], finite.
+        targets: [N, C].
+        decisions: [N, C], for the second form.
+        k: at least 1; with fewer labels than that all are taken.
+
+    Raises:
+        UsageError: k is below 1.
+
+    Source: Gong et al. 2014, Deep Convolutional Ranking for Multilabel Image Annotation (F1@k on NUS-WIDE); the second
+    form is that of ADDS's tables 3 and 4.
+    """
+    present = targets == 1
+    chosen = among_best(scores, targets, k)
+    passing = chosen * decisions
+    reachable, positives = np.minimum(present.sum(axis=1), k).sum(), present.sum()
+    overall = _overall((chosen * present).sum(axis=0), chosen.sum(axis=0), present.sum(axis=0))
+    return TopK(
+        k=k,
+        f1=overall.OF1,
+        ceiling=float(_f1(reachable, chosen.sum(), positives)),
+        passing=float(_f1((passing * present).sum(), passing.sum(), positives)),
+        passing_ceiling=float(_f1(reachable, reachable, positives)),
+        overall=overall,
+    )
+
+
+def hit_at_one(scores: Floats | Doubles, targets: Targets) -> float:
+    """Share of pictures whose best label is present; ties count by chance. NaN without pictures.
+
+    A picture of which every label is left out has no best one and does not count. It flatters: a picture of five
+    things counts as solved when the easiest one is found.
+    """
+    pictures = (targets != -1).any(axis=1).sum()
+    if not pictures:
+        return float("nan")
+    return float((among_best(scores, targets, 1) * (targets == 1)).sum() / pictures)
+
+
+def among_best(scores: Floats | Doubles, targets: Targets, k: int) -> Doubles:
+    """[N, C] the chance, 0..1, that a label is among its picture's k best when equal scores are drawn at random.
+
+    Left-out cells are passed over: 0. Raises UsageError for k below 1.
+    """
+    if k < 1:
+        raise UsageError(f"expected at least 1 best label a picture, got {k}")
+    known = targets != -1
+    if k >= scores.shape[1]:
+        return np.asarray(known, dtype=np.float64)
+    ranked = np.where(known, scores.astype(np.float64), -np.inf)
+    last = np.partition(ranked, -k, axis=1)[:, -k][:, None]  # the k-th best score of each picture
+    above, level = ranked > last, ranked == last
+    slots = k - above.sum(axis=1, keepdims=True)
+    return np.asarray((above + level * (slots / level.sum(axis=1, keepdims=True))) * known, dtype=np.float64)
+
+
+def _overall(hits: Counts, said: Counts, positives: Counts) -> Overall:
+    """From [C] counts of right answers, of answers, and of positives."""
+    precision, recall = float(_ratio(hits, said).mean()), float(_ratio(hits, positives).mean())
+    return Overall(
+        CP=precision,
+        CR=recall,
+        CF1=2 * precision * recall / (precision + recall) if precision + recall else 0.0,
+        OP=float(_ratio(hits.sum(), said.sum())),
+        OR=float(_ratio(hits.sum(), positives.sum())),
+        OF1=float(_f1(hits.sum(), said.sum(), positives.sum())),
+    )
+
+
+def _ratio(part: Any, whole: Any) -> Doubles:
+    """part / whole, 0 where whole is 0."""
+    return np.asarray(np.divide(part, whole, out=np.zeros(np.shape(whole)), where=np.asarray(whole) > 0))
+
+
+def _f1(hits: Any, predicted: Any, present: Any) -> Doubles:
+    return _ratio(2 * hits, predicted + present)

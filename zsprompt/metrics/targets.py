@@ -1,0 +1,32 @@
+"""Targets and what they alone decide: the three readings of a left-out cell, prevalence, means over labels."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from zsprompt.arrays import Doubles, Targets
+
+Difficult = Literal["ignore", "negative", "positive"]
+
+DIFFICULT: dict[str, int] = {"ignore": -1, "negative": 0, "positive": 1}
+"""What a left-out cell (−1) counts as under each convention: official VOC, the mmm-clip seed, CLIP_benchmark."""
+
+
+def resolve_targets(targets: Targets, difficult: Difficult) -> Targets:
+    """[N, C] targets with −1 read by one of the three conventions; "ignore" leaves them −1."""
+    return np.where(targets == -1, DIFFICULT[difficult], targets).astype(np.int8)
+
+
+def prevalence(targets: Targets) -> Doubles:
+    """[C] share of positives among the cells not left out; NaN for a label without positives."""
+    positives = (targets == 1).sum(axis=0)
+    known = (targets != -1).sum(axis=0)
+    return np.where(positives > 0, positives / np.maximum(known, 1), np.nan)
+
+
+def mean_over_labels(values: Doubles) -> float:
+    """Mean over the labels that have a value; NaN if none has."""
+    finite = values[~np.isnan(values)]
+    return float(finite.mean()) if len(finite) else float("nan")

@@ -1,0 +1,101 @@
+"""Building reports: from result folders to one page and its figures as files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zsprompt.compare import compare
+from zsprompt.datasets import load_dataset
+from zsprompt.errors import ZspromptError
+from zsprompt.files import require_folder, require_writable, whole_file
+from zsprompt.images import ImageRef
+from zsprompt.progress import Progress, quiet
+from zsprompt.report.of_ablation import ablation_report
+from zsprompt.report.of_comparison import comparison_report
+from zsprompt.report.of_run import run_report
+from zsprompt.report.page import Report, render
+from zsprompt.report.tables import JSON
+from zsprompt.result import Result
+from zsprompt.saved import load_result
+
+
+@dataclass(frozen=True)
+class Built:
+    """A report that was made.
+
+    Attributes:
+        page: the HTML file.
+        figures: the folder with its figures as SVG files.
+        text: a summary for a terminal.
+        facts: the same for a program.
+        warnings: what a reader of the page should know, a sentence each.
+    """
+
+    page: Path
+    figures: Path
+    text: str
+    facts: Mapping[str, Any]
+    warnings: Sequence[str] = ()
+
+
+def build_report(
+    folders: Sequence[Path], out: Path | None = None, root: Path | None = None, *, progress: Progress = quiet
+) -> Built:
+    """Make the page of one run or ablation, or of what changed from a first run to a second.
+
+    Args:
+        folders: one folder, or two of runs.
+        out: the page; by default report.html in the folder, or against-FIRST.html in the second one.
+        root: where the pictures lie now, if not where they lay when the run was made.
+        progress: where progress is shown.
+
+    Raises:
+        ResultError: a folder that is missing or damaged, or two results that cannot be compared.
+        OutputError: the page cannot be written.
+    """
+    if len(folders) == 2:
+        first, second = folders
+        out = out or second / f"against-{first.resolve().name}.html"
+        comparison = compare(load_result(first), load_result(second))
+        require_writable(out)
+        pictures, warnings = _pictures(comparison.second, root)
+        names = (str(first), str(second))
+        return _write(comparison_report(comparison, names, pictures, progress, warnings), out, warnings)
+    folder = folders[0]
+    out = out or folder / "report.html"
+    if (folder / JSON).is_file():
+        require_writable(out)
+        return _write(ablation_report(folder), out)
+    result = load_result(folder)
+    require_writable(out)
+    pictures, warnings = _pictures(result, root)
+    return _write(run_report(result, pictures, progress, warnings), out, warnings)
+
+
+def _write(report: Report, out: Path, warnings: Sequence[str] = ()) -> Built:
+    """Write the page, and its figures into a folder beside it."""
+    folder = out.parent / f"{out.stem}-figures"
+    require_folder(folder)
+    for figure in report.figures:
+        with whole_file(folder / f"{figure.name}.svg") as file:
+            file.write(figure.file)
+    with whole_file(out) as file:
+        file.write(render(report.page))
+    return Built(out, folder, report.text, report.facts, warnings)
+
+
+def _pictures(result: Result, root: Path | None) -> tuple[dict[str, ImageRef], list[str]]:
+    """The pictures of a result by their ids, as far as they are found, and why not."""
+    origin = result.recipe.get("origin")
+    if not origin:
+        return {}, ["no thumbnails: the data set was made in Python, so nothing says where its pictures lie"]
+    where = root or origin["root"]
+    try:
+        data = load_dataset(origin["dataset"], root=where, split=origin["split"], names=result.recipe["names"])
+    except ZspromptError as error:
+        return {}, [f"no thumbnails: {error}; say where the pictures lie now with --root"]
+    wanted = set(result.images)
+    return {image.id: image for image in data.images if image.id in wanted}, []

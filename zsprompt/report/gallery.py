@@ -1,0 +1,146 @@
+"""Gallery: the pictures that show mistakes best, small, with what is true and what was said."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+
+import numpy as np
+
+from zsprompt.compare import Comparison
+from zsprompt.errors import ImageError
+from zsprompt.images import ImageRef, decode
+from zsprompt.progress import Progress, quiet
+from zsprompt.reading import ahead
+from zsprompt.report.mistakes import Example, examples, flipped, names
+from zsprompt.report.page import Gallery, Group, Key, Line, Picture
+from zsprompt.report.terminal import printable
+from zsprompt.result import Result
+
+_SIDE = 224  # pixels of a thumbnail's longer side
+_QUALITY = 70
+_THREADS = 4
+
+Thumbnail = tuple[str, int, int] | str
+"""A data URL with width and height, or why there is none."""
+
+_HEADINGS = {
+    "mistake": "said, though not there",
+    "miss": "missed",
+    "now right": "now right",
+    "now wrong": "now wrong",
+}
+
+
+def run_gallery(result: Result, pictures: Mapping[str, ImageRef], progress: Progress = quiet) -> Gallery:
+    """The most confident mistakes and the worst misses of each label.
+
+    Args:
+        result: whose mistakes.
+        pictures: where pictures are found by their id; those that are not there are shown by name.
+        progress: where progress is shown.
+    """
+    chosen = examples(result)
+
+    def lines(example: Example) -> list[Line]:
+        n, c = example.picture, example.label
+        return [
+            Line("there", _named(result, result.targets[n] == 1)),
+            Line("said", _named(result, result.prediction.decisions[n]), "worse"),
+            *_left_out(result, n),
+            Line("score", f"{result.prediction.scores[n, c]:.4g}" + _probability(result, n, c)),
+        ]
+
+    kinds = (("mistake", "said, though not there"), ("miss", "missed"))
+    return _gallery(result, chosen, kinds, lines, pictures, progress)
+
+
+def comparison_gallery(comparison: Comparison, pictures: Mapping[str, ImageRef], progress: Progress = quiet) -> Gallery:
+    """The pictures of each label whose decision became right or wrong; see run_gallery."""
+    first, second = comparison.first, comparison.second
+
+    def lines(example: Example) -> list[Line]:
+        n, c = example.picture, example.label
+        mood = "better" if example.kind == "now right" else "worse"
+        return [
+            Line("there", _named(second, second.targets[n] == 1)),
+            Line("said before", _named(first, first.prediction.decisions[n])),
+            Line("says now", _named(second, second.prediction.decisions[n]), mood),
+            *_left_out(second, n),
+            Line("score", f"{first.prediction.scores[n, c]:.4g}, now {second.prediction.scores[n, c]:.4g}"),
+        ]
+
+    kinds = (("now right", "now right"), ("now wrong", "now wrong"))
+    return _gallery(second, flipped(comparison), kinds, lines, pictures, progress)
+
+
+def _gallery(
+    result: Result,
+    chosen: Sequence[Example],
+    kinds: Sequence[tuple[str, str]],
+    lines: Callable[[Example], list[Line]],
+    pictures: Mapping[str, ImageRef],
+    progress: Progress,
+) -> Gallery:
+    wanted = sorted({example.picture for example in chosen})
+    small = dict(zip(wanted, _thumbnails([pictures.get(result.images[n]) for n in wanted], progress), strict=True))
+    # by how much there is to see: most pictures first, then the label that fares worst
+    seen = Counter(example.label for example in chosen)
+    order = sorted(range(len(result.labels)), key=lambda c: (-seen[c], float(np.nan_to_num(result.ap[c], nan=2.0))))
+    groups = []
+    for c in order:
+        for kind, _ in kinds:
+            own = [example for example in chosen if (example.label, example.kind) == (c, kind)]
+            cards = [_card(result, example, lines(example), small[example.picture]) for example in own]
+            heading = f"{printable(result.labels[c])}: {_HEADINGS[kind]}" + ("" if cards else ": none")
+            groups.append(Group(str(c), kind, heading, cards))
+    labels = [Key(str(c), printable(result.labels[c])) for c in order]
+    return Gallery(labels, [Key(*kind) for kind in kinds], groups)
+
+
+def _card(result: Result, example: Example, lines: Sequence[Line], small: Thumbnail) -> Picture:
+    name = printable(result.images[example.picture])
+    if isinstance(small, str):
+        return Picture(name, lines, reason=small)
+    data, width, height = small
+    return Picture(name, lines, data, width, height)
+
+
+def _thumbnails(refs: Sequence[ImageRef | None], progress: Progress) -> list[Thumbnail]:
+    found = []
+    with ThreadPoolExecutor(_THREADS) as pool, progress("thumbnails", len(refs), "pictures") as advance:
+        for small in ahead(pool, _thumbnail, refs, 4 * _THREADS):
+            found.append(small)
+            advance(1)
+    return found
+
+
+def _thumbnail(ref: ImageRef | None) -> Thumbnail:
+    if ref is None:
+        return "picture not found"
+    try:
+        picture = decode(ref.read())
+    except ImageError as error:
+        return f"no picture: {error}"
+    picture.thumbnail((_SIDE, _SIDE))
+    buffer = BytesIO()
+    picture.save(buffer, "webp", quality=_QUALITY)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode(), *picture.size
+
+
+def _named(result: Result, mask: np.ndarray) -> str:
+    return ", ".join(map(printable, names(result.labels, mask))) or "nothing"
+
+
+def _left_out(result: Result, picture: int) -> list[Line]:
+    """Labels that the convention leaves out, which are neither right nor wrong."""
+    left_out = result.targets[picture] == -1
+    return [Line("left out", _named(result, left_out))] if left_out.any() else []
+
+
+def _probability(result: Result, n: int, c: int) -> str:
+    given = result.prediction.probabilities
+    return "" if given is None else f", {100 * given[n, c]:.0f} %"

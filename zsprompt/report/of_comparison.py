@@ -1,0 +1,161 @@
+"""The page of two runs: what changed a label, whether that is real, and which pictures flipped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from zsprompt.compare import Comparison
+from zsprompt.grammar import counted
+from zsprompt.images import ImageRef
+from zsprompt.metrics import Difference
+from zsprompt.progress import Progress
+from zsprompt.report.figures import change_bars
+from zsprompt.report.gallery import comparison_gallery
+from zsprompt.report.page import Card, Page, Report, Section, Table, fact, strategy_name
+from zsprompt.report.terminal import percent, printable, short
+
+
+def comparison_report(
+    comparison: Comparison,
+    names: tuple[str, str],
+    pictures: Mapping[str, ImageRef],
+    progress: Progress,
+    notes: Sequence[str],
+) -> Report:
+    """The page of what changed from a first run to a second; `names` are theirs, the rest as for run_report."""
+    first, second = comparison.first, comparison.second
+    figure = change_bars(comparison)
+    right, wrong = int((comparison.flips == 1).sum()), int((comparison.flips == -1).sum())
+    pictures_flipped = int((comparison.flips != 0).any(axis=1).sum())
+    page = Page(
+        title=f"{strategy_name(second.recipe)} against {strategy_name(first.recipe)}",
+        subtitle=f"{names[1]} against {names[0]}: {counted(len(second.images), 'picture')} of "
+        f"{second.recipe['dataset']} {second.recipe['split']}, {counted(len(second.labels), 'label')}",
+        cards=[
+            Card(
+                "mAP",
+                f"{_points(comparison.mAP.value)}",
+                (f"95 % interval {_range(comparison.mAP)}", f"p {comparison.mAP.p:.3g}, paired bootstrap"),
+            ),
+            Card("first", short(first.mAP), (f"{short(first.mAP_interval[0])} to {short(first.mAP_interval[1])}",)),
+            Card("second", short(second.mAP), (f"{short(second.mAP_interval[0])} to {short(second.mAP_interval[1])}",)),
+            Card("sample F1", _points(second.f1.sample - first.f1.sample), (f"now {short(second.f1.sample)}",)),
+            Card(
+                "decisions",
+                f"+{right:,} −{wrong:,}",
+                (f"became right and wrong, on {counted(pictures_flipped, 'picture')}",),
+            ),
+        ],
+        notes=notes,
+        sections=[
+            Section("changes", "What changed a label", figures=[figure], tables=[_change_table(comparison)]),
+            Section(
+                "gallery",
+                "Pictures that flipped",
+                texts=[
+                    "Pictures whose decision became right or wrong, twelve of each a label at most: those whose place "
+                    "in the label's ranking moved most."
+                ],
+                gallery=comparison_gallery(comparison, pictures, progress),
+            ),
+            Section("recipes", "Recipes", tables=[_recipes_table(comparison)]),
+        ],
+    )
+    return Report(page, [figure], _text(comparison), _facts(comparison))
+
+
+def _change_table(comparison: Comparison) -> Table:
+    first, second = comparison.first, comparison.second
+    rows = []
+    for c in _by_change(comparison):
+        change, flips = comparison.ap[c], comparison.flips[:, c]
+        rows.append(
+            [
+                printable(second.labels[c]),
+                short(first.ap[c]),
+                short(second.ap[c]),
+                _points(change.value),
+                _range(change),
+                _p(float(comparison.adjusted[c])),
+                f"{int((flips == 1).sum()):,}",
+                f"{int((flips == -1).sum()):,}",
+            ]
+        )
+    header = ["label", "first AP", "second AP", "change", "95 % interval", "p adjusted", "now right", "now wrong"]
+    return Table("Labels, by how much they changed", header, rows)
+
+
+def _recipes_table(comparison: Comparison) -> Table:
+    first, second = comparison.first.recipe, comparison.second.recipe
+    rows = [[*fact(key, first.get(key)), fact(key, second.get(key))[1]] for key in {**first, **second}]
+    return Table("What they were made with", ["what", "first", "second"], rows, words=3)
+
+
+def _text(comparison: Comparison) -> str:
+    first, second = comparison.first, comparison.second
+    width = max(len("label"), *(len(printable(label)) for label in second.labels))
+    lines = [f"{'label':{width}}  first  second  change  95 % interval     p adj.  right  wrong"]
+    for c in _by_change(comparison):
+        change, flips = comparison.ap[c], comparison.flips[:, c]
+        lines.append(
+            f"{printable(second.labels[c]):{width}}  {percent(first.ap[c])}   {percent(second.ap[c])}  "
+            f"{_points(change.value):>6}  {_range(change):17} {_p(float(comparison.adjusted[c])):>6}  "
+            f"{int((flips == 1).sum()):5d}  {int((flips == -1).sum()):5d}"
+        )
+    whole = comparison.mAP
+    right, wrong = int((comparison.flips == 1).sum()), int((comparison.flips == -1).sum())
+    flipped = int((comparison.flips != 0).any(axis=1).sum())
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"mAP   {percent(first.mAP)} → {short(second.mAP)}: {_points(whole.value)}, 95 % interval {_range(whole)}, "
+            f"p {_p(whole.p)}",
+            f"decisions: {right:,} became right and {wrong:,} wrong, on {flipped:,} of "
+            f"{counted(len(second.images), 'picture')}",
+        ]
+    )
+
+
+def _facts(comparison: Comparison) -> dict[str, Any]:
+    def facts(change: Difference) -> dict[str, float | None]:
+        values = {"change": change.value, "low": change.low, "high": change.high, "p": change.p}
+        return {key: None if np.isnan(value) else value for key, value in values.items()}
+
+    labels = comparison.second.labels
+    flips = {
+        comparison.second.images[n]: {
+            labels[c]: "right" if comparison.flips[n, c] > 0 else "wrong" for c in np.flatnonzero(comparison.flips[n])
+        }
+        for n in np.flatnonzero((comparison.flips != 0).any(axis=1))
+    }
+    adjusted = [None if np.isnan(p) else float(p) for p in comparison.adjusted]
+    by_label = zip(labels, comparison.ap, adjusted, strict=True)
+    return {
+        "mAP": facts(comparison.mAP),
+        "ap": {label: facts(change) | {"p_adjusted": p} for label, change, p in by_label},
+        "flips": flips,
+        "first": dict(comparison.first.recipe),
+        "second": dict(comparison.second.recipe),
+    }
+
+
+def _by_change(comparison: Comparison) -> list[int]:
+    """Labels by size of change, the largest first."""
+    sizes = np.abs(np.array([change.value for change in comparison.ap]))
+    return [int(c) for c in np.argsort(np.nan_to_num(-sizes, nan=1.0), kind="stable")]
+
+
+def _points(value: float) -> str:
+    return "–" if np.isnan(value) else f"{100 * value:+.1f}".replace("-", "−")
+
+
+def _range(change: Difference) -> str:
+    return f"{_points(change.low)} to {_points(change.high)}"
+
+
+def _p(value: float) -> str:
+    return "–" if np.isnan(value) else "<0.01" if value < 0.01 else f"{value:.2f}"

@@ -1,0 +1,194 @@
+"""The table of an ablation: CSV and JSON with everything, Markdown and LaTeX for papers, lines for a terminal."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+from zsprompt.ablation import Ablation
+from zsprompt.files import require_folder, whole_file
+from zsprompt.report.page import Table
+from zsprompt.report.terminal import printable, short
+from zsprompt.saved import to_json
+
+JSON = "ablation.json"
+
+Record = Mapping[str, Any]
+
+
+def save_ablation(ablation: Ablation, folder: Path) -> None:
+    """Write ablation.csv, .md, .tex and, last, .json into `folder`. Raises OutputError."""
+    require_folder(folder)
+    records = ablation.records()
+    with whole_file(folder / "ablation.csv") as file:
+        writer = csv.DictWriter(file, list(records[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(records)
+    for name, text in (("ablation.md", markdown(records)), ("ablation.tex", latex(records))):
+        with whole_file(folder / name) as file:
+            file.write(text)
+    with whole_file(folder / JSON) as file:
+        file.write(to_json({"rows": records}) + "\n")
+
+
+def markdown(records: Sequence[Record]) -> str:
+    """A table of what differs between the rows and what came of them, in percent; failures and a legend below."""
+    header, rows = _cells(records)
+    lines = [header, ["---"] * len(header), *rows]
+    table = "".join("| " + " | ".join(map(_markdown_text, cells)) + " |\n" for cells in lines)
+    below = [*map(_markdown_text, failures(records)), legend(records)]
+    return table + "\n" + "\n\n".join(below) + "\n"
+
+
+def latex(records: Sequence[Record]) -> str:
+    """The same as a booktabs table, failures and legend as comments."""
+    header, rows = _cells(records)
+    numeric = len(header) - _words(records)
+    lines = [
+        f"\\begin{{tabular}}{{{'l' * _words(records)}{'r' * numeric}}}",
+        "\\toprule",
+        *(_latex_row(header), "\\midrule", *map(_latex_row, rows)),
+        "\\bottomrule",
+        "\\end{tabular}",
+        *(f"% {failure}" for failure in failures(records)),
+        f"% {legend(records)}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def terminal_table(records: Sequence[Record]) -> str:
+    """The same in columns."""
+    header, rows = _cells(records)
+    rows = [[printable(cell) for cell in cells] for cells in rows]
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    words = _words(records)
+    lines = []
+    for cells in (header, *rows):
+        padded = (f"{c:{w}}" if i < words else f"{c:>{w}}" for i, (c, w) in enumerate(zip(cells, widths, strict=True)))
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join([*lines, "", fill(legend(records), 100)])
+
+
+def page_table(records: Sequence[Record]) -> Table:
+    """The same for a page."""
+    header, rows = _cells(records)
+    return Table("Rows in the order of the plan", header, rows, words=_words(records))
+
+
+def row_names(records: Sequence[Record]) -> list[str]:
+    """Each row in a few words: its number and what differs between the rows."""
+    words, _ = _columns(records)
+    return ["  ".join(make(record) for _, make in words) for record in records]
+
+
+def failures(records: Sequence[Record]) -> list[str]:
+    """A sentence for each row that failed."""
+    return [f"Row {record['row']} failed: {printable(record['error'])}" for record in records if record["error"]]
+
+
+def legend(records: Sequence[Record]) -> str:
+    """What the numbers of these rows stand beside, and what the columns mean."""
+    done = [record for record in records if not record["error"]]
+    if not done:
+        return "No row was measured."
+    grounds = {(r["dataset"], r["split"], r["difficult"], r["images"], r["labels"]): r for r in done}
+    facts = "; ".join(
+        f"{data} {split} (difficult: {difficult}): {images:,} pictures, {labels} labels, chance {_p(r['chance'])}, "
+        f"predicting nothing has seed_mAP {_p(r['seed_mAP_nothing'])}, F1@3 is at most {_p(r['f1_at_3_ceiling'])}, "
+        f"F1@5 {_p(r['f1_at_5_ceiling'])}"
+        for (data, split, difficult, images, labels), r in grounds.items()
+    )
+    return (
+        f"In percent. {facts}. Intervals are 95 %, by bootstrap over pictures; Δ is the change of mAP against the "
+        "first row of the same data set on the same resamples, p its p-value adjusted for the number of rows "
+        "(Benjamini and Hochberg). Seconds: embedding the row's texts and predicting, as it found the cache, and again."
+    )
+
+
+_Column = tuple[str, Callable[[Record], str]]
+
+_WHAT: tuple[tuple[str, str], ...] = (
+    ("strategy", "strategy"),
+    ("prompts", "prompts"),
+    ("model", "model"),
+    ("dataset", "data set"),
+    ("split", "split"),
+    ("names", "names"),
+    ("difficult", "difficult"),
+    ("supervision", "seen"),
+)
+_ALWAYS = ("strategy", "prompts")
+
+
+def _columns(records: Sequence[Record]) -> tuple[list[_Column], list[_Column]]:
+    """Columns that say what a row is, as far as rows differ in it, and columns of numbers."""
+    words: list[_Column] = [("row", lambda r: str(r["row"]))]
+    for key, name in _WHAT:
+        if key in _ALWAYS or len({record[key] for record in records if not record["error"]}) > 1:
+            words.append((name, lambda r, key=key: _text(r[key])))  # type: ignore[misc]
+    numbers: list[_Column] = [
+        ("mAP", lambda r: _with_interval(r, "mAP", "mAP_low", "mAP_high")),
+        ("Δ", lambda r: _with_interval(r, "change", "change_low", "change_high", sign="+")),
+        ("p", lambda r: _p_value(r["p_adjusted"])),
+        ("seed_mAP", lambda r: _p(r["seed_mAP"])),
+        ("sample F1", lambda r: _p(r["sample_f1"])),
+        ("micro", lambda r: _p(r["micro_f1"])),
+        ("macro", lambda r: _p(r["macro_f1"])),
+        ("F1@3", lambda r: _p(r["f1_at_3"])),
+        ("F1@5", lambda r: _p(r["f1_at_5"])),
+        ("texts", lambda r: "–" if r["texts"] is None else f"{r['texts']:,}"),
+        ("s cold", lambda r: _seconds(r["seconds_cold"])),
+        ("s warm", lambda r: _seconds(r["seconds_warm"])),
+    ]
+    return words, numbers
+
+
+def _cells(records: Sequence[Record]) -> tuple[list[str], list[list[str]]]:
+    words, numbers = _columns(records)
+    columns = [*words, *numbers]
+    return [name for name, _ in columns], [[make(record) for _, make in columns] for record in records]
+
+
+def _words(records: Sequence[Record]) -> int:
+    return len(_columns(records)[0])
+
+
+def _with_interval(record: Record, value: str, low: str, high: str, sign: str = "") -> str:
+    if record[value] is None:
+        return "failed" if record["error"] and value == "mAP" else "–"
+    number = f"{100 * record[value]:{sign}.1f}"
+    return number if record[low] is None else f"{number} ({_p(record[low])} to {_p(record[high])})"
+
+
+def _p(value: float | None) -> str:
+    return "–" if value is None else short(value)
+
+
+def _p_value(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return "<0.01" if value < 0.01 else f"{value:.2f}"
+
+
+def _seconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
+
+
+def _text(value: object) -> str:
+    return "–" if value is None else str(value)
+
+
+def _markdown_text(text: str) -> str:
+    escaped = "".join(f"\\{mark}" if mark in "\\|`*_<>[]" else mark for mark in printable(text))
+    return escaped.replace("\n", " ")
+
+
+_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "Δ": r"$\Delta$"}
+_LATEX |= {mark: f"\\{mark}" for mark in "&%$#_{}"} | {"<": r"\textless{}", ">": r"\textgreater{}"}
+
+
+def _latex_row(cells: Sequence[str]) -> str:
+    return " & ".join("".join(_LATEX.get(mark, mark) for mark in printable(cell)) for cell in cells) + r" \\"

@@ -1,0 +1,22 @@
+"use strict";
+const form = document.querySelector(".filter");
+if (form) {
+  const label = form.querySelector("select");
+  const groups = [...document.querySelectorAll("[data-label]")];
+  const said = form.querySelector("output");
+  const show = () => {
+    const kinds = new Set([...form.querySelectorAll("input:checked")].map((box) => box.value));
+    let pictures = 0;
+    for (const group of groups) {
+      const chosen = kinds.has(group.dataset.kind) && (label.value === "" || group.dataset.label === label.value);
+      group.hidden = !chosen;
+      pictures += chosen ? group.querySelectorAll(".card").length : 0;
+    }
+    said.textContent = pictures === 1 ? "1 picture" : pictures + " pictures";
+  };
+  form.hidden = false;
+  label.selectedIndex = Math.min(1, label.options.length - 1);
+  form.addEventListener("change", show);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  show();
+}
