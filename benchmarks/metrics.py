@@ -62,17 +62,22 @@ def calls(images: int) -> dict[str, Callable[[], object]]:
         "reliability": lambda: metrics.reliability(probabilities, targets),
         "seed_average_precision": lambda: metrics.seed_average_precision(decisions, targets),
         "prevalence": lambda: metrics.prevalence(targets),
-        "bootstrap_interval, 1000 resamples": lambda: metrics.bootstrap_interval(scores, targets),
+        "mean_without_each": lambda: metrics.mean_without_each(scores, targets),
+        "interval, 1000 resamples": lambda: metrics.interval(sampled(scores, targets)),
         "paired difference, 1000 resamples": lambda: compare(scores, other, targets),
     }
 
 
 def compare(first: Floats, second: Floats, targets: Targets) -> metrics.Difference:
     """All that a comparison of two scorers takes: both mAPs, both resampled, and the difference."""
-    both = (first, second)
-    values = [metrics.mean_over_labels(metrics.average_precision(scores, targets)) for scores in both]
-    drawn = [metrics.mean_precision(metrics.resampled_precision(scores, targets)) for scores in both]
-    return metrics.difference(*values, *drawn)
+    return metrics.difference(sampled(first, targets), sampled(second, targets))
+
+
+def sampled(scores: Floats, targets: Targets) -> metrics.Sampling:
+    """How the mAP moves."""
+    value = metrics.mean_over_labels(metrics.average_precision(scores, targets))
+    drawn = metrics.mean_precision(metrics.resampled_precision(scores, targets))
+    return metrics.Sampling(value, drawn, metrics.mean_without_each(scores, targets))
 
 
 def timed(call: Callable[[], object]) -> float:

@@ -30,12 +30,12 @@ from sklearn.metrics import auc, precision_recall_curve
 from zsprompt.metrics import (
     all_point_average_precision,
     average_precision,
-    bootstrap_interval,
     eleven_point_average_precision,
     f1_scores,
     mean_over_labels,
     precision_recall,
     prevalence,
+    resampled_precision,
     resolve_targets,
     seed_average_precision,
     seed_nothing,
@@ -198,7 +198,7 @@ class TestInvariances:
         before = [array.copy() for array in case]
         for metric in BY_SCORES:
             metric(*case)
-        bootstrap_interval(*case, resamples=2)
+        resampled_precision(*case, resamples=2)
         f1_scores(case[0] > 0, case[1])
         resolve_targets(case[1], "negative")
         for array, copy in zip(case, before, strict=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -17,13 +16,15 @@ from scipy.stats import false_discovery_control
 from zsprompt.errors import UsageError
 from zsprompt.metrics import (
     Difference,
+    Sampling,
     average_precision,
-    bootstrap_interval,
     difference,
     false_discovery,
     interval,
     mean_over_labels,
     mean_precision,
+    mean_without_each,
+    precision_without_each,
     resampled_precision,
 )
 
@@ -63,13 +64,55 @@ def quantile(values: np.ndarray, share: float) -> float:
     return below + (place % 1) * (above - below)
 
 
-def reflected(value: float, drawn: np.ndarray, level: float) -> tuple[float, float]:
-    """2 · value − quantile on the scale arcsin √AP, cut to 0..1, and never beside the value."""
-    ends = []
-    for tail in ((1 + level) / 2, (1 - level) / 2):
-        angle = 2 * math.asin(math.sqrt(value)) - math.asin(math.sqrt(quantile(drawn, tail)))
-        ends.append(math.sin(min(max(angle, 0), math.pi / 2)) ** 2)
-    return min(ends[0], value), max(ends[1], value)
+def placed(value: float, drawn: np.ndarray, without: np.ndarray) -> list[float]:
+    """The definition: reflected about the value less the jackknife's bias, as wide as the jackknife at least."""
+    drawn = [float(each) for each in drawn if not math.isnan(each)]
+    without = [float(each) for each in without if not math.isnan(each)]
+    mean = math.fsum(drawn) / len(drawn)
+    width = math.sqrt(math.fsum((each - mean) ** 2 for each in drawn) / len(drawn))
+    n = len(without)
+    if n < 2:
+        return [2 * value - each for each in drawn]
+    middle = math.fsum(without) / n
+    error = math.sqrt((n - 1) / n * math.fsum((each - middle) ** 2 for each in without))
+    wider = max(1.0, error / width) if width > 0 else 1.0
+    return [value - (n - 1) * (middle - value) - wider * (each - mean) for each in drawn]
+
+
+def by_definition(value: float, drawn: np.ndarray, without: np.ndarray, level: float) -> tuple[float, float]:
+    """Quantiles of those on the scale arcsin √AP, cut to 0..1, and never beside the value."""
+    angle, *angles = (np.arcsin(np.sqrt(part)) for part in (value, drawn, without))
+    places = np.array(placed(float(angle), *angles))
+    low, high = (
+        math.sin(min(max(quantile(places, share), 0), math.pi / 2)) ** 2 for share in ((1 - level) / 2, (1 + level) / 2)
+    )
+    return min(low, value), max(high, value)
+
+
+def sampled(scores: np.ndarray, targets: np.ndarray, resamples: int = B, seed: int = 0) -> Sampling:
+    """How the mAP of scores moves."""
+    drawn = mean_precision(resampled_precision(scores, targets, resamples=resamples, seed=seed))
+    whole = mean_over_labels(average_precision(scores, targets))
+    return Sampling(whole, drawn, mean_without_each(scores, targets))
+
+
+def interval_of(scores: np.ndarray, targets: np.ndarray, *, level: float = 0.95, **how: int) -> tuple[float, float]:
+    return interval(sampled(scores, targets, **how), level=level)
+
+
+class TestWithoutEach:
+    @over_labellings
+    @over_scores
+    @over_shapes
+    def test_is_what_is_left_when_the_picture_is_gone(self, shape: tuple, kind: str, labelling: str) -> None:
+        scores, targets = draw(shape, kind, labelling, np.float32)
+        scores, targets = scores[:12], targets[:12]
+        left = [np.delete(np.arange(len(scores)), n) for n in range(len(scores))]
+        each = np.array([average_precision(scores[rows], targets[rows]) for rows in left])
+        for c in range(scores.shape[1]):
+            np.testing.assert_allclose(precision_without_each(scores, targets, c), each[:, c], rtol=0, atol=1e-12)
+        means = [mean_over_labels(row) for row in each]
+        np.testing.assert_allclose(mean_without_each(scores, targets), means, rtol=0, atol=1e-12)
 
 
 class TestResamples:
@@ -115,10 +158,9 @@ class TestResamples:
         np.testing.assert_array_equal(mean_precision(drawn), [0.5, np.nan, 0.5])
 
     @pytest.mark.parametrize("resamples", [1, 0, -3])
-    @pytest.mark.parametrize("of", [resampled_precision, bootstrap_interval])
-    def test_refuses_fewer_than_two(self, case: tuple, of: Callable, resamples: int) -> None:
+    def test_refuses_fewer_than_two(self, case: tuple, resamples: int) -> None:
         with pytest.raises(UsageError, match=f"at least 2 resamples, got {resamples}"):
-            of(*case, resamples=resamples)
+            resampled_precision(*case, resamples=resamples)
 
 
 class TestInterval:
@@ -127,30 +169,36 @@ class TestInterval:
     def test_against_images_really_drawn(self, case: tuple, dtype: type, seed: int, level: float) -> None:
         scores, targets = case[0].astype(dtype), case[1]
         means = np.nanmean(really_drawn(scores, targets, B, seed), axis=1)
-        expected = reflected(mean_over_labels(average_precision(scores, targets)), means, level)
-        found = bootstrap_interval(scores, targets, resamples=B, seed=seed, level=level)
+        left = [np.delete(np.arange(len(scores)), n) for n in range(len(scores))]
+        without = np.array([np.nanmean(sklearn_average_precision(scores[rows], targets[rows])) for rows in left])
+        expected = by_definition(mean_over_labels(average_precision(scores, targets)), means, without, level)
+        found = interval_of(scores, targets, seed=seed, level=level)
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
 
     @settings(deadline=None)
     @given(
         st.floats(0, 1),
         arrays.arrays(np.float64, st.integers(1, 30), elements=st.floats(0, 1) | st.just(math.nan)),
+        arrays.arrays(np.float64, st.integers(0, 9), elements=st.floats(0, 1) | st.just(math.nan)),
         st.floats(0.01, 0.99),
     )
-    def test_any_resamples_against_the_definition(self, value: float, drawn: np.ndarray, level: float) -> None:
-        found = interval(value, drawn, level=level)
+    def test_any_samples_against_the_definition(
+        self, value: float, drawn: np.ndarray, without: np.ndarray, level: float
+    ) -> None:
+        found = interval(Sampling(value, drawn, without), level=level)
         if np.isnan(drawn).all():
             assert np.isnan(found).all()
-        else:
-            np.testing.assert_allclose(found, reflected(value, drawn, level), rtol=0, atol=1e-7)
-            assert 0 <= found[0] <= value <= found[1] <= 1
+            return
+        assert 0 <= found[0] <= value <= found[1] <= 1
+        if np.nanstd(np.arcsin(np.sqrt(drawn))) > 1e-6:  # a ratio to next to nothing has no digits to compare
+            np.testing.assert_allclose(found, by_definition(value, drawn, without, level), rtol=0, atol=1e-6)
 
     @over_labellings
     @over_scores
     @over_shapes
     def test_holds_the_map_or_is_none(self, shape: tuple, kind: str, labelling: str) -> None:
         scores, targets = draw(shape, kind, labelling)
-        low, high = bootstrap_interval(scores, targets, resamples=20)
+        low, high = interval_of(scores, targets, resamples=20)
         value = mean_over_labels(average_precision(scores, targets))
         assert 0 <= low <= value <= high <= 1 or np.isnan([low, high]).all()
         assert np.isnan(low) >= np.isnan(value)
@@ -160,58 +208,60 @@ class TestInterval:
         random = default_rng(0)
         targets = (random.random((20, 200)) < 0.05).astype(np.int8)
         scores = targets + random.standard_normal((20, 200))
-        value, drawn = mean_over_labels(average_precision(scores, targets)), resampled_precision(scores, targets)
-        assert mean_precision(drawn).min() > value
-        low, high = interval(value, mean_precision(drawn))
-        assert low < high == value
+        found = sampled(scores, targets, resamples=200)
+        assert found.resampled.min() > found.value
+        low, high = interval(found)
+        assert low < found.value <= high
 
-    def test_nan_resamples_are_left_out(self) -> None:
-        drawn = default_rng(0).random(40)
-        assert interval(0.5, np.r_[drawn, np.nan, np.nan]) == interval(0.5, drawn)
+    def test_nan_samples_are_left_out(self) -> None:
+        drawn, without = default_rng(0).random(40), default_rng(1).random(9)
+        expected = interval(Sampling(0.5, drawn, without))
+        assert interval(Sampling(0.5, np.r_[drawn, np.nan, np.nan], np.r_[np.nan, without])) == expected
 
     @pytest.mark.parametrize(("value", "drawn"), [(math.nan, [0.1, 0.2]), (0.1, [math.nan, math.nan]), (0.1, [])])
     def test_without_a_value_or_resamples_there_is_none(self, value: float, drawn: list[float]) -> None:
-        assert np.isnan(interval(value, np.array(drawn))).all()
+        assert np.isnan(interval(Sampling(value, np.array(drawn), np.array([0.1, 0.3])))).all()
 
     def test_same_seed_same_interval(self, case: tuple) -> None:
-        assert bootstrap_interval(*case, resamples=50, seed=3) == bootstrap_interval(*case, resamples=50, seed=3)
-        assert bootstrap_interval(*case, resamples=50, seed=3) != bootstrap_interval(*case, resamples=50, seed=4)
+        assert interval_of(*case, resamples=50, seed=3) == interval_of(*case, resamples=50, seed=3)
+        assert interval_of(*case, resamples=50, seed=3) != interval_of(*case, resamples=50, seed=4)
 
     def test_widens_with_the_level(self, case: tuple) -> None:
         mean = mean_over_labels(average_precision(*case))
-        low, high = bootstrap_interval(*case, level=0.95)
-        inner_low, inner_high = bootstrap_interval(*case, level=0.5)
-        assert 0 < low < inner_low < mean < inner_high < high < 1
+        low, high = interval_of(*case, level=0.95)
+        inner_low, inner_high = interval_of(*case, level=0.5)
+        assert 0 < low < inner_low <= mean <= inner_high < high < 1
 
     def test_a_perfect_ranking_is_certain(self) -> None:
         targets = draw_targets(default_rng(0), (50, 5))
-        assert bootstrap_interval(targets.astype(float), targets, resamples=20) == (1, 1)
+        assert interval_of(targets.astype(float), targets, resamples=20) == (1, 1)
 
     def test_a_label_without_positives_changes_nothing(self, case: tuple) -> None:
         scores, targets = (np.c_[array, np.zeros(200, array.dtype)] for array in case)
-        assert bootstrap_interval(scores, targets, resamples=20) == bootstrap_interval(*case, resamples=20)
+        assert interval_of(scores, targets, resamples=20) == interval_of(*case, resamples=20)
 
     @pytest.mark.parametrize("images", [0, 1, 5])
     def test_no_positives_no_interval(self, images: int) -> None:
-        found = bootstrap_interval(np.zeros((images, 2)), np.zeros((images, 2), dtype=np.int8), resamples=5)
+        found = interval_of(np.zeros((images, 2)), np.zeros((images, 2), dtype=np.int8), resamples=5)
         assert np.isnan(found).all()
 
     def test_no_positives_in_any_resample_no_interval(self) -> None:
         scores, targets = np.arange(30.0)[:, None], np.eye(30, 1, dtype=np.int8)
         seed = next(s for s in range(100) if np.isnan(really_drawn(scores, targets, resamples=2, seed=s)).all())
-        assert np.isnan(bootstrap_interval(scores, targets, resamples=2, seed=seed)).all()
+        assert np.isnan(interval_of(scores, targets, resamples=2, seed=seed)).all()
 
     @pytest.mark.parametrize("wrong", LEVELS, ids=str)
     def test_refuses_a_level_that_is_none(self, case: tuple, wrong: dict) -> None:
-        for of in (lambda: bootstrap_interval(*case, **wrong), lambda: interval(0.5, np.array([0.5]), **wrong)):
+        for of in (
+            lambda: interval_of(*case, **wrong),
+            lambda: interval(Sampling(0.5, np.array([0.5]), np.array([0.5])), **wrong),
+        ):
             with pytest.raises(UsageError, match=r"a level within \(0, 1\), got"):
                 of()
 
 
 def compared(first: np.ndarray, second: np.ndarray, targets: np.ndarray, resamples: int = 200) -> Difference:
-    numbers = [mean_over_labels(average_precision(scores, targets)) for scores in (first, second)]
-    drawn = [mean_precision(resampled_precision(scores, targets, resamples=resamples)) for scores in (first, second)]
-    return difference(*numbers, *drawn)
+    return difference(*(sampled(scores, targets, resamples) for scores in (first, second)))
 
 
 class TestDifference:
@@ -221,7 +271,8 @@ class TestDifference:
         first, second = (np.nanmean(really_drawn(s, targets, B), axis=1) for s in (scores, other))
         values = [np.nanmean(sklearn_average_precision(s, targets)) for s in (scores, other)]
         value = values[1] - values[0]
-        deltas = [2 * value - (s - f) for f, s in zip(first, second, strict=True)]
+        without = mean_without_each(other, targets) - mean_without_each(scores, targets)
+        deltas = placed(value, second - first, without)
         fewer = min(sum(delta <= 0 for delta in deltas), sum(delta >= 0 for delta in deltas))
         found = compared(scores, other, targets, B)
         assert (found.value, found.low, found.high, found.p) == pytest.approx(
@@ -233,7 +284,7 @@ class TestDifference:
         """A scorer that is better everywhere by a little: both intervals overlap, and yet the difference is sure."""
         scores, targets = (array[:, 1:] for array in case)
         better = scores + 0.3 * (targets == 1)
-        first, second = (bootstrap_interval(each, targets) for each in (scores, better))
+        first, second = (interval_of(each, targets) for each in (scores, better))
         found = compared(scores, better, targets)
         assert first[1] > second[0]
         assert found.low > 0
@@ -259,7 +310,8 @@ class TestDifference:
     @given(arrays.arrays(np.float64, st.integers(200, 400), elements=st.floats(-0.2, 0.8)))
     def test_p_says_what_the_interval_says(self, deltas: np.ndarray) -> None:
         """Below 0.05 the interval leaves out 0; where it does, p is at most one resample above."""
-        found = difference(0.0, 0.3, np.zeros(len(deltas)), 0.6 - deltas)
+        none = np.zeros(1)  # one picture: no jackknife, so the differences are reflected as they are
+        found = difference(Sampling(0.0, np.zeros(len(deltas)), none), Sampling(0.3, 0.6 - deltas, none))
         leaves_out = found.low > 0 or found.high < 0
         assert found.p >= 0.05 or leaves_out
         assert not leaves_out or found.p <= 0.05 + 3 / (len(deltas) + 1)
@@ -267,23 +319,31 @@ class TestDifference:
 
     def test_resamples_that_either_lacks_are_left_out(self) -> None:
         first, second = default_rng(0).random((2, 50))
-        expected = difference(0.4, 0.5, first, second)
-        lacking = difference(0.4, 0.5, np.r_[first, np.nan, 0.1], np.r_[second, 0.2, np.nan])
+        left, right = default_rng(1).random((2, 9))
+        expected = difference(Sampling(0.4, first, left), Sampling(0.5, second, right))
+        lacking = difference(
+            Sampling(0.4, np.r_[first, np.nan, 0.1], np.r_[left, np.nan]),
+            Sampling(0.5, np.r_[second, 0.2, np.nan], np.r_[right, 0.5]),
+        )
         assert lacking == expected
 
     @pytest.mark.parametrize(("first", "drawn"), [(math.nan, [0.1, 0.2]), (0.1, [math.nan, math.nan]), (0.1, [])])
     def test_without_a_value_or_resamples_nothing_is_known(self, first: float, drawn: list[float]) -> None:
-        found = difference(first, 0.5, np.array(drawn), np.full(len(drawn), 0.5))
+        none = np.full(3, 0.5)
+        found = difference(Sampling(first, np.array(drawn), none), Sampling(0.5, np.full(len(drawn), 0.5), none))
         assert np.isnan([found.low, found.high, found.p]).all()
 
     @pytest.mark.parametrize("wrong", LEVELS, ids=str)
     def test_refuses_a_level_that_is_none(self, wrong: dict) -> None:
         with pytest.raises(UsageError, match=r"a level within \(0, 1\), got"):
-            difference(0.1, 0.2, np.zeros(3), np.zeros(3), **wrong)
+            difference(Sampling(0.1, np.zeros(3), np.zeros(3)), Sampling(0.2, np.zeros(3), np.zeros(3)), **wrong)
 
     def test_refuses_other_resamples(self) -> None:
-        with pytest.raises(UsageError, match="as many resamples of both, got 3 and 4"):
-            difference(0.1, 0.2, np.zeros(3), np.zeros(4))
+        first = Sampling(0.1, np.zeros(3), np.zeros(5))
+        with pytest.raises(UsageError, match="as many resamples and pictures of both, got 3 and 4, 5 and 5"):
+            difference(first, Sampling(0.2, np.zeros(4), np.zeros(5)))
+        with pytest.raises(UsageError, match="got 3 and 3, 5 and 6"):
+            difference(first, Sampling(0.2, np.zeros(3), np.zeros(6)))
 
 
 class TestFalseDiscovery:

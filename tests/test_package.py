@@ -203,11 +203,24 @@ def commands_of(command: TyperCommand | TyperGroup) -> Iterator[TyperCommand]:
         yield from commands_of(below)
 
 
+def toml_after(words: str) -> str:
+    return readme().split(words)[1].split("```toml\n")[1].split("```")[0]
+
+
+def test_the_readmes_plan_loads(tmp_path: Path) -> None:
+    from zsprompt.ablation import read_plan
+
+    (tmp_path / "rows.toml").write_text(toml_after("a TOML file lists the rows"), encoding="utf-8")
+    rows = read_plan(tmp_path / "rows.toml")
+    assert [(row.strategy, row.prompts) for row in rows[:2]] == [("per-label", "photo"), ("per-label", "ensemble")]
+    assert len(rows) == 5
+
+
 def test_the_readmes_prompt_file_loads(tmp_path: Path) -> None:
     from zsprompt.prompts import load_prompts
 
     path = tmp_path / "mine.toml"
-    path.write_text(readme().split("```toml\n")[1].split("```")[0], encoding="utf-8")
+    path.write_text(toml_after("Your own is a small file"), encoding="utf-8")
     prompts = load_prompts(path)
     assert prompts.texts([("owl", "scissors")]) == ["a photo of an owl and scissors"]
     assert prompts.absent(["owl"]) == ["a photo without an owl"]

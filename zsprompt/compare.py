@@ -57,25 +57,17 @@ def compare(first: Result, second: Result) -> Comparison:
         ResultError: they are of different data sets, pictures, label lists or conventions; it says which field differs.
     """
     require_comparable(what_is_measured(first), what_is_measured(second))
-    labels = tuple(
-        metrics.difference(*pair)
-        for pair in zip(first.ap, second.ap, first.resampled.T, second.resampled.T, strict=True)
-    )
+    positions = range(len(first.labels))
+    labels = tuple(metrics.difference(first.label_sampling(c), second.label_sampling(c)) for c in positions)
     right = [(r.prediction.decisions == (r.targets == 1)) & (r.targets != -1) for r in (first, second)]
     return Comparison(
         first=first,
         second=second,
-        mAP=mean_difference(first, second),
+        mAP=metrics.difference(first.sampling, second.sampling),
         ap=labels,
         adjusted=metrics.false_discovery(np.array([label.p for label in labels])),
         flips=right[1].astype(np.int8) - right[0].astype(np.int8),
     )
-
-
-def mean_difference(first: Result, second: Result) -> Difference:
-    """How much higher the second one's mAP is; both must be of the same pictures."""
-    means = [metrics.mean_precision(result.resampled) for result in (first, second)]
-    return metrics.difference(first.mAP, second.mAP, *means)
 
 
 def what_is_measured(result: Result) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 from zsprompt import metrics
 from zsprompt.arrays import Doubles, Targets
 from zsprompt.grammar import counted
-from zsprompt.metrics import F1Scores, Reliability, TopK
+from zsprompt.metrics import F1Scores, Reliability, Sampling, TopK
 from zsprompt.recipe import made_up
 from zsprompt.strategies import Prediction
 
@@ -70,15 +70,25 @@ class Result:
         return metrics.resampled_precision(self.prediction.scores, self.targets, resamples=self.resamples)
 
     @cached_property
+    def sampling(self) -> Sampling:
+        """How mAP moves from sample to sample."""
+        without = metrics.mean_without_each(self.prediction.scores, self.targets)
+        return Sampling(self.mAP, metrics.mean_precision(self.resampled), without)
+
+    def label_sampling(self, label: int) -> Sampling:
+        """How the AP of the label at a position does."""
+        without = metrics.precision_without_each(self.prediction.scores, self.targets, label)
+        return Sampling(float(self.ap[label]), self.resampled[:, label], without)
+
+    @cached_property
     def mAP_interval(self) -> tuple[float, float]:  # noqa: N802
-        """95 % bootstrap interval of mAP over pictures."""
-        return metrics.interval(self.mAP, metrics.mean_precision(self.resampled))
+        """95 % interval of mAP, by drawing pictures again."""
+        return metrics.interval(self.sampling)
 
     @cached_property
     def ap_interval(self) -> Doubles:
-        """[C, 2] 95 % bootstrap interval of each label's AP."""
-        pairs = [metrics.interval(ap, column) for ap, column in zip(self.ap, self.resampled.T, strict=True)]
-        return np.array(pairs)
+        """[C, 2] 95 % interval of each label's AP."""
+        return np.array([metrics.interval(self.label_sampling(c)) for c in range(len(self.labels))])
 
     @cached_property
     def eleven_point(self) -> Doubles:

@@ -11,10 +11,9 @@ import numpy as np
 
 from zsprompt import metrics
 from zsprompt.ablation.plan import Row
-from zsprompt.arrays import Doubles
 from zsprompt.compare import require_comparable
 from zsprompt.errors import ResultError
-from zsprompt.metrics import Difference
+from zsprompt.metrics import Difference, Sampling
 
 ROWS = "rows"
 """The folder with a result folder for each row."""
@@ -26,14 +25,14 @@ class Measured:
 
     Attributes:
         facts: the keys of result.json.
-        resampled: [B] its mAP in each resample.
+        sampling: how its mAP moves from sample to sample.
         what: what it measures, see compare.what_is_measured.
         folder: where its result lies.
         extra: seconds_warm, and what embedding the pictures took before the row: images_embedded, seconds_images.
     """
 
     facts: Mapping[str, Any]
-    resampled: Doubles = field(repr=False)
+    sampling: Sampling = field(repr=False)
     what: Mapping[str, Any] = field(repr=False)
     folder: Path
     extra: Mapping[str, Any]
@@ -105,7 +104,7 @@ def _comparable(first: Entry, second: Entry) -> bool:
 def _change(first: Measured | None, second: Measured) -> Difference | None:
     if first is None or first.facts["mAP"] is None or second.facts["mAP"] is None:
         return None
-    return metrics.difference(first.facts["mAP"], second.facts["mAP"], first.resampled, second.resampled)
+    return metrics.difference(first.sampling, second.sampling)
 
 
 _FROM_FACTS = (

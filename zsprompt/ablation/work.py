@@ -11,7 +11,7 @@ from pathlib import Path
 from time import perf_counter as clock
 from typing import Any
 
-from zsprompt import evaluate, metrics
+from zsprompt import evaluate
 from zsprompt.ablation.outcome import ROWS, Ablation, Entry, Measured, compared
 from zsprompt.ablation.plan import Row, title
 from zsprompt.compare import what_is_measured
@@ -166,8 +166,7 @@ class _Work:
             result = load_result(folder)
         except (OSError, ValueError, ResultError):  # not finished, or damaged since
             result, extra = self._run(job, store, folder)
-        means = metrics.mean_precision(result.resampled)
-        return Measured(result.to_dict(), means, what_is_measured(result), folder, extra)
+        return Measured(result.to_dict(), result.sampling, what_is_measured(result), folder, extra)
 
     def _run(self, job: _Job, store: EmbeddingStore, folder: Path) -> tuple[Result, dict[str, Any]]:
         before = store.counts.images_encoded

@@ -1,11 +1,13 @@
-"""How sure a number is: intervals and comparisons by drawing the pictures again, with replacement.
+"""How sure a number is: intervals and comparisons by drawing the pictures again, and by leaving each out in turn.
 
-A resample's mAP leaves out labels without positives in it. Precision counts a picture among those at or above its own
-place, so a picture that is drawn twice counts for itself, and resampled APs lie above the sample's as the sample's lies
-above the truth. Intervals are therefore reflected, not read off: value − (quantile − value), on the scale arcsin √AP,
-which keeps them within 0..1. How often they hold the truth is measured in benchmarks/coverage.py.
+Precision counts a picture among those at or above its own place, so a picture that is drawn twice counts for itself,
+and resampled APs lie above the sample's as the sample's lies above the truth: a plain percentile interval is off by
+twice that. Here the bootstrap gives the shape of the distribution, the jackknife its place and, where the bootstrap is
+narrower, its width. Shares are treated on the scale arcsin √AP, which keeps intervals within 0..1. How often they hold
+the truth is measured in benchmarks/coverage.py.
 
-Source: Davison & Hinkley 1997, Bootstrap Methods and their Application, section 5.2.1, the basic bootstrap interval.
+Source: Davison & Hinkley 1997, Bootstrap Methods and their Application, sections 2.7.3 (the jackknife) and 5.2.1
+(reflection).
 """
 
 from __future__ import annotations
@@ -19,7 +21,6 @@ from numpy.typing import NDArray
 from zsprompt.arrays import Doubles, Floats, Targets
 from zsprompt.errors import UsageError
 from zsprompt.metrics.ranking import Curve
-from zsprompt.metrics.targets import mean_over_labels
 
 RESAMPLES = 1000
 
@@ -62,16 +63,42 @@ def mean_precision(resampled: Doubles) -> Doubles:
         return np.asarray(np.where(known, resampled, 0.0).sum(axis=1) / known.sum(axis=1))
 
 
-def interval(value: float, resampled: Doubles, *, level: float = 0.95) -> tuple[float, float]:
-    """Reflected bootstrap interval of an AP or mAP.
+def mean_without_each(scores: Floats | Doubles, targets: Targets) -> Doubles:
+    """[N] mAP without each picture in turn; a label whose only positive that is leaves the mean."""
+    images = len(scores)
+    total, known = np.zeros(images), np.zeros(images)
+    for c in range(scores.shape[1]):
+        without = precision_without_each(scores, targets, c)
+        total += np.nan_to_num(without)
+        known += ~np.isnan(without)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / known)
 
-    On very few pictures every resample can lie above the value, so that its reflection would lie below it: then the
-    interval ends at the value.
 
-    Args:
-        value: of the whole sample, 0..1.
-        resampled: [B] of the resamples; NaN ones are left out.
-        level: share of cases in which it should hold the truth.
+def precision_without_each(scores: Floats | Doubles, targets: Targets, label: int) -> Doubles:
+    """[N] average precision of one label without each picture in turn."""
+    return Curve.of(scores[:, label], targets[:, label]).without_each(len(scores))
+
+
+@dataclass(frozen=True, eq=False)
+class Sampling:
+    """How an AP or mAP moves from sample to sample.
+
+    Attributes:
+        value: of the whole sample, 0..1; NaN for a label without positives.
+        resampled: [B] of pictures drawn with replacement, NaN where there is none.
+        without: [N] without each picture in turn, likewise.
+    """
+
+    value: float
+    resampled: Doubles
+    without: Doubles
+
+
+def interval(sampling: Sampling, *, level: float = 0.95) -> tuple[float, float]:
+    """Interval of an AP or mAP that should hold the truth in a share `level` of cases.
+
+    It reaches the value even where nearly every sample would lie above the truth (many labels on few pictures).
 
     Returns:
         (low, high) within 0..1; NaN if the value or every resample is.
@@ -79,22 +106,15 @@ def interval(value: float, resampled: Doubles, *, level: float = 0.95) -> tuple[
     Raises:
         UsageError: a level outside (0, 1).
     """
-    tails = _tails(level)
-    drawn = resampled[~np.isnan(resampled)]
-    if not len(drawn) or np.isnan(value):
+    tails, value = _tails(level), sampling.value
+    if np.isnan(value):
         return float("nan"), float("nan")
-    low, high = 2 * _stable(np.float64(value)) - _stable(np.quantile(drawn, tails[::-1]))
-    return min(_share(low), float(value)), max(_share(high), float(value))
-
-
-def bootstrap_interval(
-    scores: Floats | Doubles, targets: Targets, *, resamples: int = RESAMPLES, level: float = 0.95, seed: int = 0
-) -> tuple[float, float]:
-    """`interval` of the mAP of [N, C] scores; see there and `resampled_precision`."""
-    _tails(level)
-    means = mean_precision(resampled_precision(scores, targets, resamples=resamples, seed=seed))
-    whole = [Curve.of(scores[:, c], targets[:, c]).average_precision() for c in range(scores.shape[1])]
-    return interval(mean_over_labels(np.array(whole)), means, level=level)
+    # on the scale where the spread hardly depends on the share
+    drawn = _placed(_stable(value), _stable(sampling.resampled), _stable(sampling.without))
+    if not len(drawn):
+        return float("nan"), float("nan")
+    low, high = np.quantile(drawn, tails)
+    return min(_share(low), value), max(_share(high), value)
 
 
 @dataclass(frozen=True)
@@ -103,7 +123,7 @@ class Difference:
 
     Attributes:
         value: second − first.
-        low, high: its reflected bootstrap interval.
+        low, high: its 95 % interval.
         p: two-sided, the chance of so large a difference if there were none; at most 1.
     """
 
@@ -113,35 +133,42 @@ class Difference:
     p: float
 
 
-def difference(
-    first: float, second: float, first_resampled: Doubles, second_resampled: Doubles, *, level: float = 0.95
-) -> Difference:
-    """Paired bootstrap of a difference of APs or mAPs.
+def difference(first: Sampling, second: Sampling, *, level: float = 0.95) -> Difference:
+    """Paired bootstrap of a difference of two APs or mAPs of the same pictures.
 
-    p = (2 · min(#Δ ≤ 0, #Δ ≥ 0) + 1) / (B + 1) over the reflected differences Δ, so that but for rounding it is below
-    0.05 just where the 95 % interval leaves out 0.
-
-    Args:
-        first: of the whole sample.
-        second: of the whole sample.
-        first_resampled: [B] of the same resamples.
-        second_resampled: [B].
-        level: of the interval.
+    p = (2 · min(#Δ ≤ 0, #Δ ≥ 0) + 1) / (B + 1) over differences Δ that are placed like the interval, so that but for
+    rounding it is below 0.05 just where the 95 % interval leaves out 0.
 
     Raises:
-        UsageError: the resamples are not as many, or a level outside (0, 1).
+        UsageError: the resamples or pictures are not as many, or a level outside (0, 1).
     """
     tails = _tails(level)
-    if first_resampled.shape != second_resampled.shape:
-        raise UsageError(f"expected as many resamples of both, got {len(first_resampled)} and {len(second_resampled)}")
-    value = second - first
-    drawn = 2 * value - (second_resampled - first_resampled)
-    drawn = drawn[~np.isnan(drawn)]
-    if not len(drawn):
+    if first.resampled.shape != second.resampled.shape or first.without.shape != second.without.shape:
+        raise UsageError(
+            f"expected as many resamples and pictures of both, got {len(first.resampled)} and {len(second.resampled)}, "
+            f"{len(first.without)} and {len(second.without)}"
+        )
+    value = second.value - first.value
+    drawn = _placed(np.asarray(value), second.resampled - first.resampled, second.without - first.without)
+    if not len(drawn) or np.isnan(value):
         return Difference(value, float("nan"), float("nan"), float("nan"))
     low, high = np.quantile(drawn, tails)
     fewer = int(min((drawn <= 0).sum(), (drawn >= 0).sum()))
     return Difference(value, float(low), float(high), min(1.0, (2 * fewer + 1) / (len(drawn) + 1)))
+
+
+def _placed(value: Doubles, resampled: Doubles, without: Doubles) -> Doubles:
+    """Where the truth may be: resamples reflected about the value less its bias, as wide as the jackknife at least."""
+    drawn, left = resampled[~np.isnan(resampled)], without[~np.isnan(without)]
+    if not len(drawn):
+        return drawn
+    offsets = drawn - drawn.mean()
+    bias, width = drawn.mean() - value, offsets.std()
+    if len(left) > 1:
+        bias = (len(left) - 1) * (left.mean() - value)
+        error = np.sqrt((len(left) - 1) * left.var())
+        offsets = offsets * max(1.0, error / width) if width > 0 else offsets
+    return np.asarray(value - bias - offsets)
 
 
 def false_discovery(p: Doubles) -> Doubles:
@@ -177,8 +204,8 @@ def _tails(level: float) -> Doubles:
     return np.array([(1 - level) / 2, (1 + level) / 2])
 
 
-def _stable(share: Doubles | np.float64) -> Doubles:
-    """Arcsine of the root: on this scale the spread of a share hardly depends on the share."""
+def _stable(share: Doubles | float) -> Doubles:
+    """Arcsine of the root; NaN stays NaN."""
     return np.asarray(np.arcsin(np.sqrt(np.clip(share, 0.0, 1.0))))
 
 
