@@ -128,6 +128,7 @@ def _record(number: int, entry: Entry) -> dict[str, Any]:
         "split": recipe.get("split") or row.split,
         "names": row.names,
         "difficult": row.difficult,
+        "captions": row.captions,
         "supervision": recipe.get("supervision"),
         **{key: facts.get(key) for key in _FROM_FACTS},
         "mAP_low": low,

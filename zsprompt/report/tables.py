@@ -118,6 +118,7 @@ _WHAT: tuple[tuple[str, str], ...] = (
     ("split", "split"),
     ("names", "names"),
     ("difficult", "difficult"),
+    ("captions", "captions"),
     ("supervision", "seen"),
 )
 _ALWAYS = ("strategy", "prompts")
