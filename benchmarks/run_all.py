@@ -18,6 +18,7 @@ HERE = Path(__file__).parent
 
 WITHOUT_PHOTOS = {
     "metrics": [],
+    "coverage": ["--repeats", "4", "--pairs", "2", "--resamples", "50"],
     "store": ["--largest", "10000"],
     "list_all": ["--labels", "12", "--largest", "3"],
     "growth": ["--pictures", "100", "200", "--labels", "10", "20"],
@@ -36,6 +37,7 @@ WITH_PHOTOS = {
     "precision": ["--limit", "8", "--rounds", "1", "--measured", "16"],
     "end_to_end": ["--limit", "8", "--photos", "2", "--warm", "1"],
     "kill": ["--limit", "40", "--kills", "2"],
+    "report": ["--pictures", "200", "--rounds", "1"],
 }
 ENDINGS = {"contact_sheet": "png", "train_tiny": "safetensors"}
 
