@@ -8,6 +8,7 @@ make 95 % intervals in one world: `holds` is the share of repeats in which the i
 `above` where the truth lies otherwise, `width` the mean width, and for differences `found` the share with p < 0.05. Two
 scorers that are compared see the same pictures with correlated noise. They are drawn `--pairs` times, one alone
 `--repeats` times: of 500 repeats the share that holds is known to within two points, of 2,000 to within one.
+`--first` is the first seed.
 """
 
 from __future__ import annotations
