@@ -89,6 +89,10 @@ def test_degenerate_results_are_results(images: int, value: int, tmp_path: Path)
     save_result(result, tmp_path)
     found = load_result(tmp_path)
     same(result, found)
+    likely = replace(result.prediction, probabilities=np.full((images, 1), 0.5, dtype=np.float32))
+    save_result(replace(result, prediction=likely), tmp_path / "with probabilities")
+    said = json.loads((tmp_path / "with probabilities/result.json").read_text())["calibration_error"]
+    assert said == (None if value == -1 else 0.5)
     assert (found.to_dict()["mAP"] is None) == (value != 1)
     assert found.to_dict()["mAP_interval"] == ([1.0, 1.0] if value == 1 else [None, None])
 

@@ -168,7 +168,7 @@ class Result:
             **asdict(self.f1.overall),
             **self._best_labels(),
             "hit_at_1": number(self.hit_at_one),
-            **({"calibration_error": self.reliability.error} if self.reliability else {}),
+            **({"calibration_error": number(self.reliability.error)} if self.reliability else {}),
             "images": len(self.images),
             "labels": len(self.labels),
             **self.counts,
