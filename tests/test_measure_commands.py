@@ -166,6 +166,13 @@ def test_predict_with_thresholds_takes_their_labels_and_says_probabilities(
     assert set(answer["predictions"][0]["probabilities"]) == set(LABELS)
 
 
+def test_thresholds_of_llm_take_the_data_sets_own_captions(cli: Cli, tmp_path: Path) -> None:
+    done = cli("thresholds", "--dataset", "scenes", "--limit", "40", "--strategy", "llm", "--out", "t.json")
+    assert done.returncode == 0, done.stderr
+    rest = ("--dataset", "scenes", "--split", "train:20", "--strategy", "llm", "--thresholds", "t.json")
+    assert json.loads(cli("run", *rest, "--json").stdout)["recipe"]["supervision"] == "tuned"
+
+
 def test_thresholds_without_labels_are_stated_as_what_they_are(photos: Path, cli: Cli, tmp_path: Path) -> None:
     words = ("--labels", ",".join(LABELS))
     done = cli("thresholds", photos, *words, *PLANTED, "--expect", "2", "--out", "t.json")
@@ -286,8 +293,10 @@ def test_report_makes_a_page_of_an_ablation(photos: Path, cli: Cli, tmp_path: Pa
     assert cli("report", rows).returncode == 0
     shutil.rmtree(rows)
     assert "expected a result folder at t/rows/top-all" in one_line(cli("report", "t").stderr)
-    (tmp_path / "t/ablation.json").write_text("{}")
-    assert "cannot read t/ablation.json" in one_line(cli("report", "t").stderr)
+    whole = json.loads((tmp_path / "t/ablation.json").read_text())
+    for rows in ({}, {"rows": 3}, {"rows": []}, {"rows": [{"row": 1}]}, {"rows": [whole["rows"][0] | {"mAP": {}}]}):
+        (tmp_path / "t/ablation.json").write_text(json.dumps(rows))
+        assert "t/ablation.json" in one_line(cli("report", "t").stderr)
 
 
 @pytest.mark.parametrize(

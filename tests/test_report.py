@@ -18,6 +18,7 @@ from planted import RECIPE, planted_result
 from zsprompt import metrics
 from zsprompt.compare import compare
 from zsprompt.errors import ResultError
+from zsprompt.images import ImageFile
 from zsprompt.report.build import build_report
 from zsprompt.report.figures import run_figures
 from zsprompt.report.gallery import run_gallery
@@ -215,6 +216,19 @@ def test_pictures_that_are_gone_are_named_and_the_page_is_made(tmp_path: Path) -
     found = build_report([tmp_path / "run"], root=tmp_path / "moved")
     assert found.warnings == []
     assert "data:image/webp" in found.page.read_text()
+
+
+def test_pictures_of_a_data_set_of_your_own_are_given(tmp_path: Path) -> None:
+    """A result that names code is a stranger's word: nothing is imported."""
+    result = with_pictures(tmp_path, planted_result())
+    origin = {"dataset": "no_such_module:Data", "root": None, "split": None}
+    save_result(replace(result, recipe=RECIPE | {"origin": origin}), tmp_path / "run")
+    named = build_report([tmp_path / "run"])
+    assert named.warnings == ["no thumbnails: data set no_such_module:Data is code, which a report does not run"]
+    files = [ImageFile(name, tmp_path / "pictures" / name) for name in result.images]
+    given = build_report([tmp_path / "run"], pictures=files)
+    assert given.warnings == []
+    assert "data:image/webp" in given.page.read_text()
 
 
 def test_an_unreadable_picture_is_named_in_its_place(tmp_path: Path) -> None:

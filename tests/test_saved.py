@@ -7,6 +7,7 @@ import json
 import os
 import re
 import tempfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -118,7 +119,7 @@ FAULTS = {
     "no scores.csv": (lambda f: (f / "scores.csv").unlink(), "cannot read"),
     "empty result.json": (lambda f: (f / "result.json").write_text(""), "cannot read"),
     "half a result.json": (lambda f: (f / "result.json").write_bytes((f / "result.json").read_bytes()[:99]), "cannot"),
-    "a list": (lambda f: (f / "result.json").write_text("[]"), "found no such key"),
+    "a list": (lambda f: (f / "result.json").write_text("[]"), "expected the object that"),
     "no recipe": (lambda f: edit_json(f, recipe="gone"), "expected recipe"),
     "no model": (lambda f: edit_json(f, recipe={"strategy": "x"}), "expected recipe.prompts, recipe.model"),
     "half of scores.csv": (lambda f: (f / "scores.csv").write_bytes((f / "scores.csv").read_bytes()[:999]), "expected"),
@@ -146,6 +147,15 @@ def test_damage_is_named_in_one_line(fault: str, tmp_path: Path) -> None:
     with pytest.raises(ResultError, match=re.escape(said)) as caught:
         load_result(folder)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [None, 3, -1, 0.5, "text", [], [1], {}, {"a": 1}, True], ids=repr)
+@pytest.mark.parametrize("key", [*json.loads(json.dumps(planted_result(4, resamples=2).to_dict()))])
+def test_any_value_under_any_key_is_read_or_refused(key: str, value: object, tmp_path: Path) -> None:
+    save_result(planted_result(4, resamples=2), tmp_path)
+    edit_json(tmp_path, **{key: value})
+    with suppress(ResultError):
+        load_result(tmp_path).to_dict()
 
 
 def test_half_written_is_not_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -342,6 +342,9 @@ def test_pictures_that_thresholds_were_chosen_on_are_not_reported_on(world: tupl
     thresholds = choose_thresholds(evaluate.run(PerLabel(), data.select(range(16)), store))
     with pytest.raises(ThresholdError, match="16 of the 24 of drawn train were used"):
         with_thresholds(PerLabel(), thresholds, store, data)
+    damaged = replace(thresholds, made_on=dict(thresholds.made_on) | {"ids": "é"})
+    with pytest.raises(ThresholdError, match="found damage there"):
+        with_thresholds(PerLabel(), damaged, store, data)
     rest = data.select(range(16, 24))
     assert isinstance(with_thresholds(PerLabel(), thresholds, store, rest), Thresholded)
     assert isinstance(with_thresholds(PerLabel(), thresholds, store, replace(data, name="other")), Thresholded)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,11 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zsprompt.errors import UsageError
+from zsprompt.grammar import counted
 from zsprompt.lookup import DEFAULT_MODEL
 from zsprompt.options import (
     BatchSize,
     CacheFolder,
     CalibrationOption,
+    CaptionBank,
     Device,
     DeviceOption,
     Difficult,
@@ -37,13 +40,16 @@ from zsprompt.options import (
     Strategies,
     ThresholdKind,
 )
-from zsprompt.shell import can_print, check_part, note, open_store, read_labels, refusals, take_part
+from zsprompt.shell import CaptionSource, can_print, check_part, note, open_store, read_labels, refusals, take_part
 
 if TYPE_CHECKING:
     from zsprompt.ablation import Row
+    from zsprompt.datasets import Dataset
     from zsprompt.encoders import Encoder
+    from zsprompt.metrics import Difficult as Difficulty
     from zsprompt.store import EmbeddingStore
-    from zsprompt.thresholds import Thresholds
+    from zsprompt.strategies import Strategy
+    from zsprompt.thresholds import Method, Rule, Thresholds
 
 _EXPECTED = 1.5
 """Labels a picture that thresholds without targets expect unless told; VOC2007's photographs have 1.4."""
@@ -95,9 +101,8 @@ def ablate(
         note(f"table in {out}; `zsprompt report {out}` makes a page of it")
         failed = [record["row"] for record in records if record["error"]]
         if failed:
-            note(
-                f"error: expected {len(rows)} rows, {len(failed)} failed: {', '.join(map(str, failed))}; see above why"
-            )
+            many = counted(len(rows), "row")
+            note(f"error: expected {many}, {len(failed)} failed: {', '.join(map(str, failed))}; see above why")
             raise typer.Exit(1)
 
 
@@ -119,6 +124,7 @@ def thresholds_(
     strategy: Strategies = "normalised:per-label",
     model: RunModel = None,
     prompts: Prompts = None,
+    captions: CaptionBank = None,
     kind: Annotated[
         ThresholdKind, typer.Option(help="One threshold for each label, or one for all.")
     ] = ThresholdKind.per_label,
@@ -144,13 +150,9 @@ def thresholds_(
     """Choose when a score counts as yes: by a labelled data set, or by how many yeses you expect on your pictures."""
     with refusals():
         from zsprompt.datasets import load_dataset
-        from zsprompt.evaluate import run
         from zsprompt.files import require_writable
-        from zsprompt.prediction import predict
-        from zsprompt.recipe import describe
         from zsprompt.strategies import load_strategy
-        from zsprompt.thresholds import Method, Rule, save_thresholds
-        from zsprompt.tuning import choose_thresholds, expected_thresholds
+        from zsprompt.thresholds import Rule, save_thresholds
 
         if (dataset is None) == (not images):
             raise UsageError("expected either --dataset with labels, or pictures and --labels, found neither or both")
@@ -159,19 +161,53 @@ def thresholds_(
         data = load_dataset(dataset, root=root, split=split, names=names.value) if dataset else None
         data = take_part(data, limit, sample, seed) if data else None
         words = [] if data else read_labels(labels, labels_file)
+        own = data.bank if data else None
+        chosen = CaptionSource(captions, own, None, None, None, offline=True, cache=cache).give(chosen)
         with open_store(model or (data and data.model) or DEFAULT_MODEL, device, precision, batch_size, cache) as store:
             if data:
-                result = run(chosen, data, store, difficult=difficult.value, skip_bad=skip_bad)
                 method: Method | None = calibrate.value if calibrate else None
-                rule = Rule(kind.value, wanted)
-                found = choose_thresholds(result, rule=rule, calibrate=method, folds=folds, seed=folds_seed)
+                judged = _Judged(difficult.value, skip_bad, Rule(kind.value, wanted), method, folds, folds_seed)
+                found = judged.thresholds(chosen, data, store)
             else:
-                answer = predict(images or [], words, store, strategy=chosen)
-                expected = min(_EXPECTED, len(words) / 2) if expect is None and share is None else expect
-                recipe = describe(chosen, store)
-                found = expected_thresholds(answer, recipe, labels_a_picture=expected, share=share)
+                found = _expected_thresholds(chosen, images or [], words, store, expect, share)
         save_thresholds(found, out)
         _show_thresholds(found, out, json)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """How thresholds are chosen by targets."""
+
+    difficult: Difficulty
+    skip_bad: bool
+    rule: Rule
+    calibrate: Method | None
+    folds: int
+    seed: int
+
+    def thresholds(self, strategy: Strategy, data: Dataset, store: EmbeddingStore) -> Thresholds:
+        from zsprompt.evaluate import run
+        from zsprompt.tuning import choose_thresholds
+
+        result = run(strategy, data, store, difficult=self.difficult, skip_bad=self.skip_bad)
+        return choose_thresholds(result, rule=self.rule, calibrate=self.calibrate, folds=self.folds, seed=self.seed)
+
+
+def _expected_thresholds(
+    strategy: Strategy,
+    images: Sequence[Path],
+    words: Sequence[str],
+    store: EmbeddingStore,
+    expect: float | None,
+    share: float | None,
+) -> Thresholds:
+    from zsprompt.prediction import predict
+    from zsprompt.recipe import describe
+    from zsprompt.tuning import expected_thresholds
+
+    answer = predict(images, words, store, strategy=strategy)
+    expected = min(_EXPECTED, len(words) / 2) if expect is None and share is None else expect
+    return expected_thresholds(answer, describe(strategy, store), labels_a_picture=expected, share=share)
 
 
 def report_(

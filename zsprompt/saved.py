@@ -24,10 +24,19 @@ RESULT, SCORES, PER_CLASS, PROBABILITIES = "result.json", "scores.csv", "per_cla
 
 _FIRST = ("image", "labels", "true", "left_out")  # columns of scores.csv before the labels'
 _COUNTS = ("texts_encoded", "texts_cached", "texts_not_kept", "images_encoded", "images_cached")
-_NEEDED = (
-    *("recipe", "mAP", "ap", "images", "seconds", "notes", "resamples", "skipped_images", "overflowed"),
-    *_COUNTS,
-)
+_NUMBER = (int, float)
+_NEEDED: dict[str, tuple[type, ...]] = {
+    "recipe": (dict,),
+    "mAP": (*_NUMBER, type(None)),
+    "ap": (dict,),
+    "images": (int,),
+    "seconds": _NUMBER,
+    "notes": (list,),
+    "resamples": (int,),
+    "skipped_images": (dict,),
+    "overflowed": (int,),
+    **dict.fromkeys(_COUNTS, (int,)),
+}
 _RECIPE = ("strategy", "prompts", "model", "fingerprint", "dataset", "split", "names", "difficult")
 
 
@@ -77,7 +86,7 @@ def load_result(folder: Path | str) -> Result:
         skipped=tuple(facts["skipped_images"].items()),
         counts={key: facts[key] for key in _COUNTS},
         seconds=facts["seconds"],
-        notes=tuple(facts["notes"]),
+        notes=tuple(map(str, facts["notes"])),
         resamples=facts["resamples"],
     )
     _require_same(folder, facts["mAP"], result.mAP)
@@ -147,11 +156,26 @@ def _read_facts(folder: Path) -> dict[str, Any]:
         facts = json.loads(read_text(path))
     except (OSError, ValueError) as error:
         raise ResultError(f"cannot read {path}: {error}; run it again") from None
-    missing = [key for key in _NEEDED if key not in facts] if isinstance(facts, dict) else list(_NEEDED)
-    missing = missing or [f"recipe.{key}" for key in _RECIPE if key not in facts["recipe"]]
-    if missing:
-        raise ResultError(f"expected {', '.join(missing[:3])} in {path}, found no such key; run it again")
-    return dict(facts)
+    if not isinstance(facts, dict):
+        raise ResultError(f"expected the object that `zsprompt run` writes in {path}, found another; run it again")
+    if wrong := _unusable(facts):
+        named = ", ".join(wrong[:3])
+        raise ResultError(f"expected {named} in {path}, found no such key or another kind of value; run it again")
+    return facts
+
+
+def _unusable(facts: dict[str, Any]) -> list[str]:
+    """Keys that are not there or hold what no run writes."""
+    wrong = [key for key, kinds in _NEEDED.items() if not isinstance(facts.get(key, ...), kinds)]
+    if wrong:
+        return wrong
+    recipe = facts["recipe"]
+    wrong = [f"recipe.{key}" for key in _RECIPE if key not in recipe]
+    if not isinstance(recipe.get("prompts", []), list):
+        wrong.append("recipe.prompts")
+    if not isinstance(facts.get("captions", {}), dict):
+        wrong.append("captions")
+    return wrong + ["ap"] * (not facts["ap"]) + ["resamples"] * (facts["resamples"] < 2)
 
 
 def _read_scores(path: Path, labels: tuple[str, ...], count: int) -> tuple[tuple[str, ...], Bools, Targets, Floats]:

@@ -198,7 +198,12 @@ def _seen(thresholds: Thresholds, dataset: Dataset) -> int:
     """How many pictures of `dataset` the thresholds were chosen on by their targets."""
     if not thresholds.tuned or thresholds.made_on.get("dataset") != dataset.name:
         return 0
-    packed = b64decode(str(thresholds.made_on.get("ids", "")))
+    try:
+        packed = b64decode(str(thresholds.made_on.get("ids", "")))
+    except ValueError:
+        raise ThresholdError(
+            "expected thresholds that say which pictures chose them, found damage there; make them again"
+        ) from None
     known = {packed[i : i + _ID_BYTES] for i in range(0, len(packed), _ID_BYTES)}
     return sum(_digest(image.id) in known for image in dataset.images)
 

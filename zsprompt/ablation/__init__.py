@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from zsprompt.ablation.outcome import ROWS, Ablation, Entry, Measured
+from zsprompt.ablation.outcome import COLUMNS, ROWS, Ablation, Entry, Measured
 from zsprompt.ablation.plan import Row, grid, read_plan, title
 from zsprompt.ablation.work import ablate
 
-__all__ = ["ROWS", "Ablation", "Entry", "Measured", "Row", "ablate", "grid", "read_plan", "title"]
+__all__ = ["COLUMNS", "ROWS", "Ablation", "Entry", "Measured", "Row", "ablate", "grid", "read_plan", "title"]

@@ -149,3 +149,7 @@ def _record(number: int, entry: Entry) -> dict[str, Any]:
         "folder": f"{ROWS}/{entry.measured.folder.name}" if entry.measured else None,
         "error": entry.error or None,
     }
+
+
+COLUMNS = tuple(_record(0, Entry(Row("", ""))))
+"""Of ablation.csv, and the keys of a row in ablation.json."""

@@ -148,8 +148,6 @@ class _Work:
             if job.row.thresholds:
                 strategy = with_thresholds(strategy, load_thresholds(job.row.thresholds), store, job.data)
             measured = self._measured(replace(job, strategy=strategy), store)
-        except ZspromptError as error:
-            return _failed(job.row, error)
         except Exception as error:  # a stranger's strategy may raise anything, and the other rows go on
             return _failed(job.row, error)
         return Entry(

@@ -1,9 +1,10 @@
 """What each known data set is, where its official files come from, and how many pictures and positives it should have.
 
 VOC's and COCO's publishers state no checksums. Sizes and sha256 of their archives are those that TensorFlow Datasets
-recorded (its url_checksums), and torchvision's prototype data sets hold the same sha256 for the publishers' own
-addresses. Those addresses could not be reached from where this was written: `Known.unverified` says so. Counts are from
-the publishers' own pages and papers, and from the official label files.
+recorded (its url_checksums). The same sha256 stands with the publishers' own addresses in other repositories for VOC,
+COCO's annotations and val2017; for COCO's three large archives it was looked for less closely, and for train2017 one
+repository has another. The addresses could not be reached from where this was written: `Known.unverified` says so.
+Counts are from the publishers' own pages and papers, and from the official label files.
 """
 
 from __future__ import annotations
@@ -136,6 +137,7 @@ def _counts(text: str) -> dict[str, int]:
 _VOC_LICENCE = "photos from Flickr, under Flickr's terms of use; no licence is stated for the annotations"
 _COCO_LICENCE = "annotations CC BY 4.0; photos from Flickr, under Flickr's terms of use"
 _NOT_REACHED = "its addresses, which could not be reached when this catalogue was written"
+_NOT_SEEN_TWICE = f"{_NOT_REACHED}, and the checksums of its largest archives, which one source states"
 
 # -- PASCAL VOC. Counts: the development kits' tables of 2007 and 2012 (a label counts where an object of it is not
 # difficult); those of 2007's test list: the official label files.
@@ -268,7 +270,7 @@ _COCO2014 = Known(
             "031296bbc80c45a1d1f76bf9a90ead27e94e99ec629208449507a4917a3bf009",
         ),
     ),
-    unverified=_NOT_REACHED,
+    unverified=_NOT_SEEN_TWICE,
     splits={
         "val-labelled": Counts(40_137, _counts(_COCO_VAL2014)),
         "val": Counts(40_504, _counts(_COCO_VAL2014)),
@@ -299,7 +301,7 @@ _COCO2017 = Known(
             "113a836d90195ee1f884e704da6304dfaaecff1f023f49b6ca93c4aaae470268",
         ),
     ),
-    unverified=_NOT_REACHED,
+    unverified=_NOT_SEEN_TWICE,
     splits={
         "val-labelled": Counts(4_952),
         "val": Counts(5_000),

@@ -12,6 +12,7 @@ from zsprompt.datasets import load_dataset
 from zsprompt.errors import ZspromptError
 from zsprompt.files import require_folder, require_writable, whole_file
 from zsprompt.images import ImageRef
+from zsprompt.lookup import is_object_path
 from zsprompt.progress import Progress, quiet
 from zsprompt.report.of_ablation import ablation_report
 from zsprompt.report.of_comparison import comparison_report
@@ -42,7 +43,12 @@ class Built:
 
 
 def build_report(
-    folders: Sequence[Path], out: Path | None = None, root: Path | None = None, *, progress: Progress = quiet
+    folders: Sequence[Path],
+    out: Path | None = None,
+    root: Path | None = None,
+    *,
+    pictures: Sequence[ImageRef] | None = None,
+    progress: Progress = quiet,
 ) -> Built:
     """Make the page of one run or ablation, or of what changed from a first run to a second.
 
@@ -50,6 +56,7 @@ def build_report(
         folders: one folder, or two of runs.
         out: the page; by default report.html in the folder, or against-FIRST.html in the second one.
         root: where the pictures lie now, if not where they lay when the run was made.
+        pictures: those of a data set of your own, which is not loaded by its name.
         progress: where progress is shown.
 
     Raises:
@@ -61,9 +68,9 @@ def build_report(
         out = out or second / f"against-{first.resolve().name}.html"
         comparison = compare(load_result(first), load_result(second))
         require_writable(out)
-        pictures, warnings = _pictures(comparison.second, root)
+        shown, warnings = _pictures(comparison.second, root, pictures)
         names = (str(first), str(second))
-        return _write(comparison_report(comparison, names, pictures, progress, warnings), out, warnings)
+        return _write(comparison_report(comparison, names, shown, progress, warnings), out, warnings)
     folder = folders[0]
     out = out or folder / "report.html"
     if (folder / JSON).is_file():
@@ -71,8 +78,8 @@ def build_report(
         return _write(ablation_report(folder), out)
     result = load_result(folder)
     require_writable(out)
-    pictures, warnings = _pictures(result, root)
-    return _write(run_report(result, pictures, progress, warnings), out, warnings)
+    shown, warnings = _pictures(result, root, pictures)
+    return _write(run_report(result, shown, progress, warnings), out, warnings)
 
 
 def _write(report: Report, out: Path, warnings: Sequence[str] = ()) -> Built:
@@ -87,15 +94,20 @@ def _write(report: Report, out: Path, warnings: Sequence[str] = ()) -> Built:
     return Built(out, folder, report.text, report.facts, warnings)
 
 
-def _pictures(result: Result, root: Path | None) -> tuple[dict[str, ImageRef], list[str]]:
+def _pictures(
+    result: Result, root: Path | None, given: Sequence[ImageRef] | None
+) -> tuple[dict[str, ImageRef], list[str]]:
     """The pictures of a result by their ids, as far as they are found, and why not."""
-    origin = result.recipe.get("origin")
-    if not origin:
-        return {}, ["no thumbnails: the data set was made in Python, so nothing says where its pictures lie"]
-    where = root or origin["root"]
+    origin, wanted = result.recipe.get("origin"), set(result.images)
+    if given is not None:
+        return {image.id: image for image in given if image.id in wanted}, []
+    if not isinstance(origin, dict) or not {"dataset", "root", "split"} <= set(origin):
+        return {}, ["no thumbnails: nothing says where the pictures lie, as the data set was made in Python"]
+    if is_object_path(str(origin["dataset"])):  # a result may come from a stranger
+        return {}, [f"no thumbnails: data set {origin['dataset']} is code, which a report does not run"]
     try:
-        data = load_dataset(origin["dataset"], root=where, split=origin["split"], names=result.recipe["names"])
+        names = str(result.recipe["names"])
+        data = load_dataset(str(origin["dataset"]), root=root or origin["root"], split=origin["split"], names=names)
     except ZspromptError as error:
         return {}, [f"no thumbnails: {error}; say where the pictures lie now with --root"]
-    wanted = set(result.images)
     return {image.id: image for image in data.images if image.id in wanted}, []

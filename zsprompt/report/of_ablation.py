@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from zsprompt.ablation import COLUMNS
 from zsprompt.arrays import Doubles
 from zsprompt.errors import ResultError
 from zsprompt.files import read_text
@@ -79,6 +80,12 @@ def _read_records(folder: Path) -> list[dict[str, Any]]:
     path = folder / JSON
     try:
         rows = json.loads(read_text(path))["rows"]
-        return [dict(row) for row in rows]
+        found = [{column: row[column] for column in COLUMNS} for row in rows]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ResultError(f"cannot read {path}: {error}; run zsprompt ablate with the same --out again") from None
+    if not found or not all(isinstance(value, _CELL) for row in found for value in row.values()):
+        raise ResultError(f"expected rows of texts and numbers in {path}, found others; run zsprompt ablate again")
+    return found
+
+
+_CELL = (str, int, float, type(None))
