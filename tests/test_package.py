@@ -39,7 +39,7 @@ ORDER = [
         "prediction",
         "saved",
         "tuning",
-        "compare",
+        "comparison",
         "ablation",
         "report",
         "options",
@@ -112,6 +112,12 @@ def test_every_public_name_is_there_and_documented(name: str) -> None:
     thing = getattr(zsprompt, name)
     assert name == "__version__" or thing.__doc__
     assert name in dir(zsprompt)
+
+
+def test_no_public_name_is_hidden_by_a_module() -> None:
+    """Importing zsprompt.NAME would put the module where the function was."""
+    modules = {path.stem for path in PACKAGE.iterdir() if not path.name.startswith("_")}
+    assert not modules & set(zsprompt.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

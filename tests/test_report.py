@@ -16,7 +16,7 @@ from fakes import draw_files
 from planted import RECIPE, planted_result
 
 from zsprompt import metrics
-from zsprompt.compare import compare
+from zsprompt.comparison import compare
 from zsprompt.errors import ResultError
 from zsprompt.images import ImageFile
 from zsprompt.report.build import build_report

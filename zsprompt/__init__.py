@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Ablation": "ablation",
-    "Comparison": "compare",
+    "Comparison": "comparison",
     "Dataset": "datasets",
     "EmbeddingStore": "store",
     "Encoder": "encoders",
@@ -37,7 +37,7 @@ _HOMES = {
     "ablate": "ablation",
     "build_report": "report.build",
     "choose_thresholds": "tuning",
-    "compare": "compare",
+    "compare": "comparison",
     "expected_thresholds": "tuning",
     "grid": "ablation",
     "load_dataset": "datasets",
@@ -101,7 +101,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from zsprompt.ablation import Ablation, Row, ablate, grid
-    from zsprompt.compare import Comparison, compare
+    from zsprompt.comparison import Comparison, compare
     from zsprompt.datasets import Dataset, load_dataset
     from zsprompt.encoders import Encoder, load_encoder
     from zsprompt.errors import ZspromptError

@@ -11,7 +11,7 @@ import numpy as np
 
 from zsprompt import metrics
 from zsprompt.ablation.plan import Row
-from zsprompt.compare import require_comparable
+from zsprompt.comparison import require_comparable
 from zsprompt.errors import ResultError
 from zsprompt.metrics import Difference, Sampling
 
@@ -26,7 +26,7 @@ class Measured:
     Attributes:
         facts: the keys of result.json.
         sampling: how its mAP moves from sample to sample.
-        what: what it measures, see compare.what_is_measured.
+        what: what it measures, see comparison.what_is_measured.
         folder: where its result lies.
         extra: seconds_warm, and what embedding the pictures took before the row: images_embedded, seconds_images.
     """

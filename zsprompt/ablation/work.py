@@ -14,7 +14,7 @@ from typing import Any
 from zsprompt import evaluate
 from zsprompt.ablation.outcome import ROWS, Ablation, Entry, Measured, compared
 from zsprompt.ablation.plan import Row, title
-from zsprompt.compare import what_is_measured
+from zsprompt.comparison import what_is_measured
 from zsprompt.datasets import Dataset, load_dataset
 from zsprompt.encoders import Encoder, load_encoder
 from zsprompt.errors import PlanError, ResultError, ZspromptError

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zsprompt.compare import compare
+from zsprompt.comparison import compare
 from zsprompt.datasets import load_dataset
 from zsprompt.errors import ZspromptError
 from zsprompt.files import require_folder, require_writable, whole_file

@@ -11,7 +11,7 @@ import numpy as np
 
 from zsprompt import metrics
 from zsprompt.arrays import Bools, Doubles
-from zsprompt.compare import Comparison
+from zsprompt.comparison import Comparison
 from zsprompt.grammar import counted
 from zsprompt.report.drawing import GRID, MAIN, MUTED, OTHER, TEXT, WIDTH, Figure, axis_name, one_axes, plain
 from zsprompt.report.drawing import figure as make_figure

@@ -10,7 +10,7 @@ from io import BytesIO
 
 import numpy as np
 
-from zsprompt.compare import Comparison
+from zsprompt.comparison import Comparison
 from zsprompt.errors import ImageError
 from zsprompt.images import ImageRef, decode
 from zsprompt.progress import Progress, quiet

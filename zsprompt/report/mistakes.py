@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zsprompt.arrays import Bools, Doubles, Floats, Indices
-from zsprompt.compare import Comparison
+from zsprompt.comparison import Comparison
 from zsprompt.result import Result
 
 SHOWN = 40

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from zsprompt.compare import Comparison
+from zsprompt.comparison import Comparison
 from zsprompt.grammar import counted
 from zsprompt.images import ImageRef
 from zsprompt.metrics import Difference

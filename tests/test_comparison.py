@@ -10,7 +10,7 @@ import pytest
 from planted import RECIPE, planted_result
 
 from zsprompt import metrics
-from zsprompt.compare import compare
+from zsprompt.comparison import compare
 from zsprompt.errors import ResultError
 from zsprompt.strategies import Prediction
 
