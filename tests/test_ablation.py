@@ -155,6 +155,7 @@ def test_failed_rows_say_why_and_stop_nothing(data: Dataset, planted: PlantedEnc
         Row("per-label", data, model="missing"),
         Row("llm", replace(data, bank=None)),
         Row("per-label", data, thresholds=str(tmp_path / "none.json")),
+        Row(PerLabel(), data, prompts="bare"),
         Row("per-label", data),
         Row("yes-or-no", data),
     ]
@@ -164,14 +165,15 @@ def test_failed_rows_say_why_and_stop_nothing(data: Dataset, planted: PlantedEnc
     expected = (
         *("unknown strategy", "unknown data set", "has no [set]", 'KeyError: "a stranger\'s mistake"'),
         *("NaN or infinite", "of shape (40, 8)", "expected weights", "needs captions", "thresholds file"),
+        "one that has its own",
     )
     for error, said in zip(errors, expected, strict=False):
         assert said in error
         assert "\n" not in error
-    assert errors[9:] == [None, None]
-    assert records[10]["compared_with"] == 10  # the first row that was measured
-    assert len(told) == 11
-    assert sum("failed" in line for line in told) == 9
+    assert errors[10:] == [None, None]
+    assert records[11]["compared_with"] == 11  # the first row that was measured
+    assert len(told) == 12
+    assert sum("failed" in line for line in told) == 10
     assert len(list((tmp_path / "out" / "rows").iterdir())) == 2  # failed rows leave nothing
 
 

@@ -25,7 +25,7 @@ class Row:
     Attributes:
         strategy: as for load_strategy, or a strategy.
         dataset: as for load_dataset, or a Dataset.
-        prompts: a prompt set; the strategy's own where None.
+        prompts: a prompt set for a strategy by name; the strategy's own where None.
         model: as for load_encoder, or an encoder; the data set's own where None.
         root: the data set's folder.
         split: which of its lists.

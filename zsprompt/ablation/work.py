@@ -105,6 +105,10 @@ class _Work:
             strategy = row.strategy
             if isinstance(strategy, str):
                 strategy = load_strategy(strategy, prompts=row.prompts)
+            elif row.prompts is not None:
+                raise PlanError(
+                    f"expected prompts for a strategy by name, found {row.prompts!r} for one that has its own"
+                )
             if lacks_captions(strategy) and (bank := row.captions or data.bank):
                 strategy = with_captions(strategy, Captions(load_bank(bank)))
             return _Job(row, strategy, data, row.model or data.model or DEFAULT_MODEL)
