@@ -22,7 +22,7 @@ PACKAGE = ROOT / "zsprompt"
 
 # Each room may import the rooms before it, and itself.
 ORDER = [
-    *("errors", "arrays", "files", "grammar", "lookup", "prompts", "metrics", "images", "progress", "download"),
+    *("errors", "arrays", "files", "grammar", "lookup", "fields", "prompts", "metrics", "images", "progress", "download"),
     *("tars", "caption_rows", "rows", "sources"),
     *(
         "datasets",

@@ -13,6 +13,8 @@ ZspromptError
 │   └── BadImages   a data set with pictures that cannot be read, all of them named
 ├── DownloadError   a file that cannot be fetched, or is not what was promised
 ├── ModelError      weights that are missing, damaged or of another kind
+├── AdapterError    an adapter file that is missing, damaged, newer, or made for something else
+├── TrainingError   a training that cannot start or go on
 ├── ThresholdError  thresholds that cannot be read or belong to something else
 ├── ResultError     a saved result that is missing or damaged, or results that cannot be compared
 ├── CacheError      a cache folder that is foreign, unwritable, full or damaged
@@ -108,6 +110,14 @@ class ModelError(ZspromptError):
 
 class CacheError(ZspromptError):
     """A cache folder that is foreign, unwritable, full or damaged."""
+
+
+class AdapterError(ZspromptError):
+    """An adapter file that is missing, damaged, newer, or made for something else."""
+
+
+class TrainingError(ZspromptError):
+    """A training that cannot start or go on."""
 
 
 class ThresholdError(ZspromptError):

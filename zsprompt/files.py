@@ -28,6 +28,32 @@ def read_text(path: Path) -> str:
 
 
 @contextmanager
+def whole_path(path: Path) -> Iterator[Path]:
+    """A file name beside `path` for others to write to; `path` appears when the block ends without an error.
+
+    Raises:
+        OutputError: the folder is missing or not writable, or the disk is full.
+    """
+    half = None
+    try:
+        path = path.resolve()
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        half = Path(name)
+        yield half
+        with half.open("rb") as file:
+            os.fsync(file.fileno())
+        half.chmod(0o666 & ~_umask())
+        half.replace(path)
+        half = None
+    except OSError as error:
+        raise OutputError(f"cannot write {path} ({error.strerror or error}); choose another place with --out") from None
+    finally:
+        if half is not None:
+            half.unlink(missing_ok=True)
+
+
+@contextmanager
 def whole_file(path: Path) -> Iterator[TextIO]:
     """Open `path` for text; it appears when the block ends without an error, and not before.
 

@@ -6,11 +6,10 @@ Source, where not said otherwise: Chen et al. 2024, MMM-CLIP, section "Multi-met
 from __future__ import annotations
 
 import dataclasses
-import typing
-from collections.abc import Sequence
 from typing import Any
 
-from zsprompt.errors import UnknownName, UsageError
+from zsprompt.errors import UsageError
+from zsprompt.fields import construct, field_names, split_spec
 from zsprompt.llm import Captions
 from zsprompt.lookup import find, installed
 from zsprompt.prompts import PromptSet, load_prompts
@@ -55,7 +54,7 @@ STRATEGIES: dict[str, type[Any]] = {
 
 _GROUP = "zsprompt.strategies"
 _NORMALISED = "normalised:"
-_IN_WORDS = {int: "a whole number", float: "a number", str: "a text", type(None): "none"}
+_NO_SETTINGS = ("prompts", "strategy", "captions", "trained")
 
 
 def available_strategies() -> dict[str, str]:
@@ -78,22 +77,16 @@ def load_strategy(text: str, *, prompts: PromptSet | str | None = None) -> Strat
         UsageError: a value that its field does not take.
     """
     wrap = text.startswith(_NORMALISED)
-    name, *settings = text.removeprefix(_NORMALISED).split(",")
+    name, given = split_spec(text.removeprefix(_NORMALISED))
     if name.startswith("adapter:"):
         raise UsageError(f"strategy {name!r} is not supported yet; known: {', '.join(available_strategies())}")
     if name.startswith(_NORMALISED):
         raise UsageError(f"expected normalised: once, found {text!r}; standardising twice changes nothing")
-    given: dict[str, str] = {}
-    for setting in settings:
-        field, value = _setting(name, setting)
-        if field in given:
-            raise UsageError(f"expected each field once, found {field} twice in {text!r}")
-        given[field] = value
     outer = {"threshold": given.pop("threshold")} if wrap and "threshold" in given else {}
     inner = _make(name, given, prompts)
     if not wrap:
         return inner
-    wrapped: Strategy = _construct(Normalised, {"strategy": inner}, outer)
+    wrapped: Strategy = construct(Normalised, outer, {"strategy": inner}, _NO_SETTINGS)
     return wrapped
 
 
@@ -123,14 +116,7 @@ def _about(kind: type[Any]) -> str:
 
 def _fields(kind: type[Any]) -> list[str]:
     """The fields of a strategy that can be set as field=value."""
-    return [part.name for part in dataclasses.fields(kind) if part.name not in ("prompts", "strategy", "captions")]
-
-
-def _setting(name: str, setting: str) -> tuple[str, str]:
-    field, equals, value = setting.partition("=")
-    if not equals or not field.strip():
-        raise UsageError(f"expected field=value after {name!r}, found {setting!r}; for example {name},scale=20")
-    return field.strip(), value.strip()
+    return field_names(kind, _NO_SETTINGS)
 
 
 def _make(name: str, settings: dict[str, str], prompts: PromptSet | str | None) -> Strategy:
@@ -140,42 +126,9 @@ def _make(name: str, settings: dict[str, str], prompts: PromptSet | str | None) 
         chosen = load_prompts(prompts) if isinstance(prompts, str) else prompts
         if chosen is not None and not any(f.name == "prompts" for f in dataclasses.fields(kind)):
             raise UsageError(f"strategy {name} takes no prompts, found {chosen.name!r}")
-        made = _construct(kind, {"prompts": chosen} if chosen is not None else {}, settings)
+        made = construct(kind, settings, {"prompts": chosen} if chosen is not None else {}, _NO_SETTINGS)
     elif settings:
         raise UsageError(f"{name} is no dataclass and takes no fields, found {', '.join(settings)}")
     if isinstance(made, type) or not isinstance(made, Strategy):
         raise UsageError(f"expected {name} to be a strategy or a dataclass that makes one, found {made!r}")
     return made
-
-
-def _construct(kind: type[Any], ready: dict[str, Any], settings: dict[str, str]) -> Any:
-    hints = typing.get_type_hints(kind) if settings else {}
-    known = _fields(kind) if settings else []
-    values = {}
-    for field, value in settings.items():
-        if field not in known:
-            raise UnknownName(f"field of {kind.__name__}", field, known)
-        values[field] = _value(field, value, hints[field])
-    try:
-        return kind(**ready, **values)
-    except TypeError as error:  # a stranger's dataclass may need more than its settings
-        raise UsageError(f"cannot make {kind.__name__} from {values or 'no settings'}: {error}") from error
-
-
-def _value(field: str, text: str, hint: Any) -> object:
-    """`text` as the type that `hint` (possibly a union with None, or a Literal) allows."""
-    choices: Sequence[Any] = typing.get_args(hint) or (hint,)
-    if typing.get_origin(hint) is typing.Literal:
-        if text not in choices:
-            raise UnknownName(f"value of {field}", text, [str(c) for c in choices])
-        return text
-    if type(None) in choices and text.lower() == "none":
-        return None
-    for kind in (int, float, str):
-        if kind in choices:
-            try:
-                return kind(text)
-            except ValueError:
-                continue
-    expected = " or ".join(_IN_WORDS.get(choice, str(choice)) for choice in choices)
-    raise UsageError(f"expected {field} to be {expected}, found {text!r}")

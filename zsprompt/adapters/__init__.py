@@ -1,0 +1,39 @@
+"""Adapters: small trained heads on frozen towers, their training on stored embeddings, and their files."""
+
+from __future__ import annotations
+
+from zsprompt.adapters.examples import Batch, Examples, Views
+from zsprompt.adapters.fitted import Forest, Neighbours
+from zsprompt.adapters.fitting import Epoch, Fitted, fit
+from zsprompt.adapters.kinds import DmDecoder, Fc, Fusion, Kind, LinearProbe, Mld, MlDecoder, Sizes
+from zsprompt.adapters.schedule import Schedule
+from zsprompt.adapters.table import ADAPTERS, available_adapters, load_kind, name_of, spec_of
+from zsprompt.adapters.trained import Trained, load_adapter, save_adapter
+
+__all__ = [
+    "ADAPTERS",
+    "Batch",
+    "DmDecoder",
+    "Epoch",
+    "Examples",
+    "Fc",
+    "Fitted",
+    "Forest",
+    "Fusion",
+    "Kind",
+    "LinearProbe",
+    "MlDecoder",
+    "Mld",
+    "Neighbours",
+    "Schedule",
+    "Sizes",
+    "Trained",
+    "Views",
+    "available_adapters",
+    "fit",
+    "load_adapter",
+    "load_kind",
+    "name_of",
+    "save_adapter",
+    "spec_of",
+]

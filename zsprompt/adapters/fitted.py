@@ -1,0 +1,209 @@
+"""Adapters that are fitted at once: nearest neighbours and a random forest, over pictures' vectors and captions.
+
+Both are kept as arrays, never as pickles: neighbours are the training pictures themselves, a forest its trees.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zsprompt.adapters.examples import Examples, Views
+from zsprompt.adapters.kinds import Sizes, Weights
+from zsprompt.adapters.schedule import Schedule
+from zsprompt.arrays import Doubles, Floats
+from zsprompt.errors import TrainingError, UsageError
+
+Inputs = Literal["image", "both", "caption"]
+
+_CELLS = 2**24  # similarities at a time
+_SURE = 1e-4  # shares of 0 and 1 become logits that are finite
+_TREE = ("feature", "threshold", "left", "right", "share", "start")
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The k most similar training pictures vote, by cosine (coco-captions-clip); for the labels it was fitted to.
+
+    Attributes:
+        k: how many vote; a closer one weighs no more than another.
+        inputs: "image", "caption", or "both" joined.
+    """
+
+    k: int = 20
+    inputs: Inputs = "image"
+    bound: ClassVar[bool] = True
+    schedule: ClassVar[Schedule] = Schedule()
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """See Kind."""
+        return _reads(self.inputs)
+
+    def check(self, sizes: Sizes) -> None:
+        """See Kind."""
+        if self.k < 1:
+            raise UsageError(f"expected k of at least 1, got {self.k}")
+
+    def fit(self, examples: Examples, seed: int) -> dict[str, NDArray[Any]]:
+        """See FittedKind."""
+        vectors = _joined(examples.views, self.inputs)
+        if len(vectors) < self.k:
+            raise TrainingError(f"expected at least k = {self.k} training pictures, found {len(vectors)}; lower k")
+        return {"vectors": vectors, "targets": examples.targets}
+
+    def answer(self, weights: Weights, views: Views) -> Floats:
+        """See FittedKind: the logit of the share of neighbours that have the label, ties by their mean cosine."""
+        known, targets = weights["vectors"], weights["targets"]
+        seen = _joined(views, self.inputs)
+        rows = max(1, _CELLS // len(known))
+        return np.concatenate([self._some(seen[i : i + rows], known, targets) for i in range(0, len(seen), rows)])
+
+    def _some(self, seen: Floats, known: Floats, targets: NDArray[Any]) -> Floats:
+        cosines = seen @ known.T
+        nearest = np.argpartition(-cosines, self.k - 1, axis=1)[:, : self.k]
+        votes = targets[nearest]  # [n, k, C]
+        counted = np.maximum((votes != -1).sum(axis=1), 1)
+        return _logit((votes == 1).sum(axis=1) / counted)
+
+    def expected(self, weights: Weights, sizes: Sizes) -> str | None:
+        """See FittedKind."""
+        vectors, targets = weights.get("vectors"), weights.get("targets")
+        width = _width(self.inputs, sizes)
+        good = vectors is not None and targets is not None and vectors.ndim == 2 and len(vectors) >= self.k
+        if not good or vectors.shape[1] != width or targets.shape != (len(vectors), sizes.labels):  # type: ignore[union-attr]
+            return f"vectors [n, {width}] and targets [n, {sizes.labels}] of at least {self.k} pictures"
+        return None
+
+
+@dataclass(frozen=True)
+class Forest:
+    """A random forest over vectors (coco-captions-clip), as scikit-learn grows it; for the labels it was fitted to.
+
+    Attributes:
+        trees: how many.
+        depth: of each tree, at most.
+        inputs: "image", "caption", or "both" joined.
+    """
+
+    trees: int = 200
+    depth: int = 16
+    inputs: Inputs = "image"
+    bound: ClassVar[bool] = True
+    schedule: ClassVar[Schedule] = Schedule()
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """See Kind."""
+        return _reads(self.inputs)
+
+    def check(self, sizes: Sizes) -> None:
+        """See Kind."""
+        for name, value, most in (("trees", self.trees, 10_000), ("depth", self.depth, 64)):
+            if not 1 <= value <= most:
+                raise UsageError(f"expected {name} of 1 to {most}, got {value}")
+
+    def fit(self, examples: Examples, seed: int) -> dict[str, NDArray[Any]]:
+        """See FittedKind. A left-out target counts as absent: a forest has no other way to leave out one label."""
+        from sklearn.ensemble import RandomForestClassifier
+
+        present = (examples.targets == 1).astype(np.int8)
+        forest = RandomForestClassifier(self.trees, max_depth=self.depth, random_state=seed, n_jobs=-1)
+        forest.fit(_joined(examples.views, self.inputs), present)
+        return _packed([tree.tree_ for tree in forest.estimators_], present.shape[1])
+
+    def answer(self, weights: Weights, views: Views) -> Floats:
+        """See FittedKind: the logit of the mean share over the trees."""
+        seen = _joined(views, self.inputs)
+        shares = np.zeros((len(seen), weights["share"].shape[1]))
+        starts = weights["start"]
+        for start in starts[:-1]:
+            shares += weights["share"][_leaves(weights, seen, int(start))]
+        return _logit(shares / (len(starts) - 1))
+
+    def expected(self, weights: Weights, sizes: Sizes) -> str | None:
+        """See FittedKind."""
+        if set(weights) != set(_TREE):
+            return f"the arrays {', '.join(_TREE)}"
+        nodes, starts = len(weights["feature"]), weights["start"]
+        inside = weights["left"] >= 0
+        good = (
+            weights["share"].shape == (nodes, sizes.labels)
+            and all(weights[name].shape == (nodes,) for name in _TREE[:4])
+            and starts.ndim == 1
+            and len(starts) >= 2
+            and (starts[0], starts[-1]) == (0, nodes)
+            and bool((np.diff(starts) > 0).all())
+            and bool((weights["feature"][inside] < _width(self.inputs, sizes)).all())
+            and bool((weights["feature"][inside] >= 0).all())
+            # children stand after their parent, so that every way down ends
+            and bool((weights["left"] > np.arange(nodes))[inside].all())
+            and bool((weights["right"] > np.arange(nodes))[inside].all())
+            and bool((weights["left"] < nodes).all() and (weights["right"] < nodes).all())
+        )
+        return None if good else f"whole trees over {_width(self.inputs, sizes)} numbers and {sizes.labels} labels"
+
+
+def _packed(trees: list[Any], labels: int) -> dict[str, NDArray[Any]]:
+    """Trees one after the other; children are places in the whole, −1 at leaves."""
+    starts = np.cumsum([0, *[tree.node_count for tree in trees]])
+    parts: dict[str, list[NDArray[Any]]] = {name: [] for name in _TREE[:5]}
+    for tree, start in zip(trees, starts, strict=False):
+        parts["feature"].append(np.maximum(tree.feature, 0).astype(np.int32))
+        parts["threshold"].append(tree.threshold.astype(np.float64))
+        for name, children in (("left", tree.children_left), ("right", tree.children_right)):
+            parts[name].append(np.where(children < 0, -1, children + start).astype(np.int64))
+        parts["share"].append(_shares(tree, labels))
+    return {name: np.concatenate(values) for name, values in parts.items()} | {"start": starts.astype(np.int64)}
+
+
+def _shares(tree: Any, labels: int) -> Floats:
+    """[nodes, C] share of a node's pictures that have each label; a label all or none of them have has one class."""
+    counts = tree.value  # [nodes, C, most classes of a label]
+    shares = np.zeros((tree.node_count, labels), dtype=np.float32)
+    for label in range(labels):
+        classes = int(tree.n_classes[label])
+        of_label = counts[:, label, :classes]
+        shares[:, label] = of_label[:, -1] / of_label.sum(axis=1) if classes == 2 else 0.0
+    return shares
+
+
+def _leaves(weights: Weights, seen: Floats, root: int) -> NDArray[np.int64]:
+    """[N] the leaf of one tree that each picture ends in."""
+    place = np.full(len(seen), root, dtype=np.int64)
+    rows = np.arange(len(seen))
+    while True:
+        inside = rows[weights["left"][place] >= 0]
+        if not len(inside):
+            return place
+        nodes = place[inside]
+        low = seen[inside, weights["feature"][nodes]] <= weights["threshold"][nodes]
+        place[inside] = np.where(low, weights["left"][nodes], weights["right"][nodes])
+
+
+def _joined(views: Views, inputs: Inputs) -> Floats:
+    """[N, D], or [N, D + K·D] with captions."""
+    if inputs == "image":
+        return views.vectors
+    captions = views.captions
+    if captions is None:
+        raise UsageError(f"expected captions for inputs={inputs}, found none; use inputs=image")
+    flat = captions.reshape(len(captions), -1)
+    return flat if inputs == "caption" else np.concatenate([views.vectors, flat], axis=1)
+
+
+def _width(inputs: Inputs, sizes: Sizes) -> int:
+    captions = sizes.captions * sizes.dim
+    return {"image": sizes.dim, "caption": captions, "both": sizes.dim + captions}[inputs]
+
+
+def _reads(inputs: Inputs) -> frozenset[str]:
+    return frozenset() if inputs == "image" else frozenset({"captions"})
+
+
+def _logit(share: Doubles) -> Floats:
+    clipped = np.clip(share, _SURE, 1 - _SURE)
+    return np.asarray(np.log(clipped / (1 - clipped)), dtype=np.float32)

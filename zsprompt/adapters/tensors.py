@@ -1,0 +1,63 @@
+"""Arrays in safetensors files with a header of JSON: written whole, read with a name for what is wrong. No pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zsprompt.errors import AdapterError
+from zsprompt.files import whole_path
+
+_HEADER = "zsprompt"
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
+    """Write arrays and facts. Raises OutputError."""
+    from safetensors.numpy import save_file
+
+    whole = {name: np.array(value, order="C") for name, value in arrays.items()}  # ascontiguousarray adds a dimension
+    with whole_path(path) as half:
+        try:
+            save_file(whole, half, {_HEADER: json.dumps(facts)})
+        except Exception as error:  # the library wraps what the disk says in a class of its own
+            raise OSError(None, " ".join(str(error).split())) from None
+
+
+def read_arrays(path: Path, kind: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """The arrays and facts of a file.
+
+    Args:
+        path: the file.
+        kind: what the facts must call it.
+
+    Raises:
+        AdapterError: missing, no such file, or cut short.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise AdapterError(f"expected {_an(kind)} at {path}, found {'a folder' if path.is_dir() else 'nothing'}")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            facts = json.loads((file.metadata() or {}).get(_HEADER, "null"))
+            if not isinstance(facts, dict) or facts.get("format") != f"zsprompt {kind}":
+                raise AdapterError(
+                    f"expected {_an(kind)} in {path}, found a safetensors file of another kind; "
+                    "`zsprompt train` writes one"
+                )
+            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 - safe_open is no dict
+    except (OSError, SafetensorError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise AdapterError(
+            f"expected {_an(kind)} in {path}, found a file that is none or was cut short ({reason}); "
+            "train it again, or copy it again"
+        ) from None
+
+
+def _an(kind: str) -> str:
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"

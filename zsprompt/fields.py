@@ -1,0 +1,82 @@
+"""Specifications: "NAME,field=value…" and the values it gives to the fields of a dataclass."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from zsprompt.errors import UnknownName, UsageError
+
+_IN_WORDS = {int: "a whole number", float: "a number", str: "a text", type(None): "none"}
+
+
+def split_spec(text: str) -> tuple[str, dict[str, str]]:
+    """The name and the settings of "NAME,field=value…".
+
+    Raises:
+        UsageError: a setting without a value, or a field twice.
+    """
+    name, *settings = text.split(",")
+    given: dict[str, str] = {}
+    for setting in settings:
+        field, equals, value = setting.partition("=")
+        if not equals or not field.strip():
+            raise UsageError(f"expected field=value after {name!r}, found {setting!r}; for example {name},scale=20")
+        if field.strip() in given:
+            raise UsageError(f"expected each field once, found {field.strip()} twice in {text!r}")
+        given[field.strip()] = value.strip()
+    return name, given
+
+
+def field_names(kind: type[Any], without: Collection[str] = ()) -> list[str]:
+    """The fields of a dataclass that a specification may set."""
+    return [part.name for part in dataclasses.fields(kind) if part.init and part.name not in without]
+
+
+def construct(
+    kind: type[Any], settings: Mapping[str, str], ready: Mapping[str, Any] | None = None, without: Collection[str] = ()
+) -> Any:
+    """A dataclass from the texts of its fields.
+
+    Args:
+        kind: the dataclass; a field's type is a number, a text, a Literal, or one of these or None.
+        settings: texts by field.
+        ready: further fields, as they are.
+        without: fields that no specification may set.
+
+    Raises:
+        UnknownName: no such field or choice.
+        UsageError: a value of another type, or the dataclass needs more than it was given.
+    """
+    hints = typing.get_type_hints(kind) if settings else {}
+    known = field_names(kind, without) if settings else []
+    values = {}
+    for field, value in settings.items():
+        if field not in known:
+            raise UnknownName(f"field of {kind.__name__}", field, known)
+        values[field] = _value(field, value, hints[field])
+    try:
+        return kind(**(ready or {}), **values)
+    except TypeError as error:  # a stranger's dataclass may need more than its settings
+        raise UsageError(f"cannot make {kind.__name__} from {values or 'no settings'}: {error}") from error
+
+
+def _value(field: str, text: str, hint: Any) -> object:
+    """`text` as the type that `hint` (possibly a union with None, or a Literal) allows."""
+    choices: Sequence[Any] = typing.get_args(hint) or (hint,)
+    if typing.get_origin(hint) is typing.Literal:
+        if text not in choices:
+            raise UnknownName(f"value of {field}", text, [str(c) for c in choices])
+        return text
+    if type(None) in choices and text.lower() == "none":
+        return None
+    for kind in (int, float, str):
+        if kind in choices:
+            try:
+                return kind(text)
+            except ValueError:
+                continue
+    expected = " or ".join(_IN_WORDS.get(choice, str(choice)) for choice in choices)
+    raise UsageError(f"expected {field} to be {expected}, found {text!r}")
