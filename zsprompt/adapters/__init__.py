@@ -1,0 +1,1 @@
+"""Heads trained on stored embeddings."""
