@@ -65,6 +65,7 @@ class RandomSpace:
     """Any text is a fixed random direction: no structure that could hide a mistake."""
 
     progress = staticmethod(quiet)
+    fingerprint = "random/1"
 
     def __init__(self, logit_scale: float = 100.0, fits_up_to: int = 10**9) -> None:
         self.logit_scale = logit_scale

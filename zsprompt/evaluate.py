@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from time import perf_counter as clock
 from typing import Any
@@ -11,12 +12,14 @@ import numpy as np
 
 from zsprompt import metrics
 from zsprompt.datasets import Dataset
+from zsprompt.embed import embed
 from zsprompt.errors import BadImages, DataError, UnknownName, UsageError
+from zsprompt.grammar import counted
 from zsprompt.metrics import Difficult
-from zsprompt.recipe import describe, never_seen, undescribed
+from zsprompt.recipe import describe, learnt_from, never_seen, undescribed
 from zsprompt.result import Result
-from zsprompt.store import EmbeddedImages, EmbeddingStore
-from zsprompt.strategies import Images, Prediction, Strategy, check_labels
+from zsprompt.store import EmbeddingStore
+from zsprompt.strategies import Prediction, Strategy, check_labels, reads
 
 
 def run(
@@ -27,6 +30,7 @@ def run(
     difficult: Difficult = "ignore",
     skip_bad: bool = False,
     resamples: int = metrics.RESAMPLES,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Result:
     """Embed the data set's pictures, let the strategy predict, and lay the prediction beside the truth.
 
@@ -37,6 +41,7 @@ def run(
         difficult: what a left-out target counts as: "ignore" (official VOC), "negative" or "positive".
         skip_bad: leave out pictures that cannot be read, and say so, instead of refusing.
         resamples: of the bootstrap intervals.
+        tell: is told what will be kept on disk, where that is much.
 
     Raises:
         BadImages: pictures cannot be read and skip_bad is False; the readable ones are already in the cache.
@@ -48,10 +53,10 @@ def run(
     check_labels(dataset.labels)
     start, before = clock(), dataclasses.asdict(store.counts)
     store.take_unfamiliar()
-    embedded = store.images(dataset.images)
-    skipped = _refuse_or_skip(dataset, embedded, skip_bad)
-    prediction = strategy.predict(Images(embedded.vectors), dataset.labels, store)
-    _require_sound(prediction, (len(embedded.vectors), len(dataset.labels)), strategy)
+    embedded = embed(dataset.images, store, reads(strategy), list(dataset.caption_columns.values()), tell)
+    skipped = refuse_or_skip(dataset, embedded.bad, skip_bad)
+    prediction = strategy.predict(embedded.images, dataset.labels, store)
+    _require_sound(prediction, (len(embedded.kept), len(dataset.labels)), strategy)
     after = dataclasses.asdict(store.counts)
     recipe = describe(strategy, store) | _data(dataset, difficult)
     return Result(
@@ -67,18 +72,26 @@ def run(
             *never_seen(recipe["model"], store.take_unfamiliar()),
             *dataset.notes,
             *undescribed(strategy, dataset.labels),
+            *_cut(embedded.shortened),
+            *learnt_from(strategy, dataset.name, [dataset.images[i].id for i in embedded.kept]),
         ),
         resamples=resamples,
     )
 
 
-def _refuse_or_skip(dataset: Dataset, embedded: EmbeddedImages, skip_bad: bool) -> tuple[tuple[str, str], ...]:
-    bad = tuple((dataset.images[i].id, reason) for i, reason in embedded.bad)
-    if bad and not skip_bad:
-        raise BadImages(bad, len(dataset.images))
-    if not len(embedded.kept):
-        raise DataError(f"expected readable pictures in data set {dataset.name}, found none among {len(bad)}")
-    return bad
+def refuse_or_skip(dataset: Dataset, bad: Sequence[tuple[int, str]], skip_bad: bool) -> tuple[tuple[str, str], ...]:
+    """(id, reason) of pictures that cannot be read, from their positions.
+
+    Raises:
+        BadImages: there are some, and they are not to be skipped.
+        DataError: there are no others.
+    """
+    named = tuple((dataset.images[i].id, reason) for i, reason in bad)
+    if named and not skip_bad:
+        raise BadImages(named, len(dataset.images))
+    if len(named) == len(dataset.images):
+        raise DataError(f"expected readable pictures in data set {dataset.name}, found none among {len(named)}")
+    return named
 
 
 def _require_sound(prediction: Prediction, shape: tuple[int, int], strategy: Strategy) -> None:
@@ -92,6 +105,11 @@ def _require_sound(prediction: Prediction, shape: tuple[int, int], strategy: Str
         return
     name = type(strategy).__name__
     raise UsageError(f"expected finite scores and decisions of shape {shape} from strategy {name}, found {what}")
+
+
+def _cut(captions: int) -> Iterator[str]:
+    if captions:
+        yield f"{counted(captions, 'caption')} cut to the words that fit the model"
 
 
 def _data(dataset: Dataset, difficult: str) -> dict[str, Any]:

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from zsprompt.arrays import Bools, Floats
+from zsprompt.embed import embed
 from zsprompt.errors import DataError
 from zsprompt.images import ImageRef
 from zsprompt.sources import find_sources
 from zsprompt.store import EmbeddingStore
-from zsprompt.strategies import Images, Normalised, PerLabel, Strategy, check_labels
+from zsprompt.strategies import Normalised, PerLabel, Strategy, check_labels, reads
 
 PART = 2**15
 """Pictures predicted at a time: what of them is in memory does not grow with their number."""
@@ -113,8 +114,8 @@ def _predicted(
     refs: Sequence[ImageRef], labels: tuple[str, ...], store: EmbeddingStore, strategy: Strategy
 ) -> Predictions:
     store.take_unfamiliar()
-    embedded = store.images(refs)
-    answer = strategy.predict(Images(embedded.vectors), labels, store)
+    embedded = embed(refs, store, reads(strategy))
+    answer = strategy.predict(embedded.images, labels, store)
     return Predictions(
         images=tuple(refs[i].id for i in embedded.kept),
         labels=labels,

@@ -6,13 +6,17 @@ import dataclasses
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, TypeVar
 
 from zsprompt import __version__
+from zsprompt.adapters import Trained
 from zsprompt.grammar import counted
+from zsprompt.ids import known_among
 from zsprompt.prompts import PromptSet
 from zsprompt.store import EmbeddingStore
 from zsprompt.strategies import Strategy, supervision
+
+A = TypeVar("A")
 
 _WORDS_NAMED = 20
 _VERSIONED = ("torch", "torchvision", "transformers", "clip-anytorch", "numpy", "pillow")
@@ -26,6 +30,7 @@ def describe(strategy: Strategy, store: EmbeddingStore) -> dict[str, Any]:
         "model": store.encoder.name,
         "fingerprint": store.encoder.fingerprint,
         "supervision": supervision(strategy),
+        **_adapters(strategy),
         "versions": {"zsprompt": __version__, "python": platform.python_version(), **_versions(_VERSIONED)},
     }
 
@@ -66,11 +71,42 @@ def undescribed(strategy: Strategy, labels: Sequence[str]) -> list[str]:
 
 def prompt_sets(strategy: object) -> Iterator[PromptSet]:
     """The prompt sets among a strategy's fields, and its inner strategies'."""
-    if isinstance(strategy, PromptSet):
-        yield strategy
-    elif dataclasses.is_dataclass(strategy):
-        for part in dataclasses.fields(strategy):
-            yield from prompt_sets(getattr(strategy, part.name))
+    return _parts(strategy, PromptSet)
+
+
+def learnt_from(strategy: Strategy, dataset: str, images: Sequence[str]) -> Iterator[str]:
+    """The warning that an adapter was trained on some of these pictures, given by their ids."""
+    for trained in _parts(strategy, Trained):
+        data = trained.facts.get("data", {})
+        if data.get("dataset") != dataset:
+            continue
+        try:
+            seen = known_among(images, str(data.get("ids", "")))
+        except ValueError:
+            yield "the adapter's file does not say which pictures it was trained on: damage there"
+            continue
+        if seen:
+            yield (
+                f"the adapter learnt from {seen:,} of these {counted(len(images), 'picture')}, so the numbers say how "
+                "well it remembers; measure it on others"
+            )
+
+
+def _parts(value: object, kind: type[A]) -> Iterator[A]:
+    """The values of a class among a dataclass's fields, and theirs."""
+    if isinstance(value, kind):
+        yield value
+    elif dataclasses.is_dataclass(value):
+        for part in dataclasses.fields(value):
+            yield from _parts(getattr(value, part.name), kind)
+
+
+def _adapters(strategy: Strategy) -> dict[str, Any]:
+    """What an adapter was trained on, for a recipe; nothing without one."""
+    for trained in _parts(strategy, Trained):
+        data = {key: value for key, value in trained.facts.get("data", {}).items() if key not in ("ids", "positives")}
+        return {"adapter": {"digest": trained.digest, "labels": len(trained.labels), "data": data}}
+    return {}
 
 
 def _versions(packages: Sequence[str]) -> dict[str, str]:

@@ -113,6 +113,11 @@ class EmbeddingStore:
         return self.encoder.logit_scale
 
     @property
+    def fingerprint(self) -> str:
+        """The encoder's: changes whenever an embedding could."""
+        return self.encoder.fingerprint
+
+    @property
     def progress(self) -> Progress:
         """Where work that embeds texts in many calls says how far it is; theirs are quiet meanwhile."""
         return self._progress

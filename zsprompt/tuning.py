@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from base64 import b64decode, b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -14,6 +12,7 @@ from zsprompt import metrics
 from zsprompt.arrays import Floats
 from zsprompt.datasets import Dataset
 from zsprompt.errors import ThresholdError, UsageError
+from zsprompt.ids import known_among, packed
 from zsprompt.prediction import Predictions
 from zsprompt.recipe import describe
 from zsprompt.result import Result
@@ -33,8 +32,6 @@ from zsprompt.thresholds import (
 
 _OWN = ("strategy", "prompts", "model", "fingerprint")
 """What of a recipe must be the same for scores to be the same."""
-
-_ID_BYTES = 6
 
 
 def choose_thresholds(
@@ -182,16 +179,7 @@ def _in_words(rule: Rule) -> str:
 def _made_on(result: Result) -> dict[str, Any]:
     facts = {key: result.recipe[key] for key in ("dataset", "split", "names", "difficult")}
     positives = dict(zip(result.labels, result.positives, strict=True))
-    return facts | {"images": len(result.images), "positives": positives, "ids": _packed(result.images)}
-
-
-def _packed(ids: Sequence[str]) -> str:
-    """Digests of the ids, sorted, in one text: enough to recognise them, and six bytes each."""
-    return b64encode(b"".join(sorted(map(_digest, ids)))).decode()
-
-
-def _digest(name: str) -> bytes:
-    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:_ID_BYTES]
+    return facts | {"images": len(result.images), "positives": positives, "ids": packed(result.images)}
 
 
 def _seen(thresholds: Thresholds, dataset: Dataset) -> int:
@@ -199,13 +187,11 @@ def _seen(thresholds: Thresholds, dataset: Dataset) -> int:
     if not thresholds.tuned or thresholds.made_on.get("dataset") != dataset.name:
         return 0
     try:
-        packed = b64decode(str(thresholds.made_on.get("ids", "")))
+        return known_among([image.id for image in dataset.images], str(thresholds.made_on.get("ids", "")))
     except ValueError:
         raise ThresholdError(
             "expected thresholds that say which pictures chose them, found damage there; make them again"
         ) from None
-    known = {packed[i : i + _ID_BYTES] for i in range(0, len(packed), _ID_BYTES)}
-    return sum(_digest(image.id) in known for image in dataset.images)
 
 
 def _shown(value: object) -> str:

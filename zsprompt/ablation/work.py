@@ -16,6 +16,7 @@ from zsprompt.ablation.outcome import ROWS, Ablation, Entry, Measured, compared
 from zsprompt.ablation.plan import Row, title
 from zsprompt.comparison import what_is_measured
 from zsprompt.datasets import Dataset, load_dataset
+from zsprompt.embed import embed
 from zsprompt.encoders import Encoder, load_encoder
 from zsprompt.errors import PlanError, ResultError, ZspromptError
 from zsprompt.files import read_text, remove, require_folder, whole_file
@@ -25,7 +26,7 @@ from zsprompt.recipe import prompt_sets
 from zsprompt.result import Result
 from zsprompt.saved import load_result, save_result, to_json
 from zsprompt.store import EmbeddingStore
-from zsprompt.strategies import Strategy, lacks_captions, load_strategy, with_captions
+from zsprompt.strategies import Strategy, lacks_captions, load_strategy, reads, with_captions
 from zsprompt.thresholds import load_thresholds
 from zsprompt.tuning import with_thresholds
 
@@ -173,7 +174,7 @@ class _Work:
     def _run(self, job: _Job, store: EmbeddingStore, folder: Path) -> tuple[Result, dict[str, Any]]:
         before = store.counts.images_encoded
         start = clock()
-        store.images(job.data.images)
+        embed(job.data.images, store, reads(job.strategy), list(job.data.caption_columns.values()))
         extra = {
             "images_embedded": store.counts.images_encoded - before,
             "seconds_images": round(clock() - start, 3),
@@ -214,6 +215,7 @@ def _folder_name(job: _Job, store: EmbeddingStore, skip_bad: bool) -> str:
     made_from = (
         *(repr(job.strategy), store.encoder.fingerprint, data.name, data.split, data.names, data.labels),
         *([image.id for image in data.images], data.targets.tobytes(), job.row.difficult, skip_bad),
+        *(data.caption_columns.values() if "captions" in reads(job.strategy) else ()),
     )
     digest = hashlib.sha256(repr(made_from).encode("utf-8", "surrogatepass")).hexdigest()[:12]
     readable = re.sub(r"[^A-Za-z0-9.=]+", "-", title(job.row)).strip("-")[:80]

@@ -20,6 +20,7 @@ from zsprompt.errors import TrainingError, UsageError
 Inputs = Literal["image", "both", "caption"]
 
 _CELLS = 2**24  # similarities at a time
+_TIE = 1e-4  # of a mean cosine, far less than one vote: k votes give many ties
 _SURE = 1e-4  # shares of 0 and 1 become logits that are finite
 _TREE = ("feature", "threshold", "left", "right", "share", "start")
 
@@ -56,7 +57,7 @@ class Neighbours:
         return {"vectors": vectors, "targets": examples.targets}
 
     def answer(self, weights: Weights, views: Views) -> Floats:
-        """See FittedKind: the logit of the share of neighbours that have the label, ties by their mean cosine."""
+        """See FittedKind: the logit of the share of neighbours that have the label; ties by how near those are."""
         known, targets = weights["vectors"], weights["targets"]
         seen = _joined(views, self.inputs)
         rows = max(1, _CELLS // len(known))
@@ -67,16 +68,18 @@ class Neighbours:
         nearest = np.argpartition(-cosines, self.k - 1, axis=1)[:, : self.k]
         votes = targets[nearest]  # [n, k, C]
         counted = np.maximum((votes != -1).sum(axis=1), 1)
-        return _logit((votes == 1).sum(axis=1) / counted)
+        yes = votes == 1
+        near = (yes * np.take_along_axis(cosines, nearest, axis=1)[..., None]).sum(axis=1) / self.k
+        return np.asarray(_logit(yes.sum(axis=1) / counted) + _TIE * near, dtype=np.float32)
 
     def expected(self, weights: Weights, sizes: Sizes) -> str | None:
         """See FittedKind."""
         vectors, targets = weights.get("vectors"), weights.get("targets")
         width = _width(self.inputs, sizes)
-        good = vectors is not None and targets is not None and vectors.ndim == 2 and len(vectors) >= self.k
-        if not good or vectors.shape[1] != width or targets.shape != (len(vectors), sizes.labels):  # type: ignore[union-attr]
-            return f"vectors [n, {width}] and targets [n, {sizes.labels}] of at least {self.k} pictures"
-        return None
+        wanted = f"vectors [n, {width}] and targets [n, {sizes.labels}] of at least {self.k} pictures"
+        if vectors is None or targets is None or vectors.ndim != 2 or len(vectors) < self.k:
+            return wanted
+        return None if vectors.shape[1] == width and targets.shape == (len(vectors), sizes.labels) else wanted
 
 
 @dataclass(frozen=True)

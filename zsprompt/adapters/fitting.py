@@ -311,11 +311,12 @@ class _Run:
             self.history = [Epoch(**epoch) for epoch in facts["history"]]
             self.best = int(facts["best"])
             self.best_weights = _part(arrays, "best.")
-            self.network.load_state_dict({n: torch.from_numpy(np.array(v)) for n, v in _part(arrays, "network.").items()})
+            now = _part(arrays, "network.")
+            self.network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in now.items()})
             saved = self.optimizer.state_dict()
-            for name, value in _part(arrays, "optimizer.").items():
-                position, _, moment = name.partition(".")
-                saved["state"].setdefault(int(position), {})[moment] = torch.from_numpy(np.array(value))
+            for key, moments in _part(arrays, "optimizer.").items():
+                position, _, moment = key.partition(".")
+                saved["state"].setdefault(int(position), {})[moment] = torch.from_numpy(np.array(moments))
             self.optimizer.load_state_dict(saved)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:160]

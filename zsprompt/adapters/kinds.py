@@ -262,9 +262,7 @@ class MlDecoder:
         """See NetworkKind."""
         return _tensor(network(_features(self.tokens, pictures), texts))
 
-    def aligned(
-        self, network: Any, pictures: Pictures, texts: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def aligned(self, network: Any, pictures: Pictures, texts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Pictures [B, W] and labels [C, W] in one space, for the contrastive loss."""
         images, labels = network.project(_features(self.tokens, pictures), texts)
         return images, labels

@@ -40,6 +40,7 @@ class Dataset:
         split: the list it was read from.
         names: "readable" or "raw" label names.
         captions: a description of each picture, where there are some.
+        written: another one of each picture, made by a machine, where there are some.
         model: the model it is meant for, where it has one of its own.
         bank: the shipped caption bank for its labels, where there is one.
         notes: what a reader of numbers on it must know, a sentence each; a result repeats them.
@@ -56,6 +57,7 @@ class Dataset:
     split: str = ""
     names: str = "readable"
     captions: tuple[str, ...] | None = None
+    written: tuple[str, ...] | None = None
     model: str | None = None
     bank: str | None = None
     notes: tuple[str, ...] = ()
@@ -69,8 +71,30 @@ class Dataset:
             raise DataError(f"expected pictures in data set {self.name}, split {self.split!r}, found none")
         if not _three_states(self.targets):
             raise DataError(f"expected targets of 1, 0 or -1 in data set {self.name}, found others")
-        if self.captions is not None and len(self.captions) != len(self.images):
-            raise DataError(f"expected {expected[0]} captions in data set {self.name}, found {len(self.captions)}")
+        for texts in self.caption_columns.values():
+            if len(texts) != len(self.images):
+                raise DataError(f"expected {expected[0]} captions in data set {self.name}, found {len(texts)}")
+
+    @property
+    def caption_columns(self) -> dict[str, tuple[str, ...]]:
+        """Captions by where they come from, "given" before "written"; empty where there are none."""
+        columns = {"given": self.captions, "written": self.written}
+        return {name: texts for name, texts in columns.items() if texts is not None}
+
+    def with_labels(self, labels: Sequence[str]) -> Dataset:
+        """The data set with only these of its labels, in this order.
+
+        Raises:
+            DataError: it has no such label.
+        """
+        place = {label: c for c, label in enumerate(self.labels)}
+        if unknown := [label for label in labels if label not in place]:
+            raise DataError(
+                f"expected labels of data set {self.name} ({', '.join(self.labels[:8])}, …), found {unknown[0]!r}"
+            )
+        if not labels:
+            raise DataError(f"expected at least one label of data set {self.name}, found none")
+        return replace(self, labels=tuple(labels), targets=self.targets[:, [place[label] for label in labels]])
 
     def select(self, positions: Sequence[int] | Indices) -> Dataset:
         """The data set with only the pictures at `positions`, in that order."""
@@ -79,6 +103,7 @@ class Dataset:
             images=[self.images[i] for i in positions],
             targets=self.targets[list(positions)],
             captions=self.captions and tuple(self.captions[i] for i in positions),
+            written=self.written and tuple(self.written[i] for i in positions),
         )
 
     def first(self, count: int) -> Dataset:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zsprompt import metrics
+from zsprompt.adapters import Epoch
 from zsprompt.arrays import Bools, Doubles
 from zsprompt.comparison import Comparison
 from zsprompt.grammar import counted
@@ -246,6 +247,38 @@ def label_grid(labels: Sequence[str], names: Sequence[str], ap: Doubles, title: 
         f"labels-{re.sub('[^a-z0-9]+', '-', title.lower())}",
         f"Average precision of each label in each row on {title}, in percent.",
         f"A grid of {len(names)} rows by {len(labels)} labels. per_class.csv in each row's folder has the numbers.",
+        draw,
+    )
+
+
+def training_curve(history: Sequence[Epoch], best: int, loss: str, title: str) -> Figure:
+    """Loss and, where there is any, validation mAP by epoch; a ring marks the epoch that was kept."""
+    numbers = [epoch.number for epoch in history]
+    reached = [(epoch.number, 100 * epoch.mAP) for epoch in history if epoch.mAP is not None]
+
+    def draw() -> Drawing:
+        from matplotlib.figure import Figure as Drawing
+        from matplotlib.ticker import MaxNLocator
+
+        drawing = Drawing(figsize=(WIDTH if reached else WIDTH / 2, 2.9), layout="constrained")
+        panels = drawing.subplots(1, 2 if reached else 1, squeeze=False)[0]
+        lines = [(f"training loss ({loss})", [(n, e.loss) for n, e in zip(numbers, history, strict=True)], MAIN)]
+        lines += [("validation mAP, %", reached, OTHER)] if reached else []
+        for axes, (name, points, colour) in zip(panels, lines, strict=True):
+            plain(axes)
+            axes.plot(*zip(*points, strict=True), color=colour, marker="o", markersize=2.5, linewidth=1.2)
+            kept = dict(points)[best]
+            axes.plot(best, kept, "o", color=colour, markersize=9, fillstyle="none")
+            axes.set(xlabel="epoch", ylabel=name)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.grid(axis="y", color=GRID)
+        drawing.suptitle(title, x=0.01, ha="left", fontsize="medium", color=TEXT)
+        return drawing
+
+    return make_figure(
+        "training",
+        "Training loss and validation mAP by epoch; the ring is the epoch that was kept.",
+        f"Loss of {counted(len(history), 'epoch')}; epoch {best} was kept.",
         draw,
     )
 

@@ -8,12 +8,23 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from zsprompt.adapters import load_adapter
 from zsprompt.errors import UsageError
 from zsprompt.fields import construct, field_names, split_spec
 from zsprompt.llm import Captions
 from zsprompt.lookup import find, installed
 from zsprompt.prompts import PromptSet, load_prompts
-from zsprompt.strategies.base import Images, Prediction, Strategy, TextSpace, check_labels, supervision
+from zsprompt.strategies.adapter import Adapter
+from zsprompt.strategies.base import (
+    Images,
+    Prediction,
+    Strategy,
+    TextSpace,
+    check_labels,
+    label_vectors,
+    reads,
+    supervision,
+)
 from zsprompt.strategies.list_all import ListAll
 from zsprompt.strategies.llm import Llm
 from zsprompt.strategies.normalised import Normalised
@@ -24,6 +35,7 @@ from zsprompt.strategies.yes_or_no import YesOrNo
 
 __all__ = [
     "STRATEGIES",
+    "Adapter",
     "Images",
     "ListAll",
     "Llm",
@@ -37,8 +49,10 @@ __all__ = [
     "YesOrNo",
     "available_strategies",
     "check_labels",
+    "label_vectors",
     "lacks_captions",
     "load_strategy",
+    "reads",
     "supervision",
     "with_captions",
 ]
@@ -54,13 +68,14 @@ STRATEGIES: dict[str, type[Any]] = {
 
 _GROUP = "zsprompt.strategies"
 _NORMALISED = "normalised:"
+_ADAPTER = "adapter:"
 _NO_SETTINGS = ("prompts", "strategy", "captions", "trained")
 
 
 def available_strategies() -> dict[str, str]:
     """Strategy names that `load_strategy` knows, each with the first line of its documentation and its fields."""
     built_in = {name: _about(kind) for name, kind in STRATEGIES.items()}
-    wrapped = {f"{_NORMALISED}NAME": _about(Normalised)}
+    wrapped = {f"{_NORMALISED}NAME": _about(Normalised), f"{_ADAPTER}FILE": _about(Adapter)}
     return built_in | wrapped | {name: f"installed: {path}" for name, path in installed(_GROUP).items()}
 
 
@@ -69,21 +84,21 @@ def load_strategy(text: str, *, prompts: PromptSet | str | None = None) -> Strat
 
     Args:
         text: for example "top-all,order=alphabetical,scale=20" or "normalised:per-label". NAME may also be
-            package.module:Object, a strategy or something that makes one from its fields.
-        prompts: the prompt set, or its name; each strategy has a default.
+            adapter:FILE, what `zsprompt train` wrote, or package.module:Object, a strategy or something that makes
+            one from its fields.
+        prompts: the prompt set, or its name; each strategy has a default, and an adapter has its own.
 
     Raises:
         UnknownName: no such strategy or field.
         UsageError: a value that its field does not take.
+        AdapterError: an adapter's file cannot be used.
     """
     wrap = text.startswith(_NORMALISED)
     name, given = split_spec(text.removeprefix(_NORMALISED))
-    if name.startswith("adapter:"):
-        raise UsageError(f"strategy {name!r} is not supported yet; known: {', '.join(available_strategies())}")
     if name.startswith(_NORMALISED):
         raise UsageError(f"expected normalised: once, found {text!r}; standardising twice changes nothing")
     outer = {"threshold": given.pop("threshold")} if wrap and "threshold" in given else {}
-    inner = _make(name, given, prompts)
+    inner = _adapter(name, given, prompts) if name.startswith(_ADAPTER) else _make(name, given, prompts)
     if not wrap:
         return inner
     wrapped: Strategy = construct(Normalised, outer, {"strategy": inner}, _NO_SETTINGS)
@@ -108,6 +123,15 @@ def lacks_captions(strategy: Strategy) -> bool:
     if isinstance(strategy, Normalised):
         return lacks_captions(strategy.strategy)
     return isinstance(strategy, Llm) and strategy.captions is None
+
+
+def _adapter(name: str, settings: dict[str, str], prompts: PromptSet | str | None) -> Strategy:
+    """The adapter of a file, with its own wordings, for they are part of what it learnt."""
+    if prompts is not None:
+        raise UsageError(f"an adapter words labels as it was trained to; leave out prompts for {name}")
+    ready = {"trained": load_adapter(name.removeprefix(_ADAPTER))}
+    made: Strategy = construct(Adapter, settings, ready, _NO_SETTINGS)
+    return made
 
 
 def _about(kind: type[Any]) -> str:

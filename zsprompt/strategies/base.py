@@ -9,7 +9,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from zsprompt.arrays import Bools, Doubles, Floats
+from zsprompt.arrays import Bools, Doubles, Floats, Tokens
 from zsprompt.errors import LabelError, UsageError
 from zsprompt.progress import Progress
 from zsprompt.prompts import PromptSet, neutral_words
@@ -33,9 +33,13 @@ class Images:
 
     Attributes:
         vectors: [N, D] float32, unit rows.
+        tokens: [N, L, D'] spatial tokens, read in parts, where an adapter asks for them.
+        captions: [N, K, D] float32, unit rows, K captions a picture, where an adapter asks for them.
     """
 
     vectors: Floats
+    tokens: Tokens | None = None
+    captions: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,11 @@ class TextSpace(Protocol):
         ...
 
     @property
+    def fingerprint(self) -> str:
+        """Of the encoder: changes whenever an embedding could."""
+        ...
+
+    @property
     def progress(self) -> Progress:
         """Where work in many calls of `texts` says how far it is; zsprompt.progress.quiet will do."""
         ...
@@ -89,8 +98,8 @@ class Strategy(Protocol):
         ...
 
 
-Supervision = Literal["label-free", "transductive", "tuned"]
-"""What a strategy has seen: label names alone; other pictures too; or targets too."""
+Supervision = Literal["label-free", "transductive", "tuned", "trained"]
+"""What a strategy has seen: label names alone; other pictures too; targets too; or its very weights come from them."""
 
 
 @runtime_checkable
@@ -106,6 +115,24 @@ class Declares(Protocol):
 def supervision(strategy: Strategy) -> str:
     """What a strategy says it has seen; "not declared" where it says nothing."""
     return strategy.supervision if isinstance(strategy, Declares) else "not declared"
+
+
+@runtime_checkable
+class Reads(Protocol):
+    """A strategy that reads more of a picture than its vector."""
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Of "tokens" and "captions"."""
+        ...
+
+
+def reads(strategy: Strategy) -> frozenset[str]:
+    """What beside vectors a strategy, or the one inside it, reads of pictures: "tokens", "captions"."""
+    if isinstance(strategy, Reads):
+        return strategy.reads
+    inner = getattr(strategy, "strategy", None)
+    return reads(inner) if inner is not None else frozenset()
 
 
 def check_labels(labels: Sequence[str]) -> tuple[str, ...]:

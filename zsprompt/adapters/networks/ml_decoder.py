@@ -1,0 +1,164 @@
+"""ML-Decoder: queries for groups of labels look at the picture's tokens; a layer a group answers for its labels."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zsprompt.adapters.networks.layers import a_query_a_label, at_least, attend, cross_attention, same_labels, scaled
+from zsprompt.errors import UsageError
+
+_MOST_GROUPS = 100
+"""Groups if their number is not given, as in the paper."""
+
+
+class MLDecoder(nn.Module):
+    """A classification head over spatial features. Self-attention between queries is left out.
+
+    `MLDecoder(num_classes)` alone takes the place of a backbone's pooling and last layer. Its queries, one a group,
+    are random numbers that are kept as they were drawn. With `text_features` the queries come from the label texts:
+
+    - with `num_classes`, a group's query is made from the mean of its labels' texts, and the layers behind the
+      groups belong to the labels' positions: the labels are those of the training, in their order;
+    - without, every label is a query and shares one layer width → 1 with all others: any labels can be asked for.
+
+    Labels are grouped in their order, g = ⌈C / K⌉ to a group; outputs beyond the last label are cut off, and groups
+    that would hold nothing else are not made.
+
+    Args:
+        num_classes: C, or None for any labels.
+        in_features: D', width of the features.
+        text_features: D, width of the label texts, or None for random queries.
+        width: of the queries and the blocks.
+        heads: attention heads; they divide the width.
+        feed_forward: hidden width of the feed-forward layers.
+        dropout: probability, on queries, attention weights, residuals and hidden units.
+        blocks: number of blocks.
+        groups: K, min(100, C) if not given.
+        unit_rows: the features are unit rows and are brought to the scale of 1; else they are taken as they come,
+            as a backbone gives them. If not given, they are unit rows where there are texts.
+
+    Raises:
+        UsageError: sizes that cannot be, or neither labels nor texts.
+
+    Source: Ridnik et al. 2021, ML-Decoder: Scalable and Versatile Classification Head.
+    """
+
+    queries: Tensor
+
+    def __init__(
+        self,
+        num_classes: int | None = None,
+        *,
+        in_features: int = 2048,
+        text_features: int | None = None,
+        width: int = 768,
+        heads: int = 8,
+        feed_forward: int = 2048,
+        dropout: float = 0.1,
+        blocks: int = 1,
+        groups: int | None = None,
+        unit_rows: bool | None = None,
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.group_size, self.groups = _grouped(num_classes, groups, text_features)
+        self.unit_rows = text_features is not None if unit_rows is None else unit_rows
+        self.map = nn.Linear(in_features, width)
+        self.text_map = None if text_features is None else nn.Linear(text_features, width)
+        if text_features is None:
+            self.register_buffer("queries", torch.randn(self.groups, width))
+        self.blocks = nn.ModuleList(
+            _Block(width, heads, feed_forward, dropout) for _ in range(at_least("block", blocks))
+        )
+        self.read_out = nn.Linear(width, 1) if num_classes is None else None
+        if num_classes is not None:
+            self.group_weight = nn.Parameter(torch.empty(self.groups, width, self.group_size))
+            self.group_bias = nn.Parameter(torch.zeros(num_classes))
+            nn.init.normal_(self.group_weight, std=math.sqrt(2 / (width + self.group_size)))  # Glorot, a group
+
+    def forward(self, features: Tensor, texts: Tensor | None = None) -> Tensor:
+        """[B, C] logits of features [B, L, D'] or [B, D', height, width], and label texts [C, D] if there are any.
+
+        Raises:
+            LabelError: as many texts as labels were expected.
+            UsageError: texts where there should be none, or none where there should.
+        """
+        tokens = F.relu(self.map(self._rows(features)))
+        states = a_query_a_label(self._queries(texts), tokens)
+        for block in self.blocks:
+            states = block(states, tokens)
+        if self.read_out is not None:
+            logits: Tensor = self.read_out(states).squeeze(-1)
+            return logits
+        by_group = torch.einsum("bkw,kwg->bkg", states, self.group_weight)
+        return by_group.flatten(1)[:, : self.num_classes] + self.group_bias
+
+    def project(self, features: Tensor, texts: Tensor) -> tuple[Tensor, Tensor]:
+        """Pictures [B, width], each the mean of its mapped tokens, and mapped label texts [C, width].
+
+        Both before the ReLU, so that a cosine between them can have either sign. A contrastive loss aligns them.
+
+        Raises:
+            UsageError: the network has no map for texts.
+        """
+        return self.map(self._rows(features)).mean(dim=1), self._mapped_texts(texts)
+
+    def _rows(self, features: Tensor) -> Tensor:
+        """[B, L, D'] in the scale that the map expects."""
+        rows = features.flatten(2).transpose(1, 2) if features.dim() == 4 else features
+        return scaled(rows) if self.unit_rows else rows
+
+    def _queries(self, texts: Tensor | None) -> Tensor:
+        """[K, width], or [C, width] where every label is a query."""
+        if texts is None:
+            if self.text_map is not None:
+                raise UsageError("expected the label texts, found none: this network's queries are made from them")
+            return self.queries
+        if self.num_classes is not None:
+            same_labels(texts, self.num_classes)
+            texts = torch.stack([group.mean(dim=0) for group in torch.split(texts, self.group_size)])
+        return F.relu(self._mapped_texts(texts))
+
+    def _mapped_texts(self, texts: Tensor) -> Tensor:
+        if self.text_map is None:
+            raise UsageError("expected no label texts, found some: this network's queries are random (text_features=…)")
+        result: Tensor = self.text_map(scaled(texts))
+        return result
+
+
+def _grouped(num_classes: int | None, groups: int | None, text_features: int | None) -> tuple[int, int]:
+    """(labels to a group, number of groups); (1, 0) where every label is a query."""
+    if num_classes is None:
+        if text_features is None:
+            raise UsageError(
+                "expected num_classes or text_features, found neither: queries are groups of labels or texts"
+            )
+        if groups is not None:
+            raise UsageError(f"expected num_classes beside groups={groups}, found none: groups go by position")
+        return 1, 0
+    groups = min(_MOST_GROUPS if groups is None else at_least("group", groups), at_least("label", num_classes))
+    size = -(-num_classes // groups)
+    return size, -(-num_classes // size)
+
+
+class _Block(nn.Module):
+    """x = LN(x + dropout(x)), x = LN(x + dropout(attention)), x = LN(x + dropout(FFN(x)))."""
+
+    def __init__(self, width: int, heads: int, feed_forward: int, dropout: float) -> None:
+        super().__init__()
+        self.query_norm, self.attention_norm, self.feed_forward_norm = (nn.LayerNorm(width) for _ in range(3))
+        self.attention = cross_attention(width, heads, dropout)
+        self.feed_forward = nn.Sequential(
+            nn.Linear(width, feed_forward), nn.ReLU(), nn.Dropout(dropout), nn.Linear(feed_forward, width)
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, queries: Tensor, features: Tensor) -> Tensor:
+        states = self.query_norm(queries + self.dropout(queries))
+        states = self.attention_norm(states + self.dropout(attend(self.attention, states, features)))
+        result: Tensor = self.feed_forward_norm(states + self.dropout(self.feed_forward(states)))
+        return result

@@ -1,0 +1,77 @@
+"""Adapter: a trained head on the frozen towers, as one more strategy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from zsprompt.adapters import Trained, Views
+from zsprompt.errors import AdapterError, UsageError
+from zsprompt.strategies.base import Images, Prediction, Supervision, TextSpace, check_labels, label_vectors
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """What `zsprompt train` made of a data set's targets.
+
+    Scores are logits. A label is present where the network's probability exceeds `threshold`.
+
+    Attributes:
+        trained: the weights, and what they belong to.
+        threshold: a probability, 0..1.
+        device: where a network computes: "cpu", "cuda", or "auto".
+    """
+
+    trained: Trained
+    threshold: float = 0.5
+    device: str = "auto"
+    supervision: ClassVar[Supervision] = "trained"
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """See Reads."""
+        return self.trained.kind.reads
+
+    def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
+        """See Strategy. Raises LabelError for a label too long for the encoder.
+
+        Raises:
+            AdapterError: another encoder or label list than it was trained with, or another number of captions.
+            UsageError: a threshold that is no probability.
+        """
+        from zsprompt.encoders.devices import pick_device
+
+        if not 0 < self.threshold < 1:
+            raise UsageError(f"expected a threshold between 0 and 1, a probability, got {self.threshold:g}")
+        labels = check_labels(labels)
+        trained = self.trained
+        trained.order(labels)  # refuse before the work, not after
+        _require_space(trained, texts)
+        _require_captions(trained, images)
+        views = Views(images.vectors, images.tokens, images.captions)
+        words = label_vectors(trained.prompts, labels, texts)
+        scores = trained.answer(views, labels, words, pick_device(self.device))
+        return Prediction(scores, scores > math.log(self.threshold / (1 - self.threshold)))
+
+
+def _require_space(trained: Trained, texts: TextSpace) -> None:
+    """A number of another encoder's is no error to a network, and means nothing."""
+    found = texts.fingerprint
+    if found != trained.fingerprint:
+        raise AdapterError(
+            f"expected the encoder this adapter was trained on, {trained.model} ({trained.fingerprint[:80]}), found "
+            f"{found[:80]}; use --model {trained.model} with the precision it had, or train an adapter on this one"
+        )
+
+
+def _require_captions(trained: Trained, images: Images) -> None:
+    if "captions" not in trained.kind.reads:
+        return
+    found = 0 if images.captions is None else images.captions.shape[1]
+    if found != trained.sizes.captions:
+        raise AdapterError(
+            f"expected {trained.sizes.captions} captions a picture ({', '.join(trained.captions)}), as this adapter "
+            f"was trained with, found {found}; use a data set with captions, or --picture-captions FILE"
+        )

@@ -1,0 +1,309 @@
+"""Train an adapter on a data set through the store, and keep it: the file, its history, a plot of its course."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from zsprompt.adapters import Epoch, Examples, Fitted, Kind, Schedule, Sizes, Trained, Views, fit, load_kind, name_of
+from zsprompt.adapters.fitting import DivergedError
+from zsprompt.adapters.table import spec_of
+from zsprompt.adapters.trained import FILE, load_adapter, save_adapter
+from zsprompt.datasets import Dataset
+from zsprompt.embed import Embedded, embed
+from zsprompt.errors import TrainingError, UsageError
+from zsprompt.evaluate import refuse_or_skip
+from zsprompt.files import remove, require_folder, whole_file
+from zsprompt.grammar import counted
+from zsprompt.ids import packed
+from zsprompt.progress import Progress, quiet
+from zsprompt.prompts import PromptSet, load_prompts
+from zsprompt.report.figures import training_curve
+from zsprompt.store import EmbeddingStore
+from zsprompt.strategies import check_labels, label_vectors
+
+CHECKPOINT, HISTORY, CURVE = "checkpoint.safetensors", "training.csv", "training.svg"
+
+VALIDATION = 0.1
+"""Share of the pictures that choose the best epoch, unless told."""
+
+ENOUGH = 500
+"""With fewer pictures none is put aside: a best epoch chosen by a handful would be chosen by chance."""
+
+PROMPTS = "photo"
+"""How labels are worded unless told."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a training came to.
+
+    Attributes:
+        trained: the adapter, with the weights of the best epoch.
+        history: every epoch; empty for a kind that is fitted at once.
+        best: number of the best epoch.
+        notes: what its user should know, a sentence each.
+    """
+
+    trained: Trained
+    history: tuple[Epoch, ...]
+    best: int
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `zsprompt train --json` prints."""
+        return {
+            "adapter": spec_of(self.trained.kind),
+            "digest": self.trained.digest,
+            "best_epoch": self.best,
+            "epochs": len(self.history),
+            **{key: value for key, value in self.trained.facts.items() if key != "history"},
+            "notes": list(self.notes),
+        }
+
+
+def train(
+    kind: Kind | str,
+    dataset: Dataset,
+    store: EmbeddingStore,
+    *,
+    out: Path | str | None = None,
+    validation: Dataset | float | None = None,
+    schedule: Schedule | None = None,
+    prompts: PromptSet | str | None = None,
+    skip_bad: bool = False,
+    resume: bool = False,
+    device: str = "auto",
+    tell: Callable[[str], None] = lambda line: None,
+    progress: Progress = quiet,
+) -> Course:
+    """Train an adapter on a data set's targets. Left-out targets take no part.
+
+    Args:
+        kind: what to train, or "mld,blocks=2".
+        dataset: pictures, labels, targets; never those it will be measured on.
+        store: where pictures and label texts are embedded, once.
+        out: a folder for adapter.safetensors, training.csv and training.svg, and for the checkpoint of an
+            unfinished training.
+        validation: pictures that choose the best epoch, or a share of `dataset` that is put aside for it, drawn so
+            that every label keeps its share; 0 takes the last epoch. By default VALIDATION from ENOUGH pictures on.
+        schedule: how to train; by default that of the kind's source.
+        prompts: how labels are worded, "photo" by default. It is kept with the weights.
+        skip_bad: leave out pictures that cannot be read.
+        resume: go on from the checkpoint in `out`; the result is the same as without a stop.
+        device: where the network computes: "auto", "cpu" or "cuda".
+        tell: is told a line an epoch, and what will be kept on disk.
+        progress: where steps are counted.
+
+    Raises:
+        TrainingError: labels without positives or without negatives, no positives to validate on, a loss that is no
+            number any more, or a checkpoint that belongs to another training or that nobody asked for.
+        UsageError: settings that do not suit each other.
+        BadImages, LabelError, ModelError, CacheError, OutputError: see `run` and EmbeddingStore.
+    """
+    from zsprompt.encoders.devices import pick_device
+
+    kind = load_kind(kind) if isinstance(kind, str) else kind
+    schedule = schedule or kind.schedule
+    prompts = load_prompts(prompts or PROMPTS) if not isinstance(prompts, PromptSet) else prompts
+    check_labels(dataset.labels)
+    where = None if out is None else Path(out)
+    if where is not None:
+        require_folder(where)
+        _check_folder(where, resume)
+    learning, judging, notes = _parts(dataset, validation, schedule)
+    _check_targets(learning)
+    job = _Job(kind, store, prompts, schedule, skip_bad, tell)
+    seen = job.examples(learning)
+    judged = job.examples(judging) if judging is not None else None
+    sizes = job.sizes(learning, seen)
+    kind.check(sizes)
+    texts = label_vectors(prompts, dataset.labels, store)
+    fitted, fault = _fitted(
+        lambda: fit(
+            kind,
+            sizes,
+            seen,
+            texts,
+            schedule,
+            validation=judged,
+            checkpoint=where and where / CHECKPOINT,
+            identity=job.identity(learning, judging),
+            device=pick_device(device),
+            tell=tell,
+            progress=progress,
+        )
+    )
+    course = job.course(fitted, sizes, learning, judging, notes)
+    if where is not None:
+        _keep(course, where)
+    if fault is not None:
+        raise fault
+    return course
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What parts of one training share."""
+
+    kind: Kind
+    store: EmbeddingStore
+    prompts: PromptSet
+    schedule: Schedule
+    skip_bad: bool
+    tell: Callable[[str], None]
+
+    def examples(self, dataset: Dataset) -> Examples:
+        columns = list(dataset.caption_columns.values())
+        found: Embedded = embed(dataset.images, self.store, self.kind.reads, columns, self.tell)
+        refuse_or_skip(dataset, found.bad, self.skip_bad)
+        views = Views(found.images.vectors, found.images.tokens, found.images.captions)
+        return Examples(views, dataset.targets[found.kept])
+
+    def sizes(self, dataset: Dataset, seen: Examples) -> Sizes:
+        views, dim = seen.views, seen.views.vectors.shape[1]
+        features = dim if views.tokens is None else views.tokens.shape[2]
+        captions = 0 if views.captions is None else views.captions.shape[1]
+        return Sizes(dim, features, len(dataset.labels), captions)
+
+    def identity(self, learning: Dataset, judging: Dataset | None) -> dict[str, str]:
+        return {
+            "model": self.store.fingerprint,
+            "prompts": f"{self.prompts.name} {self.prompts.digest}",
+            "labels": " | ".join(learning.labels),
+            "pictures": _digest(learning),
+            "validation pictures": _digest(judging) if judging is not None else "none",
+        }
+
+    def course(
+        self, fitted: Fitted, sizes: Sizes, learning: Dataset, judging: Dataset | None, notes: Sequence[str]
+    ) -> Course:
+        reads_captions = "captions" in self.kind.reads
+        reached = fitted.history[fitted.best - 1].mAP if fitted.best else None
+        ids = [image.id for part in (learning, judging) if part is not None for image in part.images]
+        trained = Trained(
+            kind=self.kind,
+            sizes=sizes,
+            labels=tuple(learning.labels),
+            prompts=self.prompts,
+            model=self.store.encoder.name,
+            fingerprint=self.store.fingerprint,
+            weights=fitted.weights,
+            captions=tuple(learning.caption_columns) if reads_captions else (),
+            facts={
+                "recipe": {"adapter": spec_of(self.kind), **asdict(self.schedule)},
+                "data": {
+                    "dataset": learning.name,
+                    "split": learning.split,
+                    "names": learning.names,
+                    "images": len(learning.images),
+                    "validation": judging.split if judging is not None else None,
+                    "validation_images": len(judging.images) if judging is not None else 0,
+                    "positives": dict(zip(learning.labels, (learning.targets == 1).sum(axis=0).tolist(), strict=True)),
+                    "ids": packed(ids),
+                },
+                "metrics": {"validation_mAP": reached, "best_epoch": fitted.best, "epochs": len(fitted.history)},
+                "history": [asdict(epoch) for epoch in fitted.history],
+            },
+        )
+        return Course(trained, fitted.history, fitted.best, tuple(notes))
+
+
+def _parts(
+    dataset: Dataset, validation: Dataset | float | None, schedule: Schedule
+) -> tuple[Dataset, Dataset | None, list[str]]:
+    """What to learn from, what to judge epochs by, and what to say of it."""
+    total = len(dataset.images)
+    if isinstance(validation, Dataset):
+        if set(validation.labels) != set(dataset.labels):
+            raise UsageError(f"expected the labels of {dataset.name} in the validation data, found others")
+        return dataset, _with_positives(validation.with_labels(dataset.labels)), []
+    if validation is None and total < ENOUGH:
+        note = f"fewer than {ENOUGH} pictures, so none is put aside to choose an epoch by; the last one is taken"
+        return dataset, None, [note]
+    share = VALIDATION if validation is None else validation
+    if not 0 <= share < 1:
+        raise UsageError(f"expected a validation share of at least 0 and below 1, got {share:g}")
+    count = round(share * total)
+    if not count:
+        return dataset, None, []
+    aside = dataset.sample(count, schedule.seed)
+    inside = {image.id for image in aside.images}
+    rest: list[int] = [i for i, image in enumerate(dataset.images) if image.id not in inside]
+    learning = replace(dataset.select(rest), split=f"{dataset.split} without {count} for validation")
+    return learning, _with_positives(aside), []
+
+
+def _with_positives(dataset: Dataset) -> Dataset:
+    if not (dataset.targets == 1).any():
+        raise TrainingError(
+            f"expected positives in the {counted(len(dataset.images), 'validation picture')}, found none; use more "
+            "(--validation 0.2), or none (--validation 0)"
+        )
+    return dataset
+
+
+def _check_targets(dataset: Dataset) -> None:
+    """Nothing can be learnt of a label that no picture has, or that all have."""
+    for what, wanted in (("positives", 1), ("negatives", 0)):
+        counts = (dataset.targets == wanted).sum(axis=0)
+        without = [label for label, count in zip(dataset.labels, counts, strict=True) if count == 0]
+        if without:
+            named = ", ".join(without[:5]) + (f" and {len(without) - 5} more" if len(without) > 5 else "")
+            raise TrainingError(
+                f"expected {what} of every label among the {counted(len(dataset.images), 'training picture')}, found "
+                f'none of {named}; use more pictures, or leave these labels out (--without "{", ".join(without[:5])}")'
+            )
+
+
+def _check_folder(folder: Path, resume: bool) -> None:
+    if (folder / CHECKPOINT).exists() and not resume:
+        raise TrainingError(
+            f"expected no unfinished training in {folder}, found one; go on with --resume, or use another --out"
+        )
+    if resume and not (folder / CHECKPOINT).exists() and not (folder / FILE).exists():
+        raise TrainingError(f"expected an unfinished training in {folder}, found none; leave out --resume")
+    if resume and not (folder / CHECKPOINT).exists():
+        load_adapter(folder)
+        raise TrainingError(f"the training in {folder} is finished: use --strategy adapter:{folder}, or another --out")
+
+
+def _fitted(work: Callable[[], Fitted]) -> tuple[Fitted, TrainingError | None]:
+    """What a training reached, and what stopped it early where it has weights to keep all the same."""
+    try:
+        return work(), None
+    except DivergedError as error:
+        if error.fitted is None:
+            raise
+        return error.fitted, TrainingError(str(error))
+
+
+def _keep(course: Course, folder: Path) -> None:
+    """Write what a finished training leaves, the adapter last; then its checkpoint is not needed any more."""
+    if course.history:
+        with whole_file(folder / HISTORY) as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(asdict(course.history[0]))
+            writer.writerows(
+                ["" if value is None else value for value in asdict(epoch).values()] for epoch in course.history
+            )
+        data = course.trained.facts["data"]["dataset"]
+        title = f"{name_of(course.trained.kind)} on {data}, {course.trained.model}"
+        drawn = training_curve(course.history, course.best, course.trained.facts["recipe"]["loss"], title)
+        with whole_file(folder / CURVE) as file:
+            file.write(drawn.file)
+    save_adapter(course.trained, folder / FILE)
+    remove(folder / CHECKPOINT)
+
+
+def _digest(dataset: Dataset) -> str:
+    """Of the pictures, their targets and their captions."""
+    found = hashlib.sha256(dataset.targets.tobytes())
+    for image in dataset.images:
+        found.update(image.id.encode("utf-8", "surrogateescape") + b"\0")
+    found.update(repr(dataset.caption_columns).encode("utf-8", "surrogatepass"))
+    return f"{dataset.name} {dataset.split} {found.hexdigest()[:12]}"
