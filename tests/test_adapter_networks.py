@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -20,6 +20,16 @@ D, WIDE = 8, 12
 """Width of the label texts, and of features that are wider."""
 
 Weights = dict[str, np.ndarray]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Arrays are tiny: on busy cores, threads would only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
 
 few = settings(deadline=None, max_examples=25)
 labels_counts, token_counts = st.integers(1, 6), st.sampled_from([1, 2, 5])
