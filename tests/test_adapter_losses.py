@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import combinations
 
 import numpy as np
@@ -27,6 +27,17 @@ CLASSIFICATION = {
     "asl of nothing": lambda x, y: asl(x, y, gamma_positive=0.0, gamma_negative=0.0, margin=0.0),
 }
 over_losses = pytest.mark.parametrize("loss", CLASSIFICATION.values(), ids=CLASSIFICATION.keys())
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Arrays are tiny: on busy cores, threads would only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 quick = settings(deadline=None, max_examples=50)
 
 
