@@ -113,6 +113,13 @@ def test_asl_costs_nothing_for_absent_labels_below_the_margin_and_pulls_at_none(
     assert above.grad.item() > 0
 
 
+def test_asl_at_the_margin_itself_has_no_infinite_slope() -> None:
+    """Where p_m is 0 exactly, the slope of its root is infinite."""
+    logits = torch.zeros(1, 1, requires_grad=True)
+    asl(logits, torch.zeros(1, 1), gamma_negative=0.5, margin=0.5).backward()
+    assert logits.grad.item() == 0
+
+
 def test_asls_negative_exponent_makes_easy_negatives_light() -> None:
     easy, hard = torch.tensor([[-1.0]]), torch.tensor([[3.0]])
     absent = torch.zeros(1, 1)
