@@ -50,7 +50,7 @@ def asl(
     remaining = F.logsigmoid(-logits)  # log(1 − p)
     if margin:
         remaining = torch.logaddexp(remaining, remaining.new_tensor(math.log(margin))).clamp(max=0)
-    # above 0, because the slope of 0^γ is infinite for γ below 1
+    # above 0: the slope of 0^γ is infinite for γ below 1, and not every torch's clamp stops it at the limit itself
     shifted = (logits.sigmoid() - margin).clamp(min=torch.finfo(logits.dtype).tiny)
     absent = -shifted.pow(gamma_negative) * remaining
     costs = present.where(targets == 1, absent).masked_fill(targets == -1, 0)
