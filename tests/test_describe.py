@@ -301,7 +301,7 @@ def test_two_pictures_of_one_name_are_refused_and_one_named_twice_is_one(
     done = cli("describe", "photos/list.csv", "other/list.csv", *llm, "--out", "captions.csv")
     assert done.stderr.startswith("error: expected names of their own, found two pictures 01.png")
     alone = cli("describe", "photos/list.csv", *llm, "--out", "captions.csv")
-    assert alone.stdout == "1 captions, 1 requests now; written to captions.csv\n"
+    assert alone.stdout == "1 caption, 1 request now; written to captions.csv\n"
 
 
 # -- killed and interrupted --------------------------------------------------------------------------------------

@@ -146,7 +146,7 @@ def describe(
     images: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[IMAGE|FOLDER|TAR|LIST]...",
+            metavar="IMAGE|FOLDER|TAR|LIST",
             help="Pictures, folders of them, .tar files (WebDataset shards), .csv, .jsonl or .parquet lists of files.",
         ),
     ] = None,
@@ -157,7 +157,7 @@ def describe(
     sample: Sample = None,
     seed: Seed = None,
     question: Annotated[str | None, typer.Option(help="What to ask, instead of for a caption in English.")] = None,
-    words: Annotated[int, typer.Option(min=1, max=100, help="The longest caption that will do.")] = 30,
+    words: Annotated[int, typer.Option(min=1, max=100, help="Of the longest caption that will do.")] = 30,
     llm_model: Annotated[
         str | None, typer.Option(help="An LLM that sees pictures. [default: ZSPROMPT_LLM_MODEL]")
     ] = None,
@@ -353,13 +353,14 @@ def _each_once(images: Iterable[ImageRef]) -> list[ImageRef]:
 def _save_described(found: Described, budget: Budget, out: Path, json: bool) -> str:
     """Write the captions, if there are any; what is to be printed."""
     from zsprompt.datasets.picture_captions import save_picture_captions
+    from zsprompt.grammar import counted
 
     if found.captions:
         save_picture_captions(found.captions, out)
     if json:
         return _json(_described(found, budget))
     kept = f"; written to {out}" if found.captions else ""
-    return f"{len(found.captions):,} captions, {budget.calls_made:,} requests now{kept}"
+    return f"{counted(len(found.captions), 'caption')}, {counted(budget.calls_made, 'request')} now{kept}"
 
 
 def _described(found: Described, budget: Budget) -> dict[str, Any]:
