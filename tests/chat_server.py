@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -14,11 +15,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import certifi
+import numpy as np
 import pytest
+from PIL import Image
 
 Body = dict[str, Any]
 
@@ -78,10 +82,33 @@ def plain_connections(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
 # -- what a question asks for ------------------------------------------------------------------------------------
 
 
+def question(body: Body) -> str:
+    """The text of the first turn of a person, with or without a picture beside it."""
+    (first, *_) = (turn["content"] for turn in body["messages"] if turn["role"] == "user")
+    return first if isinstance(first, str) else "".join(part["text"] for part in first if part["type"] == "text")
+
+
+def sent_bytes(body: Body) -> bytes | None:
+    """The JPEG that a question shows, which is its only picture and stands after the text; None for none."""
+    (first, *_) = (turn["content"] for turn in body["messages"] if turn["role"] == "user")
+    if isinstance(first, str):
+        return None
+    text, picture = first
+    assert (text["type"], picture["type"]) == ("text", "image_url")
+    kind, _, data = picture["image_url"]["url"].partition(",")
+    assert kind == "data:image/jpeg;base64"
+    return base64.b64decode(data, validate=True)
+
+
+def sent_picture(body: Body) -> Image.Image | None:
+    """The picture that a question shows; None for none."""
+    data = sent_bytes(body)
+    return None if data is None else Image.open(BytesIO(data), formats=["JPEG"])
+
+
 def listed(body: Body) -> str | None:
     """The labels that a question of zsprompt.llm.writer lists, as it lists them; None for "none of these"."""
-    (first, *_) = (turn["content"] for turn in body["messages"] if turn["role"] == "user")
-    found = _LISTED.search(first)
+    found = _LISTED.search(question(body))
     return found[1] if found else None
 
 
@@ -125,6 +152,31 @@ def caption(body: Body, number: int = 1) -> Reply:
     """The default: a caption that mentions just the labels asked for."""
     text = listed(body)
     return completion(f"A photo of {text}." if text else _NOTHING)
+
+
+_STEP = 16  # between two shades, so that a JPEG cannot take one for the other
+
+
+def halves(left: int, right: int, size: tuple[int, int] = (64, 48)) -> Image.Image:
+    """A picture whose halves have shades 0 to 15, of which `seen` tells."""
+    width, height = size
+    pixels = np.full((height, width, 3), left * _STEP + _STEP // 2, dtype=np.uint8)
+    pixels[:, width // 2 :] = right * _STEP + _STEP // 2
+    return Image.fromarray(pixels)
+
+
+def seen(picture: Image.Image) -> str:
+    """What there is to say of a picture of `halves`."""
+    pixels = np.asarray(picture.convert("L"))
+    middle = pixels.shape[1] // 2
+    left, right = (int(half.mean()) // _STEP for half in (pixels[:, :middle], pixels[:, middle:]))
+    return f"a wall that is {left} on the left and {right} on the right"
+
+
+def sighted(body: Body, number: int = 1) -> Reply:
+    """A caption of the picture that is shown, by its pixels."""
+    picture = sent_picture(body)
+    return error(400, "expected a picture") if picture is None else completion(f"{seen(picture).capitalize()}.")
 
 
 def error(status: int, message: str = "something is wrong", *, inside: int | None = None, **fields: object) -> Reply:
@@ -199,6 +251,7 @@ class ChatServer:
     Attributes:
         requests: all that came, in the order in which they came.
         sets: how often each label set was asked for.
+        pictures: how often a question showed each JPEG.
         connections: how many were opened, with a request on them or not.
         most_at_once: the most requests under way at a time.
     """
@@ -208,6 +261,7 @@ class ChatServer:
         self.latency = latency
         self.requests: list[Request] = []
         self.sets: Counter[frozenset[str]] = Counter()
+        self.pictures: Counter[bytes] = Counter()
         self.connections = 0
         self.most_at_once = 0
         self.closing = threading.Event()
@@ -228,6 +282,14 @@ class ChatServer:
         self._http.server_close()  # waits for the handlers
         if self.failures:
             raise self.failures[0]
+
+    def count_question(self, body: Body) -> None:
+        """Count what is asked about: a picture, or a label set."""
+        shown = sent_bytes(body)
+        if shown is None:
+            self.sets[asked_set(body)] += 1
+        else:
+            self.pictures[shown] += 1
 
     @property
     def port(self) -> int:
@@ -290,7 +352,7 @@ class _Handler(BaseHTTPRequestHandler):
             owner.under_way += 1
             owner.most_at_once = max(owner.most_at_once, owner.under_way)
             if "messages" in body:
-                owner.sets[asked_set(body)] += 1
+                owner.count_question(body)
         try:
             known = self.path == "/v1/chat/completions"
             reply = owner.behaviour(body, number) if known else error(404, "no such address")

@@ -13,7 +13,7 @@ import typer
 
 from zsprompt import __version__
 from zsprompt.cli_data import data_app
-from zsprompt.cli_llm import caption, rewrite
+from zsprompt.cli_llm import caption, describe, rewrite
 from zsprompt.cli_measure import ablate, report_, thresholds_
 from zsprompt.errors import UsageError
 from zsprompt.lookup import DEFAULT_MODEL
@@ -89,6 +89,7 @@ app.command("thresholds")(thresholds_)
 app.command("report")(report_)
 app.command("caption")(caption)
 app.command("rewrite")(rewrite)
+app.command("describe")(describe)
 
 
 @app.callback(invoke_without_command=True)

@@ -1,4 +1,4 @@
-"""The command line of what an LLM writes ahead of time: captions into a bank, and prompt files."""
+"""The command line of what an LLM writes ahead of time: captions into a bank, prompt files, captions of pictures."""
 
 from __future__ import annotations
 
@@ -16,22 +16,32 @@ from zsprompt.options import (
     CacheFolder,
     CaptionBank,
     Json,
+    Limit,
     LlmBaseUrl,
     LlmModel,
     LlmTimeout,
     MaxCalls,
     MaxTokens,
     Offline,
+    Root,
     RunModel,
+    Sample,
+    Seed,
+    Split,
 )
-from zsprompt.shell import CaptionSource, load_model, note, read_labels, refusals
+from zsprompt.shell import CaptionSource, check_part, load_model, note, read_labels, refusals, take_part
 
 if TYPE_CHECKING:
-    from zsprompt.llm import Budget, Captions, Plan, Writer, Written
+    from collections.abc import Iterable, Sequence
+
+    from zsprompt.images import ImageRef
+    from zsprompt.llm import Budget, Captions, Described, Plan, Writer, Written
     from zsprompt.prompts import LabelSet
     from zsprompt.store import EmbeddingStore
 
 _MOST_SETS = 2**20
+_NAMED = 10
+_NO_SERVER = "expected an LLM to ask: give --llm-model or --llm-base-url, or ZSPROMPT_LLM_MODEL"
 
 
 class Rewrite(str, Enum):
@@ -84,7 +94,7 @@ def caption(
             source = CaptionSource(captions, own, llm_model, llm_base_url, llm_timeout, False, cache)
             found = source.captions(budget)
             if found is None or (found.writer is None and not dry_run):
-                raise UsageError("expected an LLM to ask: give --llm-model or --llm-base-url, or ZSPROMPT_LLM_MODEL")
+                raise UsageError(_NO_SERVER)
             plan = found.plan(sets, words)
             note(_planned(plan, found, price_in, price_out))
             if dry_run:
@@ -128,8 +138,69 @@ def rewrite(
         source = CaptionSource(None, None, llm_model, llm_base_url, llm_timeout, offline, cache)
         writer = source.writer(Budget(max_calls, max_tokens))
         if writer is None:
-            raise UsageError("expected an LLM to ask: give --llm-model or --llm-base-url, or ZSPROMPT_LLM_MODEL")
+            raise UsageError(_NO_SERVER)
         typer.echo(_ask_for_texts(writer, kind, out, words, template, count))
+
+
+def describe(
+    images: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="IMAGE|FOLDER|TAR|LIST",
+            help="Pictures, folders of them, .tar files (WebDataset shards), .csv, .jsonl or .parquet lists of files.",
+        ),
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Or a data set; see `zsprompt list datasets`.")] = None,
+    root: Root = None,
+    split: Split = None,
+    limit: Limit = None,
+    sample: Sample = None,
+    seed: Seed = None,
+    question: Annotated[str | None, typer.Option(help="What to ask, instead of for a caption in English.")] = None,
+    words: Annotated[int, typer.Option(min=1, max=100, help="Of the longest caption that will do.")] = 30,
+    llm_model: Annotated[
+        str | None, typer.Option(help="An LLM that sees pictures. [default: ZSPROMPT_LLM_MODEL]")
+    ] = None,
+    llm_base_url: LlmBaseUrl = None,
+    llm_timeout: LlmTimeout = None,
+    offline: Offline = False,
+    max_calls: MaxCalls = None,
+    max_tokens: MaxTokens = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many would be asked about, and ask nothing.")] = (
+        False
+    ),
+    cache: CacheFolder = None,
+    out: Annotated[Path | None, typer.Option(help="A .csv file for the captions.")] = None,
+    json: Json = False,
+) -> None:
+    """Have an LLM that sees pictures caption each once, within a budget."""
+    with refusals():
+        from zsprompt.files import require_writable
+        from zsprompt.llm import Budget, describe_pictures
+        from zsprompt.llm.pictures import QUESTION
+
+        if out:
+            require_writable(out)
+        elif not dry_run:
+            raise UsageError("expected --out FILE for the captions, found none")
+        source = CaptionSource(None, None, llm_model, llm_base_url, llm_timeout, offline or dry_run, cache)
+        writer = source.writer(Budget(max_calls, max_tokens))
+        if writer is None:
+            raise UsageError(_NO_SERVER)
+        if dataset is None:
+            refs = _given_pictures(images or (), (root, split, limit, sample, seed))
+        elif images:
+            raise UsageError("expected either pictures or --dataset, found both")
+        else:
+            refs = _pictures_of(dataset, root, split, limit, sample, seed)
+        found = describe_pictures(writer, refs, question=QUESTION if question is None else question, words=words)
+        if dry_run or not out:
+            typer.echo(_json({"dry_run": True} | _described(found, writer.budget)) if json else f"{found.unasked}")
+        else:
+            typer.echo(_save_described(found, writer.budget, out, json))
+        _note_described(found, len(refs), offline, dry_run)
+        if found.bad:
+            raise typer.Exit(1)
 
 
 def _write_random_words(out: Path, like: str, labels: str | None, labels_file: Path | None, seed: int) -> str:
@@ -237,12 +308,94 @@ def _finish(written: Written, budget: Budget, out: Path | None, json: bool) -> N
     )
     if written.shortened:
         note(f"{len(written.shortened):,} cut at the end of a clause to fit the model")
-    for key, said in list(written.failed.items())[:10]:
+    for key, said in list(written.failed.items())[:_NAMED]:
         note(f"two answers would not do for {' + '.join(sorted(key)) or 'the empty set'}: {said}")
     if written.failed:
         note(f"{len(written.failed):,} sets without a caption; in a run the template words them")
     if written.unasked:
         note(f"the budget ended with {written.unasked:,} sets not asked for; the same command goes on from there")
+
+
+def _pictures_of(
+    dataset: str, root: Path | None, split: str | None, limit: int | None, sample: int | None, seed: int | None
+) -> list[ImageRef]:
+    """The pictures of a data set, or of a part of it."""
+    from zsprompt.datasets import load_dataset
+
+    check_part(limit, sample, seed)
+    return _each_once(take_part(load_dataset(dataset, root=root, split=split), limit, sample, seed).images)
+
+
+def _given_pictures(paths: Sequence[Path], for_a_dataset: Sequence[object]) -> list[ImageRef]:
+    """The pictures at `paths`; options that are for a data set must be None."""
+    from zsprompt.grammar import counted
+    from zsprompt.sources import find_sources
+
+    if not paths:
+        raise UsageError("expected pictures or --dataset NAME, found neither")
+    if any(option is not None for option in for_a_dataset):
+        raise UsageError("expected --dataset with --root, --split, --limit, --sample or --seed, found pictures")
+    sources = find_sources(paths)
+    if sources.passed_over:
+        note(f"passed over {counted(sources.passed_over, 'other file')}")
+    return _each_once(sources)
+
+
+def _each_once(images: Iterable[ImageRef]) -> list[ImageRef]:
+    """The pictures, each once. Raises UsageError for two with one name: a caption could be of either."""
+    found: dict[str, ImageRef] = {}
+    for image in images:
+        if found.setdefault(image.id, image) != image:
+            raise UsageError(f"expected names of their own, found two pictures {image.id}; describe them one by one")
+    return list(found.values())
+
+
+def _save_described(found: Described, budget: Budget, out: Path, json: bool) -> str:
+    """Write the captions, if there are any; what is to be printed."""
+    from zsprompt.datasets.picture_captions import save_picture_captions
+    from zsprompt.grammar import counted
+
+    if found.captions:
+        save_picture_captions(found.captions, out)
+    if json:
+        return _json(_described(found, budget))
+    kept = f"; written to {out}" if found.captions else ""
+    return f"{counted(len(found.captions), 'caption')}, {counted(budget.calls_made, 'request')} now{kept}"
+
+
+def _described(found: Described, budget: Budget) -> dict[str, Any]:
+    """For --json."""
+    return {
+        "captions": len(found.captions),
+        "requests": budget.calls_made,
+        "tokens": budget.tokens_used,
+        "failed": found.failed,
+        "bad": found.bad,
+        "unasked": found.unasked,
+    }
+
+
+def _note_described(found: Described, pictures: int, offline: bool, dry_run: bool) -> None:
+    from zsprompt.grammar import counted
+    from zsprompt.report import printable
+
+    unasked = counted(found.unasked, "picture")
+    if dry_run:
+        before = len(found.captions) + len(found.failed)
+        note(f"{counted(pictures, 'picture')}: {before:,} answered before, {found.unasked:,} to ask about")
+    elif found.unasked and offline:
+        note(f"{unasked} without an answer that is kept; without --offline the same command asks about them")
+    elif found.unasked:
+        note(f"the budget ended with {unasked} not asked about; the same command goes on from there")
+    for image, said in list(found.failed.items())[:_NAMED]:
+        note(f"two answers would not do for {printable(image)}: {said}")
+    if found.failed:
+        note(f"{counted(len(found.failed), 'picture')} without a caption; another --question or model may do")
+    for image, reason in found.bad.items():
+        note(f"cannot read {printable(image)}: {reason}")
+    if found.bad:
+        total = counted(pictures, "picture")
+        note(f"error: expected {total} that can be read, {len(found.bad):,} cannot; mend or remove them")
 
 
 def _json(facts: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""An LLM as a Phrasing: caption banks, an OpenAI-compatible client, and what makes a caption fit to be embedded."""
+"""An LLM as a Phrasing and as an eye: caption banks, an OpenAI-compatible client, and captions of pictures."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from zsprompt.llm.answers import Answers, answers_folder
 from zsprompt.llm.bank import Bank, Caption, available_banks, load_bank, save_bank
 from zsprompt.llm.captions import Captions, Plan, Wording
 from zsprompt.llm.client import ChatClient
+from zsprompt.llm.pictures import Described, describe_pictures
 from zsprompt.llm.server import PRESETS, Server, find_server
 from zsprompt.llm.writer import Budget, Writer, Written
 
@@ -17,6 +18,7 @@ __all__ = [
     "Caption",
     "Captions",
     "ChatClient",
+    "Described",
     "Plan",
     "Server",
     "Wording",
@@ -24,6 +26,7 @@ __all__ = [
     "Written",
     "answers_folder",
     "available_banks",
+    "describe_pictures",
     "find_server",
     "load_bank",
     "save_bank",

@@ -120,8 +120,7 @@ class Writer:
         """
         wanted = list(dict.fromkeys(sets))
         job = _Job(self, labels, fits, Written())
-        with self._progress("captions", len(wanted), "captions") as advance:
-            together(lambda: self._each(wanted, job.caption, advance))
+        self.each(wanted, job.caption, "captions")
         return job.written
 
     def answer(self, questions: Iterable[Messages]) -> tuple[dict[Messages, Answer], int]:
@@ -137,17 +136,35 @@ class Writer:
             with suppress(SpentError):
                 found[asked] = await self.ask(http, asked)
 
-        with self._progress("questions", len(wanted), "questions") as advance:
-            together(lambda: self._each(wanted, one, advance))
+        self.each(wanted, one, "questions")
         return {asked: found[asked] for asked in wanted if asked in found}, len(wanted) - len(found)
 
-    async def ask(self, http: httpx.AsyncClient, messages: Messages) -> Answer:
-        """The answer that is kept, else the server's, which is then kept. Raises SpentError beyond the budget."""
+    def each(self, wanted: Sequence[A], work: Callable[[httpx.AsyncClient, A], Awaitable[None]], what: str) -> None:
+        """`work` on each of `wanted`, as many at a time as the server may be asked, with progress in `what`.
+
+        Raises:
+            LLMError: the first that `work` raises; the others are stopped, and what was answered is kept.
+        """
+        with self._progress(what, len(wanted), what) as advance:
+            together(lambda: self._each(wanted, work, advance))
+
+    async def ask(self, http: httpx.AsyncClient, messages: Messages, *, besides: int = 0) -> Answer:
+        """The answer that is kept, else the server's, which is then kept.
+
+        Args:
+            http: the connections.
+            messages: the question.
+            besides: tokens that it takes besides its text, as far as is known.
+
+        Raises:
+            SpentError: it is beyond the budget.
+            LLMError: the server cannot be reached or refuses.
+        """
         body = self.client.body(messages)
         known = self.answers.get(self.client.server.base_url, body)
         if known is not None:
             return known
-        expected = self.client.estimated_tokens(messages)
+        expected = self.client.estimated_tokens(messages) + besides
         while not self.budget.take(expected):
             if not self._under_way or not self.budget.calls_left():
                 raise SpentError
@@ -210,8 +227,7 @@ class _Job:
             text, said = await self._checked(http, key, asked)
             if said is not None:
                 words = _FEWER_WORDS if said.too_long else _WORDS
-                more: Messages = (("assistant", text), ("user", _AGAIN.format(said=said.said, words=words)))
-                text, said = await self._checked(http, key, (*asked, *more))
+                text, said = await self._checked(http, key, (*asked, *once_more(text, said, words)))
         except SpentError:
             self.written.unasked += 1
             return
@@ -251,6 +267,11 @@ def question(key: frozenset[str], labels: Sequence[str]) -> Messages:
     *first, last = sorted(key)
     listed = f"{', '.join(first)} and {last}" if first else last
     return (("user", _ASK.format(labels=listed, words=_WORDS)),)
+
+
+def once_more(text: str, said: Complaint, words: int) -> Messages:
+    """What follows a question whose answer `text` will not do: a second one, for at most so many words."""
+    return (("assistant", text), ("user", _AGAIN.format(said=said.said, words=words)))
 
 
 def require_all(written: Written, asked_with: str) -> None:
