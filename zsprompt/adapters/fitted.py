@@ -17,7 +17,7 @@ from zsprompt.adapters.schedule import Schedule
 from zsprompt.arrays import Doubles, Floats
 from zsprompt.errors import TrainingError, UsageError
 
-Inputs = Literal["image", "both", "caption"]
+Inputs = Literal["image", "both", "captions"]
 
 _CELLS = 2**24  # similarities at a time
 _TIE = 1e-4  # of a mean cosine, far less than one vote: k votes give many ties
@@ -31,7 +31,7 @@ class Neighbours:
 
     Attributes:
         k: how many vote; a closer one weighs no more than another.
-        inputs: "image", "caption", or "both" joined.
+        inputs: "image", "captions", or "both" joined.
     """
 
     k: int = 20
@@ -89,7 +89,7 @@ class Forest:
     Attributes:
         trees: how many.
         depth: of each tree, at most.
-        inputs: "image", "caption", or "both" joined.
+        inputs: "image", "captions", or "both" joined.
     """
 
     trees: int = 200
@@ -195,12 +195,12 @@ def _joined(views: Views, inputs: Inputs) -> Floats:
     if captions is None:
         raise UsageError(f"expected captions for inputs={inputs}, found none; use inputs=image")
     flat = captions.reshape(len(captions), -1)
-    return flat if inputs == "caption" else np.concatenate([views.vectors, flat], axis=1)
+    return flat if inputs == "captions" else np.concatenate([views.vectors, flat], axis=1)
 
 
 def _width(inputs: Inputs, sizes: Sizes) -> int:
     captions = sizes.captions * sizes.dim
-    return {"image": sizes.dim, "caption": captions, "both": sizes.dim + captions}[inputs]
+    return {"image": sizes.dim, "captions": captions, "both": sizes.dim + captions}[inputs]
 
 
 def _reads(inputs: Inputs) -> frozenset[str]:

@@ -153,7 +153,7 @@ class Mld:
     Attributes:
         blocks: of attention and feed-forward layer.
         heads: of the attention.
-        feed_forward: width inside the feed-forward layers.
+        feed_forward: width inside the feed-forward layers; four times the width around them where None.
         dropout: in the feed-forward layers.
         read_out: "linear", one layer D → 1 shared by all labels, or "mean" over the width, the seed's.
         tokens: "pooled", one key a picture as in the authors' code, or "spatial".
@@ -161,7 +161,7 @@ class Mld:
 
     blocks: int = 1
     heads: int = 4
-    feed_forward: int = 2048
+    feed_forward: int | None = None
     dropout: float = 0.4
     read_out: Literal["linear", "mean"] = "linear"
     tokens: TokenChoice = "pooled"
@@ -190,7 +190,7 @@ class Mld:
             features=sizes.features,
             blocks=self.blocks,
             heads=self.heads,
-            feed_forward=self.feed_forward,
+            feed_forward=self.feed_forward or 4 * sizes.dim,
             dropout=self.dropout,
             read_out=self.read_out,
         )
@@ -207,8 +207,8 @@ class MlDecoder:
     Attributes:
         blocks: of attention and feed-forward layer.
         heads: of the attention.
-        width: of queries and keys inside.
-        feed_forward: width inside the feed-forward layers.
+        width: of queries and keys inside; D where None (the paper has 768 for features of 2048).
+        feed_forward: width inside the feed-forward layers; four times the width around them where None.
         dropout: everywhere in a block.
         groups: so many queries for all labels, each answering for several; then only for the labels it was trained
             with. None has a query a label and takes labels never seen.
@@ -217,8 +217,8 @@ class MlDecoder:
 
     blocks: int = 1
     heads: int = 8
-    width: int = 768
-    feed_forward: int = 2048
+    width: int | None = None
+    feed_forward: int | None = None
     dropout: float = 0.1
     groups: int | None = None
     tokens: TokenChoice = "spatial"
@@ -236,9 +236,10 @@ class MlDecoder:
 
     def check(self, sizes: Sizes) -> None:
         """See Kind."""
-        _check_sizes(blocks=self.blocks, heads=self.heads, width=self.width, feed_forward=self.feed_forward)
+        width = self.width or sizes.dim
+        _check_sizes(blocks=self.blocks, heads=self.heads, width=width, feed_forward=self.feed_forward)
         _check_dropout(self.dropout)
-        _check_heads(self.width, self.heads)
+        _check_heads(width, self.heads)
         if self.groups is not None and not 1 <= self.groups <= sizes.labels:
             raise UsageError(f"expected 1 to {sizes.labels} groups, one a label at most, got {self.groups}")
 
@@ -246,13 +247,14 @@ class MlDecoder:
         """See NetworkKind."""
         from zsprompt.adapters.networks import MLDecoder
 
+        width = self.width or sizes.dim
         return MLDecoder(
             sizes.labels if self.bound else None,
             in_features=sizes.features,
             text_features=sizes.dim,
-            width=self.width,
+            width=width,
             heads=self.heads,
-            feed_forward=self.feed_forward,
+            feed_forward=self.feed_forward or 4 * width,
             dropout=self.dropout,
             blocks=self.blocks,
             groups=self.groups,
@@ -275,14 +277,14 @@ class DmDecoder:
     Attributes:
         blocks: of two attentions and a feed-forward layer; the last has one attention.
         heads: of each attention.
-        feed_forward: width inside the feed-forward layers.
+        feed_forward: width inside the feed-forward layers; four times the width around them where None.
         dropout: of the queries, and in the feed-forward layers.
         tokens: "spatial" or "pooled".
     """
 
     blocks: int = 6
     heads: int = 8
-    feed_forward: int = 2048
+    feed_forward: int | None = None
     dropout: float = 0.1
     tokens: TokenChoice = "spatial"
     bound: ClassVar[bool] = False
@@ -308,7 +310,7 @@ class DmDecoder:
             features=sizes.features,
             blocks=self.blocks,
             heads=self.heads,
-            feed_forward=self.feed_forward,
+            feed_forward=self.feed_forward or 4 * sizes.dim,
             dropout=self.dropout,
         )
 
@@ -323,13 +325,13 @@ class Fusion:
 
     Attributes:
         mode: "concat", or "mutan" (Ben-Younes et al. 2017).
-        inputs: "both", or "image" or "caption" alone.
+        inputs: "both", or "image" or "captions" alone.
         layers: 3 (hidden, then half of it) or 2 (hidden).
         hidden: width of the first hidden layer.
     """
 
     mode: Literal["concat", "mutan"] = "concat"
-    inputs: Literal["both", "image", "caption"] = "both"
+    inputs: Literal["both", "image", "captions"] = "both"
     layers: int = 3
     hidden: int = 2048
     bound: ClassVar[bool] = True
@@ -390,9 +392,9 @@ def _features(choice: TokenChoice, pictures: Pictures) -> torch.Tensor:
     return pictures.tokens
 
 
-def _check_sizes(**sizes: int) -> None:
+def _check_sizes(**sizes: int | None) -> None:
     for name, value in sizes.items():
-        if not 1 <= value <= 2**16:
+        if value is not None and not 1 <= value <= 2**16:
             raise UsageError(f"expected {name} of 1 to {2**16}, got {value}")
 
 
