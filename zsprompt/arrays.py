@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
+Halves = NDArray[np.float16]
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Targets = NDArray[np.int8]
 Indices = NDArray[np.intp]
+
+
+class Tokens(Protocol):
+    """Spatial tokens of N pictures, of which only what is read comes into memory."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(N, L, D')."""
+        ...
+
+    def read(self, rows: Sequence[int] | Indices) -> Halves:
+        """[n, L, D'] float16, unit rows: the tokens of the pictures at `rows`, in that order."""
+        ...
 
 
 def unit_rows(vectors: NDArray[np.floating]) -> Floats:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
-from zsprompt.arrays import Bools, Floats
+from zsprompt.arrays import Bools, Floats, Halves
 from zsprompt.errors import ModelError, UnknownName, UsageError, ZspromptError
 from zsprompt.lookup import find, installed, is_object_path
 
@@ -58,6 +58,50 @@ class Encoder(Protocol):
     def unfamiliar(self, texts: Sequence[str]) -> list[str]:
         """Words of `texts` that the model was never trained on, each once. By default none is known of."""
         return []
+
+
+@runtime_checkable
+class SpatialEncoder(Protocol):
+    """An Encoder that also gives what its tower knows of the places in a picture.
+
+    Attributes:
+        token_shape: (L, D') of one picture: how many tokens, and how wide. D' need not be D.
+    """
+
+    token_shape: tuple[int, int]
+
+    def encode_tokens(self, images: Sequence[Image]) -> tuple[Floats, Halves]:
+        """([N, D] float32 unit rows, [N, L, D'] float16 unit rows) in one pass of the tower.
+
+        The first are what `encode_images` gives. Token 0 is the pooled vector, the others are the places, row by row.
+        """
+        ...
+
+
+@runtime_checkable
+class BatchedEncoder(Protocol):
+    """An Encoder that says how many pictures it is best given at a time.
+
+    Attributes:
+        image_batch: that number; a store gives others 64.
+    """
+
+    image_batch: int
+
+
+@runtime_checkable
+class Resizable(Protocol):
+    """An Encoder that can `prepare` a picture for another size than its tower's.
+
+    Attributes:
+        image_size: S, side of the square that its tower sees, in pixels.
+    """
+
+    image_size: int
+
+    def prepare_at(self, image: Image, size: int) -> Image:
+        """What `prepare` gives, [size, size] instead of [S, S]: the same part of the picture, more of its pixels."""
+        ...
 
 
 # name -> (OpenAI's sha256 of the weights, file name). Source: the table of the `clip` package, clip/clip.py.
