@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from zsprompt.arrays import Bools, Floats, unit_rows
+from zsprompt.arrays import Bools, Floats, Halves, unit_rows
 from zsprompt.encoders import Encoder
 from zsprompt.errors import LabelError
 from zsprompt.images import ImageFile
@@ -102,3 +102,23 @@ class PlantedEncoder(Encoder):
         for word in words:
             bag[1 + int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "big") % (_DIM - 1)] += 1
         return bag
+
+
+class SpatialPlanted(PlantedEncoder):
+    """PlantedEncoder with a place a label: the bag of that label's words where it is drawn, else of "nothing"."""
+
+    def __init__(self, *, device: str = "cpu", labels: Sequence[str] = LABELS, fingerprint: str = "planted/1") -> None:
+        super().__init__(device=device, labels=labels, fingerprint=fingerprint)
+        self.token_shape = 1 + len(labels), _DIM
+        self.token_batches: list[int] = []
+
+    def encode_tokens(self, images: Sequence[Image.Image]) -> tuple[Floats, Halves]:
+        self.token_batches.append(len(images))
+        time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
+        vectors = unit_rows(np.stack([self._picture(np.asarray(image)) for image in images]))
+        places = unit_rows(np.stack([self._places(np.asarray(image)) for image in images]))
+        return vectors, np.concatenate([vectors[:, None], places], axis=1).astype(np.float16)
+
+    def _places(self, pixels: np.ndarray) -> np.ndarray:
+        drawn = pixels[0, : len(self.labels), 0] > 127
+        return np.stack([self._bag(self.labels[i].split() if there else ["nothing"]) for i, there in enumerate(drawn)])

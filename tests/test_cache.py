@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 from conftest import Cli, environment
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from zsprompt.cache import FORMAT, ByteCache, BytesOnlyDisk, clear_cache
+from zsprompt.cache import FORMAT, ByteCache, BytesOnlyDisk, clear_cache, temporary_cache
 from zsprompt.errors import CacheError
 
 KEYS = [bytes([i]) * 32 for i in range(50)]
@@ -34,6 +36,36 @@ def test_what_goes_in_comes_out_and_what_is_not_there_is_none(folder: Path) -> N
     cache.put_many({})
     assert cache.info().entries == 50
     assert cache.info().bytes > 50 * 320
+
+
+@settings(max_examples=25, deadline=None)
+@given(asked=st.lists(st.integers(0, 99), max_size=40))
+def test_what_is_there_is_known_without_reading_it(tmp_path_factory: pytest.TempPathFactory, asked: list[int]) -> None:
+    cache = ByteCache(tmp_path_factory.mktemp("c"))
+    cache.put_many({bytes([i]) * 32: bytes(i) for i in range(0, 100, 3)})
+    assert cache.has_many([bytes([i]) * 32 for i in asked]) == [i % 3 == 0 for i in asked]
+
+
+def test_thousands_of_keys_are_asked_for_in_parts(tmp_path: Path) -> None:
+    cache = ByteCache(tmp_path / "c")
+    keys = [i.to_bytes(32, "big") for i in range(2600)]
+    cache.put_many(dict.fromkeys(keys[1::2], b"there"))
+    assert cache.has_many(keys) == [False, True] * 1300
+    assert cache.has_many([]) == []
+
+
+def test_a_temporary_cache_deletes_its_folder_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "precious").mkdir()
+    cache, stays = temporary_cache(), ByteCache(tmp_path / "stays")
+    cache.put_many({KEYS[0]: b"value"})
+    assert cache.get_many(KEYS[:1]) == [b"value"]
+    assert cache.folder.parent == tmp_path
+    for one in (cache, stays):
+        assert not one.closed
+        one.close()
+        assert one.closed
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["precious", "stays"]
 
 
 def test_large_caches_are_never_evicted(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import sqlite3
+import tempfile
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,6 +30,7 @@ _CHECK_BYTES = 8
 _LOCK_SECONDS = 60
 _PAGE = 16384  # bytes; an embedding of 512 numbers takes half of SQLite's usual page and more, so that one a page fits
 _PAGES_AHEAD = 250  # written twice when they reach the database itself: 4 MB, as with usual pages
+_KEYS_A_QUESTION = 500  # SQLite takes 999 at the least
 _FOR_ALL = 2**26  # values smaller than this stay in the database, and all of ours are
 
 
@@ -69,23 +72,36 @@ class ByteCache:
 
     Args:
         folder: made when missing. A folder that holds anything else is refused.
+        temporary: closing it deletes the folder.
 
     Raises:
         CacheError: foreign, of another format, not writable, locked or damaged.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, temporary: bool = False) -> None:
         self.folder = folder
         _claim(folder)
         with _told(folder):
             _create(folder / _DATABASE)
             self._disk = _open(folder)
-        self._finalizer = weakref.finalize(self, self._disk.close)  # for those who do not close it
+        self._finalizer = weakref.finalize(self, _end, self._disk, folder if temporary else None)
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The value of each key; None where there is none or its checksum is wrong."""
         with _told(self.folder):
             return [_checked(key, self._disk.get(key)) for key in keys]
+
+    def has_many(self, keys: Sequence[bytes]) -> list[bool]:
+        """Whether there is an entry under each key; its value is not read, so it may turn out to be damaged."""
+        found: set[bytes] = set()
+        with _told(self.folder):
+            for start in range(0, len(keys), _KEYS_A_QUESTION):
+                some = [sqlite3.Binary(key) for key in keys[start : start + _KEYS_A_QUESTION]]
+                marks = ", ".join("?" * len(some))
+                # answered from the index alone
+                rows = self._disk._sql(f"SELECT key FROM Cache WHERE raw = 1 AND key IN ({marks})", some)
+                found.update(bytes(key) for (key,) in rows)
+        return [key in found for key in keys]
 
     def put_many(self, entries: Mapping[bytes, bytes]) -> None:
         """Write all entries in one transaction: after a kill all of them are there, or none."""
@@ -117,9 +133,26 @@ class ByteCache:
                 self._disk.delete(key)
         return read, len(damaged)
 
+    def free_bytes(self) -> int:
+        """How much more the folder's disk can take."""
+        with _told(self.folder):
+            return shutil.disk_usage(self.folder).free
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return not self._finalizer.alive
+
     def close(self) -> None:
-        """Close the database; the entries stay. A cache that is dropped closes itself."""
+        """Close the database; the entries stay, unless they are temporary. A cache that is dropped closes itself."""
         self._finalizer()
+
+
+def temporary_cache() -> ByteCache:
+    """A cache in a folder of its own among the system's temporary ones, which goes when it is closed or dropped."""
+    with _told(Path(tempfile.gettempdir())):
+        folder = Path(tempfile.mkdtemp(prefix="zsprompt-"))
+    return ByteCache(folder, temporary=True)
 
 
 def open_existing(folder: Path) -> ByteCache:
@@ -169,6 +202,12 @@ def _claim(folder: Path) -> None:
             f"expected cache format {FORMAT} in {folder}, found {found}, written by another zsprompt; "
             f"use another folder (--cache DIR) or empty it: {_clear(folder)}"
         )
+
+
+def _end(disk: Any, folder: Path | None) -> None:
+    disk.close()
+    if folder:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _create(database: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
-from zsprompt.arrays import Bools, Floats
+from zsprompt.arrays import Bools, Floats, Halves
 from zsprompt.errors import ModelError, UnknownName, UsageError, ZspromptError
 from zsprompt.lookup import find, installed, is_object_path
 
@@ -60,6 +60,51 @@ class Encoder(Protocol):
         return []
 
 
+@runtime_checkable
+class SpatialEncoder(Protocol):
+    """An Encoder that also gives what its tower knows of the places in a picture.
+
+    Attributes:
+        token_shape: (L, D') of one picture: how many tokens, and how wide. D' need not be D.
+    """
+
+    token_shape: tuple[int, int]
+
+    def encode_tokens(self, images: Sequence[Image]) -> tuple[Floats, Halves]:
+        """([N, D] float32 unit rows, [N, L, D'] float16 unit rows) in one pass of the tower.
+
+        The first are what `encode_images` gives. Token 0 is the pooled vector, the others are the places, row by row;
+        an encoder that cuts a picture into patches stacks those of its patches.
+        """
+        ...
+
+
+@runtime_checkable
+class BatchedEncoder(Protocol):
+    """An Encoder that says how many pictures it is best given at a time.
+
+    Attributes:
+        image_batch: that number; a store gives others 64.
+    """
+
+    image_batch: int
+
+
+@runtime_checkable
+class Resizable(Protocol):
+    """An Encoder that can `prepare` a picture for another size than its tower's.
+
+    Attributes:
+        image_size: S, side of the square that its tower sees, in pixels.
+    """
+
+    image_size: int
+
+    def prepare_at(self, image: Image, size: int) -> Image:
+        """What `prepare` gives, [size, size] instead of [S, S]: the same part of the picture, more of its pixels."""
+        ...
+
+
 # name -> (OpenAI's sha256 of the weights, file name). Source: the table of the `clip` package, clip/clip.py.
 OPENAI_MODELS = {
     "RN50": ("afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762", "RN50.pt"),
@@ -81,7 +126,8 @@ def available_models() -> dict[str, str]:
     openai = {name: f"OpenAI CLIP, downloaded on first use ({file})" for name, (_, file) in OPENAI_MODELS.items()}
     conse = {"conse": "ConSE on photographs from PyPI parts alone (extra 'offline'); no download"}
     tiny = {"tiny": "a small CLIP of our own, trained on the drawn scenes; comes with zsprompt"}
-    return tiny | openai | conse | {name: f"installed: {path}" for name, path in installed(_GROUP).items()}
+    wrapped = {"pyramid:MODEL": "MODEL on larger pictures, square by square. Fields: d, levels, keep, seed."}
+    return tiny | openai | conse | wrapped | {name: f"installed: {path}" for name, path in installed(_GROUP).items()}
 
 
 Precision = Literal["auto", "bfloat16", "int8"]
@@ -93,8 +139,8 @@ def load_encoder(name: str = "ViT-B/32", *, device: str = "auto", precision: Pre
 
     Args:
         name: an OpenAI CLIP name, "tiny", "conse", a checkpoint file, or package.module:Object (an encoder, or
-            something
-            that makes one when called with `device=`). A file wins over a model's name only with a path separator.
+            something that makes one when called with `device=`). A file wins over a model's name only with a path
+            separator. pyramid[,field=value…]:NAME is any of them on larger pictures, see encoders.pyramid.
         device: "auto" (cuda where there is one), "cpu" or "cuda".
         precision: "auto"; on a CPU also "bfloat16", and "int8" for OpenAI CLIP models.
 
@@ -106,6 +152,10 @@ def load_encoder(name: str = "ViT-B/32", *, device: str = "auto", precision: Pre
         raise ModelError(f"models of open_clip are not supported yet, found {name!r}; give an OpenAI CLIP name or file")
     if precision not in get_args(Precision):
         raise UnknownName("precision", precision, get_args(Precision))
+    if name.partition(":")[0].partition(",")[0] == "pyramid":
+        from zsprompt.encoders.pyramid import load_pyramid
+
+        return load_pyramid(name, device=device, precision=precision)
     reads_as_path = "/" in name or "\\" in name
     if name in OPENAI_MODELS and not (reads_as_path and Path(name).is_file()):
         from zsprompt.encoders.openai_clip import OpenAIClip

@@ -12,23 +12,26 @@ import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from threading import Barrier
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from zsprompt.arrays import Bools, Floats, unit_rows
+from zsprompt.arrays import Bools, Floats, Halves, unit_rows
 from zsprompt.download import sha256_file
 from zsprompt.encoders import Encoder, Precision
 from zsprompt.encoders.devices import pick_device
-from zsprompt.encoders.products import check_precision, convolutions
+from zsprompt.encoders.products import Run, check_precision, convolutions
 from zsprompt.errors import LabelError, ModelError, UsageError
 
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
+
+Bytes = NDArray[np.uint8]
 
 _CLASSIFIER_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _SENTENCES_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -42,6 +45,7 @@ CLASS_TEXT = "a photo of a {}"
 LOGIT_SCALE = 20.0
 
 _SIZE = 224
+_PLACES = 7 * 7  # of the last feature map
 _MEAN, _STD = 127.0, 128.0  # EfficientNet-Lite's own normalisation
 _CONTEXT = 256  # what the sentence encoder was trained with
 
@@ -71,6 +75,8 @@ class Conse(Encoder):
     logit_scale = LOGIT_SCALE
     context_length: int | None = _CONTEXT
     text_batch = 1024
+    image_size = _SIZE
+    token_shape = 1 + _PLACES, dim
 
     def __init__(self, *, device: str = "auto", precision: Precision = "auto") -> None:
         if precision == "int8":
@@ -103,7 +109,19 @@ class Conse(Encoder):
         if not images:
             return np.empty((0, self.dim), dtype=np.float32)
         pixels = np.stack([np.asarray(self.prepare(image)) for image in images])
-        return unit_rows(self._weights(self._classifier.probabilities(pixels)) @ self._class_vectors)
+        return self._convex(self._classifier.probabilities(pixels))
+
+    def encode_tokens(self, images: Sequence[Image]) -> tuple[Floats, Halves]:
+        """See SpatialEncoder: what the classifier thinks of each place alone, in class names like the picture."""
+        if not images:
+            return np.empty((0, self.dim), dtype=np.float32), np.empty((0, *self.token_shape), dtype=np.float16)
+        pixels = np.stack([np.asarray(self.prepare(image)) for image in images])
+        whole, places = self._classifier.with_places(pixels)
+        vectors = self._convex(whole)
+        tokens = np.empty((len(images), *self.token_shape), dtype=np.float16)
+        tokens[:, 0] = vectors
+        tokens[:, 1:] = self._convex(places.reshape(len(images) * _PLACES, -1)).reshape(tokens[:, 1:].shape)
+        return vectors, tokens
 
     def fits(self, texts: Sequence[str]) -> Bools:
         """[T] whether each text has at most 256 word pieces."""
@@ -114,12 +132,20 @@ class Conse(Encoder):
 
     def prepare(self, image: Image) -> Image:
         """The centre square, without a sixteenth of the short side at each edge: [224, 224] RGB, bicubic."""
+        return self.prepare_at(image, _SIZE)
+
+    def prepare_at(self, image: Image, size: int) -> Image:
+        """`prepare` for a square of `size`, see Resizable."""
         from PIL import Image as Pillow
         from PIL import ImageOps
 
-        if image.size == (_SIZE, _SIZE):
+        if image.size == (size, size):
             return image
-        return ImageOps.fit(image, (_SIZE, _SIZE), Pillow.Resampling.BICUBIC, bleed=(1 - CROP) / 2)
+        return ImageOps.fit(image, (size, size), Pillow.Resampling.BICUBIC, bleed=(1 - CROP) / 2)
+
+    def _convex(self, probabilities: Floats) -> Floats:
+        """[n, 384] unit rows: the class vectors weighted by probabilities [n, 1000]."""
+        return unit_rows(self._weights(probabilities) @ self._class_vectors)
 
     @staticmethod
     def _weights(probabilities: Floats) -> Floats:
@@ -198,25 +224,44 @@ class _Classifier:
         network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
         self._network: Any = network.eval().to(device).to(memory_format=torch.channels_last)
         self._run = convolutions(self._network, precision)
+        self._run_places = convolutions(self._place_logits, precision)
         self._device = device
         self._threads = _single_threads() if device == "cpu" else None
 
-    def probabilities(self, pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> Floats:
+    def probabilities(self, pixels: Bytes) -> Floats:
         """[N, 1000] from [N, 224, 224, 3] uint8."""
+        return self._in_parts(self._run, pixels)
+
+    def with_places(self, pixels: Bytes) -> tuple[Floats, Floats]:
+        """[N, 1000] of each picture, and [N, 49, 1000] of each place of the last feature map, row by row."""
+        every = self._in_parts(self._run_places, pixels)
+        return every[:, 0], every[:, 1:]
+
+    def _place_logits(self, scaled: torch.Tensor) -> torch.Tensor:
+        """[n, 50, 1000]: the network's own last steps on the mean of all places, then on each of them."""
+        import torch
+
+        network = self._network
+        features = network.extract_features(scaled)
+        mean = network._avg_pooling(features).flatten(1)
+        places = features.flatten(2).transpose(1, 2)
+        return torch.cat([network._fc(mean)[:, None], network._fc(places)], dim=1)
+
+    def _in_parts(self, run: Run, pixels: Bytes) -> Floats:
         import torch
 
         images = torch.from_numpy(pixels)
         if self._threads is None:
-            return self._some(images)
-        return np.concatenate(list(self._threads.map(self._some, torch.split(images, _MICRO_BATCH))))
+            return self._some(run, images)
+        return np.concatenate(list(self._threads.map(partial(self._some, run), torch.split(images, _MICRO_BATCH))))
 
-    def _some(self, pixels: torch.Tensor) -> Floats:
+    def _some(self, run: Run, pixels: torch.Tensor) -> Floats:
         import torch
 
         with torch.inference_mode():
             # channels-last comes for free: [N, H, W, 3] permuted is laid out so already
             scaled = (pixels.to(self._device).permute(0, 3, 1, 2).float() - _MEAN) / _STD
-            result: Floats = self._run(scaled).softmax(dim=1).cpu().numpy()
+            result: Floats = run(scaled).softmax(dim=-1).cpu().numpy()
         return result
 
 

@@ -10,17 +10,18 @@ import pickle
 import struct
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zsprompt.arrays import Bools, Floats, unit_rows
+from zsprompt.arrays import Bools, Floats, Halves, unit_rows
 from zsprompt.download import download, sha256_file
 from zsprompt.encoders import OPENAI_MODELS, Encoder, Precision
 from zsprompt.encoders.devices import pick_device
-from zsprompt.encoders.products import convolutions, products
+from zsprompt.encoders.products import Run, convolutions, products
+from zsprompt.encoders.residual import ResidualTower
 from zsprompt.encoders.token_trie import TrieTower
 from zsprompt.encoders.tokens import Tokeniser
 from zsprompt.encoders.transformer import PictureTower
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
 _URL = "https://openaipublic.azureedge.net/clip/models/{sha256}/{file}"
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _STD = (0.26862954, 0.26130258, 0.27577711)
-_LONGEST_STRIP = 32  # long side over short side
+_LONGEST_STRIP = 32  # long side over short side; less where pictures are prepared for a larger square
+_NO_STRIP = 4
 
 # Texts, trie nodes and pictures run at a time. On a CPU a block's hidden states should stay in its cache, and a batch
 # of texts is what a kill can lose: about a second's work of a ViT-B/32 text tower. See benchmarks/README.md.
@@ -69,16 +71,22 @@ class OpenAIClip(Encoder):
         self._model: Any = model.float() if on_cpu else model.to(self._device)
         self._tokens = Tokeniser(self._clip.clip._tokenizer)
         self._tower = TrieTower(self._model, block=_CPU_NODES if on_cpu else _GPU_NODES, product=product)
-        transforms = hasattr(model.visual, "transformer")  # the others are residual networks
-        self._encode_pixels = (
-            PictureTower(model.visual, product) if transforms else convolutions(self._model.encode_image, precision)
-        )
+        if hasattr(model.visual, "transformer"):
+            transformer = PictureTower(model.visual, product)
+            runs: tuple[Run, Run] = transformer, transformer.tokens
+            grid = model.visual.positional_embedding
+        else:
+            network = ResidualTower(model.visual)
+            runs = convolutions(network, precision), convolutions(network.tokens, precision)
+            grid = model.visual.attnpool.positional_embedding
+        self._encode_pixels, self._pixels_to_tokens = runs
         self.text_batch = _CPU_TEXTS if on_cpu else _GPU_TEXTS
         self._pictures_at_once = _CPU_PICTURES if on_cpu else _GPU_PICTURES
-        self._size = int(model.visual.input_resolution)
+        self.image_size = int(model.visual.input_resolution)
         self._mean = torch.tensor(_MEAN, device=self._device).view(3, 1, 1)
         self._std = torch.tensor(_STD, device=self._device).view(3, 1, 1)
         self.dim = int(model.text_projection.shape[1])
+        self.token_shape = len(grid), self.dim
         self.logit_scale = float(model.logit_scale.detach().float().exp())
         self.context_length = int(model.context_length)
         kept = precision if precision != "auto" else "float32" if on_cpu else "float16"
@@ -131,19 +139,37 @@ class OpenAIClip(Encoder):
 
         if not images:
             return np.empty((0, self.dim), dtype=np.float32)
+        with torch.inference_mode():
+            rows = [self._encode_pixels(pixels) for pixels in self._pixels(images)]
+            return unit_rows(torch.cat(rows).float().cpu().numpy())
+
+    def encode_tokens(self, images: Sequence[Image]) -> tuple[Floats, Halves]:
+        """See SpatialEncoder: D' is D, and every token lies in the space of the texts."""
+        import torch
+        import torch.nn.functional as F
+
+        if not images:
+            return np.empty((0, self.dim), dtype=np.float32), np.empty((0, *self.token_shape), dtype=np.float16)
+        rows, tokens = [], []
+        with torch.inference_mode():
+            for pixels in self._pixels(images):
+                part = self._pixels_to_tokens(pixels).float()
+                rows.append(part[:, 0])
+                tokens.append(F.normalize(part, dim=-1).half().cpu())
+            vectors, halves = unit_rows(torch.cat(rows).cpu().numpy()), torch.cat(tokens).numpy()
+        halves[:, 0] = vectors
+        return vectors, halves
+
+    def _pixels(self, images: Sequence[Image]) -> Iterator[torch.Tensor]:
+        """[n, 3, size, size] normalised pixels, part by part: they travel as bytes and are scaled on the device."""
+        import torch
+
         pixels = torch.from_numpy(np.stack([np.asarray(self.prepare(image)) for image in images]))
         if self._device != "cpu":
             pixels = pixels.pin_memory()  # or the copy to the device would wait for the device
-        with torch.inference_mode():
-            rows = [self._encode_some(part) for part in torch.split(pixels, self._pictures_at_once)]
-            return unit_rows(torch.cat(rows).float().cpu().numpy())
-
-    def _encode_some(self, pixels: torch.Tensor) -> torch.Tensor:
-        """[N, D] from [N, size, size, 3] uint8: they travel as bytes and are normalised on the device."""
-        there = pixels.to(self._device, non_blocking=True)
-        scaled = there.permute(0, 3, 1, 2).float().div(255)
-        rows: torch.Tensor = self._encode_pixels((scaled - self._mean) / self._std)
-        return rows
+        for part in torch.split(pixels, self._pictures_at_once):
+            there = part.to(self._device, non_blocking=True)
+            yield (there.permute(0, 3, 1, 2).float().div(255) - self._mean) / self._std
 
     def fits(self, texts: Sequence[str]) -> Bools:
         """[T] whether each text has at most `context_length` tokens, start and end included."""
@@ -151,24 +177,28 @@ class OpenAIClip(Encoder):
 
     def prepare(self, image: Image) -> Image:
         """Short side to the tower's size (bicubic), centre cut out: [size, size] RGB, as `clip`'s own transform."""
+        return self.prepare_at(image, self.image_size)
+
+    def prepare_at(self, image: Image, size: int) -> Image:
+        """`prepare` for a square of `size`, see Resizable."""
         from PIL import Image as Pillow
 
-        if image.size == (self._size, self._size):
+        if image.size == (size, size):
             return image
-        image = _without_far_ends(image)
+        image = _without_far_ends(image, max(_NO_STRIP, _LONGEST_STRIP * self.image_size // size))
         width, height = image.size
         short = min(width, height)
-        scaled = (int(self._size * width / short), int(self._size * height / short))
+        scaled = (int(size * width / short), int(size * height / short))
         image = image.resize(scaled, Pillow.Resampling.BICUBIC)
-        left = round((scaled[0] - self._size) / 2)
-        top = round((scaled[1] - self._size) / 2)
-        return image.crop((left, top, left + self._size, top + self._size))
+        left = round((scaled[0] - size) / 2)
+        top = round((scaled[1] - size) / 2)
+        return image.crop((left, top, left + size, top + size))
 
 
-def _without_far_ends(image: Image) -> Image:
+def _without_far_ends(image: Image, ratio: int) -> Image:
     """A strip's middle: only its centre square is seen, and enlarging all of it could take gigabytes."""
     width, height = image.size
-    longest = _LONGEST_STRIP * min(width, height)
+    longest = ratio * min(width, height)
     left, top = max(0, (width - longest) // 2), max(0, (height - longest) // 2)
     return image.crop((left, top, width - left, height - top)) if left or top else image
 

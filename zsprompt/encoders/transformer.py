@@ -80,7 +80,7 @@ class Layer:
 
 
 class PictureTower:
-    """CLIP's vision transformer; the last block computes the class token only, which is all that is read.
+    """CLIP's vision transformer. Where the class token alone is read, the last block computes no other.
 
     Args:
         visual: a `clip.model.VisionTransformer`.
@@ -92,7 +92,22 @@ class PictureTower:
         self._layers = [Layer(block, product) for block in visual.transformer.resblocks]
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
-        """[N, D] from normalised pixels [N, 3, size, size]."""
+        """[N, D] from normalised pixels [N, 3, size, size]: the class token."""
+        return self._last(*self._before_last(pixels), slice(1))[:, 0]
+
+    def tokens(self, pixels: torch.Tensor) -> torch.Tensor:
+        """[N, 1 + patches, D]: the class token, bit for bit as alone, then the patches, row by row.
+
+        The patches go through the same last steps as the class token, so all lie in the space of the texts.
+        """
+        import torch
+
+        states, attention = self._before_last(pixels)
+        parts = slice(1), slice(1, None)  # apart: a product of other shape, or with other factors to round, is another
+        return torch.cat([self._last(states, attention, part) for part in parts], dim=1)
+
+    def _before_last(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """[N, L, width] states before the last block, and [N, L, 3 · width] its queries, keys and values."""
         import torch
 
         visual = self._visual
@@ -100,11 +115,16 @@ class PictureTower:
         first = visual.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
         states = torch.cat([first, patches], dim=1) + visual.positional_embedding.to(patches.dtype)
         states = visual.ln_pre(states)
-        for layer in self._layers:
-            queries, keys, values = layer.attention_input(states).chunk(3, dim=-1)
-            if layer is self._layers[-1]:
-                states, queries = states[:, :1], queries[:, :1]
-            states = states + layer.attend(queries, keys, values)
+        for layer in self._layers[:-1]:
+            states = states + layer.attend(*layer.attention_input(states).chunk(3, dim=-1))
             states = states + layer.feed_forward(states)
-        result: torch.Tensor = visual.ln_post(states[:, 0]) @ visual.proj
+        return states, self._layers[-1].attention_input(states)
+
+    def _last(self, states: torch.Tensor, attention: torch.Tensor, part: slice) -> torch.Tensor:
+        """[N, part, D]: the last block and the projection, for a part of the tokens."""
+        layer, visual = self._layers[-1], self._visual
+        queries, keys, values = attention.chunk(3, dim=-1)
+        states = states[:, part] + layer.attend(queries[:, part], keys, values)
+        states = states + layer.feed_forward(states)
+        result: torch.Tensor = visual.ln_post(states) @ visual.proj
         return result
