@@ -45,6 +45,7 @@ ORDER = [
         "ablation",
         "report",
         "training",
+        "repeats",
         "protocols",
         "reproduce",
         "options",

@@ -15,6 +15,7 @@ from zsprompt import __version__
 from zsprompt.cli_data import data_app
 from zsprompt.cli_llm import caption, describe, rewrite
 from zsprompt.cli_measure import ablate, report_, thresholds_
+from zsprompt.cli_train import train
 from zsprompt.errors import UsageError
 from zsprompt.lookup import DEFAULT_MODEL
 from zsprompt.options import (
@@ -39,6 +40,7 @@ from zsprompt.options import (
     Names,
     NamesOption,
     Offline,
+    PictureCaptions,
     Pictures,
     PrecisionChoice,
     PrecisionOption,
@@ -51,17 +53,20 @@ from zsprompt.options import (
     Split,
     Strategies,
     ThresholdsFile,
+    Without,
 )
 from zsprompt.shell import (
     CaptionSource,
     can_print,
     check_part,
+    chosen_labels,
     drop_output,
     note,
     open_store,
     read_labels,
     refusals,
     take_part,
+    with_captions_of,
 )
 
 if TYPE_CHECKING:
@@ -88,6 +93,7 @@ app.command("ablate")(ablate)
 app.command("thresholds")(thresholds_)
 app.command("report")(report_)
 app.command("caption")(caption)
+app.command("train")(train)
 app.command("rewrite")(rewrite)
 app.command("describe")(describe)
 
@@ -110,6 +116,10 @@ def run(
     split: Split = None,
     model: RunModel = None,
     prompts: Prompts = None,
+    labels: Labels = None,
+    labels_file: LabelsFile = None,
+    without: Without = None,
+    picture_captions: PictureCaptions = None,
     captions: CaptionBank = None,
     llm_model: LlmModel = None,
     llm_base_url: LlmBaseUrl = None,
@@ -146,14 +156,15 @@ def run(
         cuts = load_thresholds(thresholds) if thresholds else None
         chosen = load_strategy(strategy, prompts=prompts)
         data = load_dataset(dataset, root=root, split=split, names=names.value)
-        data = take_part(data, limit, sample, seed)
+        data = with_captions_of(take_part(data, limit, sample, seed), picture_captions)
+        data = data.with_labels(chosen_labels(data.labels, labels, labels_file, without))
         wanted = CaptionSource(captions, data.bank, llm_model, llm_base_url, llm_timeout, offline, cache)
         chosen = wanted.give(chosen, max_calls, max_tokens)
         if out:
             require_folder(out)
         with open_store(model or data.model or DEFAULT_MODEL, device, precision, batch_size, cache) as store:
             chosen = with_thresholds(chosen, cuts, store, data) if cuts else chosen
-            result = evaluate.run(chosen, data, store, difficult=difficult.value, skip_bad=skip_bad)
+            result = evaluate.run(chosen, data, store, difficult=difficult.value, skip_bad=skip_bad, tell=note)
         if out:
             save_result(result, out)
         shown = report.result_table(result, blocks=can_print("█"), interpolated=eleven_point)
@@ -229,8 +240,9 @@ def predict(
 
 @app.command("list")
 def list_(kind: Annotated[ListKind, typer.Argument(help="What to list.")]) -> None:
-    """Name the strategies, data sets, prompt sets or models there are."""
+    """Name the strategies, data sets, prompt sets, models or adapters there are."""
     with refusals():
+        from zsprompt.adapters import available_adapters
         from zsprompt.datasets import available_datasets
         from zsprompt.encoders import available_models
         from zsprompt.prompts import available_prompts, load_prompts
@@ -240,6 +252,7 @@ def list_(kind: Annotated[ListKind, typer.Argument(help="What to list.")]) -> No
             ListKind.strategies: available_strategies,
             ListKind.datasets: available_datasets,
             ListKind.models: available_models,
+            ListKind.adapters: available_adapters,
             ListKind.prompts: lambda: {name: load_prompts(name).about for name in available_prompts()},
         }
         entries = tables[kind]()

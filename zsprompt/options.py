@@ -63,6 +63,7 @@ class ListKind(str, Enum):
     datasets = "datasets"
     prompts = "prompts"
     models = "models"
+    adapters = "adapters"
 
 
 Model = Annotated[str, typer.Option(help="A name (see `zsprompt list models`) or an OpenAI CLIP checkpoint file.")]
@@ -131,6 +132,13 @@ Difficult = Annotated[DifficultOption, typer.Option(help="What a label with only
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures that cannot be read.")]
 Labels = Annotated[str | None, typer.Option(help='Your words, separated by commas: "dog, cat".')]
 LabelsFile = Annotated[Path | None, typer.Option(help="A text file with one label a line.")]
+PictureCaptions = Annotated[
+    Path | None,
+    typer.Option(
+        help="A caption of each picture, as `zsprompt describe` writes them, for adapters that read captions."
+    ),
+]
+Without = Annotated[str | None, typer.Option(help='All labels but these: "a, b".')]
 BatchSize = Annotated[
     int | None, typer.Option(min=1, max=2**16, help="Pictures or texts encoded at a time. [default: 64 pictures]")
 ]

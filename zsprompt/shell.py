@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,15 +46,15 @@ def drop_output() -> None:
 
 
 @contextmanager
-def refusals() -> Iterator[None]:
-    """One line on stderr and the right exit status for everything that is not a bug."""
+def refusals(again: str = "the same command goes on from there") -> Iterator[None]:
+    """One line on stderr and the right exit status for everything that is not a bug; `again` is said after ^C."""
     try:
         yield
     except ZspromptError as error:
         note("error: " + " ".join(str(error).split()))
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        note("interrupted; what was finished is stored, and the same command goes on from there")
+        note(f"interrupted; what was finished is stored: {again}")
         raise typer.Exit(_INTERRUPTED) from None
     except BrokenPipeError:
         drop_output()  # the reader of a pipe left early, as `head` does
@@ -98,6 +98,33 @@ def read_labels(text: str | None, file: Path | None) -> list[str]:
     while lines and not lines[-1].strip():
         lines.pop()  # a file may end in blank lines; one in the middle is more likely a mistake
     return [line.strip() for line in lines]
+
+
+def chosen_labels(known: Sequence[str], text: str | None, file: Path | None, without: str | None) -> list[str]:
+    """The labels of a data set that options ask for: --labels or --labels-file, or all but --without, or all.
+
+    Raises:
+        UsageError: more than one of these, or a label to leave out that is not there.
+    """
+    if without is not None:
+        if text is not None or file is not None:
+            raise UsageError("expected either labels or --without, found both")
+        gone = read_labels(without, None)
+        if unknown := [label for label in gone if label not in known]:
+            raise UsageError(f"expected labels of the data set in --without, found {unknown[0]!r}")
+        return [label for label in known if label not in gone]
+    return list(known) if text is None and file is None else read_labels(text, file)
+
+
+def with_captions_of(data: Dataset, file: Path | None) -> Dataset:
+    """`data` with a file's captions of its pictures as those that a machine has written."""
+    import dataclasses
+
+    from zsprompt.datasets.picture_captions import captions_for
+
+    if file is None:
+        return data
+    return dataclasses.replace(data, written=captions_for([image.id for image in data.images], file))
 
 
 def check_part(limit: int | None, sample: int | None, seed: int | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ class Course:
             "digest": self.trained.digest,
             "best_epoch": self.best,
             "epochs": len(self.history),
-            **{key: value for key, value in self.trained.facts.items() if key != "history"},
+            **{key: value for key, value in self.trained.facts.items() if key not in ("history", "identity")},
             "notes": list(self.notes),
         }
 
@@ -94,7 +94,8 @@ def train(
         schedule: how to train; by default that of the kind's source.
         prompts: how labels are worded, "photo" by default. It is kept with the weights.
         skip_bad: leave out pictures that cannot be read.
-        resume: go on from the checkpoint in `out`; the result is the same as without a stop.
+        resume: go on from the checkpoint in `out`, or take the finished training that is there; the result is the
+            same as without a stop.
         device: where the network computes: "auto", "cpu" or "cuda".
         tell: is told a line an epoch, and what will be kept on disk.
         progress: where steps are counted.
@@ -115,13 +116,16 @@ def train(
     if where is not None:
         require_folder(where)
         _check_folder(where, resume)
-    learning, judging, notes = _parts(dataset, validation, schedule)
+    learning, judging, notes = split_off(dataset, validation, schedule)
     _check_targets(learning)
     job = _Job(kind, store, prompts, schedule, skip_bad, tell)
     seen = job.examples(learning)
     judged = job.examples(judging) if judging is not None else None
     sizes = job.sizes(learning, seen)
     kind.check(sizes)
+    identity = job.identity(learning, judging)
+    if resume and where is not None and (found := _finished(where, schedule, identity)):
+        return found
     texts = label_vectors(prompts, dataset.labels, store)
     fitted, fault = _fitted(
         lambda: fit(
@@ -132,13 +136,13 @@ def train(
             schedule,
             validation=judged,
             checkpoint=where and where / CHECKPOINT,
-            identity=job.identity(learning, judging),
+            identity=identity,
             device=pick_device(device),
             tell=tell,
             progress=progress,
         )
     )
-    course = job.course(fitted, sizes, learning, judging, notes)
+    course = job.course(fitted, sizes, learning, judging, identity, notes)
     if where is not None:
         _keep(course, where)
     if fault is not None:
@@ -172,6 +176,7 @@ class _Job:
 
     def identity(self, learning: Dataset, judging: Dataset | None) -> dict[str, str]:
         return {
+            "kind": repr(self.kind),
             "model": self.store.fingerprint,
             "prompts": f"{self.prompts.name} {self.prompts.digest}",
             "labels": " | ".join(learning.labels),
@@ -180,7 +185,13 @@ class _Job:
         }
 
     def course(
-        self, fitted: Fitted, sizes: Sizes, learning: Dataset, judging: Dataset | None, notes: Sequence[str]
+        self,
+        fitted: Fitted,
+        sizes: Sizes,
+        learning: Dataset,
+        judging: Dataset | None,
+        identity: Mapping[str, str],
+        notes: Sequence[str],
     ) -> Course:
         reads_captions = "captions" in self.kind.reads
         reached = fitted.history[fitted.best - 1].mAP if fitted.best else None
@@ -208,12 +219,13 @@ class _Job:
                 },
                 "metrics": {"validation_mAP": reached, "best_epoch": fitted.best, "epochs": len(fitted.history)},
                 "history": [asdict(epoch) for epoch in fitted.history],
+                "identity": dict(identity),
             },
         )
         return Course(trained, fitted.history, fitted.best, tuple(notes))
 
 
-def _parts(
+def split_off(
     dataset: Dataset, validation: Dataset | float | None, schedule: Schedule
 ) -> tuple[Dataset, Dataset | None, list[str]]:
     """What to learn from, what to judge epochs by, and what to say of it."""
@@ -267,9 +279,28 @@ def _check_folder(folder: Path, resume: bool) -> None:
         )
     if resume and not (folder / CHECKPOINT).exists() and not (folder / FILE).exists():
         raise TrainingError(f"expected an unfinished training in {folder}, found none; leave out --resume")
-    if resume and not (folder / CHECKPOINT).exists():
-        load_adapter(folder)
-        raise TrainingError(f"the training in {folder} is finished: use --strategy adapter:{folder}, or another --out")
+
+
+def _finished(folder: Path, schedule: Schedule, identity: Mapping[str, str]) -> Course | None:
+    """The training that a folder holds the end of; None where there is none.
+
+    Raises:
+        TrainingError: it is another training's.
+    """
+    if (folder / CHECKPOINT).exists() or not (folder / FILE).exists():
+        return None
+    trained = load_adapter(folder)
+    facts = trained.facts
+    said = {key: str(value) for key, value in facts["recipe"].items() if key != "adapter"} | facts["identity"]
+    wanted = {key: str(value) for key, value in asdict(schedule).items()} | dict(identity)
+    for key, value in wanted.items():
+        if said.get(key) != value:
+            raise TrainingError(
+                f"expected this training in {folder}, found a finished one with {key} {said.get(key)} instead of "
+                f"{value}; use another --out"
+            )
+    history = tuple(Epoch(**epoch) for epoch in facts["history"])
+    return Course(trained, history, facts["metrics"]["best_epoch"])
 
 
 def _fitted(work: Callable[[], Fitted]) -> tuple[Fitted, TrainingError | None]:

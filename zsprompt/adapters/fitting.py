@@ -328,7 +328,7 @@ def _part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[
 
 
 def _said(kind: Kind, schedule: Schedule, identity: Mapping[str, str]) -> dict[str, str]:
-    return {"adapter": repr(kind)} | {name: str(value) for name, value in asdict(schedule).items()} | dict(identity)
+    return {name: str(value) for name, value in asdict(schedule).items()} | {"kind": repr(kind)} | dict(identity)
 
 
 def _seed(seed: int, epoch: int) -> int:

@@ -30,6 +30,7 @@ from zsprompt.lookup import find, installed
 __all__ = [
     "CATALOGUE",
     "DATASETS",
+    "TRAINING",
     "Dataset",
     "Origin",
     "available_datasets",
@@ -53,6 +54,18 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "shards": shards.load,
 }
 """Built-in data sets. The contract tests run over this table."""
+
+TRAINING = {
+    "scenes": "train",
+    "voc": "trainval",
+    "voc2012": "train",
+    "coco": "train-labelled",
+    "coco2017": "train-labelled",
+    "nus-wide": "train",
+    "kaggle10": "train-70",
+    "captions-csv": "train",
+}
+"""The list that adapters learn from unless told; a data set of your own has none by default."""
 
 _GROUP = "zsprompt.datasets"
 _WITHOUT_FILES = frozenset(("scenes",))
