@@ -78,6 +78,18 @@ def test_batches_and_preparing_ahead_change_nothing_that_matters(encoder: conse.
 
 
 @needs_parts
+def test_prepared_for_another_size_it_is_the_same_part_of_the_picture(encoder: conse.Conse) -> None:
+    random = np.random.default_rng(1)
+    smooth = Image.fromarray(random.integers(0, 256, (7, 10, 3), dtype=np.uint8)).resize((700, 490), Image.BICUBIC)
+    large = encoder.prepare_at(smooth, 448)
+    assert large.size == (448, 448)
+    again = np.asarray(large.resize((224, 224), Image.BICUBIC)).astype(int)
+    assert np.abs(again - np.asarray(encoder.prepare(smooth))).max() <= 3
+    assert encoder.prepare_at(large, 448) is large
+    assert encoder.prepare_at(smooth, 224).tobytes() == encoder.prepare(smooth).tobytes()
+
+
+@needs_parts
 def test_texts_beyond_256_word_pieces_do_not_fit(encoder: conse.Conse) -> None:
     texts = ["dog " * 254, "dog " * 255, "x", "日" * 254, "日" * 260]
     assert encoder.fits(texts).tolist() == [True, False, True, True, False]

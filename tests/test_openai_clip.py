@@ -156,6 +156,30 @@ def test_preparing_ahead_changes_no_bit_and_twice_is_once(small_file: Path) -> N
     assert [p.tobytes() for p in map(encoder.prepare, ready)] == [p.tobytes() for p in ready]
 
 
+@pytest.mark.parametrize("size", [32, 64, 224, 448])
+def test_prepared_for_another_size_as_clip_would(small_file: Path, size: int) -> None:
+    encoder = OpenAIClip.from_file(small_file, device="cpu")
+    theirs = clip.clip._transform(size).transforms[:2]  # resize, centre crop
+    for picture in pictures():
+        expected = theirs[1](theirs[0](picture))
+        assert encoder.prepare_at(picture, size).tobytes() == expected.tobytes()
+        assert encoder.prepare_at(expected, size) is expected
+
+
+def test_strips_take_no_gigabytes_in_other_sizes_either(small_file: Path) -> None:
+    encoder = OpenAIClip.from_file(small_file, device="cpu")
+    wide = Image.fromarray(np.repeat(np.arange(2000, dtype=np.uint8)[None, :, None], 3, axis=2).repeat(50, axis=0))
+    resized = []
+    resize = Image.Image.resize
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Image.Image, "resize", lambda *args: resized.append(args[1]) or resize(*args))
+        prepared = encoder.prepare_at(wide, 32 * 16)
+    assert prepared.size == (512, 512)
+    assert resized == [(4 * 512, 512)]
+    shown = np.asarray(prepared)[0, 10:-10, 0].astype(int)
+    assert abs(int(np.median(shown)) - 1000 % 256) <= 2  # the middle of the strip
+
+
 @pytest.mark.parametrize("size", [(2, 5000), (60000, 1)])
 def test_long_strips_take_no_gigabytes(small_file: Path, size: tuple[int, int]) -> None:
     encoder = OpenAIClip.from_file(small_file, device="cpu")

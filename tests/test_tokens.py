@@ -5,6 +5,9 @@ from __future__ import annotations
 import gc
 import math
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 import tracemalloc
 import warnings
@@ -14,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import environment
 from fakes import LABELS, PlantedEncoder, SpatialPlanted, draw, draw_files
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -360,6 +364,45 @@ def test_a_failure_midway_keeps_what_was_finished(tmp_path: Path) -> None:
     assert sum(encoder.token_batches) == len(SETS) - 4
 
 
+DYING = """
+import os, signal, sys
+from pathlib import Path
+from fakes import SpatialPlanted
+from zsprompt.images import ImageFile
+from zsprompt.store import EmbeddingStore
+
+class Dying(SpatialPlanted):
+    def encode_tokens(self, images):
+        if len(self.token_batches) == int(sys.argv[3]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().encode_tokens(images)
+
+refs = [ImageFile(path.name, path) for path in sorted(Path(sys.argv[1]).iterdir())]
+EmbeddingStore(Dying(), cache=sys.argv[2], batch_size=2).tokens(refs)
+"""
+
+
+@pytest.mark.parametrize("batches", [0, 1, 5, 9])
+def test_a_kill_loses_what_is_under_way_and_nothing_else(tmp_path: Path, batches: int) -> None:
+    refs = draw_files(tmp_path / "p", [(LABELS[i % 8],) for i in range(20)])
+    arguments = [tmp_path / "p", tmp_path / "c", batches]
+    killed = subprocess.run(
+        [sys.executable, "-c", DYING, *map(str, arguments)], env=environment(), check=False, capture_output=True
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    cache = ByteCache(tmp_path / "c")
+    sizes = [len(value) for value in cache.get_many(list(cache._disk)) if value]
+    vectors, tokens = sizes.count(4 * 256), sizes.count(2 * 9 * 256)
+    assert vectors == tokens  # of a picture there is both or nothing
+    assert tokens % 2 == 0
+    assert 2 * batches - 4 <= tokens <= 2 * batches
+    store, encoder = fresh(tmp_path / "c")
+    found = store.tokens(refs)
+    assert sum(encoder.token_batches) == 20 - tokens
+    undisturbed = np.concatenate([SpatialPlanted().encode_tokens([draw((LABELS[i % 8],))])[1] for i in range(20)])
+    np.testing.assert_array_equal(every(found), undisturbed)
+
+
 @settings(max_examples=40, deadline=None)
 @given(rows=st.lists(st.integers(0, 19), max_size=150), seed=st.integers(0, 9))
 def test_any_rows_in_any_order_are_what_was_written(tmp_path_factory, rows: list[int], seed: int) -> None:
@@ -488,6 +531,8 @@ def test_without_a_cache_they_lie_in_a_temporary_folder_that_goes_with_the_store
     (folder,) = (tmp_path / "t").iterdir()
     assert str(folder) in told[0]
     assert sum(encoder.token_batches) == len(SETS)
+    store.images(refs)
+    assert encoder.image_batches == []
     store.close()
     assert list((tmp_path / "t").iterdir()) == []
     store.close()  # twice is once
@@ -537,9 +582,9 @@ def test_an_encoder_may_say_how_many_pictures_suit_it(tmp_path: Path) -> None:
     refs = draw_files(tmp_path / "p", SETS)
     encoder = SpatialPlanted()
     encoder.image_batch = 3
+    EmbeddingStore(encoder, cache=None).images(refs)
     with EmbeddingStore(encoder, cache=None) as store:
         store.tokens(refs)
-        store.images(refs)
     assert encoder.token_batches == encoder.image_batches == [3, 3, 1]
     EmbeddingStore(encoder, cache=None, batch_size=5).images(refs)
     assert encoder.image_batches[3:] == [5, 2]

@@ -232,7 +232,7 @@ class EmbeddingStore:
             ModelError: the encoder failed.
             CacheError: the cache failed; what was finished is kept.
         """
-        job = self._job(refs, self._cache)
+        job = self._job(refs, self._cache or self._own_cache)
         self._embed(refs, self._recall(refs, job), job)
         kept = job.kept(len(refs))
         return EmbeddedImages(job.vectors[kept], kept, tuple(sorted(job.bad.items())))
