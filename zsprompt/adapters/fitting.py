@@ -34,6 +34,8 @@ CLIP_SCALE = 1 / 0.07
 """What cosines are multiplied by in the contrastive loss: CLIP's first temperature (Radford et al. 2021, 2.5)."""
 
 _AHEAD = 2
+_CELLS = 2**24
+_WORTH_SHARING = 2**27  # B · C · D²: multiplications of one D by D layer in a step
 _LOOK = 32  # steps after which losses are looked at: looking at each would make a GPU wait
 
 
@@ -122,7 +124,7 @@ def fit(
         fitted: Any = kind
         return Fitted(fitted.fit(training, schedule.seed))
     _check_loss(kind, schedule)
-    with _own_randomness():
+    with _own_randomness(), _few_threads(sizes, schedule):
         run = _Run(kind, sizes, training, texts, schedule, validation, device)
         said = _said(kind, schedule, identity or {})
         if checkpoint is not None and checkpoint.exists():
@@ -175,6 +177,11 @@ class _Run:
         self.optimizer: torch.optim.Optimizer = optimizer(
             self.network.parameters(), lr=self.schedule.lr, weight_decay=self.schedule.weight_decay
         )
+        if hasattr(self.network, "begin"):
+            targets = self.training.targets
+            some = slice(None, None, 1 + targets.size // _CELLS)  # of a million pictures a part says as much
+            vectors = torch.from_numpy(self.training.views.vectors[some])
+            self.network.begin(vectors, torch.from_numpy(np.array(self.texts)), torch.from_numpy(targets[some]))
         self.steps = math.ceil(len(self.training.views) / self.schedule.batch_size)
         self.labels = torch.from_numpy(np.array(self.texts)).to(self.device)
 
@@ -342,6 +349,23 @@ def _line(epoch: Epoch, run: _Run) -> str:
         return text
     best = max(e.mAP or 0.0 for e in run.history)
     return f"{text}, validation mAP {100 * epoch.mAP:.1f} (best {100 * best:.1f}, epoch {run.best})"
+
+
+@contextmanager
+def _few_threads(sizes: Sizes, schedule: Schedule) -> Iterator[None]:
+    """One thread where a step is so small that threads would wait for each other more than they compute.
+
+    On a machine with other work they wait longest: ten times the whole step, measured in benchmarks/README.md.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    if schedule.batch_size * sizes.labels * sizes.dim**2 < _WORTH_SHARING:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

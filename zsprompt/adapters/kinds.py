@@ -24,6 +24,10 @@ TokenChoice = Literal["pooled", "spatial"]
 """What a decoder's keys and values are: the picture's one vector, or its vector and that of every position."""
 
 
+Start = Literal["random", "cosine"]
+"""Where training begins: at random, or at the prompts' answer, to which what is learnt is added (see FromCosine)."""
+
+
 @dataclass(frozen=True)
 class Sizes:
     """What a network is made for.
@@ -100,8 +104,13 @@ class FittedKind(Kind, Protocol):
 
 @dataclass(frozen=True)
 class Fc:
-    """One linear layer over picture and label text joined (mmm-clip); for the labels it was trained with."""
+    """One linear layer over picture and label text joined (mmm-clip); for the labels it was trained with.
 
+    Attributes:
+        start: "random", as in the source, or "cosine", ours: begins as per-label's order and adds what it learns.
+    """
+
+    start: Start = "random"
     bound: ClassVar[bool] = True
     reads: ClassVar[frozenset[str]] = frozenset()
     schedule: ClassVar[Schedule] = Schedule(
@@ -115,11 +124,12 @@ class Fc:
         """See NetworkKind."""
         from zsprompt.adapters.networks import FC
 
-        return FC(sizes.dim, sizes.labels)
+        network = FC(sizes.dim, sizes.labels)
+        return _started(self.start, network, network.weight, network.bias)
 
     def logits(self, network: Any, pictures: Pictures, texts: torch.Tensor) -> torch.Tensor:
         """See NetworkKind."""
-        return _tensor(network(pictures.vectors, texts))
+        return _asked(self.start, network, pictures, pictures.vectors, texts)
 
 
 @dataclass(frozen=True)
@@ -157,6 +167,7 @@ class Mld:
         dropout: in the feed-forward layers.
         read_out: "linear", one layer D → 1 shared by all labels, or "mean" over the width, the seed's.
         tokens: "pooled", one key a picture as in the authors' code, or "spatial".
+        start: "random", as in the source, or "cosine", ours: begins as per-label's order and adds what it learns.
     """
 
     blocks: int = 1
@@ -165,6 +176,7 @@ class Mld:
     dropout: float = 0.4
     read_out: Literal["linear", "mean"] = "linear"
     tokens: TokenChoice = "pooled"
+    start: Start = "random"
     bound: ClassVar[bool] = False
     schedule: ClassVar[Schedule] = Schedule(
         epochs=180, batch_size=56, lr=1e-4, weight_decay=0.01, optimizer="adamw", loss="bce", patience=10
@@ -180,12 +192,14 @@ class Mld:
         _check_sizes(blocks=self.blocks, heads=self.heads, feed_forward=self.feed_forward)
         _check_dropout(self.dropout)
         _check_heads(sizes.dim, self.heads)
+        if self.start == "cosine" and self.read_out == "mean":
+            raise UsageError("expected read_out=linear with start=cosine: a mean has no weights that could begin at 0")
 
     def network(self, sizes: Sizes) -> nn.Module:
         """See NetworkKind."""
         from zsprompt.adapters.networks import MLD
 
-        return MLD(
+        network = MLD(
             sizes.dim,
             features=sizes.features,
             blocks=self.blocks,
@@ -194,10 +208,11 @@ class Mld:
             dropout=self.dropout,
             read_out=self.read_out,
         )
+        return _started(self.start, network, *_read_out(network))
 
     def logits(self, network: Any, pictures: Pictures, texts: torch.Tensor) -> torch.Tensor:
         """See NetworkKind."""
-        return _tensor(network(_features(self.tokens, pictures), texts))
+        return _asked(self.start, network, pictures, _features(self.tokens, pictures), texts)
 
 
 @dataclass(frozen=True)
@@ -213,6 +228,7 @@ class MlDecoder:
         groups: so many queries for all labels, each answering for several; then only for the labels it was trained
             with. None has a query a label and takes labels never seen.
         tokens: "spatial" or "pooled".
+        start: "random", as in the source, or "cosine", ours: begins as per-label's order and adds what it learns.
     """
 
     blocks: int = 1
@@ -222,6 +238,7 @@ class MlDecoder:
     dropout: float = 0.1
     groups: int | None = None
     tokens: TokenChoice = "spatial"
+    start: Start = "random"
     schedule: ClassVar[Schedule] = Schedule(lr=1e-4, patience=10)
 
     @property
@@ -248,7 +265,7 @@ class MlDecoder:
         from zsprompt.adapters.networks import MLDecoder
 
         width = self.width or sizes.dim
-        return MLDecoder(
+        network = MLDecoder(
             sizes.labels if self.bound else None,
             in_features=sizes.features,
             text_features=sizes.dim,
@@ -259,14 +276,16 @@ class MlDecoder:
             blocks=self.blocks,
             groups=self.groups,
         )
+        return _started(self.start, network, *_read_out(network))
 
     def logits(self, network: Any, pictures: Pictures, texts: torch.Tensor) -> torch.Tensor:
         """See NetworkKind."""
-        return _tensor(network(_features(self.tokens, pictures), texts))
+        return _asked(self.start, network, pictures, _features(self.tokens, pictures), texts)
 
     def aligned(self, network: Any, pictures: Pictures, texts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Pictures [B, W] and labels [C, W] in one space, for the contrastive loss."""
-        images, labels = network.project(_features(self.tokens, pictures), texts)
+        inner = network.network if self.start == "cosine" else network
+        images, labels = inner.project(_features(self.tokens, pictures), texts)
         return images, labels
 
 
@@ -280,6 +299,7 @@ class DmDecoder:
         feed_forward: width inside the feed-forward layers; four times the width around them where None.
         dropout: of the queries, and in the feed-forward layers.
         tokens: "spatial" or "pooled".
+        start: "random", as in the source, or "cosine", ours: begins as per-label's order and adds what it learns.
     """
 
     blocks: int = 6
@@ -287,6 +307,7 @@ class DmDecoder:
     feed_forward: int | None = None
     dropout: float = 0.1
     tokens: TokenChoice = "spatial"
+    start: Start = "random"
     bound: ClassVar[bool] = False
     schedule: ClassVar[Schedule] = Schedule(patience=10)
 
@@ -305,7 +326,7 @@ class DmDecoder:
         """See NetworkKind."""
         from zsprompt.adapters.networks import DMDecoder
 
-        return DMDecoder(
+        network = DMDecoder(
             sizes.dim,
             features=sizes.features,
             blocks=self.blocks,
@@ -313,10 +334,11 @@ class DmDecoder:
             feed_forward=self.feed_forward or 4 * sizes.dim,
             dropout=self.dropout,
         )
+        return _started(self.start, network, *_read_out(network))
 
     def logits(self, network: Any, pictures: Pictures, texts: torch.Tensor) -> torch.Tensor:
         """See NetworkKind."""
-        return _tensor(network(_features(self.tokens, pictures), texts))
+        return _asked(self.start, network, pictures, _features(self.tokens, pictures), texts)
 
 
 @dataclass(frozen=True)
@@ -377,6 +399,25 @@ class Fusion:
 def _tensor(value: Any) -> torch.Tensor:
     result: torch.Tensor = value
     return result
+
+
+def _started(start: Start, network: nn.Module, *last: nn.Parameter) -> nn.Module:
+    """The network as it is, or beginning at the cosines."""
+    from zsprompt.adapters.networks import FromCosine
+
+    return FromCosine(network, last) if start == "cosine" else network
+
+
+def _read_out(network: Any) -> list[nn.Parameter]:
+    """The parameters of a decoder's last layer."""
+    groups = [getattr(network, name) for name in ("group_weight", "group_bias") if hasattr(network, name)]
+    return groups or list(network.read_out.parameters())
+
+
+def _asked(start: Start, network: Any, pictures: Pictures, features: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
+    if start == "cosine":
+        return _tensor(network(pictures.vectors, features, texts))
+    return _tensor(network(features, texts))
 
 
 def _reads(tokens: TokenChoice) -> frozenset[str]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from zsprompt.adapters.networks.dm_decoder import DMDecoder
 from zsprompt.adapters.networks.fc import FC, LinearHead
+from zsprompt.adapters.networks.from_cosine import FromCosine
 from zsprompt.adapters.networks.fusion import Fusion
 from zsprompt.adapters.networks.ml_decoder import MLDecoder
 from zsprompt.adapters.networks.mld import MLD
 
-__all__ = ["FC", "MLD", "DMDecoder", "Fusion", "LinearHead", "MLDecoder"]
+__all__ = ["FC", "MLD", "DMDecoder", "FromCosine", "Fusion", "LinearHead", "MLDecoder"]
