@@ -74,19 +74,34 @@ def few_shot(dataset: Dataset, fraction: float, seed: int, test: Dataset | None 
     return Protocol("few-shot", drawn, left)
 
 
-def zero_shot(train: Dataset, test: Dataset) -> Protocol:
+def zero_shot(train: Dataset, test: Dataset, *, overlapping: bool = True) -> Protocol:
     """Learn from one data set, be measured on another with that one's own labels.
 
-    Labels that both have stay: a data set is met as it is, and a note of `test` counts them.
+    Args:
+        train: what to learn from.
+        test: what to measure on.
+        overlapping: labels that both have stay in both, and a note of `test` counts them; False leaves them out of
+            both ("without overlapped classes").
 
     Raises:
-        DataError: a picture in both.
+        DataError: a picture in both, or no label left.
     """
     _require_apart(train, test)
-    known = set(train.labels)
+    known, wanted = set(train.labels), set(test.labels)
     both = [label for label in test.labels if label in known]
-    note = f"{len(both)} of the {counted(len(test.labels), 'label')} were learnt from {train.name} under the same name"
-    return Protocol("zero-shot", train, replace(test, notes=(*test.notes, note)) if both else test)
+    if not both:
+        return Protocol("zero-shot", train, test)
+    if overlapping:
+        note = f"{len(both)} of the {counted(len(test.labels), 'label')} were learnt from {train.name} by the same name"
+        return Protocol("zero-shot", train, replace(test, notes=(*test.notes, note)))
+    learn = [label for label in train.labels if label not in wanted]
+    measured = [label for label in test.labels if label not in known]
+    if not learn or not measured:
+        raise DataError(
+            f"expected labels of {train.name} and of {test.name} that the other has not, found "
+            f"{len(learn)} and {len(measured)}"
+        )
+    return Protocol("zero-shot", train.with_labels(learn), test.with_labels(measured))
 
 
 def zsl(train: Dataset, test: Dataset, unseen: Sequence[str], seen: Sequence[str] | None = None) -> Protocol:
@@ -120,24 +135,36 @@ def gzsl(train: Dataset, test: Dataset, unseen: Sequence[str], seen: Sequence[st
 
 
 def single_to_multi(
-    train: Dataset, test: Dataset, unseen: Sequence[str] = (), seen: Sequence[str] | None = None
+    train: Dataset,
+    test: Dataset,
+    unseen: Sequence[str] = (),
+    seen: Sequence[str] | None = None,
+    *,
+    overlapping: bool = True,
 ) -> Protocol:
     """Learn from pictures with exactly one label, be measured on pictures with any number.
 
     Which pictures have one label is decided by all labels of `train`; a picture with a left-out target may have
-    another and does not count. Another data set is measured with its own labels. With `unseen`, only pictures of seen
-    labels are learnt from, and only the unseen ones are measured: the source's "without overlapped classes".
+    another and does not count. Only pictures of labels that are learnt are kept.
+
+    Args:
+        train: what to learn from.
+        test: what to measure on; of another data set with that one's own labels.
+        unseen: labels that training must not know of; then they alone are measured, see `zsl`.
+        seen: labels to learn, with `unseen`.
+        overlapping: for another data set, see `zero_shot`.
 
     Raises:
-        DataError: see `conventional` and `zsl`; or no picture has exactly one label.
+        DataError, UsageError: see `conventional`, `zero_shot` and `zsl`; or no picture has exactly one label.
     """
     if unseen or seen is not None:
         apart = zsl(train, test, unseen, seen)
+    elif train.name == test.name:
+        apart = conventional(train, test)
     else:
-        apart = conventional(train, test) if train.name == test.name else zero_shot(train, test)
-    learnt = apart.learn.targets
+        apart = zero_shot(train, test, overlapping=overlapping)
     one: Bools = np.asarray(((train.targets == 1).sum(axis=1) == 1) & (train.targets != -1).all(axis=1))
-    one &= (learnt == 1).any(axis=1)
+    one &= (apart.learn.targets == 1).any(axis=1)
     if not one.any():
         raise DataError(f"expected pictures of {train.name} with exactly one label, found none")
     learn = replace(apart.learn.select(np.flatnonzero(one)), split=f"{train.split}[one label]")
