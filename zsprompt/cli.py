@@ -15,6 +15,7 @@ from zsprompt import __version__
 from zsprompt.cli_data import data_app
 from zsprompt.cli_llm import caption, describe, rewrite
 from zsprompt.cli_measure import ablate, report_, thresholds_
+from zsprompt.cli_reproduce import reproduce
 from zsprompt.cli_train import train
 from zsprompt.errors import UsageError
 from zsprompt.lookup import DEFAULT_MODEL
@@ -92,6 +93,7 @@ app.add_typer(data_app, name="data")
 app.command("ablate")(ablate)
 app.command("thresholds")(thresholds_)
 app.command("report")(report_)
+app.command("reproduce")(reproduce)
 app.command("caption")(caption)
 app.command("train")(train)
 app.command("rewrite")(rewrite)

@@ -1,0 +1,400 @@
+"""The work of a table: every cell of ours trained and measured once, and kept where a second call finds it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from zsprompt import evaluate, protocols
+from zsprompt.adapters import Kind, Schedule, Trained, load_adapter, load_kind
+from zsprompt.adapters.trained import FILE
+from zsprompt.datasets import Dataset, load_dataset, takes_root
+from zsprompt.encoders import Encoder, load_encoder
+from zsprompt.errors import AdapterError, ResultError, TrainingError, UnknownName, UsageError, ZspromptError
+from zsprompt.files import remove, require_folder
+from zsprompt.grammar import counted
+from zsprompt.llm import Captions, load_bank
+from zsprompt.progress import Progress, quiet
+from zsprompt.prompts import load_prompts
+from zsprompt.protocols import Protocol
+from zsprompt.reproduce.outcome import COUNTS, Cell, Measures, Reproduction, counts_of, measures_of
+from zsprompt.reproduce.random_texts import RandomTexts
+from zsprompt.reproduce.tables import Ground, Settings, Table, find_table
+from zsprompt.saved import load_result, save_result
+from zsprompt.store import EmbeddingStore
+from zsprompt.strategies import Adapter, Strategy, lacks_captions, load_strategy, reads, with_captions
+from zsprompt.training import CHECKPOINT, PROMPTS, train
+
+RESULTS, ADAPTERS = "results", "adapters"
+"""Folders below `out`, with a folder for each measurement and each training."""
+
+GROUNDS = ("auto", "real", "scenes")
+
+Tell = Callable[[str], None]
+
+
+def reproduce(
+    table: Table | str,
+    *,
+    on: str = "auto",
+    root: Path | str | None = None,
+    seeds: int = 1,
+    out: Path | str | None = None,
+    epochs: int | None = None,
+    limit: int | None = None,
+    model: str | None = None,
+    device: str = "auto",
+    cache: Path | str | None = "default",
+    tell: Tell = lambda line: None,
+    progress: Progress = quiet,
+) -> Reproduction:
+    """Train and measure the rows of a source's table that can be ours, and lay them beside its numbers.
+
+    A row that fails says why and does not stop the others.
+
+    Args:
+        table: or its name, see `tables`.
+        on: "real" for the data of the source, "scenes" for drawn ones, "auto" for real data where a column has all it
+            needs and scenes where none has.
+        root: the folder of the real data; by default looked for in `data_folder()`.
+        seeds: how often each adapter is trained, with seeds 0, 1, …; they also draw the pictures of few-shot learning.
+        out: a folder; finished trainings and measurements are found there again, from any table.
+        epochs: at most so many, in place of the table's own bound.
+        limit: at most so many pictures to learn from and to test on, drawn so that every label keeps its share.
+        model: in place of that of every row.
+        device: where models run: "auto", "cpu" or "cuda".
+        cache: folder for embeddings, see EmbeddingStore.
+        tell: is told a line a measurement, and on what data.
+        progress: where progress is shown.
+
+    Raises:
+        UnknownName: no such table or ground.
+        UsageError: a number below 1, or a table without rows of ours on that ground.
+        OutputError: `out` cannot be written.
+    """
+    table = find_table(table) if isinstance(table, str) else table
+    if on not in GROUNDS:
+        raise UnknownName("ground", on, GROUNDS)
+    for what, value in (("seeds", seeds), ("epochs", epochs), ("limit", limit)):
+        if value is not None and value < 1:
+            raise UsageError(f"expected {what} of at least 1, got {value}")
+    for name in (RESULTS, ADAPTERS) if out is not None else ():
+        require_folder(Path(str(out)) / name)
+    data = _Data(root, limit)
+    ground, cells = _cells(table, on, data, epochs, model, tell)
+    work = _Work(data, None if out is None else Path(out), device, cache, tell, progress)
+    jobs = list(dict.fromkeys((cell.settings, seed) for cell in cells for seed in _seeds(cell, seeds)))
+    found = work.done(jobs)
+    cells = [_filled(cell, [found[cell.settings, seed] for seed in _seeds(cell, seeds)]) for cell in cells]
+    return Reproduction(table, ground, tuple(cells), tuple(_notes(table, ground, cells, seeds, limit)))
+
+
+def _cells(
+    table: Table, on: str, data: _Data, epochs: int | None, model: str | None, tell: Tell
+) -> tuple[Ground, list[Cell]]:
+    """The ground that `on` comes to, and the cells on it, without their measures."""
+    grounds: Sequence[Ground] = ("real", "scenes")
+    found: dict[str, list[Cell]] = {}
+    for ground in grounds:
+        found[ground] = [
+            Cell(number, column, _changed(row.settings[ground, column], epochs, model))
+            for number, row in enumerate(table.rows)
+            for column in table.columns
+            if (ground, column) in row.settings
+        ]
+    if on == "scenes":
+        return "scenes", found["scenes"]
+    cells = [replace(cell, missing=data.missing(cell.settings)) for cell in found["real"]]
+    lacking = list(dict.fromkeys(cell.missing for cell in cells if cell.missing))
+    if on == "real":
+        return "real", [replace(cell, error=cell.missing) for cell in cells]
+    if all(cell.missing for cell in cells):
+        tell(f"on scenes, for the data of {table.source} are not there: {lacking[0]}")
+        return "scenes", found["scenes"]
+    for reason in lacking:
+        tell(f"left out: {reason}")
+    return "real", cells
+
+
+def _changed(settings: Settings, epochs: int | None, model: str | None) -> Settings:
+    return replace(settings, epochs=epochs or settings.epochs, model=model or settings.model)
+
+
+def _seeds(cell: Cell, seeds: int) -> range:
+    """A strategy answers the same with every seed, unless its pictures are drawn."""
+    if cell.missing or cell.error:
+        return range(0)
+    drawn = cell.settings.adapter is not None or cell.settings.fraction is not None
+    return range(seeds if drawn else 1)
+
+
+def _filled(cell: Cell, outcomes: Sequence[Measures | str]) -> Cell:
+    errors = [outcome for outcome in outcomes if isinstance(outcome, str)]
+    measured = tuple(outcome for outcome in outcomes if not isinstance(outcome, str))
+    return replace(cell, measures=measured, error=errors[0]) if errors else replace(cell, measures=measured)
+
+
+def _notes(table: Table, ground: Ground, cells: Sequence[Cell], seeds: int, limit: int | None) -> Iterator[str]:
+    yield from table.notes[ground]
+    if ground == "scenes":
+        yield from _scenes_settings(cells)
+    if limit is not None:
+        yield f"at most {counted(limit, 'picture')} to learn from and to test on: a trial, not a result"
+    if seeds > 1:
+        yield f"mean ± standard deviation of {counted(seeds, 'training')} with seeds 0 to {seeds - 1}"
+    for metric in table.metrics:
+        tops = {c.column: c.measures[0].get((None, f"{metric} ceiling")) for c in cells if c.measures}
+        for column, top in tops.items():
+            if top is not None:
+                yield f"{metric} is at most {100 * top:.1f} in column {column}, by how many labels pictures have"
+
+
+def _scenes_settings(cells: Sequence[Cell]) -> Iterator[str]:
+    models = ", ".join(dict.fromkeys(cell.settings.encoder for cell in cells))
+    data = ", ".join(dict.fromkeys(part for cell in cells for part in cell.settings.data))
+    yield f"ours are of drawn scenes ({data}) with model {models}: not comparable with published numbers of photographs"
+    trained = [cell.settings for cell in cells if cell.settings.adapter]
+    if trained:
+        epochs = sorted({settings.epochs for settings in trained if settings.epochs})
+        shared = [f"{name.replace('_', ' ')} {value}" for name, value in trained[0].schedule if name in _SHARED]
+        most = f"at most {' or '.join(map(str, epochs))} epochs" if epochs else ""
+        yield f"scenes settings: {', '.join(filter(None, [most, *shared]))}; the rest is each source's own"
+
+
+_SHARED = ("patience", "batch_size")
+
+
+@dataclass
+class _Data:
+    """The data sets of one call, each loaded once."""
+
+    root: Path | str | None
+    limit: int | None
+    loaded: dict[str, Dataset | ZspromptError] = field(default_factory=dict)
+
+    def get(self, ref: str) -> Dataset:
+        """The data set of "NAME SPLIT". Raises what load_dataset raises."""
+        if ref not in self.loaded:
+            name, _, split = ref.partition(" ")
+            try:
+                self.loaded[ref] = load_dataset(name, root=self.root if takes_root(name) else None, split=split or None)
+            except ZspromptError as error:
+                self.loaded[ref] = error
+        found = self.loaded[ref]
+        if isinstance(found, ZspromptError):
+            raise found
+        return found
+
+    def missing(self, settings: Settings) -> str:
+        """Why the data of a measurement cannot be had, one line; empty if they can."""
+        for ref in settings.data:
+            try:
+                self.get(ref)
+            except ZspromptError as error:
+                return _line(error)
+        return ""
+
+    def protocol(self, settings: Settings, seed: int) -> Protocol:
+        """What to learn from and to test on."""
+        found = _protocol(settings, *map(self.get, settings.data), seed=seed)
+        learn, test = found.learn, found.test
+        for most in (settings.pictures, self.limit):
+            learn = learn if most is None else learn.sample(most, 0)
+        return replace(found, learn=learn, test=test if self.limit is None else test.sample(self.limit, 0))
+
+
+def _protocol(settings: Settings, *data: Dataset, seed: int) -> Protocol:
+    name, train, test = settings.protocol, data[0], data[-1]
+    unseen = _labels(settings.unseen, train.labels)
+    seen = _labels(settings.seen, [label for label in train.labels if label not in unseen]) or None
+    if name == "untrained":
+        return Protocol(name, test, test)
+    if name == "conventional":
+        return protocols.conventional(train, test)
+    if name == "few-shot":
+        return protocols.few_shot(train, settings.fraction or 0, seed, test)
+    if name == "zero-shot":
+        return protocols.zero_shot(train.with_labels(seen or train.labels), test, overlapping=settings.overlapping)
+    if name == "single-to-multi":
+        return protocols.single_to_multi(train, test, unseen, seen, overlapping=settings.overlapping)
+    return (protocols.zsl if name == "zsl" else protocols.gzsl)(train, test, unseen, seen)
+
+
+def _labels(named: tuple[str, ...] | int | None, among: Sequence[str]) -> tuple[str, ...]:
+    return protocols.held_out(among, named, 0) if isinstance(named, int) else named or ()
+
+
+@dataclass(frozen=True)
+class _Training:
+    """One training, and the name of its folder."""
+
+    kind: Kind
+    schedule: Schedule
+    data: Dataset
+    settings: Settings
+    seed: int
+
+    @property
+    def prompts(self) -> str:
+        return self.settings.prompts or PROMPTS
+
+    def folder(self, store: EmbeddingStore) -> str:
+        prompts = load_prompts(self.prompts)
+        made_from = (self.kind, self.schedule, prompts.name, prompts.digest, store.fingerprint)
+        return _folder(self.settings, self.seed, self.data.name, made_from, _identity(self.data, self.kind.reads))
+
+
+@dataclass
+class _Work:
+    """One call of `reproduce`."""
+
+    data: _Data
+    out: Path | None
+    device: str
+    cache: Path | str | None
+    tell: Tell
+    progress: Progress
+    trained: dict[str, Trained] = field(default_factory=dict)
+
+    def done(self, jobs: Sequence[tuple[Settings, int]]) -> dict[tuple[Settings, int], Measures | str]:
+        """What each measurement came to, or why it failed; model by model."""
+        found: dict[tuple[Settings, int], Measures | str] = {}
+        for _, group in groupby(sorted(jobs, key=lambda job: _model(job[0])), key=lambda job: _model(job[0])):
+            for job, outcome in self._with_model(list(group)):
+                found[job] = outcome
+                self.tell(f"{len(found)}/{len(jobs)}  {_title(*job)}: {_said(outcome)}")
+            self.trained.clear()
+        return found
+
+    def _with_model(
+        self, jobs: Sequence[tuple[Settings, int]]
+    ) -> Iterator[tuple[tuple[Settings, int], Measures | str]]:
+        if jobs[0][0].counts:
+            yield from ((job, counts_of(self.data.protocol(*job))) for job in jobs)
+            return
+        try:
+            store = EmbeddingStore(_encoder(jobs[0][0], self.device), cache=self.cache, progress=self.progress)
+        except ZspromptError as error:
+            yield from ((job, _line(error)) for job in jobs)
+            return
+        with store:
+            for job in jobs:
+                yield job, self._attempt(*job, store)
+
+    def _attempt(self, settings: Settings, seed: int, store: EmbeddingStore) -> Measures | str:
+        try:
+            return self._measures(settings, seed, store)
+        except Exception as error:  # a stranger's model may raise anything, and the other rows go on
+            return _line(error)
+
+    def _measures(self, settings: Settings, seed: int, store: EmbeddingStore) -> Measures:
+        parts = self.data.protocol(settings, seed)
+        strategy = self._strategy(settings, seed, parts, store)
+        difficult: Any = settings.difficult
+        if self.out is None:
+            return measures_of(evaluate.run(strategy, parts.test, store, difficult=difficult))
+        identity = _identity(parts.test, reads(strategy))
+        made_from = (strategy, store.fingerprint, settings.difficult)
+        folder = self.out / RESULTS / _folder(settings, seed, parts.test.name, made_from, identity)
+        with suppress(ResultError):  # not finished, or damaged since
+            return measures_of(load_result(folder))
+        result = evaluate.run(strategy, parts.test, store, difficult=difficult)
+        save_result(result, folder)
+        return measures_of(result)
+
+    def _strategy(self, settings: Settings, seed: int, parts: Protocol, store: EmbeddingStore) -> Strategy:
+        if settings.strategy is not None:
+            strategy = load_strategy(settings.strategy, prompts=settings.prompts)
+            bank = parts.test.bank
+            return with_captions(strategy, Captions(load_bank(bank))) if lacks_captions(strategy) and bank else strategy
+        kind = load_kind(str(settings.adapter))
+        training = _Training(kind, schedule_of(settings, kind, seed), parts.learn, settings, seed)
+        name = training.folder(store)
+        if name not in self.trained:
+            self.trained[name] = self._trained(training, self.out and self.out / ADAPTERS / name, store)
+        return Adapter(self.trained[name], device=self.device)
+
+    def _trained(self, training: _Training, folder: Path | None, store: EmbeddingStore) -> Trained:
+        """The adapter in `folder`, or one that is trained now, from its checkpoint if there is one."""
+        if folder is not None and (folder / FILE).exists():
+            with suppress(AdapterError):  # damaged since
+                return load_adapter(folder)
+            remove(folder / FILE)
+        try:
+            course = train(
+                training.kind,
+                training.data,
+                store,
+                out=folder,
+                schedule=training.schedule,
+                prompts=training.prompts,
+                resume=folder is not None and (folder / CHECKPOINT).exists(),
+                device=self.device,
+                progress=self.progress,
+            )
+        except TrainingError:
+            if folder is not None:
+                remove(folder / FILE)  # of a training that went wrong, or the next call would take it for a good one
+            raise
+        return course.trained
+
+
+def schedule_of(settings: Settings, kind: Kind, seed: int) -> Schedule:
+    """The kind's own schedule, changed by the settings, with no more epochs than they allow."""
+    given = replace(kind.schedule, **dict(settings.schedule), seed=seed)
+    return given if settings.epochs is None else replace(given, epochs=min(given.epochs, settings.epochs))
+
+
+def _encoder(settings: Settings, device: str) -> Encoder:
+    encoder = load_encoder(settings.encoder, device=device)
+    return RandomTexts(encoder) if settings.texts == "random" else encoder
+
+
+def _model(settings: Settings) -> tuple[bool, str, str]:
+    """What decides on the store; counts need none."""
+    return (True, "", "") if settings.counts else (False, settings.encoder, settings.texts)
+
+
+def _identity(data: Dataset, read: frozenset[str]) -> str:
+    """A digest of pictures, labels, targets, and captions where they are read."""
+    found = hashlib.sha256(repr((data.name, data.split, data.names, data.labels)).encode("utf-8", "surrogatepass"))
+    for image in data.images:
+        found.update(image.id.encode("utf-8", "surrogateescape") + b"\0")
+    found.update(data.targets.tobytes())
+    if "captions" in read:
+        found.update(repr(data.caption_columns).encode("utf-8", "surrogatepass"))
+    return found.hexdigest()
+
+
+def _folder(settings: Settings, seed: int, data: str, made_from: Sequence[object], identity: str) -> str:
+    """A readable name that ends in a digest of everything that lies in the folder depends on."""
+    digest = hashlib.sha256(repr((*made_from, seed, identity)).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    words = f"{settings.what} {data} {settings.protocol} {settings.encoder} seed {seed}"
+    return f"{re.sub(r'[^A-Za-z0-9.=]+', '-', words).strip('-')[:80]}-{digest}"
+
+
+def _title(settings: Settings, seed: int) -> str:
+    drawn = f"{settings.fraction:.0%} of the pictures" if settings.fraction else ""
+    texts = f"{settings.texts} texts" if settings.texts != "own" else ""
+    again = f"seed {seed}" if settings.adapter else ""
+    words = (settings.what, settings.encoder, texts, settings.protocol, drawn, settings.test, again)
+    return ", ".join(filter(None, words))
+
+
+def _said(outcome: Measures | str) -> str:
+    if isinstance(outcome, str):
+        return f"failed: {outcome}"
+    if (None, "mAP") in outcome:
+        return f"mAP {100 * outcome[None, 'mAP']:.1f}"
+    return ", ".join(f"{outcome[None, name]:,} {name}" for name in sorted(COUNTS) if (None, name) in outcome)
+
+
+def _line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, ZspromptError) else f"{type(error).__name__}: {text}"
