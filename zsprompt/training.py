@@ -125,7 +125,10 @@ def train(
     _check_targets(learning)
     learning, seen = job.examples(learning)
     _check_targets(learning)  # again, of the pictures that could be read
-    judging, judged = (None, None) if judging is None else job.examples(_with_positives(judging))
+    judged = None
+    if judging is not None:
+        judging, judged = job.examples(judging)
+        _with_positives(judging)
     sizes = job.sizes(learning, seen)
     kind.check(sizes)
     identity = job.identity(learning, judging)
@@ -242,7 +245,7 @@ def split_off(
         if set(validation.labels) != set(dataset.labels):
             raise UsageError(f"expected the labels of {dataset.name} in the validation data, found others")
         _check_apart(dataset, validation)
-        return dataset, validation.with_labels(dataset.labels), []
+        return dataset, _with_positives(validation.with_labels(dataset.labels)), []
     if validation is None and total < ENOUGH:
         note = f"fewer than {ENOUGH} pictures, so none is put aside to choose an epoch by; the last one is taken"
         return dataset, None, [note]
@@ -257,7 +260,7 @@ def split_off(
     inside = {image.id for image in aside.images}
     rest: list[int] = [i for i, image in enumerate(dataset.images) if image.id not in inside]
     learning = replace(dataset.select(rest), split=f"{dataset.split} without {count} for validation")
-    return learning, aside, []
+    return learning, _with_positives(aside), []
 
 
 def _check_apart(dataset: Dataset, validation: Dataset) -> None:
