@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -34,6 +34,17 @@ def test_data() -> Path:
     if not folder:
         pytest.skip("ZSPROMPT_TEST_DATA is not set: it names a folder with VOCdevkit/ and labels/")
     return Path(folder).resolve()
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """For torch on tiny arrays: on busy cores, threads would only wait for each other."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

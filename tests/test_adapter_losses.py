@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import combinations
 
 import numpy as np
@@ -29,13 +29,7 @@ CLASSIFICATION = {
 over_losses = pytest.mark.parametrize("loss", CLASSIFICATION.values(), ids=CLASSIFICATION.keys())
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Arrays are tiny: on busy cores, threads would only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 quick = settings(deadline=None, max_examples=50)

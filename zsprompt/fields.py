@@ -63,6 +63,30 @@ def construct(
         raise UsageError(f"cannot make {kind.__name__} from {values or 'no settings'}: {error}") from error
 
 
+def restored(kind: type[Any], values: Mapping[str, Any]) -> Any:
+    """A dataclass from all of its fields, as JSON keeps them.
+
+    Raises:
+        ValueError: a field is missing, unknown, or of another type.
+    """
+    hints, known = typing.get_type_hints(kind), field_names(kind)
+    if set(values) != set(known):
+        raise ValueError("the names of the fields")
+    return kind(**{name: _restored(name, values[name], hints[name]) for name in known})
+
+
+def _restored(field: str, value: object, hint: Any) -> object:
+    choices = typing.get_args(hint) or (hint,)
+    if typing.get_origin(hint) is typing.Literal:
+        if isinstance(value, str) and value in choices:
+            return value
+    elif type(value) in choices:
+        return value
+    elif float in choices and type(value) is int and abs(value) < 2**53:  # JSON knows one kind of number
+        return float(value)
+    raise ValueError(field)
+
+
 def _value(field: str, text: str, hint: Any) -> object:
     """`text` as the type that `hint` (possibly a union with None, or a Literal) allows."""
     choices: Sequence[Any] = typing.get_args(hint) or (hint,)

@@ -61,7 +61,8 @@ class Course:
             "digest": self.trained.digest,
             "best_epoch": self.best,
             "epochs": len(self.history),
-            **{key: value for key, value in self.trained.facts.items() if key not in ("history", "identity")},
+            **{key: value for key, value in self.trained.facts.items() if key not in ("history", "identity", "data")},
+            "data": {key: value for key, value in self.trained.facts["data"].items() if key != "ids"},
             "notes": list(self.notes),
         }
 
@@ -90,7 +91,8 @@ def train(
         out: a folder for adapter.safetensors, training.csv and training.svg, and for the checkpoint of an
             unfinished training.
         validation: pictures that choose the best epoch, or a share of `dataset` that is put aside for it, drawn so
-            that every label keeps its share; 0 takes the last epoch. By default VALIDATION from ENOUGH pictures on.
+            that every label keeps its share; 0 takes the last epoch. By default VALIDATION from ENOUGH pictures on,
+            and 0 for a kind that has no epochs.
         schedule: how to train; by default that of the kind's source.
         prompts: how labels are worded, "photo" by default. It is kept with the weights.
         skip_bad: leave out pictures that cannot be read.
@@ -116,11 +118,17 @@ def train(
     if where is not None:
         require_folder(where)
         _check_folder(where, resume)
+    if validation is None and not hasattr(kind, "network"):
+        validation = 0.0
     learning, judging, notes = split_off(dataset, validation, schedule)
-    _check_targets(learning)
     job = _Job(kind, store, prompts, schedule, skip_bad, tell)
-    seen = job.examples(learning)
-    judged = job.examples(judging) if judging is not None else None
+    _check_targets(learning)
+    learning, seen = job.examples(learning)
+    _check_targets(learning)  # again, of the pictures that could be read
+    judged = None
+    if judging is not None:
+        judging, judged = job.examples(judging)
+        _with_positives(judging)
     sizes = job.sizes(learning, seen)
     kind.check(sizes)
     identity = job.identity(learning, judging)
@@ -161,12 +169,16 @@ class _Job:
     skip_bad: bool
     tell: Callable[[str], None]
 
-    def examples(self, dataset: Dataset) -> Examples:
+    def examples(self, dataset: Dataset) -> tuple[Dataset, Examples]:
+        """The pictures that could be read, and what is read of them."""
         columns = list(dataset.caption_columns.values())
         found: Embedded = embed(dataset.images, self.store, self.kind.reads, columns, self.tell)
         refuse_or_skip(dataset, found.bad, self.skip_bad)
+        if found.shortened:
+            self.tell(f"{counted(found.shortened, 'caption')} cut to the words that fit the model")
         views = Views(found.images.vectors, found.images.tokens, found.images.captions)
-        return Examples(views, dataset.targets[found.kept])
+        known = dataset.select(found.kept) if found.bad else dataset
+        return known, Examples(views, known.targets)
 
     def sizes(self, dataset: Dataset, seen: Examples) -> Sizes:
         views, dim = seen.views, seen.views.vectors.shape[1]
@@ -194,7 +206,6 @@ class _Job:
         notes: Sequence[str],
     ) -> Course:
         reads_captions = "captions" in self.kind.reads
-        reached = fitted.history[fitted.best - 1].mAP if fitted.best else None
         ids = [image.id for part in (learning, judging) if part is not None for image in part.images]
         trained = Trained(
             kind=self.kind,
@@ -217,7 +228,7 @@ class _Job:
                     "positives": dict(zip(learning.labels, (learning.targets == 1).sum(axis=0).tolist(), strict=True)),
                     "ids": packed(ids),
                 },
-                "metrics": {"validation_mAP": reached, "best_epoch": fitted.best, "epochs": len(fitted.history)},
+                "metrics": {"validation_mAP": fitted.mAP, "best_epoch": fitted.best, "epochs": len(fitted.history)},
                 "history": [asdict(epoch) for epoch in fitted.history],
                 "identity": dict(identity),
             },
@@ -233,6 +244,7 @@ def split_off(
     if isinstance(validation, Dataset):
         if set(validation.labels) != set(dataset.labels):
             raise UsageError(f"expected the labels of {dataset.name} in the validation data, found others")
+        _check_apart(dataset, validation)
         return dataset, _with_positives(validation.with_labels(dataset.labels)), []
     if validation is None and total < ENOUGH:
         note = f"fewer than {ENOUGH} pictures, so none is put aside to choose an epoch by; the last one is taken"
@@ -242,12 +254,24 @@ def split_off(
         raise UsageError(f"expected a validation share of at least 0 and below 1, got {share:g}")
     count = round(share * total)
     if not count:
-        return dataset, None, []
+        few = [f"a share of {share:g} is less than a picture, so none is put aside; the last epoch is taken"]
+        return dataset, None, few if share else []
     aside = dataset.sample(count, schedule.seed)
     inside = {image.id for image in aside.images}
     rest: list[int] = [i for i, image in enumerate(dataset.images) if image.id not in inside]
     learning = replace(dataset.select(rest), split=f"{dataset.split} without {count} for validation")
     return learning, _with_positives(aside), []
+
+
+def _check_apart(dataset: Dataset, validation: Dataset) -> None:
+    """An epoch that remembers best is not the best one."""
+    known = {image.id for image in dataset.images} if validation.name == dataset.name else set()
+    both = [image.id for image in validation.images if image.id in known]
+    if both:
+        raise TrainingError(
+            f"expected validation pictures that training does not see, found {len(both):,} that it does ({both[0]}); "
+            "use another list, or a share (--validation 0.1)"
+        )
 
 
 def _with_positives(dataset: Dataset) -> Dataset:
@@ -291,7 +315,7 @@ def _finished(folder: Path, schedule: Schedule, identity: Mapping[str, str]) -> 
         return None
     trained = load_adapter(folder)
     facts = trained.facts
-    said = {key: str(value) for key, value in facts["recipe"].items() if key != "adapter"} | facts["identity"]
+    said = {key: str(value) for key, value in facts.get("recipe", {}).items()} | facts.get("identity", {})
     wanted = {key: str(value) for key, value in asdict(schedule).items()} | dict(identity)
     for key, value in wanted.items():
         if said.get(key) != value:
@@ -299,8 +323,13 @@ def _finished(folder: Path, schedule: Schedule, identity: Mapping[str, str]) -> 
                 f"expected this training in {folder}, found a finished one with {key} {said.get(key)} instead of "
                 f"{value}; use another --out"
             )
-    history = tuple(Epoch(**epoch) for epoch in facts["history"])
-    return Course(trained, history, facts["metrics"]["best_epoch"])
+    try:
+        history = tuple(Epoch(**epoch) for epoch in facts["history"])
+        return Course(trained, history, facts["metrics"]["best_epoch"])
+    except (KeyError, TypeError):
+        raise TrainingError(
+            f"expected the history of a training in {folder}, found damage; use another --out"
+        ) from None
 
 
 def _fitted(work: Callable[[], Fitted]) -> tuple[Fitted, TrainingError | None]:

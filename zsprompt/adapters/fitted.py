@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from zsprompt.adapters.examples import Examples, Views
 from zsprompt.adapters.kinds import Sizes, Weights
 from zsprompt.adapters.schedule import Schedule
-from zsprompt.arrays import Doubles, Floats
+from zsprompt.arrays import Doubles, Floats, unit_rows
 from zsprompt.errors import TrainingError, UsageError
 
 Inputs = Literal["image", "both", "captions"]
@@ -22,7 +22,11 @@ Inputs = Literal["image", "both", "captions"]
 _CELLS = 2**24  # similarities at a time
 _TIE = 1e-4  # of a mean cosine, far less than one vote: k votes give many ties
 _SURE = 1e-4  # shares of 0 and 1 become logits that are finite
-_TREE = ("feature", "threshold", "left", "right", "share", "start")
+_TREE = {
+    **{"feature": ("i", 1), "threshold": ("f", 1), "left": ("i", 1), "right": ("i", 1)},
+    **{"share": ("f", 2), "start": ("i", 1)},
+}
+"""The arrays of a forest, each with its kind of number and of axes."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,10 @@ class Neighbours:
         """See FittedKind: the logit of the share of neighbours that have the label; ties by how near those are."""
         known, targets = weights["vectors"], weights["targets"]
         seen = _joined(views, self.inputs)
-        rows = max(1, _CELLS // len(known))
-        return np.concatenate([self._some(seen[i : i + rows], known, targets) for i in range(0, len(seen), rows)])
+        labels = targets.shape[1]
+        rows = max(1, _CELLS // max(len(known), self.k * labels))
+        found = [self._some(seen[i : i + rows], known, targets) for i in range(0, len(seen), rows)]
+        return np.concatenate([np.empty((0, labels), dtype=np.float32), *found])
 
     def _some(self, seen: Floats, known: Floats, targets: NDArray[Any]) -> Floats:
         cosines = seen @ known.T
@@ -70,16 +76,18 @@ class Neighbours:
         counted = np.maximum((votes != -1).sum(axis=1), 1)
         yes = votes == 1
         near = (yes * np.take_along_axis(cosines, nearest, axis=1)[..., None]).sum(axis=1) / self.k
-        return np.asarray(_logit(yes.sum(axis=1) / counted) + _TIE * near, dtype=np.float32)
+        # below 0 throughout, so that a share of just one half is no yes
+        return np.asarray(_logit(yes.sum(axis=1) / counted) + _TIE * (near - 2), dtype=np.float32)
 
     def expected(self, weights: Weights, sizes: Sizes) -> str | None:
         """See FittedKind."""
         vectors, targets = weights.get("vectors"), weights.get("targets")
         width = _width(self.inputs, sizes)
         wanted = f"vectors [n, {width}] and targets [n, {sizes.labels}] of at least {self.k} pictures"
-        if vectors is None or targets is None or vectors.ndim != 2 or len(vectors) < self.k:
+        if vectors is None or targets is None or len(weights) != 2 or vectors.ndim != 2 or len(vectors) < self.k:
             return wanted
-        return None if vectors.shape[1] == width and targets.shape == (len(vectors), sizes.labels) else wanted
+        shapes = (vectors.shape[1], targets.shape) == (width, (len(vectors), sizes.labels))
+        return None if shapes and vectors.dtype == np.float32 and targets.dtype == np.int8 else wanted
 
 
 @dataclass(frozen=True)
@@ -115,8 +123,9 @@ class Forest:
 
         present = (examples.targets == 1).astype(np.int8)
         forest = RandomForestClassifier(self.trees, max_depth=self.depth, random_state=seed, n_jobs=-1)
-        forest.fit(_joined(examples.views, self.inputs), present)
-        return _packed([tree.tree_ for tree in forest.estimators_], present.shape[1])
+        # scikit-learn warns of one column
+        forest.fit(_joined(examples.views, self.inputs), present.ravel() if present.shape[1] == 1 else present)
+        return _packed([tree.tree_ for tree in forest.estimators_], present)
 
     def answer(self, weights: Weights, views: Views) -> Floats:
         """See FittedKind: the logit of the mean share over the trees."""
@@ -129,14 +138,13 @@ class Forest:
 
     def expected(self, weights: Weights, sizes: Sizes) -> str | None:
         """See FittedKind."""
-        if set(weights) != set(_TREE):
+        if {name: (value.dtype.kind, value.ndim) for name, value in weights.items()} != _TREE:
             return f"the arrays {', '.join(_TREE)}"
         nodes, starts = len(weights["feature"]), weights["start"]
         inside = weights["left"] >= 0
         good = (
             weights["share"].shape == (nodes, sizes.labels)
-            and all(weights[name].shape == (nodes,) for name in _TREE[:4])
-            and starts.ndim == 1
+            and all(weights[name].shape == (nodes,) for name in ("threshold", "left", "right"))
             and len(starts) >= 2
             and (starts[0], starts[-1]) == (0, nodes)
             and bool((np.diff(starts) > 0).all())
@@ -150,27 +158,32 @@ class Forest:
         return None if good else f"whole trees over {_width(self.inputs, sizes)} numbers and {sizes.labels} labels"
 
 
-def _packed(trees: list[Any], labels: int) -> dict[str, NDArray[Any]]:
-    """Trees one after the other; children are places in the whole, −1 at leaves."""
+def _packed(trees: list[Any], present: NDArray[np.int8]) -> dict[str, NDArray[Any]]:
+    """Trees one after the other; children are places in the whole, −1 at leaves.
+
+    Args:
+        trees: as scikit-learn keeps them.
+        present: [N, C] what they were grown on.
+    """
     starts = np.cumsum([0, *[tree.node_count for tree in trees]])
-    parts: dict[str, list[NDArray[Any]]] = {name: [] for name in _TREE[:5]}
+    parts: dict[str, list[NDArray[Any]]] = {name: [] for name in _TREE if name != "start"}
     for tree, start in zip(trees, starts, strict=False):
         parts["feature"].append(np.maximum(tree.feature, 0).astype(np.int32))
         parts["threshold"].append(tree.threshold.astype(np.float64))
         for name, children in (("left", tree.children_left), ("right", tree.children_right)):
             parts[name].append(np.where(children < 0, -1, children + start).astype(np.int64))
-        parts["share"].append(_shares(tree, labels))
+        parts["share"].append(_shares(tree, present))
     return {name: np.concatenate(values) for name, values in parts.items()} | {"start": starts.astype(np.int64)}
 
 
-def _shares(tree: Any, labels: int) -> Floats:
+def _shares(tree: Any, present: NDArray[np.int8]) -> Floats:
     """[nodes, C] share of a node's pictures that have each label; a label all or none of them have has one class."""
     counts = tree.value  # [nodes, C, most classes of a label]
-    shares = np.zeros((tree.node_count, labels), dtype=np.float32)
-    for label in range(labels):
-        classes = int(tree.n_classes[label])
-        of_label = counts[:, label, :classes]
-        shares[:, label] = of_label[:, -1] / of_label.sum(axis=1) if classes == 2 else 0.0
+    shares = np.zeros((tree.node_count, present.shape[1]), dtype=np.float32)
+    for label in range(present.shape[1]):
+        of_label = counts[:, label, :2]
+        both = int(tree.n_classes[label]) == 2
+        shares[:, label] = of_label[:, 1] / of_label.sum(axis=1) if both else present[0, label]
     return shares
 
 
@@ -188,14 +201,14 @@ def _leaves(weights: Weights, seen: Floats, root: int) -> NDArray[np.int64]:
 
 
 def _joined(views: Views, inputs: Inputs) -> Floats:
-    """[N, D], or [N, D + K·D] with captions."""
+    """[N, D], or [N, D + K·D] with captions; unit rows, so that a product of two is their cosine."""
     if inputs == "image":
         return views.vectors
     captions = views.captions
     if captions is None:
         raise UsageError(f"expected captions for inputs={inputs}, found none; use inputs=image")
     flat = captions.reshape(len(captions), -1)
-    return flat if inputs == "captions" else np.concatenate([views.vectors, flat], axis=1)
+    return unit_rows(flat if inputs == "captions" else np.concatenate([views.vectors, flat], axis=1))
 
 
 def _width(inputs: Inputs, sizes: Sizes) -> int:

@@ -68,11 +68,13 @@ class Fitted:
         weights: arrays by name, of the best epoch.
         best: its number; 0 for a kind that is fitted at once.
         history: every epoch.
+        mAP: what these weights reach on the validation pictures, 0..1; None without any.
     """
 
     weights: Mapping[str, NDArray[Any]]
     best: int = 0
     history: tuple[Epoch, ...] = ()
+    mAP: float | None = None  # noqa: N815 - the field's own spelling
 
 
 class DivergedError(TrainingError):
@@ -121,8 +123,7 @@ def fit(
     """
     kind.check(sizes)
     if not hasattr(kind, "network"):
-        fitted: Any = kind
-        return Fitted(fitted.fit(training, schedule.seed))
+        return _fitted_at_once(kind, training, validation, schedule.seed)
     _check_loss(kind, schedule)
     with _own_randomness(), _few_threads(sizes, schedule):
         run = _Run(kind, sizes, training, texts, schedule, validation, device)
@@ -138,6 +139,17 @@ def fit(
                     run.save(checkpoint, said)
                 tell(_line(epoch, run))
     return run.fitted()
+
+
+def _fitted_at_once(kind: Any, training: Examples, validation: Examples | None, seed: int) -> Fitted:
+    weights = kind.fit(training, seed)
+    if validation is None:
+        return Fitted(weights)
+    return Fitted(weights, mAP=_mean_ap(kind.answer(weights, validation.views), validation.targets))
+
+
+def _mean_ap(scores: Floats, targets: Targets) -> float:
+    return metrics.mean_over_labels(metrics.average_precision(scores, targets))
 
 
 def _check_loss(kind: Kind, schedule: Schedule) -> None:
@@ -195,7 +207,7 @@ class _Run:
 
     def fitted(self) -> Fitted:
         """The best weights so far."""
-        return Fitted(self.best_weights, self.best, tuple(self.history))
+        return Fitted(self.best_weights, self.best, tuple(self.history), self.history[self.best - 1].mAP)
 
     def epoch(self, reader: ThreadPoolExecutor, advance: Callable[[int], None]) -> Epoch:
         """Every picture once, in an order of this epoch's own."""
@@ -222,7 +234,9 @@ class _Run:
                 self._look(losses, number)
             advance(1)
         loss = float(torch.stack(losses).double().mean())
-        reached = self._validated()
+        if not all(bool(torch.isfinite(value).all()) for value in self.network.parameters()):
+            raise self._diverged("weights that did not", number, len(rows))  # the last step's, which no loss has seen
+        reached = self._validated(number)
         done = Epoch(number, loss, reached, rate, clock() - start, waiting)
         self.history.append(done)
         if reached is None or not self.best or reached > max(e.mAP or 0.0 for e in self.history[:-1]):
@@ -266,23 +280,25 @@ class _Run:
         import torch
 
         bad = (~torch.isfinite(torch.stack(losses))).nonzero()
-        if not len(bad):
-            return
+        if len(bad):
+            raise self._diverged(f"a loss of {float(losses[int(bad[0])])}", number, int(bad[0]) + 1)
+
+    def _diverged(self, found: str, number: int, step: int) -> DivergedError:
         kept = f"the best weights so far, of epoch {self.best}, are kept" if self.best else "no epoch was finished"
-        raise DivergedError(
-            f"expected a loss that is a number, found {float(losses[int(bad[0])])} at epoch {number}, step "
-            f"{int(bad[0]) + 1} of {self.steps}; {kept}: lower the learning rate (--lr {self.schedule.lr / 10:g})",
+        return DivergedError(
+            f"expected numbers that stay finite, found {found} at epoch {number}, step {step} of {self.steps}; {kept}: "
+            f"lower the learning rate (--lr {self.schedule.lr / 10:g})",
             self.fitted() if self.best else None,
         )
 
-    def _validated(self) -> float | None:
+    def _validated(self, number: int) -> float | None:
         if self.validation is None:
             return None
         self.network.eval()
         scores = answer(self.kind, self.network, self.validation.views, self.texts, self.device)
         if not np.isfinite(scores).all():
-            scores = np.zeros_like(scores)  # the next step's loss says so
-        return metrics.mean_over_labels(metrics.average_precision(scores, self.validation.targets))
+            raise self._diverged("validation scores that did not", number, self.steps)
+        return _mean_ap(scores, self.validation.targets)
 
     def save(self, path: Path, said: Mapping[str, str]) -> None:
         """Everything the next epoch depends on."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 Weights = Mapping[str, NDArray[Any]]
+
+_MOST_BLOCKS = 256  # to make tens of thousands takes minutes, and no memory holds them
 
 TokenChoice = Literal["pooled", "spatial"]
 """What a decoder's keys and values are: the picture's one vector, or its vector and that of every position."""
@@ -37,12 +39,21 @@ class Sizes:
         features: D', width of what a decoder reads.
         labels: C at training.
         captions: K captions a picture.
+
+    Raises:
+        UsageError: a size that cannot be.
     """
 
     dim: int
     features: int
     labels: int
     captions: int = 0
+
+    def __post_init__(self) -> None:
+        for part in fields(self):
+            value, least = getattr(self, part.name), int(part.name != "captions")
+            if not least <= value <= 2**20:
+                raise UsageError(f"expected {part.name} of {least} to {2**20}, got {value}")
 
 
 @dataclass(frozen=True)
@@ -392,8 +403,7 @@ class Fusion:
 
     def logits(self, network: Any, pictures: Pictures, texts: torch.Tensor) -> torch.Tensor:
         """See NetworkKind."""
-        captions = pictures.vectors[:, None] if pictures.captions is None else pictures.captions
-        return _tensor(network(pictures.vectors, captions))
+        return _tensor(network(pictures.vectors, pictures.captions))
 
 
 def _tensor(value: Any) -> torch.Tensor:
@@ -435,8 +445,9 @@ def _features(choice: TokenChoice, pictures: Pictures) -> torch.Tensor:
 
 def _check_sizes(**sizes: int | None) -> None:
     for name, value in sizes.items():
-        if value is not None and not 1 <= value <= 2**16:
-            raise UsageError(f"expected {name} of 1 to {2**16}, got {value}")
+        most = _MOST_BLOCKS if name == "blocks" else 2**16
+        if value is not None and not 1 <= value <= most:
+            raise UsageError(f"expected {name} of 1 to {most}, got {value}")
 
 
 def _check_dropout(value: float) -> None:

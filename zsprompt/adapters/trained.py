@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from zsprompt.adapters.table import ADAPTERS, name_of
 from zsprompt.adapters.tensors import read_arrays, write_arrays
 from zsprompt.arrays import Floats
 from zsprompt.errors import AdapterError, ZspromptError
+from zsprompt.fields import restored
 from zsprompt.prompts import PromptSet
 from zsprompt.reading import ahead
 
@@ -78,10 +78,10 @@ class Trained:
         if not self.kind.bound:
             return None
         place = {label: c for c, label in enumerate(self.labels)}
-        if set(place) != set(labels):
+        if set(place) != set(labels) or len(labels) != len(place):
             extra = ", ".join([label for label in labels if label not in place][:5])
             missing = ", ".join([label for label in self.labels if label not in set(labels)][:5])
-            found = " and ".join(filter(None, (extra and f"also {extra}", missing and f"no {missing}")))
+            found = " and ".join(filter(None, (extra and f"also {extra}", missing and f"no {missing}"))) or "one twice"
             raise AdapterError(
                 f"expected the {len(place)} labels that this {name_of(self.kind)} adapter was trained with, found "
                 f"{found}; use those labels, or an adapter for any labels: mld, ml-decoder or dm-decoder"
@@ -107,10 +107,10 @@ class Trained:
         return scores if order is None else scores[:, order]
 
     def _network(self, device: str) -> Any:
-        return self._on_cpu if device == "cpu" else self._on_cpu.to(device)
+        return self._built.to(device)  # a module moves as a whole, and stays where it was last
 
     @cached_property
-    def _on_cpu(self) -> Any:
+    def _built(self) -> Any:
         import torch
 
         kind: Any = self.kind
@@ -195,11 +195,13 @@ def load_adapter(path: Path | str) -> Trained:
         )
     try:
         found = _value(facts, weights)
+        wrong = next(_faults(found), None)
     except ZspromptError as error:
         raise AdapterError(f"expected an adapter in {path} that this zsprompt knows: {error}") from None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise AdapterError(f"expected a whole header in {path}, found damage at {error}; train it again") from None
-    for wrong in _faults(found):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise AdapterError(f"expected a whole header in {path}, found damage at {reason}; train it again") from None
+    if wrong:
         raise AdapterError(f"expected {wrong} in {path}, found others; train it again")
     return found
 
@@ -208,44 +210,51 @@ def _value(facts: Mapping[str, Any], weights: Mapping[str, NDArray[Any]]) -> Tra
     """Raises what a header that no training wrote may lead to."""
     if facts["adapter"] not in ADAPTERS:
         raise AdapterError(f"unknown kind {facts['adapter']!r}; known: {', '.join(ADAPTERS)}")
-    kind_class = ADAPTERS[facts["adapter"]]
-    fields = dict(facts["fields"])
-    for part in dataclasses.fields(kind_class):
-        if type(fields[part.name]) is not type(part.default) and fields[part.name] is not None:
-            fields[part.name] = _number(part.name, fields[part.name], part.default)
-    sizes = Sizes(**{name: int(value) for name, value in facts["sizes"].items()})
-    prompts, labels = facts["prompts"], facts["labels"]
-    if not labels or not all(isinstance(label, str) for label in labels) or len(labels) != sizes.labels:
+    kind: Kind = restored(ADAPTERS[facts["adapter"]], facts["fields"])
+    sizes: Sizes = restored(Sizes, facts["sizes"])
+    labels = _texts("labels", facts["labels"])
+    if not labels or not all(map(str.strip, labels)) or len(set(labels)) != len(labels) or len(labels) != sizes.labels:
         raise ValueError("labels")
-    kind: Kind = kind_class(**fields)
     kind.check(sizes)
     return Trained(
         kind=kind,
         sizes=sizes,
-        labels=tuple(labels),
-        prompts=PromptSet(
-            name=str(prompts["name"]),
-            digest=str(prompts["digest"]),
-            about="",
-            source="",
-            label_templates=tuple(map(str, prompts["templates"])),
-            described=tuple((str(label), tuple(map(str, texts))) for label, texts in prompts["described"].items()),
-        ),
+        labels=labels,
+        prompts=_prompts(facts["prompts"]),
         model=str(facts["model"]),
         fingerprint=str(facts["fingerprint"]),
         weights=weights,
-        facts=dict(facts["facts"]),
-        captions=tuple(map(str, facts["captions"])),
+        facts=_facts(facts["facts"]),
+        captions=_texts("captions", facts["captions"]),
     )
 
 
-def _number(name: str, value: object, default: object) -> object:
-    """JSON knows one kind of number; a field that may be None has no kind of its own."""
-    if isinstance(default, float) and isinstance(value, int):
-        return float(value)
-    if default is None and isinstance(value, int | float | str):
-        return value
-    raise ValueError(name)
+def _prompts(said: Mapping[str, Any]) -> PromptSet:
+    described = tuple((label, _texts("described", texts)) for label, texts in said["described"].items())
+    if not all(texts for _, texts in described):
+        raise ValueError("described")
+    return PromptSet(
+        name=str(said["name"]),
+        digest=str(said["digest"]),
+        about="",
+        source="",
+        label_templates=_texts("templates", said["templates"]),
+        described=described,
+    )
+
+
+def _facts(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What others read of a training: sections that are tables, where they are there."""
+    for name in ("recipe", "data", "metrics", "identity"):
+        if not isinstance(said.get(name, {}), dict):
+            raise ValueError(name)
+    return dict(said)
+
+
+def _texts(name: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise ValueError(name)
+    return tuple(value)
 
 
 def _faults(trained: Trained) -> Iterator[str]:
@@ -260,7 +269,7 @@ def _faults(trained: Trained) -> Iterator[str]:
 
         with torch.device("meta"):
             wanted = {name: tuple(value.shape) for name, value in kind.network(trained.sizes).state_dict().items()}
-        found = {name: value.shape for name, value in trained.weights.items()}
+        found = {name: value.shape for name, value in trained.weights.items() if value.dtype == np.float32}
         for name in sorted(set(wanted) | set(found)):
             if wanted.get(name) != found.get(name):
                 yield f"weights of the sizes its header says ({name}: {wanted.get(name)}, found {found.get(name)})"
