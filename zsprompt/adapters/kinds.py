@@ -190,7 +190,7 @@ class Mld:
     start: Start = "random"
     bound: ClassVar[bool] = False
     schedule: ClassVar[Schedule] = Schedule(
-        epochs=180, batch_size=56, lr=1e-4, weight_decay=0.01, optimizer="adamw", loss="bce", patience=10
+        epochs=180, batch_size=56, lr=3e-4, weight_decay=0.01, optimizer="adamw", loss="bce", patience=10
     )
 
     @property
@@ -250,7 +250,7 @@ class MlDecoder:
     groups: int | None = None
     tokens: TokenChoice = "spatial"
     start: Start = "random"
-    schedule: ClassVar[Schedule] = Schedule(lr=1e-4, patience=10)
+    schedule: ClassVar[Schedule] = Schedule(patience=10)
 
     @property
     def bound(self) -> bool:
