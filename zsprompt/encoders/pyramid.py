@@ -62,7 +62,7 @@ class Pyramid(Encoder):
         self._texts: Encoder = encoder
         self._tower: SpatialEncoder = encoder
         self._preparing: Resizable = encoder
-        self._keep, self._seed = keep, seed
+        self._seed = seed
         self._square = encoder.image_size
         self._sizes = {level: self._square * min(2**level, d) for level in chosen}
         self._counts = {level: _kept(4**level, keep) if level else 1 for level in chosen}
@@ -73,7 +73,7 @@ class Pyramid(Encoder):
         self.dim, self.logit_scale, self.context_length = encoder.dim, encoder.logit_scale, encoder.context_length
         self.text_batch = encoder.text_batch
         which = "+".join(map(str, chosen))
-        self.fingerprint = f"pyramid/1 d={d} levels={which} keep={keep!r} seed={seed} {encoder.fingerprint}"
+        self.fingerprint = f"pyramid/1 d={d} levels={which} keep={float(keep)} seed={seed} {encoder.fingerprint}"
         others = [("levels", levels, "all"), ("keep", keep, 1.0), ("seed", seed, 0)]
         said = [f"{field}={value}" for field, value, default in others if value != default]
         self.name = f"{','.join((_PREFIX, f'd={d}', *said))}:{encoder.name}"
