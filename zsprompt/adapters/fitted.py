@@ -207,7 +207,7 @@ def _joined(views: Views, inputs: Inputs) -> Floats:
     captions = views.captions
     if captions is None:
         raise UsageError(f"expected captions for inputs={inputs}, found none; use inputs=image")
-    flat = captions.reshape(len(captions), -1)
+    flat = captions.reshape(len(captions), captions.shape[1] * captions.shape[2])
     return unit_rows(flat if inputs == "captions" else np.concatenate([views.vectors, flat], axis=1))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -114,7 +115,8 @@ class Trained:
         import torch
 
         kind: Any = self.kind
-        network = kind.network(self.sizes)
+        with torch.random.fork_rng(devices=()):  # the first weights are drawn, and are not the caller's to notice
+            network = kind.network(self.sizes)
         network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in self.weights.items()})
         return network.eval()
 
@@ -185,7 +187,8 @@ def load_adapter(path: Path | str) -> Trained:
         AdapterError: missing, damaged, of a newer version, of an unknown kind, or no adapter.
     """
     path = Path(path)
-    path = path / FILE if path.is_dir() else path
+    with suppress(OSError):  # a name too long is said to be one where it is opened
+        path = path / FILE if path.is_dir() else path
     weights, facts = read_arrays(path, "adapter")
     version = facts.get("version")
     if not isinstance(version, int) or version > VERSION:
