@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Ablation": "ablation",
+    "Adapter": "strategies",
     "Comparison": "comparison",
     "Dataset": "datasets",
     "EmbeddingStore": "store",
@@ -20,6 +21,7 @@ _HOMES = {
     "ImageRef": "images",
     "Images": "strategies",
     "ListAll": "strategies",
+    "MLDecoder": "adapters.networks",
     "Normalised": "strategies",
     "PerLabel": "strategies",
     "Prediction": "strategies",
@@ -28,6 +30,7 @@ _HOMES = {
     "Result": "result",
     "Row": "ablation",
     "Rule": "thresholds",
+    "Schedule": "adapters",
     "Strategy": "strategies",
     "Thresholded": "strategies",
     "Thresholds": "thresholds",
@@ -40,6 +43,7 @@ _HOMES = {
     "compare": "comparison",
     "expected_thresholds": "tuning",
     "grid": "ablation",
+    "load_adapter": "adapters",
     "load_dataset": "datasets",
     "load_encoder": "encoders",
     "load_prompts": "prompts",
@@ -51,11 +55,13 @@ _HOMES = {
     "save_ablation": "report.tables",
     "save_result": "saved",
     "save_thresholds": "thresholds",
+    "train": "training",
     "with_thresholds": "tuning",
 }
 
 __all__ = [
     "Ablation",
+    "Adapter",
     "Comparison",
     "Dataset",
     "EmbeddingStore",
@@ -64,6 +70,7 @@ __all__ = [
     "ImageRef",
     "Images",
     "ListAll",
+    "MLDecoder",
     "Normalised",
     "PerLabel",
     "Prediction",
@@ -72,6 +79,7 @@ __all__ = [
     "Result",
     "Row",
     "Rule",
+    "Schedule",
     "Strategy",
     "Thresholded",
     "Thresholds",
@@ -85,6 +93,7 @@ __all__ = [
     "compare",
     "expected_thresholds",
     "grid",
+    "load_adapter",
     "load_dataset",
     "load_encoder",
     "load_prompts",
@@ -96,11 +105,14 @@ __all__ = [
     "save_ablation",
     "save_result",
     "save_thresholds",
+    "train",
     "with_thresholds",
 ]
 
 if TYPE_CHECKING:
     from zsprompt.ablation import Ablation, Row, ablate, grid
+    from zsprompt.adapters import Schedule, load_adapter
+    from zsprompt.adapters.networks import MLDecoder
     from zsprompt.comparison import Comparison, compare
     from zsprompt.datasets import Dataset, load_dataset
     from zsprompt.encoders import Encoder, load_encoder
@@ -115,6 +127,7 @@ if TYPE_CHECKING:
     from zsprompt.saved import load_result, save_result
     from zsprompt.store import EmbeddingStore
     from zsprompt.strategies import (
+        Adapter,
         Images,
         ListAll,
         Normalised,
@@ -127,6 +140,7 @@ if TYPE_CHECKING:
         load_strategy,
     )
     from zsprompt.thresholds import Rule, Thresholds, load_thresholds, save_thresholds
+    from zsprompt.training import train
     from zsprompt.tuning import choose_thresholds, expected_thresholds, with_thresholds
 
 
