@@ -370,3 +370,12 @@ def test_help_keeps_its_brackets(cli: Cli) -> None:
     shown = " ".join(cli("run", "--help").stdout.split())
     for part in ("[normalised:]NAME[,field=value…]", "[default: 64 pictures]", "else ViT-B/32]"):
         assert part in shown
+
+
+def test_an_adapter_brings_the_labels_it_was_trained_with(photos: Path, cli: Cli, tmp_path: Path) -> None:
+    learn = ("--dataset", "folder", "--root", photos, *PLANTED, "--labels", "cat, dog, person")
+    trained = cli("train", "--adapter", "knn,k=1", *learn, "--validation", "0", "--out", "adapter")
+    assert trained.returncode == 0, trained.stderr
+    done = cli("predict", photos, *PLANTED, "--strategy", "adapter:adapter", "--json")
+    assert done.returncode == 0, done.stderr
+    assert list(json.loads(done.stdout)["predictions"][0]["scores"]) == ["cat", "dog", "person"]

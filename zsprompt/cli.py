@@ -212,16 +212,17 @@ def predict(
         from zsprompt.files import require_writable
         from zsprompt.prediction import Totals, predict_in_parts
         from zsprompt.recipe import describe, made_up, undescribed
-        from zsprompt.strategies import load_strategy
+        from zsprompt.strategies import load_strategy, own_labels
         from zsprompt.thresholds import load_thresholds
         from zsprompt.tuning import with_thresholds
 
         cuts = load_thresholds(thresholds) if thresholds else None
         if cuts and threshold is not None:
             raise UsageError("expected --threshold or --thresholds, found both")
-        from_file = cuts is not None and labels is None and labels_file is None
-        words = list(cuts.labels) if cuts and from_file else read_labels(labels, labels_file)
         chosen = _with_threshold(load_strategy(strategy, prompts=prompts), threshold, strategy)
+        asked = labels is not None or labels_file is not None
+        known = cuts.labels if cuts else own_labels(chosen)
+        words = read_labels(labels, labels_file) if asked or known is None else list(known)
         chosen = CaptionSource(captions, None, llm_model, llm_base_url, llm_timeout, offline, cache).give(
             chosen, max_calls, max_tokens
         )

@@ -52,6 +52,7 @@ __all__ = [
     "label_vectors",
     "lacks_captions",
     "load_strategy",
+    "own_labels",
     "reads",
     "supervision",
     "with_captions",
@@ -116,6 +117,13 @@ def with_captions(strategy: Strategy, captions: Captions) -> Strategy:
     if not isinstance(strategy, Llm):
         raise UsageError(f"captions are for strategy llm, found {type(strategy).__name__}, which uses templates")
     return dataclasses.replace(strategy, captions=captions)
+
+
+def own_labels(strategy: Strategy) -> tuple[str, ...] | None:
+    """The labels an adapter, or the one inside, was trained with; None for a strategy that has none of its own."""
+    if isinstance(strategy, Normalised | Thresholded):
+        return own_labels(strategy.strategy)
+    return strategy.trained.labels if isinstance(strategy, Adapter) else None
 
 
 def lacks_captions(strategy: Strategy) -> bool:
