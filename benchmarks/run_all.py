@@ -29,6 +29,8 @@ WITHOUT_PHOTOS = {
     "llm": ["--captions", "48", "--kills", "1", "--limit", "60"],
     "full_size": ["--scale", "0.01"],
     "streams": ["--largest", "10000"],
+    "pyramid": ["--images", "2", "--rounds", "1"],
+    "adapter_speed": ["--pictures", "200", "--decoded", "60", "--epochs", "1"],
 }
 WITH_PHOTOS = {
     "strategies": ["--limit", "20", "--model", "conse"],
@@ -37,6 +39,7 @@ WITH_PHOTOS = {
     "precision": ["--limit", "8", "--rounds", "1", "--measured", "16"],
     "end_to_end": ["--limit", "8", "--photos", "2", "--warm", "1"],
     "kill": ["--limit", "40", "--kills", "2"],
+    "folds": ["--folds", "2", "--seeds", "1", "--epochs", "2"],
     "report": ["--pictures", "200", "--rounds", "1"],
 }
 ENDINGS = {"contact_sheet": "png", "train_tiny": "safetensors"}

@@ -9,7 +9,7 @@ from typing import Any
 
 from zsprompt.errors import UnknownName, UsageError
 
-RESERVED_PREFIXES = ("normalised", "adapter", "open_clip")
+RESERVED_PREFIXES = ("normalised", "adapter", "open_clip", "pyramid")
 """Words before a colon that are the command line's own; any other colon means package.module:Object."""
 
 
