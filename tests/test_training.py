@@ -889,6 +889,8 @@ def test_a_diverged_training_keeps_its_best_weights_and_says_so(drawn: Dataset, 
     found = load_adapter(out)
     assert sorted(path.name for path in out.iterdir()) == [FILE, HISTORY, CURVE]
     assert found.facts["metrics"]["epochs"] >= found.facts["metrics"]["best_epoch"] >= 1
+    again = learn(drawn, "linear-probe", out=out, validation=0.25, schedule=exploding, resume=True)
+    assert [note for note in again.notes if "the best weights so far" in note] == list(again.notes)
     many = replace(exploding, batch_size=4)
     with pytest.raises(TrainingError, match=r"epoch 1, step .* no epoch was finished"):
         learn(drawn, "linear-probe", out=tmp_path / "none", schedule=many)
