@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from fakes import LABELS, PlantedEncoder, SpatialPlanted, draw, draw_files
+from hypothesis import given
+from hypothesis import strategies as st
 from test_adapters import Rows
 from test_strategies import RandomSpace, random_images
 
@@ -36,9 +38,10 @@ from zsprompt.arrays import Floats, unit_rows
 from zsprompt.datasets import Dataset
 from zsprompt.errors import AdapterError, DataError, LabelError, ThresholdError, UnknownName, UsageError, ZspromptError
 from zsprompt.evaluate import run
+from zsprompt.ids import known_among, packed
 from zsprompt.prediction import predict
 from zsprompt.prompts import load_prompts
-from zsprompt.recipe import describe
+from zsprompt.recipe import describe, learnt_from
 from zsprompt.store import EmbeddingStore
 from zsprompt.strategies import (
     Adapter,
@@ -333,6 +336,20 @@ def test_recipes_are_json_and_name_the_very_weights(drawn: Dataset) -> None:
             assert recipe["adapter"]["labels"] == len(LABELS)
             assert "ids" not in recipe["adapter"]["data"]
             assert recipe["prompts"] == [f"photo {load_prompts('photo').digest}"]
+
+
+@given(st.sets(st.text(min_size=1), max_size=30), st.sets(st.text(min_size=1), max_size=30))
+def test_pictures_are_recognised_by_their_ids(learnt: set[str], asked: set[str]) -> None:
+    assert known_among(sorted(asked), packed(sorted(learnt))) == len(asked & learnt)
+
+
+@pytest.mark.parametrize("ids", ["$", "é", 5, "abc"])
+def test_ids_that_were_damaged_are_warned_of(ids: object) -> None:
+    strategy = made(KINDS["fc"], facts={"data": {"dataset": "drawn", "ids": ids}})
+    (warning,) = learnt_from(Normalised(strategy), "drawn", ["0000.png"])
+    assert "damage there" in warning
+    assert not list(learnt_from(strategy, "another", ["0000.png"]))
+    assert not list(learnt_from(made(KINDS["fc"]), "drawn", ["0000.png"]))
 
 
 def test_thresholds_belong_to_the_very_adapter(drawn: Dataset) -> None:

@@ -194,7 +194,7 @@ def course_of(fitted: Fitted) -> list[tuple[Any, ...]]:
 @every_variant
 def test_stopped_after_any_epoch_and_gone_on_gives_the_very_weights(name: str, tmp_path: Path) -> None:
     whole = fit_variant(name)
-    for after in range(1, len(whole.history)):
+    for after in range(1, len(whole.history) + 1):
         checkpoint = tmp_path / f"after-{after}"
         lines: list[str] = []
 
