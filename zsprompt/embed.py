@@ -79,7 +79,7 @@ def _captions(captions: Sequence[Sequence[str]], kept: Indices, store: Embedding
 
 def _fitting(texts: Sequence[str], store: EmbeddingStore) -> tuple[list[str], int]:
     """Texts that fit the encoder: of those that do not, as many whole words as do."""
-    fitting: Bools = store.fits(texts)
+    fitting: Bools = np.asarray(store.fits(texts), dtype=np.bool_)  # of no texts, an array of no kind in particular
     found = [text if fits else _cut(text, store) for text, fits in zip(texts, fitting, strict=True)]
     return found, int((~fitting).sum())
 

@@ -91,8 +91,9 @@ def repeat(
             raise UsageError(f"expected a fraction above 0 and at most 1, got {fraction:g}")
     if not 1 <= seeds <= MOST_SEEDS:
         raise UsageError(f"expected 1 to {MOST_SEEDS} seeds, got {seeds}")
+    replace(schedule, seed=schedule.seed + seeds - 1)  # refuse the last one before the first is trained
     found = []
-    for fraction in fractions:
+    for fraction in dict.fromkeys(fractions):  # a fraction named twice would count its seeds twice
         for seed in range(schedule.seed, schedule.seed + seeds):
             tell(f"fraction {fraction:g}, seed {seed}")
             count = max(1, round(fraction * len(dataset.images)))

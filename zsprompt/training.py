@@ -150,6 +150,8 @@ def train(
             progress=progress,
         )
     )
+    if fault is not None:
+        notes.append(str(fault))  # who goes on with it later should know too
     course = job.course(fitted, sizes, learning, judging, identity, notes)
     if where is not None:
         _keep(course, where)
@@ -231,6 +233,7 @@ class _Job:
                 "metrics": {"validation_mAP": fitted.mAP, "best_epoch": fitted.best, "epochs": len(fitted.history)},
                 "history": [asdict(epoch) for epoch in fitted.history],
                 "identity": dict(identity),
+                "notes": list(notes),
             },
         )
         return Course(trained, fitted.history, fitted.best, tuple(notes))
@@ -325,7 +328,7 @@ def _finished(folder: Path, schedule: Schedule, identity: Mapping[str, str]) -> 
             )
     try:
         history = tuple(Epoch(**epoch) for epoch in facts["history"])
-        return Course(trained, history, facts["metrics"]["best_epoch"])
+        return Course(trained, history, facts["metrics"]["best_epoch"], tuple(map(str, facts["notes"])))
     except (KeyError, TypeError):
         raise TrainingError(
             f"expected the history of a training in {folder}, found damage; use another --out"

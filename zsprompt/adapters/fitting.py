@@ -341,9 +341,23 @@ class _Run:
                 position, _, moment = key.partition(".")
                 saved["state"].setdefault(int(position), {})[moment] = torch.from_numpy(np.array(moments))
             self.optimizer.load_state_dict(saved)
+            self._check_whole()
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:160]
             raise TrainingError(f"expected a whole checkpoint in {path}, found damage ({reason}); delete it") from None
+
+    def _check_whole(self) -> None:
+        """Raise ValueError unless what was read has all that was written, in its sizes."""
+        if not 1 <= self.best <= len(self.history):
+            raise ValueError(f"{self.best} as the best of {len(self.history)} epochs")
+        wanted = {name: value.shape for name, value in state(self.network).items()}
+        if {name: value.shape for name, value in self.best_weights.items()} != wanted:
+            raise ValueError("other weights kept than trained")
+        moments = self.optimizer.state_dict()["state"]
+        for position, parameter in enumerate(self.network.parameters()):
+            shapes = {name: value.shape for name, value in moments.get(position, {}).items()}
+            if shapes != {"step": (), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}:
+                raise ValueError(f"moments of other sizes for parameter {position}")
 
 
 def _part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:

@@ -74,7 +74,7 @@ class Schedule:
         )
         for what, number, low, high in limits:
             if number is not None and not (math.isfinite(number) and low <= number <= high):
-                raise UsageError(f"expected {what} of {low:g} to {high:g}, got {number:g}")
+                raise UsageError(f"expected {what} of {low:.12g} to {high:.12g}, got {number:.12g}")
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of a step, 0-based, of so many.
