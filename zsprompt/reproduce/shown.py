@@ -28,7 +28,7 @@ def terminal_table(done: Reproduction) -> str:
             f"{cell:{w}}" if c == 0 else f"{cell:>{w}}" for c, (cell, w) in enumerate(zip(row, widths, strict=True))
         )
         lines.append("  ".join(padded).rstrip())
-    return "\n".join([*lines, "", *(fill(line, 110) for line in _below(done))])
+    return "\n".join([*lines, "", *_failures(done), *(fill(line, 110) for line in _legend(done))])
 
 
 def markdown(done: Reproduction) -> str:
@@ -38,7 +38,7 @@ def markdown(done: Reproduction) -> str:
     rows = [header, ["---", *["---:"] * (len(header) - 1)], *body]
     table = "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |\n" for row in rows)
     about = f"{done.table.name}: {done.table.about} Source: {done.table.source}."
-    return "\n".join([about, "", table, *(f"{line}\n" for line in _below(done))])
+    return "\n".join([about, "", table, *(f"{line}\n" for line in (*_failures(done), *_legend(done)))])
 
 
 def save(done: Reproduction, folder: Path) -> None:
@@ -100,9 +100,12 @@ def _as_printed(value: float) -> str:
     return f"{value:.1f}" if round(value, 1) == value else f"{value:.2f}"
 
 
-def _below(done: Reproduction) -> Iterator[str]:
+def _failures(done: Reproduction) -> Iterator[str]:
     for cell in done.failed:
         yield f"failed: {printable(done.table.rows[cell.row].name)}, {cell.column}: {printable(cell.error)}"
+
+
+def _legend(done: Reproduction) -> Iterator[str]:
     numbers = "in percent; " if not set(done.table.metrics) <= COUNTS else ""
     yield f"{numbers}{_NONE} has no number; rows without one of ours are published only"
     yield from done.notes

@@ -112,14 +112,12 @@ def _cells(
         return "scenes", found["scenes"]
     cells = [replace(cell, missing=data.missing(cell.settings)) for cell in found["real"]]
     lacking = list(dict.fromkeys(cell.missing for cell in cells if cell.missing))
-    if on == "real":
-        return "real", [replace(cell, error=cell.missing) for cell in cells]
-    if all(cell.missing for cell in cells):
+    if on == "auto" and all(cell.missing for cell in cells):
         tell(f"on scenes, for the data of {table.source} are not there: {lacking[0]}")
         return "scenes", found["scenes"]
     for reason in lacking:
-        tell(f"left out: {reason}")
-    return "real", cells
+        tell(f"{'failed' if on == 'real' else 'left out'}: {reason}")
+    return "real", [replace(cell, error=cell.missing) for cell in cells] if on == "real" else cells
 
 
 def _changed(settings: Settings, epochs: int | None, model: str | None) -> Settings:
@@ -143,7 +141,7 @@ def _filled(cell: Cell, outcomes: Sequence[Measures | str]) -> Cell:
 def _notes(table: Table, ground: Ground, cells: Sequence[Cell], seeds: int, limit: int | None) -> Iterator[str]:
     yield from table.notes[ground]
     if ground == "scenes":
-        yield from _scenes_settings(cells)
+        yield from _scenes_settings(table, cells)
     if limit is not None:
         yield f"at most {counted(limit, 'picture')} to learn from and to test on: a trial, not a result"
     if seeds > 1:
@@ -155,19 +153,31 @@ def _notes(table: Table, ground: Ground, cells: Sequence[Cell], seeds: int, limi
                 yield f"{metric} is at most {100 * top:.1f} in column {column}, by how many labels pictures have"
 
 
-def _scenes_settings(cells: Sequence[Cell]) -> Iterator[str]:
+def _scenes_settings(table: Table, cells: Sequence[Cell]) -> Iterator[str]:
     models = ", ".join(dict.fromkeys(cell.settings.encoder for cell in cells))
     data = ", ".join(dict.fromkeys(part for cell in cells for part in cell.settings.data))
     yield f"ours are of drawn scenes ({data}) with model {models}: not comparable with published numbers of photographs"
-    trained = [cell.settings for cell in cells if cell.settings.adapter]
-    if trained:
-        epochs = sorted({settings.epochs for settings in trained if settings.epochs})
-        shared = [f"{name.replace('_', ' ')} {value}" for name, value in trained[0].schedule if name in _SHARED]
-        most = f"at most {' or '.join(map(str, epochs))} epochs" if epochs else ""
-        yield f"scenes settings: {', '.join(filter(None, [most, *shared]))}; the rest is each source's own"
+    by_row = {cell.row: _changes(cell.settings) for cell in cells if cell.settings.adapter}
+    if not by_row:
+        return
+    shared = {name: value for name, value in min(by_row.values(), key=len).items() if _in_all(by_row, name, value)}
+    yield f"scenes settings: {_listed(shared)}; the rest is each source's own"
+    for row, changes in by_row.items():
+        if own := {name: value for name, value in changes.items() if name not in shared}:
+            yield f"{table.rows[row].name}: {_listed(own)}"
 
 
-_SHARED = ("patience", "batch_size")
+def _changes(settings: Settings) -> dict[str, Any]:
+    """How a training differs from the source's: its bound of epochs, and what its schedule changes."""
+    return {"at most": f"{settings.epochs} epochs", **dict(settings.schedule)}
+
+
+def _in_all(by_row: dict[int, dict[str, Any]], name: str, value: object) -> bool:
+    return all(changes.get(name) == value for changes in by_row.values())
+
+
+def _listed(changes: dict[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in changes.items())
 
 
 @dataclass
@@ -247,7 +257,9 @@ class _Training:
     def folder(self, store: EmbeddingStore) -> str:
         prompts = load_prompts(self.prompts)
         made_from = (self.kind, self.schedule, prompts.name, prompts.digest, store.fingerprint)
-        return _folder(self.settings, self.seed, self.data.name, made_from, _identity(self.data, self.kind.reads))
+        identity = _identity(self.data, self.kind.reads)
+        words = f"{self.settings.adapter} {self.data.name} {store.encoder.name} seed {self.seed}"
+        return _folder(words, (*made_from, self.seed, identity))
 
 
 @dataclass
@@ -300,8 +312,9 @@ class _Work:
         if self.out is None:
             return measures_of(evaluate.run(strategy, parts.test, store, difficult=difficult))
         identity = _identity(parts.test, reads(strategy))
-        made_from = (strategy, store.fingerprint, settings.difficult)
-        folder = self.out / RESULTS / _folder(settings, seed, parts.test.name, made_from, identity)
+        words = f"{settings.what} {parts.test.name} {settings.protocol} {store.encoder.name} seed {seed}"
+        made_from = (strategy, store.fingerprint, settings.difficult, identity)
+        folder = self.out / RESULTS / _folder(words, made_from)
         with suppress(ResultError):  # not finished, or damaged since
             return measures_of(load_result(folder))
         result = evaluate.run(strategy, parts.test, store, difficult=difficult)
@@ -372,10 +385,9 @@ def _identity(data: Dataset, read: frozenset[str]) -> str:
     return found.hexdigest()
 
 
-def _folder(settings: Settings, seed: int, data: str, made_from: Sequence[object], identity: str) -> str:
-    """A readable name that ends in a digest of everything that lies in the folder depends on."""
-    digest = hashlib.sha256(repr((*made_from, seed, identity)).encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    words = f"{settings.what} {data} {settings.protocol} {settings.encoder} seed {seed}"
+def _folder(words: str, made_from: Sequence[object]) -> str:
+    """`words`, and a digest of everything that what lies in the folder depends on."""
+    digest = hashlib.sha256(repr(made_from).encode("utf-8", "surrogatepass")).hexdigest()[:12]
     return f"{re.sub(r'[^A-Za-z0-9.=]+', '-', words).strip('-')[:80]}-{digest}"
 
 
