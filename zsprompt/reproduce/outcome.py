@@ -67,12 +67,14 @@ class Reproduction:
         on: "real" data or "scenes".
         cells: ours.
         notes: what a reader must know, a sentence each.
+        comparable: whether ours are of the same data and model as the published numbers, all of them.
     """
 
     table: Table
     on: Ground
     cells: tuple[Cell, ...]
     notes: tuple[str, ...] = ()
+    comparable: bool = False
 
     def cell(self, row: int, column: str) -> Cell | None:
         """Ours, if there is one."""
@@ -87,7 +89,6 @@ class Reproduction:
         """A flat dict for each row, column and metric with a number, published or ours; shares are 0..1.
 
         `ours` is the mean over seeds, `deviation` their standard deviation (n − 1), None for a single one.
-        `comparable` is False on scenes, where the published number is of other pictures.
         """
         found = []
         for number, row in enumerate(self.table.rows):
@@ -113,7 +114,7 @@ class Reproduction:
             "deviation": float(np.std(values, ddof=1)) if len(values) > 1 else None,
             "seeds": len(values),
             "on": self.on,
-            "comparable": self.on == "real",
+            "comparable": self.comparable,
             **{key: getattr(settings, key, None) for key in ("adapter", "strategy", "protocol", "learn", "test")},
             "model": settings.encoder if settings else None,
             "texts": settings.texts if settings else None,
@@ -127,6 +128,7 @@ class Reproduction:
             "about": self.table.about,
             "source": self.table.source,
             "on": self.on,
+            "comparable": self.comparable,
             "notes": list(self.notes),
             "rows": self.records(),
             "settings": [

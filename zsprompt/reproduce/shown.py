@@ -58,7 +58,8 @@ def _cells(done: Reproduction) -> tuple[list[list[str]], list[list[str]]]:
     columns += [(ours, c, m) for c in table.columns_on(done.on) for m in table.metrics]
     columns = [column for column in columns if column[0] == ours or _is_published(done, *column[1:])]
     head = [["", *parts] for parts in zip(*columns, strict=True)]
-    head[0], head[1] = _said_once(head[0]), _said_once(head[1], within=head[0])
+    head[0] = _said_once(head[0])
+    head[1] = _said_once(head[1], within=head[0])
     body = [[printable(row.name), *(_cell(done, n, *column) for column in columns)] for n, row in enumerate(table.rows)]
     return head, body
 

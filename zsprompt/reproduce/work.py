@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -37,6 +37,7 @@ RESULTS, ADAPTERS = "results", "adapters"
 GROUNDS = ("auto", "real", "scenes")
 
 Tell = Callable[[str], None]
+_Job = tuple[Settings, int]  # and a seed
 
 
 def reproduce(
@@ -89,10 +90,16 @@ def reproduce(
     data = _Data(root, limit)
     ground, cells = _cells(table, on, data, epochs, model, tell)
     work = _Work(data, None if out is None else Path(out), device, cache, tell, progress)
-    jobs = list(dict.fromkeys((cell.settings, seed) for cell in cells for seed in _seeds(cell, seeds)))
+    jobs: dict[_Job, str] = {}
+    for cell in cells:
+        for seed in _seeds(cell, seeds):
+            jobs.setdefault((cell.settings, seed), f"{table.rows[cell.row].name}, {cell.column}, {_seed(cell, seed)}")
     found = work.done(jobs)
     cells = [_filled(cell, [found[cell.settings, seed] for seed in _seeds(cell, seeds)]) for cell in cells]
-    return Reproduction(table, ground, tuple(cells), tuple(_notes(table, ground, cells, seeds, limit)))
+    comparable = ground == "real" and limit is None and model is None
+    return Reproduction(
+        table, ground, tuple(cells), tuple(_notes(table, ground, cells, seeds, limit, model)), comparable
+    )
 
 
 def _cells(
@@ -113,7 +120,7 @@ def _cells(
     cells = [replace(cell, missing=data.missing(cell.settings)) for cell in found["real"]]
     lacking = list(dict.fromkeys(cell.missing for cell in cells if cell.missing))
     if on == "auto" and all(cell.missing for cell in cells):
-        tell(f"on scenes, for the data of {table.source} are not there: {lacking[0]}")
+        tell(f"on scenes, for {table.name} lacks its real data: {lacking[0]}")
         return "scenes", found["scenes"]
     for reason in lacking:
         tell(f"{'failed' if on == 'real' else 'left out'}: {reason}")
@@ -132,16 +139,24 @@ def _seeds(cell: Cell, seeds: int) -> range:
     return range(seeds if drawn else 1)
 
 
+def _seed(cell: Cell, seed: int) -> str:
+    return f"seed {seed}" if cell.settings.adapter else "untrained"
+
+
 def _filled(cell: Cell, outcomes: Sequence[Measures | str]) -> Cell:
     errors = [outcome for outcome in outcomes if isinstance(outcome, str)]
     measured = tuple(outcome for outcome in outcomes if not isinstance(outcome, str))
     return replace(cell, measures=measured, error=errors[0]) if errors else replace(cell, measures=measured)
 
 
-def _notes(table: Table, ground: Ground, cells: Sequence[Cell], seeds: int, limit: int | None) -> Iterator[str]:
+def _notes(
+    table: Table, ground: Ground, cells: Sequence[Cell], seeds: int, limit: int | None, model: str | None
+) -> Iterator[str]:
     yield from table.notes[ground]
     if ground == "scenes":
         yield from _scenes_settings(table, cells)
+    if model is not None:
+        yield f"ours are with model {model}, whatever a row's name says"
     if limit is not None:
         yield f"at most {counted(limit, 'picture')} to learn from and to test on: a trial, not a result"
     if seeds > 1:
@@ -274,13 +289,13 @@ class _Work:
     progress: Progress
     trained: dict[str, Trained] = field(default_factory=dict)
 
-    def done(self, jobs: Sequence[tuple[Settings, int]]) -> dict[tuple[Settings, int], Measures | str]:
-        """What each measurement came to, or why it failed; model by model."""
-        found: dict[tuple[Settings, int], Measures | str] = {}
-        for _, group in groupby(sorted(jobs, key=lambda job: _model(job[0])), key=lambda job: _model(job[0])):
+    def done(self, jobs: Mapping[_Job, str]) -> dict[_Job, Measures | str]:
+        """What each measurement, by its name, came to, or why it failed; model by model."""
+        found: dict[_Job, Measures | str] = {}
+        for _, group in groupby(sorted(jobs, key=_model), key=_model):
             for job, outcome in self._with_model(list(group)):
                 found[job] = outcome
-                self.tell(f"{len(found)}/{len(jobs)}  {_title(*job)}: {_said(outcome)}")
+                self.tell(f"{len(found)}/{len(jobs)}  {jobs[job]}: {_said(outcome)}")
             self.trained.clear()
         return found
 
@@ -369,8 +384,9 @@ def _encoder(settings: Settings, device: str) -> Encoder:
     return RandomTexts(encoder) if settings.texts == "random" else encoder
 
 
-def _model(settings: Settings) -> tuple[bool, str, str]:
+def _model(job: _Job) -> tuple[bool, str, str]:
     """What decides on the store; counts need none."""
+    settings, _ = job
     return (True, "", "") if settings.counts else (False, settings.encoder, settings.texts)
 
 
@@ -389,14 +405,6 @@ def _folder(words: str, made_from: Sequence[object]) -> str:
     """`words`, and a digest of everything that what lies in the folder depends on."""
     digest = hashlib.sha256(repr(made_from).encode("utf-8", "surrogatepass")).hexdigest()[:12]
     return f"{re.sub(r'[^A-Za-z0-9.=]+', '-', words).strip('-')[:80]}-{digest}"
-
-
-def _title(settings: Settings, seed: int) -> str:
-    drawn = f"{settings.fraction:.0%} of the pictures" if settings.fraction else ""
-    texts = f"{settings.texts} texts" if settings.texts != "own" else ""
-    again = f"seed {seed}" if settings.adapter else ""
-    words = (settings.what, settings.encoder, texts, settings.protocol, drawn, settings.test, again)
-    return ", ".join(filter(None, words))
 
 
 def _said(outcome: Measures | str) -> str:
