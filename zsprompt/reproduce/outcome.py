@@ -23,7 +23,7 @@ _OF_ALL: Mapping[str, Callable[[Result], float]] = {
     "seed_mAP": lambda result: result.seed_mAP,
     "sample F1": lambda result: result.f1.sample,
     **{f"F1@{k}": lambda result, k=k: result.best[k].f1 for k in BEST},  # type: ignore[misc]
-    **{f"F1@{k} over 0.5": lambda result, k=k: result.best[k].passing for k in BEST},  # type: ignore[misc]
+    **{f"F1@{k}>0.5": lambda result, k=k: result.best[k].passing for k in BEST},  # type: ignore[misc]
     "F1": lambda result: result.f1.sample,
     "positives": lambda result: sum(result.positives),
 }
@@ -142,7 +142,7 @@ def measures_of(result: Result) -> Measures:
     """Every metric of a result, and of each label those that a label has; ceilings of F1@k as "F1@3 ceiling"."""
     found: dict[tuple[str | None, str], float] = {(None, name): make(result) for name, make in _OF_ALL.items()}
     found |= {(None, f"F1@{k} ceiling"): result.best[k].ceiling for k in BEST}
-    found |= {(None, f"F1@{k} over 0.5 ceiling"): result.best[k].passing_ceiling for k in BEST}
+    found |= {(None, f"F1@{k}>0.5 ceiling"): result.best[k].passing_ceiling for k in BEST}
     found |= dict(zip([(None, "precision"), (None, "recall")], _means_over_pictures(result), strict=True))
     f1 = result.f1
     columns = {"mAP": result.ap, "precision": f1.precision, "recall": f1.recall, "F1": f1.f1}

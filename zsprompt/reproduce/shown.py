@@ -81,7 +81,7 @@ def _cell(done: Reproduction, number: int, side: str, column: str, metric: str) 
     row = done.table.rows[number]
     if side == "published":
         value = row.published.get((column, metric))
-        return _NONE if value is None else f"{value:,g}" if metric in COUNTS else _as_printed(value)
+        return _NONE if value is None else f"{value:,.{_places(done, metric)}f}"
     cell = done.cell(number, column)
     if cell is None:
         return _NONE
@@ -96,9 +96,12 @@ def _cell(done: Reproduction, number: int, side: str, column: str, metric: str) 
     return f"{100 * np.mean(values):.1f}{spread}"
 
 
-def _as_printed(value: float) -> str:
-    """One place, or the two that the source has."""
-    return f"{value:.1f}" if round(value, 1) == value else f"{value:.2f}"
+def _places(done: Reproduction, metric: str) -> int:
+    """Of the published numbers of a metric: none for counts, one, or the two that the source prints."""
+    if metric in COUNTS:
+        return 0
+    numbers = [value for row in done.table.rows for (_, name), value in row.published.items() if name == metric]
+    return 1 if all(round(value, 1) == value for value in numbers) else 2
 
 
 def _failures(done: Reproduction) -> Iterator[str]:

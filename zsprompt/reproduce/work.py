@@ -36,6 +36,8 @@ RESULTS, ADAPTERS = "results", "adapters"
 
 GROUNDS = ("auto", "real", "scenes")
 
+_CEILING = 0.995  # a measure that can reach this needs no word on what it can reach
+
 Tell = Callable[[str], None]
 _Job = tuple[Settings, int]  # and a seed
 
@@ -164,7 +166,7 @@ def _notes(
     for metric in table.metrics:
         tops = {c.column: c.measures[0].get((None, f"{metric} ceiling")) for c in cells if c.measures}
         for column, top in tops.items():
-            if top is not None:
+            if top is not None and top < _CEILING:
                 yield f"{metric} is at most {100 * top:.1f} in column {column}, by how many labels pictures have"
 
 
@@ -184,7 +186,7 @@ def _scenes_settings(table: Table, cells: Sequence[Cell]) -> Iterator[str]:
 
 def _changes(settings: Settings) -> dict[str, Any]:
     """How a training differs from the source's: its bound of epochs, and what its schedule changes."""
-    return {"at most": f"{settings.epochs} epochs", **dict(settings.schedule)}
+    return {"at most": counted(settings.epochs or 0, "epoch"), **dict(settings.schedule)}
 
 
 def _in_all(by_row: dict[int, dict[str, Any]], name: str, value: object) -> bool:
