@@ -53,6 +53,7 @@ ORDER = [
         "cli_llm",
         "cli_data",
         "cli_measure",
+        "cli_reproduce",
         "cli_train",
         "cli",
     ),

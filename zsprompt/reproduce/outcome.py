@@ -23,7 +23,7 @@ _OF_ALL: Mapping[str, Callable[[Result], float]] = {
     "seed_mAP": lambda result: result.seed_mAP,
     "sample F1": lambda result: result.f1.sample,
     **{f"F1@{k}": lambda result, k=k: result.best[k].f1 for k in BEST},  # type: ignore[misc]
-    **{f"F1@{k} over 0.5": lambda result, k=k: result.best[k].passing for k in BEST},  # type: ignore[misc]
+    **{f"F1@{k}>0.5": lambda result, k=k: result.best[k].passing for k in BEST},  # type: ignore[misc]
     "F1": lambda result: result.f1.sample,
     "positives": lambda result: sum(result.positives),
 }
@@ -67,12 +67,14 @@ class Reproduction:
         on: "real" data or "scenes".
         cells: ours.
         notes: what a reader must know, a sentence each.
+        comparable: whether ours are of the same data and model as the published numbers, all of them.
     """
 
     table: Table
     on: Ground
     cells: tuple[Cell, ...]
     notes: tuple[str, ...] = ()
+    comparable: bool = False
 
     def cell(self, row: int, column: str) -> Cell | None:
         """Ours, if there is one."""
@@ -87,7 +89,6 @@ class Reproduction:
         """A flat dict for each row, column and metric with a number, published or ours; shares are 0..1.
 
         `ours` is the mean over seeds, `deviation` their standard deviation (n − 1), None for a single one.
-        `comparable` is False on scenes, where the published number is of other pictures.
         """
         found = []
         for number, row in enumerate(self.table.rows):
@@ -113,7 +114,7 @@ class Reproduction:
             "deviation": float(np.std(values, ddof=1)) if len(values) > 1 else None,
             "seeds": len(values),
             "on": self.on,
-            "comparable": self.on == "real",
+            "comparable": self.comparable,
             **{key: getattr(settings, key, None) for key in ("adapter", "strategy", "protocol", "learn", "test")},
             "model": settings.encoder if settings else None,
             "texts": settings.texts if settings else None,
@@ -127,6 +128,7 @@ class Reproduction:
             "about": self.table.about,
             "source": self.table.source,
             "on": self.on,
+            "comparable": self.comparable,
             "notes": list(self.notes),
             "rows": self.records(),
             "settings": [
@@ -140,7 +142,7 @@ def measures_of(result: Result) -> Measures:
     """Every metric of a result, and of each label those that a label has; ceilings of F1@k as "F1@3 ceiling"."""
     found: dict[tuple[str | None, str], float] = {(None, name): make(result) for name, make in _OF_ALL.items()}
     found |= {(None, f"F1@{k} ceiling"): result.best[k].ceiling for k in BEST}
-    found |= {(None, f"F1@{k} over 0.5 ceiling"): result.best[k].passing_ceiling for k in BEST}
+    found |= {(None, f"F1@{k}>0.5 ceiling"): result.best[k].passing_ceiling for k in BEST}
     found |= dict(zip([(None, "precision"), (None, "recall")], _means_over_pictures(result), strict=True))
     f1 = result.f1
     columns = {"mAP": result.ap, "precision": f1.precision, "recall": f1.recall, "F1": f1.f1}

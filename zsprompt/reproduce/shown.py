@@ -28,7 +28,7 @@ def terminal_table(done: Reproduction) -> str:
             f"{cell:{w}}" if c == 0 else f"{cell:>{w}}" for c, (cell, w) in enumerate(zip(row, widths, strict=True))
         )
         lines.append("  ".join(padded).rstrip())
-    return "\n".join([*lines, "", *(fill(line, 110) for line in _below(done))])
+    return "\n".join([*lines, "", *_failures(done), *(fill(line, 110) for line in _legend(done))])
 
 
 def markdown(done: Reproduction) -> str:
@@ -38,7 +38,7 @@ def markdown(done: Reproduction) -> str:
     rows = [header, ["---", *["---:"] * (len(header) - 1)], *body]
     table = "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |\n" for row in rows)
     about = f"{done.table.name}: {done.table.about} Source: {done.table.source}."
-    return "\n".join([about, "", table, *(f"{line}\n" for line in _below(done))])
+    return "\n".join([about, "", table, *(f"{line}\n" for line in (*_failures(done), *_legend(done)))])
 
 
 def save(done: Reproduction, folder: Path) -> None:
@@ -58,7 +58,8 @@ def _cells(done: Reproduction) -> tuple[list[list[str]], list[list[str]]]:
     columns += [(ours, c, m) for c in table.columns_on(done.on) for m in table.metrics]
     columns = [column for column in columns if column[0] == ours or _is_published(done, *column[1:])]
     head = [["", *parts] for parts in zip(*columns, strict=True)]
-    head[0], head[1] = _said_once(head[0]), _said_once(head[1], within=head[0])
+    head[0] = _said_once(head[0])
+    head[1] = _said_once(head[1], within=head[0])
     body = [[printable(row.name), *(_cell(done, n, *column) for column in columns)] for n, row in enumerate(table.rows)]
     return head, body
 
@@ -80,7 +81,7 @@ def _cell(done: Reproduction, number: int, side: str, column: str, metric: str) 
     row = done.table.rows[number]
     if side == "published":
         value = row.published.get((column, metric))
-        return _NONE if value is None else f"{value:,g}" if metric in COUNTS else _as_printed(value)
+        return _NONE if value is None else f"{value:,.{_places(done, metric)}f}"
     cell = done.cell(number, column)
     if cell is None:
         return _NONE
@@ -95,14 +96,20 @@ def _cell(done: Reproduction, number: int, side: str, column: str, metric: str) 
     return f"{100 * np.mean(values):.1f}{spread}"
 
 
-def _as_printed(value: float) -> str:
-    """One place, or the two that the source has."""
-    return f"{value:.1f}" if round(value, 1) == value else f"{value:.2f}"
+def _places(done: Reproduction, metric: str) -> int:
+    """Of the published numbers of a metric: none for counts, one, or the two that the source prints."""
+    if metric in COUNTS:
+        return 0
+    numbers = [value for row in done.table.rows for (_, name), value in row.published.items() if name == metric]
+    return 1 if all(round(value, 1) == value for value in numbers) else 2
 
 
-def _below(done: Reproduction) -> Iterator[str]:
+def _failures(done: Reproduction) -> Iterator[str]:
     for cell in done.failed:
         yield f"failed: {printable(done.table.rows[cell.row].name)}, {cell.column}: {printable(cell.error)}"
+
+
+def _legend(done: Reproduction) -> Iterator[str]:
     numbers = "in percent; " if not set(done.table.metrics) <= COUNTS else ""
     yield f"{numbers}{_NONE} has no number; rows without one of ours are published only"
     yield from done.notes

@@ -84,6 +84,9 @@ class Settings:
         return self.adapter or self.strategy or "counts"
 
 
+_SETTINGS_KEYS = {field.name for field in fields(Settings)}
+
+
 @dataclass(frozen=True)
 class Row:
     """A line of a table.
@@ -195,6 +198,7 @@ def _row(
     found: dict[tuple[str, str], Settings] = {}
     for ground, layers in grounds.items():
         last = row.get(ground, {})
+        _check_keys(f"{where}, {ground}", _merged([*layers, own, last or {}]), _SETTINGS_KEYS)
         for column in columns:
             if ground not in column or last is False:
                 continue
@@ -218,7 +222,7 @@ def _merged(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _settings(where: str, values: Mapping[str, Any]) -> Settings:
-    _check_keys(where, values, {field.name for field in fields(Settings)})
+    _check_keys(where, values, _SETTINGS_KEYS)
     frozen: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
     frozen["schedule"] = tuple(sorted(values["schedule"].items()))
     if frozen.get("protocol", "conventional") not in get_args(ProtocolName):

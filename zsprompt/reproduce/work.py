@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -36,7 +36,10 @@ RESULTS, ADAPTERS = "results", "adapters"
 
 GROUNDS = ("auto", "real", "scenes")
 
+_CEILING = 0.995  # a measure that can reach this needs no word on what it can reach
+
 Tell = Callable[[str], None]
+_Job = tuple[Settings, int]  # and a seed
 
 
 def reproduce(
@@ -89,10 +92,16 @@ def reproduce(
     data = _Data(root, limit)
     ground, cells = _cells(table, on, data, epochs, model, tell)
     work = _Work(data, None if out is None else Path(out), device, cache, tell, progress)
-    jobs = list(dict.fromkeys((cell.settings, seed) for cell in cells for seed in _seeds(cell, seeds)))
+    jobs: dict[_Job, str] = {}
+    for cell in cells:
+        for seed in _seeds(cell, seeds):
+            jobs.setdefault((cell.settings, seed), f"{table.rows[cell.row].name}, {cell.column}, {_seed(cell, seed)}")
     found = work.done(jobs)
     cells = [_filled(cell, [found[cell.settings, seed] for seed in _seeds(cell, seeds)]) for cell in cells]
-    return Reproduction(table, ground, tuple(cells), tuple(_notes(table, ground, cells, seeds, limit)))
+    comparable = ground == "real" and limit is None and model is None
+    return Reproduction(
+        table, ground, tuple(cells), tuple(_notes(table, ground, cells, seeds, limit, model)), comparable
+    )
 
 
 def _cells(
@@ -112,14 +121,12 @@ def _cells(
         return "scenes", found["scenes"]
     cells = [replace(cell, missing=data.missing(cell.settings)) for cell in found["real"]]
     lacking = list(dict.fromkeys(cell.missing for cell in cells if cell.missing))
-    if on == "real":
-        return "real", [replace(cell, error=cell.missing) for cell in cells]
-    if all(cell.missing for cell in cells):
-        tell(f"on scenes, for the data of {table.source} are not there: {lacking[0]}")
+    if on == "auto" and all(cell.missing for cell in cells):
+        tell(f"on scenes, for {table.name} lacks its real data: {lacking[0]}")
         return "scenes", found["scenes"]
     for reason in lacking:
-        tell(f"left out: {reason}")
-    return "real", cells
+        tell(f"{'failed' if on == 'real' else 'left out'}: {reason}")
+    return "real", [replace(cell, error=cell.missing) for cell in cells] if on == "real" else cells
 
 
 def _changed(settings: Settings, epochs: int | None, model: str | None) -> Settings:
@@ -134,16 +141,24 @@ def _seeds(cell: Cell, seeds: int) -> range:
     return range(seeds if drawn else 1)
 
 
+def _seed(cell: Cell, seed: int) -> str:
+    return f"seed {seed}" if cell.settings.adapter else "untrained"
+
+
 def _filled(cell: Cell, outcomes: Sequence[Measures | str]) -> Cell:
     errors = [outcome for outcome in outcomes if isinstance(outcome, str)]
     measured = tuple(outcome for outcome in outcomes if not isinstance(outcome, str))
     return replace(cell, measures=measured, error=errors[0]) if errors else replace(cell, measures=measured)
 
 
-def _notes(table: Table, ground: Ground, cells: Sequence[Cell], seeds: int, limit: int | None) -> Iterator[str]:
+def _notes(
+    table: Table, ground: Ground, cells: Sequence[Cell], seeds: int, limit: int | None, model: str | None
+) -> Iterator[str]:
     yield from table.notes[ground]
     if ground == "scenes":
-        yield from _scenes_settings(cells)
+        yield from _scenes_settings(table, cells)
+    if model is not None:
+        yield f"ours are with model {model}, whatever a row's name says"
     if limit is not None:
         yield f"at most {counted(limit, 'picture')} to learn from and to test on: a trial, not a result"
     if seeds > 1:
@@ -151,23 +166,35 @@ def _notes(table: Table, ground: Ground, cells: Sequence[Cell], seeds: int, limi
     for metric in table.metrics:
         tops = {c.column: c.measures[0].get((None, f"{metric} ceiling")) for c in cells if c.measures}
         for column, top in tops.items():
-            if top is not None:
+            if top is not None and top < _CEILING:
                 yield f"{metric} is at most {100 * top:.1f} in column {column}, by how many labels pictures have"
 
 
-def _scenes_settings(cells: Sequence[Cell]) -> Iterator[str]:
+def _scenes_settings(table: Table, cells: Sequence[Cell]) -> Iterator[str]:
     models = ", ".join(dict.fromkeys(cell.settings.encoder for cell in cells))
     data = ", ".join(dict.fromkeys(part for cell in cells for part in cell.settings.data))
     yield f"ours are of drawn scenes ({data}) with model {models}: not comparable with published numbers of photographs"
-    trained = [cell.settings for cell in cells if cell.settings.adapter]
-    if trained:
-        epochs = sorted({settings.epochs for settings in trained if settings.epochs})
-        shared = [f"{name.replace('_', ' ')} {value}" for name, value in trained[0].schedule if name in _SHARED]
-        most = f"at most {' or '.join(map(str, epochs))} epochs" if epochs else ""
-        yield f"scenes settings: {', '.join(filter(None, [most, *shared]))}; the rest is each source's own"
+    by_row = {cell.row: _changes(cell.settings) for cell in cells if cell.settings.adapter}
+    if not by_row:
+        return
+    shared = {name: value for name, value in min(by_row.values(), key=len).items() if _in_all(by_row, name, value)}
+    yield f"scenes settings: {_listed(shared)}; the rest is each source's own"
+    for row, changes in by_row.items():
+        if own := {name: value for name, value in changes.items() if name not in shared}:
+            yield f"{table.rows[row].name}: {_listed(own)}"
 
 
-_SHARED = ("patience", "batch_size")
+def _changes(settings: Settings) -> dict[str, Any]:
+    """How a training differs from the source's: its bound of epochs, and what its schedule changes."""
+    return {"at most": counted(settings.epochs or 0, "epoch"), **dict(settings.schedule)}
+
+
+def _in_all(by_row: dict[int, dict[str, Any]], name: str, value: object) -> bool:
+    return all(changes.get(name) == value for changes in by_row.values())
+
+
+def _listed(changes: dict[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in changes.items())
 
 
 @dataclass
@@ -247,7 +274,9 @@ class _Training:
     def folder(self, store: EmbeddingStore) -> str:
         prompts = load_prompts(self.prompts)
         made_from = (self.kind, self.schedule, prompts.name, prompts.digest, store.fingerprint)
-        return _folder(self.settings, self.seed, self.data.name, made_from, _identity(self.data, self.kind.reads))
+        identity = _identity(self.data, self.kind.reads)
+        words = f"{self.settings.adapter} {self.data.name} {store.encoder.name} seed {self.seed}"
+        return _folder(words, (*made_from, self.seed, identity))
 
 
 @dataclass
@@ -262,13 +291,13 @@ class _Work:
     progress: Progress
     trained: dict[str, Trained] = field(default_factory=dict)
 
-    def done(self, jobs: Sequence[tuple[Settings, int]]) -> dict[tuple[Settings, int], Measures | str]:
-        """What each measurement came to, or why it failed; model by model."""
-        found: dict[tuple[Settings, int], Measures | str] = {}
-        for _, group in groupby(sorted(jobs, key=lambda job: _model(job[0])), key=lambda job: _model(job[0])):
+    def done(self, jobs: Mapping[_Job, str]) -> dict[_Job, Measures | str]:
+        """What each measurement, by its name, came to, or why it failed; model by model."""
+        found: dict[_Job, Measures | str] = {}
+        for _, group in groupby(sorted(jobs, key=_model), key=_model):
             for job, outcome in self._with_model(list(group)):
                 found[job] = outcome
-                self.tell(f"{len(found)}/{len(jobs)}  {_title(*job)}: {_said(outcome)}")
+                self.tell(f"{len(found)}/{len(jobs)}  {jobs[job]}: {_said(outcome)}")
             self.trained.clear()
         return found
 
@@ -300,8 +329,9 @@ class _Work:
         if self.out is None:
             return measures_of(evaluate.run(strategy, parts.test, store, difficult=difficult))
         identity = _identity(parts.test, reads(strategy))
-        made_from = (strategy, store.fingerprint, settings.difficult)
-        folder = self.out / RESULTS / _folder(settings, seed, parts.test.name, made_from, identity)
+        words = f"{settings.what} {parts.test.name} {settings.protocol} {store.encoder.name} seed {seed}"
+        made_from = (strategy, store.fingerprint, settings.difficult, identity)
+        folder = self.out / RESULTS / _folder(words, made_from)
         with suppress(ResultError):  # not finished, or damaged since
             return measures_of(load_result(folder))
         result = evaluate.run(strategy, parts.test, store, difficult=difficult)
@@ -356,8 +386,9 @@ def _encoder(settings: Settings, device: str) -> Encoder:
     return RandomTexts(encoder) if settings.texts == "random" else encoder
 
 
-def _model(settings: Settings) -> tuple[bool, str, str]:
+def _model(job: _Job) -> tuple[bool, str, str]:
     """What decides on the store; counts need none."""
+    settings, _ = job
     return (True, "", "") if settings.counts else (False, settings.encoder, settings.texts)
 
 
@@ -372,19 +403,10 @@ def _identity(data: Dataset, read: frozenset[str]) -> str:
     return found.hexdigest()
 
 
-def _folder(settings: Settings, seed: int, data: str, made_from: Sequence[object], identity: str) -> str:
-    """A readable name that ends in a digest of everything that lies in the folder depends on."""
-    digest = hashlib.sha256(repr((*made_from, seed, identity)).encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    words = f"{settings.what} {data} {settings.protocol} {settings.encoder} seed {seed}"
+def _folder(words: str, made_from: Sequence[object]) -> str:
+    """`words`, and a digest of everything that what lies in the folder depends on."""
+    digest = hashlib.sha256(repr(made_from).encode("utf-8", "surrogatepass")).hexdigest()[:12]
     return f"{re.sub(r'[^A-Za-z0-9.=]+', '-', words).strip('-')[:80]}-{digest}"
-
-
-def _title(settings: Settings, seed: int) -> str:
-    drawn = f"{settings.fraction:.0%} of the pictures" if settings.fraction else ""
-    texts = f"{settings.texts} texts" if settings.texts != "own" else ""
-    again = f"seed {seed}" if settings.adapter else ""
-    words = (settings.what, settings.encoder, texts, settings.protocol, drawn, settings.test, again)
-    return ", ".join(filter(None, words))
 
 
 def _said(outcome: Measures | str) -> str:
