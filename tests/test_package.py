@@ -47,7 +47,7 @@ ORDER = [
         "training",
         "repeats",
         "protocols",
-        "reproduce",
+        "reproduction",
         "options",
         "shell",
         "cli_llm",

@@ -24,10 +24,19 @@ from zsprompt.datasets import DATASETS
 from zsprompt.encoders import OPENAI_MODELS, SpatialEncoder
 from zsprompt.errors import PlanError, UnknownName, UsageError
 from zsprompt.prompts import load_prompts
-from zsprompt.reproduce import RandomTexts, Reproduction, Settings, Table, find_table, reproduce, tables, terminal_table
-from zsprompt.reproduce.outcome import COUNTS, METRICS, measures_of
-from zsprompt.reproduce.tables import read_tables
-from zsprompt.reproduce.work import _Data, schedule_of
+from zsprompt.reproduction import (
+    RandomTexts,
+    Reproduction,
+    Settings,
+    Table,
+    find_table,
+    reproduce,
+    tables,
+    terminal_table,
+)
+from zsprompt.reproduction.outcome import COUNTS, METRICS, measures_of
+from zsprompt.reproduction.tables import read_tables
+from zsprompt.reproduction.work import _Data, schedule_of
 from zsprompt.saved import load_result
 from zsprompt.strategies import load_strategy
 

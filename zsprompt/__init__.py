@@ -51,6 +51,7 @@ _HOMES = {
     "load_strategy": "strategies",
     "load_thresholds": "thresholds",
     "predict": "prediction",
+    "reproduce": "reproduction",
     "run": "evaluate",
     "save_ablation": "report.tables",
     "save_result": "saved",
@@ -101,6 +102,7 @@ __all__ = [
     "load_strategy",
     "load_thresholds",
     "predict",
+    "reproduce",
     "run",
     "save_ablation",
     "save_result",
@@ -123,6 +125,7 @@ if TYPE_CHECKING:
     from zsprompt.prompts import PromptSet, load_prompts
     from zsprompt.report.build import build_report
     from zsprompt.report.tables import save_ablation
+    from zsprompt.reproduction import reproduce
     from zsprompt.result import Result
     from zsprompt.saved import load_result, save_result
     from zsprompt.store import EmbeddingStore

@@ -50,8 +50,8 @@ def reproduce(
     """Train and measure the rows of a source's table, and print them beside its published numbers."""
     with refusals():
         from zsprompt.progress import terminal
-        from zsprompt.reproduce import reproduce as measure
-        from zsprompt.reproduce import save, tables, terminal_table
+        from zsprompt.reproduction import reproduce as measure
+        from zsprompt.reproduction import save, tables, terminal_table
         from zsprompt.saved import to_json
 
         if table is None:

@@ -23,9 +23,9 @@ from zsprompt.llm import Captions, load_bank
 from zsprompt.progress import Progress, quiet
 from zsprompt.prompts import load_prompts
 from zsprompt.protocols import Protocol
-from zsprompt.reproduce.outcome import COUNTS, Cell, Measures, Reproduction, counts_of, measures_of
-from zsprompt.reproduce.random_texts import RandomTexts
-from zsprompt.reproduce.tables import Ground, Settings, Table, find_table
+from zsprompt.reproduction.outcome import COUNTS, Cell, Measures, Reproduction, counts_of, measures_of
+from zsprompt.reproduction.random_texts import RandomTexts
+from zsprompt.reproduction.tables import Ground, Settings, Table, find_table
 from zsprompt.saved import load_result, save_result
 from zsprompt.store import EmbeddingStore
 from zsprompt.strategies import Adapter, Strategy, lacks_captions, load_strategy, reads, with_captions

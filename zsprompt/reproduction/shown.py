@@ -10,7 +10,7 @@ import numpy as np
 
 from zsprompt.files import require_folder, whole_file
 from zsprompt.report.terminal import printable
-from zsprompt.reproduce.outcome import COUNTS, Reproduction
+from zsprompt.reproduction.outcome import COUNTS, Reproduction
 from zsprompt.saved import to_json
 
 _NONE = "–"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from zsprompt.protocols import Protocol
-from zsprompt.reproduce.tables import Ground, Settings, Table
+from zsprompt.reproduction.tables import Ground, Settings, Table
 from zsprompt.result import BEST, Result
 
 COUNTS = frozenset(("labels", "pictures to learn from", "pictures to test on", "positives"))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from zsprompt.reproduce.outcome import Cell, Reproduction
-from zsprompt.reproduce.random_texts import RandomTexts
-from zsprompt.reproduce.shown import markdown, save, terminal_table
-from zsprompt.reproduce.tables import Row, Settings, Table, find_table, tables
-from zsprompt.reproduce.work import reproduce
+from zsprompt.reproduction.outcome import Cell, Reproduction
+from zsprompt.reproduction.random_texts import RandomTexts
+from zsprompt.reproduction.shown import markdown, save, terminal_table
+from zsprompt.reproduction.tables import Row, Settings, Table, find_table, tables
+from zsprompt.reproduction.work import reproduce
 
 __all__ = [
     "Cell",
