@@ -422,11 +422,16 @@ def test_a_file_gives_back_the_very_adapter(kind: Kind, tmp_path: Path) -> None:
     assert np.array_equal(found.answer(views, WORDS, directions()), made.answer(views, WORDS, directions()))
 
 
-@pytest.mark.parametrize("name", ["photo", "cupl-full", "descriptions", "seed-code"])
-def test_label_texts_after_the_file_are_those_before(name: str, tmp_path: Path) -> None:
-    from zsprompt.prompts import available_prompts
+@pytest.mark.parametrize("kind", [SMALL["knn"], SMALL["forest"], SMALL["mld"]], ids=repr)
+@pytest.mark.parametrize("number", [np.int64, np.float64])
+def test_targets_of_another_type_give_the_same_adapter(kind: Kind, number: type, tmp_path: Path) -> None:
+    examples = world()
+    save_adapter(trained(kind, replace(examples, targets=examples.targets.astype(number))), tmp_path / FILE)
+    assert load_adapter(tmp_path).digest == trained(kind).digest
 
-    name = name if name in available_prompts() else "photo"
+
+@pytest.mark.parametrize("name", ["photo", "ensemble", "describe-coco", "seed-code", "adds"])
+def test_label_texts_after_the_file_are_those_before(name: str, tmp_path: Path) -> None:
     prompts = load_prompts(name)
     save_adapter(replace(trained(Fc()), prompts=prompts), tmp_path / FILE)
     found = load_adapter(tmp_path).prompts

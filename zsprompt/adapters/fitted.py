@@ -58,7 +58,7 @@ class Neighbours:
         vectors = _joined(examples.views, self.inputs)
         if len(vectors) < self.k:
             raise TrainingError(f"expected at least k = {self.k} training pictures, found {len(vectors)}; lower k")
-        return {"vectors": vectors, "targets": examples.targets}
+        return {"vectors": vectors.astype(np.float32), "targets": examples.targets.astype(np.int8)}
 
     def answer(self, weights: Weights, views: Views) -> Floats:
         """See FittedKind: the logit of the share of neighbours that have the label; ties by how near those are."""
