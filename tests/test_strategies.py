@@ -466,7 +466,7 @@ def test_a_prompt_set_goes_to_the_strategy_inside() -> None:
         ("zsprompt:Prediction", "cannot make Prediction"),
         ("top-all,scale", "expected field=value"),
         ("normalised:", "unknown strategy ''"),
-        ("adapter:file.safetensors", "not supported yet"),
+        ("adapter:file.safetensors", "expected an adapter at file.safetensors, found nothing"),
         ("no.such.module:Thing", "cannot import"),
         ("fakes:Nothing", "has no 'Nothing'"),
         ("fakes:LABELS", "expected fakes:LABELS to be a strategy"),

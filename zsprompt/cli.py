@@ -150,13 +150,13 @@ def run(
         from zsprompt.datasets import load_dataset
         from zsprompt.files import require_folder
         from zsprompt.saved import save_result, to_json
-        from zsprompt.strategies import load_strategy
+        from zsprompt.strategies import load_strategy, on_device
         from zsprompt.thresholds import load_thresholds
         from zsprompt.tuning import with_thresholds
 
         check_part(limit, sample, seed)
         cuts = load_thresholds(thresholds) if thresholds else None
-        chosen = load_strategy(strategy, prompts=prompts)
+        chosen = on_device(load_strategy(strategy, prompts=prompts), device.value)
         data = load_dataset(dataset, root=root, split=split, names=names.value)
         data = with_captions_of(take_part(data, limit, sample, seed), picture_captions)
         data = data.with_labels(chosen_labels(data.labels, labels, labels_file, without))
@@ -212,14 +212,15 @@ def predict(
         from zsprompt.files import require_writable
         from zsprompt.prediction import Totals, predict_in_parts
         from zsprompt.recipe import describe, made_up, undescribed
-        from zsprompt.strategies import load_strategy, own_labels
+        from zsprompt.strategies import load_strategy, on_device, own_labels
         from zsprompt.thresholds import load_thresholds
         from zsprompt.tuning import with_thresholds
 
         cuts = load_thresholds(thresholds) if thresholds else None
         if cuts and threshold is not None:
             raise UsageError("expected --threshold or --thresholds, found both")
-        chosen = _with_threshold(load_strategy(strategy, prompts=prompts), threshold, strategy)
+        chosen = on_device(load_strategy(strategy, prompts=prompts), device.value)
+        chosen = _with_threshold(chosen, threshold, strategy)
         asked = labels is not None or labels_file is not None
         known = cuts.labels if cuts else own_labels(chosen)
         words = read_labels(labels, labels_file) if asked or known is None else list(known)

@@ -53,8 +53,8 @@ def embed(
     """
     if "captions" in reads and not captions:
         raise DataError(
-            "expected a caption of each picture, which this adapter reads, found none; use a data set with captions, "
-            "give --picture-captions FILE, or an adapter on pictures alone"
+            "expected a caption of each picture, which this adapter reads, found none; use `run` or `train` on a data "
+            "set with captions, or with --picture-captions FILE, or an adapter on pictures alone"
         )
     tokens = None
     if "tokens" in reads:

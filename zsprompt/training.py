@@ -96,8 +96,8 @@ def train(
         schedule: how to train; by default that of the kind's source.
         prompts: how labels are worded, "photo" by default. It is kept with the weights.
         skip_bad: leave out pictures that cannot be read.
-        resume: go on from the checkpoint in `out`, or take the finished training that is there; the result is the
-            same as without a stop.
+        resume: go on from the checkpoint in `out`, take the finished training that is there, or start where there is
+            neither; the result is the same as without a stop.
         device: where the network computes: "auto", "cpu" or "cuda".
         tell: is told a line an epoch, and what will be kept on disk.
         progress: where steps are counted.
@@ -304,8 +304,6 @@ def _check_folder(folder: Path, resume: bool) -> None:
         raise TrainingError(
             f"expected no unfinished training in {folder}, found one; go on with --resume, or use another --out"
         )
-    if resume and not (folder / CHECKPOINT).exists() and not (folder / FILE).exists():
-        raise TrainingError(f"expected an unfinished training in {folder}, found none; leave out --resume")
 
 
 def _finished(folder: Path, schedule: Schedule, identity: Mapping[str, str]) -> Course | None:

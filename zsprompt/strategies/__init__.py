@@ -52,6 +52,7 @@ __all__ = [
     "label_vectors",
     "lacks_captions",
     "load_strategy",
+    "on_device",
     "own_labels",
     "reads",
     "supervision",
@@ -95,7 +96,8 @@ def load_strategy(text: str, *, prompts: PromptSet | str | None = None) -> Strat
         AdapterError: an adapter's file cannot be used.
     """
     wrap = text.startswith(_NORMALISED)
-    name, given = split_spec(text.removeprefix(_NORMALISED))
+    bare = text.removeprefix(_NORMALISED)
+    name, given = _adapter_spec(bare) if bare.startswith(_ADAPTER) else split_spec(bare)
     if name.startswith(_NORMALISED):
         raise UsageError(f"expected normalised: once, found {text!r}; standardising twice changes nothing")
     outer = {"threshold": given.pop("threshold")} if wrap and "threshold" in given else {}
@@ -126,11 +128,30 @@ def own_labels(strategy: Strategy) -> tuple[str, ...] | None:
     return strategy.trained.labels if isinstance(strategy, Adapter) else None
 
 
+def on_device(strategy: Strategy, device: str) -> Strategy:
+    """`strategy`, its adapter computing on `device` where it has one that was not told where."""
+    if isinstance(strategy, Normalised | Thresholded):
+        return dataclasses.replace(strategy, strategy=on_device(strategy.strategy, device))
+    if isinstance(strategy, Adapter) and strategy.device == "auto":
+        return dataclasses.replace(strategy, device=device)
+    return strategy
+
+
 def lacks_captions(strategy: Strategy) -> bool:
     """Whether it, or the one inside it, words its candidates by captions and has none yet."""
     if isinstance(strategy, Normalised):
         return lacks_captions(strategy.strategy)
     return isinstance(strategy, Llm) and strategy.captions is None
+
+
+def _adapter_spec(text: str) -> tuple[str, dict[str, str]]:
+    """As split_spec, for a path that may hold commas: settings are what reads as one of the fields, at the end."""
+    path, settings = text, []
+    known = tuple(f"{field}=" for field in _fields(Adapter))
+    while "," in path and path.rpartition(",")[2].strip().startswith(known):
+        path, _, setting = path.rpartition(",")
+        settings.insert(0, setting)
+    return path, split_spec(",".join(["adapter", *settings]))[1]
 
 
 def _adapter(name: str, settings: dict[str, str], prompts: PromptSet | str | None) -> Strategy:
