@@ -28,7 +28,9 @@ def terminal_table(done: Reproduction) -> str:
             f"{cell:{w}}" if c == 0 else f"{cell:>{w}}" for c, (cell, w) in enumerate(zip(row, widths, strict=True))
         )
         lines.append("  ".join(padded).rstrip())
-    return "\n".join([*lines, "", *_failures(done), *(fill(line, 110) for line in _legend(done))])
+    return "\n".join(
+        [*lines, "", *_failures(done), *(fill(line, 110, break_on_hyphens=False) for line in _legend(done))]
+    )
 
 
 def markdown(done: Reproduction) -> str:

@@ -21,7 +21,7 @@ ProtocolName = Literal["conventional", "few-shot", "zero-shot", "zsl", "gzsl", "
 _FILE = "tables.toml"
 _TABLE_KEYS = {"name", "about", "source", "metrics", "notes", "column", "row", *get_args(Ground)}
 _COLUMN_KEYS = {"name", *get_args(Ground)}
-_ROW_KEYS = {"name", "published", "label", *get_args(Ground)}
+_ROW_KEYS = {"name", "published", "label", "columns", *get_args(Ground)}
 
 
 @dataclass(frozen=True)
@@ -156,8 +156,8 @@ def find_table(name: str) -> Table:
 def read_tables(data: Mapping[str, Any]) -> list[Table]:
     """Tables from their TOML: settings of a measurement are the file's, the table's, the column's and the row's.
 
-    A later one wins. A column is measured on a ground that it names, a row on both unless it says `real = false`, and
-    only if it has an adapter, a strategy or `counts`.
+    A later one wins. A column is measured on a ground that it names, a row on both unless it says `real = false`, in
+    all columns unless it names its `columns`, and only if it has an adapter, a strategy or `counts`.
 
     Raises:
         PlanError: an unknown key, or a value that is none.
@@ -200,7 +200,7 @@ def _row(
         last = row.get(ground, {})
         _check_keys(f"{where}, {ground}", _merged([*layers, own, last or {}]), _SETTINGS_KEYS)
         for column in columns:
-            if ground not in column or last is False:
+            if ground not in column or last is False or column["name"] not in row.get("columns", [column["name"]]):
                 continue
             merged = _merged([*layers, column[ground], own, last])
             if {"adapter", "strategy", "counts"} & set(merged):
