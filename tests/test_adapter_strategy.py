@@ -47,11 +47,13 @@ from zsprompt.strategies import (
     Adapter,
     Images,
     Normalised,
+    PerLabel,
     Thresholded,
     TopAll,
     available_strategies,
     label_vectors,
     load_strategy,
+    on_device,
     reads,
     supervision,
 )
@@ -378,3 +380,22 @@ def test_pictures_of_your_own_are_answered_for(drawn: Dataset, tmp_path: Path) -
         fusion = train("fusion,hidden=8", captioned, store, schedule=schedule, device="cpu")
         with pytest.raises(DataError, match="expected a caption of each picture"):
             predict(tmp_path, LABELS, store, strategy=Adapter(fusion.trained, device="cpu"))
+
+
+@pytest.mark.parametrize("name", ["a,b", "a,b=1", "threshold=0.2,x"])
+def test_a_path_may_hold_commas(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    save_adapter(made(KINDS["fc"]).trained, path)
+    plain = load_strategy(f"adapter:{path}")
+    assert plain == replace(plain, threshold=0.5)
+    chosen = load_strategy(f"adapter:{path},threshold=0.25,device=cpu")
+    assert (chosen.threshold, chosen.device) == (0.25, "cpu")
+
+
+def test_a_command_says_where_an_adapter_computes_unless_the_adapter_does() -> None:
+    adapter = made(KINDS["fc"])
+    assert on_device(Normalised(adapter), "cpu").strategy.device == "cpu"
+    assert on_device(replace(adapter, device="cuda"), "cpu").device == "cuda"
+    assert on_device(PerLabel(), "cpu") == PerLabel()
+    with pytest.raises(UnknownName, match="unknown device 'tpu'"):
+        replace(adapter, device="tpu")

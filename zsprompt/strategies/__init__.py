@@ -6,6 +6,7 @@ Source, where not said otherwise: Chen et al. 2024, MMM-CLIP, section "Multi-met
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 from zsprompt.adapters import load_adapter
@@ -145,10 +146,10 @@ def lacks_captions(strategy: Strategy) -> bool:
 
 
 def _adapter_spec(text: str) -> tuple[str, dict[str, str]]:
-    """As split_spec, for a path that may hold commas: settings are what reads as one of the fields, at the end."""
-    path, settings = text, []
-    known = tuple(f"{field}=" for field in _fields(Adapter))
-    while "," in path and path.rpartition(",")[2].strip().startswith(known):
+    """As split_spec, for a path that may hold commas: settings stand behind what is there."""
+    path = text
+    settings: list[str] = []
+    while "," in path and not Path(path.removeprefix(_ADAPTER)).exists():
         path, _, setting = path.rpartition(",")
         settings.insert(0, setting)
     return path, split_spec(",".join(["adapter", *settings]))[1]

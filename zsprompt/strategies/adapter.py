@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from zsprompt.adapters import Trained, Views
-from zsprompt.errors import AdapterError, UsageError
+from zsprompt.errors import AdapterError, UnknownName, UsageError
 from zsprompt.strategies.base import Images, Prediction, Supervision, TextSpace, check_labels, label_vectors
 
 
@@ -22,12 +22,21 @@ class Adapter:
         trained: the weights, and what they belong to.
         threshold: a probability, 0..1.
         device: where a network computes: "cpu", "cuda", or "auto".
+
+    Raises:
+        UsageError: a threshold that is no probability, or another device.
     """
 
     trained: Trained
     threshold: float = 0.5
     device: str = "auto"
     supervision: ClassVar[Supervision] = "trained"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold < 1:
+            raise UsageError(f"expected a threshold between 0 and 1, a probability, got {self.threshold:g}")
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise UnknownName("device", self.device, ("auto", "cpu", "cuda"))
 
     @property
     def reads(self) -> frozenset[str]:
@@ -39,12 +48,9 @@ class Adapter:
 
         Raises:
             AdapterError: another encoder or label list than it was trained with, or another number of captions.
-            UsageError: a threshold that is no probability.
         """
         from zsprompt.encoders.devices import pick_device
 
-        if not 0 < self.threshold < 1:
-            raise UsageError(f"expected a threshold between 0 and 1, a probability, got {self.threshold:g}")
         labels = check_labels(labels)
         trained = self.trained
         trained.order(labels)  # refuse before the work, not after
