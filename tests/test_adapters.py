@@ -46,7 +46,7 @@ from zsprompt.adapters import (
     spec_of,
 )
 from zsprompt.adapters.tensors import read_arrays, write_arrays
-from zsprompt.adapters.trained import FILE
+from zsprompt.adapters.trained import FILE, answer
 from zsprompt.arrays import Floats, Halves, Indices, unit_rows
 from zsprompt.errors import AdapterError, OutputError, TrainingError, UsageError
 from zsprompt.fields import construct, restored
@@ -95,14 +95,18 @@ def world(count: int = 60, seed: int = 0, wide: int = DIM, noise: float = 0.3) -
 
 SMALL: dict[str, Kind] = {
     "fc": Fc(),
+    "fc,cosine": Fc(start="cosine"),
     "linear-probe": LinearProbe(),
     "mld": Mld(heads=2, feed_forward=32, dropout=0.1),
     "mld,mean": Mld(heads=2, feed_forward=32, read_out="mean", blocks=2),
     "mld,spatial": Mld(heads=2, feed_forward=32, tokens="spatial"),
+    "mld,cosine": Mld(heads=2, feed_forward=32, start="cosine"),
     "ml-decoder": MlDecoder(heads=2, feed_forward=32),
+    "ml-decoder,groups,cosine": MlDecoder(heads=2, feed_forward=32, groups=2, start="cosine"),
     "ml-decoder,groups": MlDecoder(heads=2, feed_forward=32, groups=2),
     "ml-decoder,pooled": MlDecoder(heads=2, width=32, tokens="pooled"),
     "dm-decoder": DmDecoder(blocks=2, heads=2, feed_forward=32),
+    "dm-decoder,cosine": DmDecoder(blocks=1, heads=2, feed_forward=32, start="cosine"),
     "dm-decoder,pooled": DmDecoder(blocks=2, heads=2, feed_forward=32, tokens="pooled"),
     "fusion": Fusion(hidden=32),
     "fusion,image": Fusion(hidden=32, inputs="image", layers=2),
@@ -838,3 +842,77 @@ def test_a_network_that_reads_captions_refuses_pictures_without() -> None:
         trained(SMALL["fusion"]).answer(bare, WORDS, directions())
     with pytest.raises(UsageError, match="tokens=pooled"):
         trained(SMALL["ml-decoder"]).answer(bare, WORDS, directions())
+
+
+# beginning at the cosines
+
+
+COSINE = [kind for name, kind in SMALL.items() if name.endswith("cosine")]
+
+
+@pytest.mark.parametrize("kind", COSINE, ids=lambda kind: type(kind).__name__)
+def test_a_start_at_the_cosines_ranks_as_they_do_and_no_label_is_favoured(kind: Any) -> None:
+    import torch
+
+    examples, texts = world(), directions()
+    network = kind.network(sizes_of(examples)).eval()
+    network.begin(*map(torch.from_numpy, (examples.views.vectors, texts, examples.targets)))
+    found = answer(kind, network, examples.views, texts, "cpu")
+    cosines = examples.views.vectors @ texts.T
+    slope, offset = network.slope.item(), network.offset.item()
+    assert slope > 1
+    np.testing.assert_allclose(found, slope * cosines + offset, rtol=1e-4, atol=1e-4)
+
+
+def test_the_start_has_the_log_odds_of_two_normal_distributions() -> None:
+    import torch
+
+    from zsprompt.adapters.networks import FromCosine
+
+    random = np.random.default_rng(0)
+    targets = (random.random((4000, 1)) < 0.2).astype(np.int8)
+    cosines = np.where(targets == 1, random.normal(0.3, 0.05, (4000, 1)), random.normal(0.2, 0.05, (4000, 1)))
+    vectors = np.hstack([cosines, np.sqrt(1 - cosines**2)]).astype(np.float32)
+    network = FromCosine(torch.nn.Identity(), [])
+    network.begin(*map(torch.from_numpy, (vectors, np.array([[1, 0]], dtype=np.float32), targets)))
+    # equal widths: slope (0.3 − 0.2) / 0.05², and even odds of 1 to 4 in the middle between the means
+    assert network.slope.item() == pytest.approx(40, rel=0.1)
+    assert network.slope.item() * 0.25 + network.offset.item() == pytest.approx(np.log(0.2 / 0.8), abs=0.15)
+
+
+def test_left_out_targets_move_no_start_and_a_turned_text_begins_flat() -> None:
+    import torch
+
+    from zsprompt.adapters.networks import FromCosine
+
+    examples, texts = world(), directions()
+    starts = []
+    for fill in (None, -1):
+        vectors, targets = examples.views.vectors, examples.targets
+        if fill is not None:
+            vectors = np.concatenate([vectors, -vectors[:5]])
+            targets = np.concatenate([targets, np.full((5, targets.shape[1]), fill, dtype=np.int8)])
+        network = FromCosine(torch.nn.Identity(), [])
+        network.begin(*map(torch.from_numpy, (vectors, texts, targets)))
+        starts.append((network.slope.item(), network.offset.item()))
+    assert starts[0] == pytest.approx(starts[1], rel=1e-6)
+    network.begin(*map(torch.from_numpy, (examples.views.vectors, -texts, examples.targets)))
+    assert network.slope.item() == 1
+
+
+@pytest.mark.parametrize("kind", COSINE, ids=lambda kind: type(kind).__name__)
+def test_what_starts_at_the_cosines_learns_and_every_part_of_it_moves(kind: Any) -> None:
+    import torch
+
+    examples = world(120)
+    before = kind.network(sizes_of(examples)).state_dict()
+    done = fitted(kind, examples, epochs=6, lr=1e-3)
+    assert done.history[-1].loss < done.history[0].loss
+    assert any(not np.array_equal(done.weights[name], value.numpy()) for name, value in before.items())
+    assert set(done.weights) == set(before)
+    assert isinstance(before["slope"], torch.Tensor)
+
+
+def test_a_mean_has_no_weights_that_could_begin_at_nothing() -> None:
+    with pytest.raises(UsageError, match="expected read_out=linear with start=cosine"):
+        Mld(read_out="mean", start="cosine").check(Sizes(16, 16, 3))

@@ -136,7 +136,7 @@ class Fc:
         from zsprompt.adapters.networks import FC
 
         network = FC(sizes.dim, sizes.labels)
-        return _started(self.start, network, network.weight, network.bias)
+        return _started(self.start, network)
 
     def logits(self, network: Any, pictures: Pictures, texts: torch.Tensor) -> torch.Tensor:
         """See NetworkKind."""
@@ -219,7 +219,7 @@ class Mld:
             dropout=self.dropout,
             read_out=self.read_out,
         )
-        return _started(self.start, network, *_read_out(network))
+        return _started(self.start, network)
 
     def logits(self, network: Any, pictures: Pictures, texts: torch.Tensor) -> torch.Tensor:
         """See NetworkKind."""
@@ -287,7 +287,7 @@ class MlDecoder:
             blocks=self.blocks,
             groups=self.groups,
         )
-        return _started(self.start, network, *_read_out(network))
+        return _started(self.start, network)
 
     def logits(self, network: Any, pictures: Pictures, texts: torch.Tensor) -> torch.Tensor:
         """See NetworkKind."""
@@ -345,7 +345,7 @@ class DmDecoder:
             feed_forward=self.feed_forward or 4 * sizes.dim,
             dropout=self.dropout,
         )
-        return _started(self.start, network, *_read_out(network))
+        return _started(self.start, network)
 
     def logits(self, network: Any, pictures: Pictures, texts: torch.Tensor) -> torch.Tensor:
         """See NetworkKind."""
@@ -411,17 +411,20 @@ def _tensor(value: Any) -> torch.Tensor:
     return result
 
 
-def _started(start: Start, network: nn.Module, *last: nn.Parameter) -> nn.Module:
+def _started(start: Start, network: Any) -> nn.Module:
     """The network as it is, or beginning at the cosines."""
     from zsprompt.adapters.networks import FromCosine
 
-    return FromCosine(network, last) if start == "cosine" else network
+    whole: nn.Module = FromCosine(network, _last(network)) if start == "cosine" else network
+    return whole
 
 
-def _read_out(network: Any) -> list[nn.Parameter]:
-    """The parameters of a decoder's last layer."""
-    groups = [getattr(network, name) for name in ("group_weight", "group_bias") if hasattr(network, name)]
-    return groups or list(network.read_out.parameters())
+def _last(network: Any) -> list[nn.Parameter]:
+    """The parameters of a network's last layer."""
+    for names in (("group_weight", "group_bias"), ("weight", "bias")):  # of grouped queries; of FC
+        if all(hasattr(network, name) for name in names):
+            return [getattr(network, name) for name in names]
+    return list(network.read_out.parameters())
 
 
 def _asked(start: Start, network: Any, pictures: Pictures, features: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
