@@ -16,7 +16,8 @@ from zsprompt.strategies.base import Images, Prediction, Supervision, TextSpace,
 class Adapter:
     """What `zsprompt train` made of a data set's targets.
 
-    Scores are logits. A label is present where the network's probability exceeds `threshold`.
+    Scores are logits. A label is present where the network's probability exceeds `threshold`. With dm-decoder of two
+    blocks and more a label's score depends on which others are asked for beside it, as its equations have it.
 
     Attributes:
         trained: the weights, and what they belong to.
