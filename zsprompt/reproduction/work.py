@@ -98,7 +98,7 @@ def reproduce(
             jobs.setdefault((cell.settings, seed), f"{table.rows[cell.row].name}, {cell.column}, {_seed(cell, seed)}")
     found = work.done(jobs)
     cells = [_filled(cell, [found[cell.settings, seed] for seed in _seeds(cell, seeds)]) for cell in cells]
-    comparable = ground == "real" and limit is None and model is None
+    comparable = ground == "real" and limit is None and model is None and epochs is None
     return Reproduction(
         table, ground, tuple(cells), tuple(_notes(table, ground, cells, seeds, limit, model)), comparable
     )
