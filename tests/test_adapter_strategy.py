@@ -382,6 +382,23 @@ def test_pictures_of_your_own_are_answered_for(drawn: Dataset, tmp_path: Path) -
             predict(tmp_path, LABELS, store, strategy=Adapter(fusion.trained, device="cpu"))
 
 
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_another_encoder_or_label_list_is_refused_before_any_picture_is_embedded(
+    wrapped: bool, drawn: Dataset, tmp_path: Path
+) -> None:
+    draw(("dog",)).save(tmp_path / "one.png")
+    adapter = made(KINDS["fc"])
+    own = replace(adapter, trained=replace(adapter.trained, fingerprint=PlantedEncoder().fingerprint))
+    for strategy, labels in ((adapter, LABELS), (own, LABELS[:3])):
+        chosen = Normalised(strategy) if wrapped else strategy
+        with EmbeddingStore(PlantedEncoder(), cache=None) as store:
+            with pytest.raises(AdapterError, match="expected the"):
+                run(chosen, drawn.with_labels(labels), store)
+            with pytest.raises(AdapterError, match="expected the"):
+                predict(tmp_path, labels, store, strategy=chosen)
+            assert (store.counts.images_encoded, store.counts.images_cached) == (0, 0)
+
+
 @pytest.mark.parametrize("name", ["a,b", "a,b=1", "threshold=0.2,x"])
 def test_a_path_may_hold_commas(name: str, tmp_path: Path) -> None:
     path = tmp_path / name

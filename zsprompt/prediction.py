@@ -16,7 +16,7 @@ from zsprompt.errors import DataError
 from zsprompt.images import ImageRef
 from zsprompt.sources import find_sources
 from zsprompt.store import EmbeddingStore
-from zsprompt.strategies import Normalised, PerLabel, Strategy, check_labels, reads
+from zsprompt.strategies import Normalised, PerLabel, Strategy, check_labels, reads, refuse
 
 PART = 2**15
 """Pictures predicted at a time: what of them is in memory does not grow with their number."""
@@ -99,6 +99,7 @@ def predict_in_parts(
     given = [paths] if isinstance(paths, Path | str) else paths
     sources = find_sources([Path(path) for path in given])
     chosen = strategy or Normalised(PerLabel())
+    refuse(chosen, labels, store)
     passed_over = sources.passed_over
     refs = iter(sources)
     done = 0

@@ -44,6 +44,11 @@ class Adapter:
         """See Reads."""
         return self.trained.kind.reads
 
+    def refuse(self, labels: Sequence[str], texts: TextSpace) -> None:
+        """See Refuses. Raises AdapterError for another encoder or label list than it was trained with."""
+        self.trained.order(labels)
+        _require_space(self.trained, texts)
+
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy. Raises LabelError for a label too long for the encoder.
 
@@ -54,8 +59,7 @@ class Adapter:
 
         labels = check_labels(labels)
         trained = self.trained
-        trained.order(labels)  # refuse before the work, not after
-        _require_space(trained, texts)
+        self.refuse(labels, texts)
         _require_captions(trained, images)
         views = Views(images.vectors, images.tokens, images.captions)
         words = label_vectors(trained.prompts, labels, texts)
