@@ -365,6 +365,8 @@ def test_thresholds_belong_to_the_very_adapter(drawn: Dataset) -> None:
         assert any("the adapter learnt from 40 of these 40" in warning for warning in result.warnings)
         with pytest.raises(ThresholdError, match="expected thresholds for strategy"):
             with_thresholds(other, cuts, store)
+        elsewhere = replace(first, device="auto")  # where it computes is not who it is
+        assert isinstance(with_thresholds(elsewhere, cuts, store, drawn.select(list(range(70, 90)))), Thresholded)
 
 
 def test_pictures_of_your_own_are_answered_for(drawn: Dataset, tmp_path: Path) -> None:
@@ -373,7 +375,9 @@ def test_pictures_of_your_own_are_answered_for(drawn: Dataset, tmp_path: Path) -
     with EmbeddingStore(SpatialPlanted(), cache=None) as store:
         schedule = Schedule(epochs=6, batch_size=16, lr=1e-3, weight_decay=0, loss="bce")
         course = train("ml-decoder,feed_forward=32", drawn, store, schedule=schedule, device="cpu")
-        found = predict(tmp_path, LABELS, store, strategy=Adapter(course.trained, device="cpu"))
+        heard: list[str] = []
+        found = predict(tmp_path, LABELS, store, strategy=Adapter(course.trained, device="cpu"), tell=heard.append)
+        assert [line.partition(":")[0] for line in heard] == ["tokens of 2 pictures"]
         assert [label for label, _ in found.present(0)] in (["dog", "car"], ["car", "dog"])
         assert [Path(name).name for name, _ in found.bad] == ["two.png"]
         captioned = replace(drawn, captions=tuple("dog" for _ in drawn.images))

@@ -175,7 +175,7 @@ class _Work:
         refuse(job.strategy, job.data.labels, store)
         before = store.counts.images_encoded
         start = clock()
-        embed(job.data.images, store, reads(job.strategy), list(job.data.caption_columns.values()))
+        embed(job.data.images, store, reads(job.strategy), list(job.data.caption_columns.values()), self.tell)
         extra = {
             "images_embedded": store.counts.images_encoded - before,
             "seconds_images": round(clock() - start, 3),

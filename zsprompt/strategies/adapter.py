@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from zsprompt.adapters import Trained, Views
@@ -30,7 +30,7 @@ class Adapter:
 
     trained: Trained
     threshold: float = 0.5
-    device: str = "auto"
+    device: str = field(default="auto", repr=False)  # moves scores by rounding alone: no part of a recipe
     supervision: ClassVar[Supervision] = "trained"
 
     def __post_init__(self) -> None:
