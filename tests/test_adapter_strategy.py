@@ -365,6 +365,8 @@ def test_thresholds_belong_to_the_very_adapter(drawn: Dataset) -> None:
         assert any("the adapter learnt from 40 of these 40" in warning for warning in result.warnings)
         with pytest.raises(ThresholdError, match="expected thresholds for strategy"):
             with_thresholds(other, cuts, store)
+        elsewhere = replace(first, device="auto")  # where it computes is not who it is
+        assert isinstance(with_thresholds(elsewhere, cuts, store, drawn.select(list(range(70, 90)))), Thresholded)
 
 
 def test_pictures_of_your_own_are_answered_for(drawn: Dataset, tmp_path: Path) -> None:
@@ -373,13 +375,32 @@ def test_pictures_of_your_own_are_answered_for(drawn: Dataset, tmp_path: Path) -
     with EmbeddingStore(SpatialPlanted(), cache=None) as store:
         schedule = Schedule(epochs=6, batch_size=16, lr=1e-3, weight_decay=0, loss="bce")
         course = train("ml-decoder,feed_forward=32", drawn, store, schedule=schedule, device="cpu")
-        found = predict(tmp_path, LABELS, store, strategy=Adapter(course.trained, device="cpu"))
+        heard: list[str] = []
+        found = predict(tmp_path, LABELS, store, strategy=Adapter(course.trained, device="cpu"), tell=heard.append)
+        assert [line.partition(":")[0] for line in heard] == ["tokens of 2 pictures"]
         assert [label for label, _ in found.present(0)] in (["dog", "car"], ["car", "dog"])
         assert [Path(name).name for name, _ in found.bad] == ["two.png"]
         captioned = replace(drawn, captions=tuple("dog" for _ in drawn.images))
         fusion = train("fusion,hidden=8", captioned, store, schedule=schedule, device="cpu")
         with pytest.raises(DataError, match="expected a caption of each picture"):
             predict(tmp_path, LABELS, store, strategy=Adapter(fusion.trained, device="cpu"))
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_another_encoder_or_label_list_is_refused_before_any_picture_is_embedded(
+    wrapped: bool, drawn: Dataset, tmp_path: Path
+) -> None:
+    draw(("dog",)).save(tmp_path / "one.png")
+    adapter = made(KINDS["fc"])
+    own = replace(adapter, trained=replace(adapter.trained, fingerprint=PlantedEncoder().fingerprint))
+    for strategy, labels in ((adapter, LABELS), (own, LABELS[:3])):
+        chosen = Normalised(strategy) if wrapped else strategy
+        with EmbeddingStore(PlantedEncoder(), cache=None) as store:
+            with pytest.raises(AdapterError, match="expected the"):
+                run(chosen, drawn.with_labels(labels), store)
+            with pytest.raises(AdapterError, match="expected the"):
+                predict(tmp_path, labels, store, strategy=chosen)
+            assert (store.counts.images_encoded, store.counts.images_cached) == (0, 0)
 
 
 @pytest.mark.parametrize("name", ["a,b", "a,b=1", "threshold=0.2,x"])

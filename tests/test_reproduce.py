@@ -345,6 +345,20 @@ class Stopped(Exception):
     """Stands for a kill."""
 
 
+def test_the_size_of_tokens_is_told_before_they_are_kept(photos: Path) -> None:
+    row = {"name": "spatial", "adapter": "mld,tokens=spatial,heads=2,feed_forward=8", "schedule": {"epochs": 1}}
+    table = planted({"row": [row], "column": PLAN["table"][0]["column"][:1]})
+    heard: list[str] = []
+    measured(table, photos, model="fakes:SpatialPlanted", tell=heard.append)
+    assert [line.partition(":")[0] for line in heard[:2]] == ["tokens of 80 pictures", "tokens of 40 pictures"]
+
+
+def test_another_bound_of_epochs_is_a_trial_and_says_so(photos: Path) -> None:
+    done = measured(planted(), photos, epochs=1)
+    assert not done.comparable
+    assert [note for note in done.notes if note.startswith("at most 1 epoch a training")]
+
+
 def test_what_is_finished_is_not_made_again(photos: Path, tmp_path: Path) -> None:
     first = measured(planted(), photos, out=tmp_path, cache=tmp_path / "cache")
     written = {
@@ -402,7 +416,7 @@ def test_a_training_that_went_wrong_fails_again(photos: Path, tmp_path: Path) ->
     table = planted({"column": PLAN["table"][0]["column"][:1], "row": rows})
     for _ in range(2):
         failed = measured(table, photos, out=tmp_path).failed
-        assert [cell.error.partition(",")[0] for cell in failed] == ["expected a loss that is a number"]
+        assert [cell.error.partition(",")[0] for cell in failed] == ["expected numbers that stay finite"]
 
 
 def test_other_settings_have_other_folders(photos: Path, tmp_path: Path) -> None:
@@ -519,7 +533,7 @@ def test_a_table_by_the_command(cli: Cli, tmp_path: Path) -> None:
     assert "scenes settings: at most 1 epoch, batch size 56, patience 5" in done.stdout
     saved = json.loads((tmp_path / "made/coco-captions-methods.json").read_text())
     ours = [row for row in saved["rows"] if row["ours"] is not None]
-    assert len(ours) == 4
+    assert len(ours) == 8  # of two metrics
     assert all(0 <= row["ours"] < 1 and not row["comparable"] for row in ours)
     assert (tmp_path / "made/coco-captions-methods.md").read_text().count("\n| ") >= 4
 

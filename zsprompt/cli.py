@@ -233,7 +233,7 @@ def predict(
         with open_store(model, device, precision, batch_size, cache) as store:
             chosen = with_thresholds(chosen, cuts, store) if cuts else chosen
             recipe = describe(chosen, store)
-            parts = totals.watch(predict_in_parts(images, words, store, strategy=chosen))
+            parts = totals.watch(predict_in_parts(images, words, store, strategy=chosen, tell=note))
             _show_predictions(parts, words, recipe, out, json)
         _say_totals(totals, words, recipe, out)
         for warning in (*undescribed(chosen, words), *made_up(totals.worded)):

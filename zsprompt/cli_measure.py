@@ -151,13 +151,13 @@ def thresholds_(
     with refusals():
         from zsprompt.datasets import load_dataset
         from zsprompt.files import require_writable
-        from zsprompt.strategies import load_strategy
+        from zsprompt.strategies import load_strategy, on_device
         from zsprompt.thresholds import Rule, save_thresholds
 
         if (dataset is None) == (not images):
             raise UsageError("expected either --dataset with labels, or pictures and --labels, found neither or both")
         require_writable(out)
-        chosen = load_strategy(strategy, prompts=prompts)
+        chosen = on_device(load_strategy(strategy, prompts=prompts), device.value)
         data = load_dataset(dataset, root=root, split=split, names=names.value) if dataset else None
         data = take_part(data, limit, sample, seed) if data else None
         words = [] if data else read_labels(labels, labels_file)
@@ -187,9 +187,12 @@ class _Judged:
 
     def thresholds(self, strategy: Strategy, data: Dataset, store: EmbeddingStore) -> Thresholds:
         from zsprompt.evaluate import run
+        from zsprompt.recipe import learnt_from
         from zsprompt.tuning import choose_thresholds
 
-        result = run(strategy, data, store, difficult=self.difficult, skip_bad=self.skip_bad)
+        result = run(strategy, data, store, difficult=self.difficult, skip_bad=self.skip_bad, tell=note)
+        for warning in learnt_from(strategy, data.name, result.images):
+            note(warning)
         return choose_thresholds(result, rule=self.rule, calibrate=self.calibrate, folds=self.folds, seed=self.seed)
 
 
@@ -205,7 +208,7 @@ def _expected_thresholds(
     from zsprompt.recipe import describe
     from zsprompt.tuning import expected_thresholds
 
-    answer = predict(images, words, store, strategy=strategy)
+    answer = predict(images, words, store, strategy=strategy, tell=note)
     expected = min(_EXPECTED, len(words) / 2) if expect is None and share is None else expect
     return expected_thresholds(answer, describe(strategy, store), labels_a_picture=expected, share=share)
 

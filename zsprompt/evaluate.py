@@ -19,7 +19,7 @@ from zsprompt.metrics import Difficult
 from zsprompt.recipe import describe, learnt_from, never_seen, undescribed
 from zsprompt.result import Result
 from zsprompt.store import EmbeddingStore
-from zsprompt.strategies import Prediction, Strategy, check_labels, reads
+from zsprompt.strategies import Prediction, Strategy, check_labels, reads, refuse
 
 
 def run(
@@ -53,6 +53,7 @@ def run(
     check_labels(dataset.labels)
     start, before = clock(), dataclasses.asdict(store.counts)
     store.take_unfamiliar()
+    refuse(strategy, dataset.labels, store)
     embedded = embed(dataset.images, store, reads(strategy), list(dataset.caption_columns.values()), tell)
     skipped = refuse_or_skip(dataset, embedded.bad, skip_bad)
     prediction = strategy.predict(embedded.images, dataset.labels, store)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,7 @@ from zsprompt.errors import DataError
 from zsprompt.images import ImageRef
 from zsprompt.sources import find_sources
 from zsprompt.store import EmbeddingStore
-from zsprompt.strategies import Normalised, PerLabel, Strategy, check_labels, reads
+from zsprompt.strategies import Normalised, PerLabel, Strategy, check_labels, reads, refuse
 
 PART = 2**15
 """Pictures predicted at a time: what of them is in memory does not grow with their number."""
@@ -64,6 +64,7 @@ def predict(
     store: EmbeddingStore,
     *,
     strategy: Strategy | None = None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Predictions:
     """Which of `labels` are on the pictures at `paths`.
 
@@ -72,6 +73,7 @@ def predict(
         labels: your words.
         store: where pictures and texts are embedded.
         strategy: `Normalised(PerLabel())` by default.
+        tell: is told what will be kept on disk, where that is much.
 
     Raises:
         DataError: a path is missing, a tar file or list is broken, or no picture was found. A picture that cannot be
@@ -79,7 +81,7 @@ def predict(
         LabelError: labels are blank, duplicate or too long for the model.
         ModelError, CacheError: see EmbeddingStore.
     """
-    return joined(predict_in_parts(paths, labels, store, strategy=strategy))
+    return joined(predict_in_parts(paths, labels, store, strategy=strategy, tell=tell))
 
 
 def predict_in_parts(
@@ -88,6 +90,7 @@ def predict_in_parts(
     store: EmbeddingStore,
     *,
     strategy: Strategy | None = None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Iterator[Predictions]:
     """What `predict` says, `PART` pictures at a time, for more pictures than scores fit in memory.
 
@@ -99,11 +102,12 @@ def predict_in_parts(
     given = [paths] if isinstance(paths, Path | str) else paths
     sources = find_sources([Path(path) for path in given])
     chosen = strategy or Normalised(PerLabel())
+    refuse(chosen, labels, store)
     passed_over = sources.passed_over
     refs = iter(sources)
     done = 0
     while part := list(islice(refs, PART)):
-        yield replace(_predicted(part, labels, store, chosen), passed_over=passed_over)
+        yield replace(_predicted(part, labels, store, chosen, tell), passed_over=passed_over)
         passed_over = 0  # said once
         done += len(part)
     if done != sources.count:
@@ -111,10 +115,14 @@ def predict_in_parts(
 
 
 def _predicted(
-    refs: Sequence[ImageRef], labels: tuple[str, ...], store: EmbeddingStore, strategy: Strategy
+    refs: Sequence[ImageRef],
+    labels: tuple[str, ...],
+    store: EmbeddingStore,
+    strategy: Strategy,
+    tell: Callable[[str], None],
 ) -> Predictions:
     store.take_unfamiliar()
-    embedded = embed(refs, store, reads(strategy))
+    embedded = embed(refs, store, reads(strategy), tell=tell)
     answer = strategy.predict(embedded.images, labels, store)
     return Predictions(
         images=tuple(refs[i].id for i in embedded.kept),

@@ -26,7 +26,7 @@ from zsprompt.recipe import prompt_sets
 from zsprompt.result import Result
 from zsprompt.saved import load_result, save_result, to_json
 from zsprompt.store import EmbeddingStore
-from zsprompt.strategies import Strategy, lacks_captions, load_strategy, reads, with_captions
+from zsprompt.strategies import Strategy, lacks_captions, load_strategy, reads, refuse, with_captions
 from zsprompt.thresholds import load_thresholds
 from zsprompt.tuning import with_thresholds
 
@@ -172,9 +172,10 @@ class _Work:
         return Measured(result.to_dict(), result.sampling, what_is_measured(result), folder, extra)
 
     def _run(self, job: _Job, store: EmbeddingStore, folder: Path) -> tuple[Result, dict[str, Any]]:
+        refuse(job.strategy, job.data.labels, store)
         before = store.counts.images_encoded
         start = clock()
-        embed(job.data.images, store, reads(job.strategy), list(job.data.caption_columns.values()))
+        embed(job.data.images, store, reads(job.strategy), list(job.data.caption_columns.values()), self.tell)
         extra = {
             "images_embedded": store.counts.images_encoded - before,
             "seconds_images": round(clock() - start, 3),

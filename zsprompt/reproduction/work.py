@@ -161,6 +161,8 @@ def _notes(
         yield f"ours are with model {model}, whatever a row's name says"
     if limit is not None:
         yield f"at most {counted(limit, 'picture')} to learn from and to test on: a trial, not a result"
+    if ground == "real" and (bounds := {cell.settings.epochs for cell in cells} - {None}):
+        yield f"at most {counted(max(filter(None, bounds)), 'epoch')} a training, in place of each source's own: a trial"
     if seeds > 1:
         yield f"mean ± standard deviation of {counted(seeds, 'training')} with seeds 0 to {seeds - 1}"
     for metric in table.metrics:
@@ -327,14 +329,14 @@ class _Work:
         strategy = self._strategy(settings, seed, parts, store)
         difficult: Any = settings.difficult
         if self.out is None:
-            return measures_of(evaluate.run(strategy, parts.test, store, difficult=difficult))
+            return measures_of(evaluate.run(strategy, parts.test, store, difficult=difficult, tell=self.tell))
         identity = _identity(parts.test, reads(strategy))
         words = f"{settings.what} {parts.test.name} {settings.protocol} {store.encoder.name} seed {seed}"
         made_from = (strategy, store.fingerprint, settings.difficult, identity)
         folder = self.out / RESULTS / _folder(words, made_from)
         with suppress(ResultError):  # not finished, or damaged since
             return measures_of(load_result(folder))
-        result = evaluate.run(strategy, parts.test, store, difficult=difficult)
+        result = evaluate.run(strategy, parts.test, store, difficult=difficult, tell=self.tell)
         save_result(result, folder)
         return measures_of(result)
 
@@ -356,6 +358,8 @@ class _Work:
             with suppress(AdapterError):  # damaged since
                 return load_adapter(folder)
             remove(folder / FILE)
+        if "tokens" in training.kind.reads:  # their size is told here; what a training tells is a line an epoch
+            store.tokens(training.data.images, tell=self.tell)
         try:
             course = train(
                 training.kind,

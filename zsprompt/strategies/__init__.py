@@ -24,6 +24,7 @@ from zsprompt.strategies.base import (
     check_labels,
     label_vectors,
     reads,
+    refuse,
     supervision,
 )
 from zsprompt.strategies.list_all import ListAll
@@ -56,6 +57,7 @@ __all__ = [
     "on_device",
     "own_labels",
     "reads",
+    "refuse",
     "supervision",
     "with_captions",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from zsprompt.adapters import Trained, Views
@@ -30,7 +30,7 @@ class Adapter:
 
     trained: Trained
     threshold: float = 0.5
-    device: str = "auto"
+    device: str = field(default="auto", repr=False)  # moves scores by rounding alone: no part of a recipe
     supervision: ClassVar[Supervision] = "trained"
 
     def __post_init__(self) -> None:
@@ -44,6 +44,11 @@ class Adapter:
         """See Reads."""
         return self.trained.kind.reads
 
+    def refuse(self, labels: Sequence[str], texts: TextSpace) -> None:
+        """See Refuses. Raises AdapterError for another encoder or label list than it was trained with."""
+        self.trained.order(labels)
+        _require_space(self.trained, texts)
+
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy. Raises LabelError for a label too long for the encoder.
 
@@ -54,8 +59,7 @@ class Adapter:
 
         labels = check_labels(labels)
         trained = self.trained
-        trained.order(labels)  # refuse before the work, not after
-        _require_space(trained, texts)
+        self.refuse(labels, texts)
         _require_captions(trained, images)
         views = Views(images.vectors, images.tokens, images.captions)
         words = label_vectors(trained.prompts, labels, texts)

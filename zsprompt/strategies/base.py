@@ -135,6 +135,23 @@ def reads(strategy: Strategy) -> frozenset[str]:
     return reads(inner) if inner is not None else frozenset()
 
 
+@runtime_checkable
+class Refuses(Protocol):
+    """A strategy that knows before any picture is embedded whether it can answer."""
+
+    def refuse(self, labels: Sequence[str], texts: TextSpace) -> None:
+        """Raise what `predict` would raise for these labels and this encoder."""
+        ...
+
+
+def refuse(strategy: Strategy, labels: Sequence[str], texts: TextSpace) -> None:
+    """Raise what a strategy, or the one inside it, would raise of labels and encoder; pictures may take hours."""
+    if isinstance(strategy, Refuses):
+        strategy.refuse(labels, texts)
+    elif (inner := getattr(strategy, "strategy", None)) is not None:
+        refuse(inner, labels, texts)
+
+
 def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
     """`labels`, if there is at least one and none is blank or given twice.
 
