@@ -98,7 +98,8 @@ def reproduce(
             jobs.setdefault((cell.settings, seed), f"{table.rows[cell.row].name}, {cell.column}, {_seed(cell, seed)}")
     found = work.done(jobs)
     cells = [_filled(cell, [found[cell.settings, seed] for seed in _seeds(cell, seeds)]) for cell in cells]
-    comparable = ground == "real" and limit is None and model is None and epochs is None
+    as_published = limit is None and model is None and epochs is None and not table.stand_ins
+    comparable = ground == "real" and as_published
     return Reproduction(
         table, ground, tuple(cells), tuple(_notes(table, ground, cells, seeds, limit, model)), comparable
     )
@@ -155,6 +156,8 @@ def _notes(
     table: Table, ground: Ground, cells: Sequence[Cell], seeds: int, limit: int | None, model: str | None
 ) -> Iterator[str]:
     yield from table.notes[ground]
+    if ground == "real" and table.stand_ins:
+        yield "the data are not quite the source's, so its numbers and ours are not comparable"
     if ground == "scenes":
         yield from _scenes_settings(table, cells)
     if model is not None:
