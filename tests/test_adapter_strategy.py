@@ -361,6 +361,7 @@ def test_thresholds_belong_to_the_very_adapter(drawn: Dataset) -> None:
         cuts = choose_thresholds(run(first, drawn.select(list(range(40, 70))), store))
         decided = with_thresholds(first, cuts, store, drawn.select(list(range(70, 90))))
         assert isinstance(decided, Thresholded)
+        assert supervision(decided) == "trained"
         result = run(decided, drawn.select(list(range(40))), store)
         assert any("the adapter learnt from 40 of these 40" in warning for warning in result.warnings)
         with pytest.raises(ThresholdError, match="expected thresholds for strategy"):
