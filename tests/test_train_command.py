@@ -225,6 +225,10 @@ def test_fractions_and_seeds_are_a_table_and_json(photos: Path, zs: Run, tmp_pat
     result = json.loads((tmp_path / "a" / folders[2] / "result.json").read_text())
     assert result["mAP"] == pytest.approx(told[2]["test_mAP"])
     assert zs("report", tmp_path / "a" / folders[2]).code == 0
+    assert "the adapter learnt from" not in done.err
+    remembered = zs(*training(photos, *few, "--seeds", 2, "--test", "train", "--out", tmp_path / "b"))
+    assert sum("learnt from 30 of these 30 pictures" in line for line in remembered.err.splitlines()) == 1
+    assert sum("fewer than 500 pictures" in line for line in remembered.err.splitlines()) == 1
     two = zs(*training(photos, *several[2:], *few, "--resume", "--epochs", 4))
     assert two.code == 1
     assert "finished one with epochs 3 instead of 4" in two.error
