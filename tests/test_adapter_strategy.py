@@ -285,6 +285,7 @@ def test_a_specification_names_the_file_or_its_folder(name: str, folder: Path) -
         ("adapter:", "expected an adapter"),
         ("adapter:nowhere", "expected an adapter at nowhere, found nothing"),
         ("adapter:{}/nowhere", "found nothing"),
+        (f"adapter:{'x' * 5000},threshold=0.5", "File name too long"),
         ("adapter:{},weights=3", "unknown field of Adapter 'weights'. Known: device, threshold"),
         ("adapter:{},trained=3", "unknown field of Adapter"),
         ("adapter:{},threshold=high", "threshold to be a number"),
