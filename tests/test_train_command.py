@@ -298,6 +298,8 @@ def test_fractions_and_seeds_are_a_table_and_json(photos: Path, zs: Run, tmp_pat
         (("--patience", 0), 2),
         (("--patience", 10**9), 1),
         (("--selective", -1), 1),
+        (("--clip-weight", -1), 1),
+        (("--clip-weight", "nan"), 1),
         (("--selective", "inf"), 1),
         (("--adapter", "fc", "--selective", 2), 1),
         (("--model", "nope"), 1),
@@ -313,7 +315,7 @@ def test_fractions_and_seeds_are_a_table_and_json(photos: Path, zs: Run, tmp_pat
         (("--cache", "file"), 1),
         (("--out", "file"), 1),
         (("--out", "file/deeper"), 1),
-        (("--resume",), 1),
+        (("--resume",), 0),  # nothing to go on with: it starts
         (("--unknown",), 2),
         (("left over",), 2),
     ],

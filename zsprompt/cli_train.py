@@ -50,7 +50,9 @@ def train(
     split: Annotated[str | None, typer.Option(help="The list to learn from. [default: its training list]")] = None,
     validation: Annotated[
         str | None,
-        typer.Option(help="A list, or a share of the pictures put aside, to choose the best epoch. [default: 0.1 of 500 pictures or more]"),
+        typer.Option(
+            help="A list, or a share of the pictures put aside, to choose the best epoch. [default: 0.1 from 500 on]"
+        ),
     ] = None,
     test: Annotated[str | None, typer.Option(help="A list to measure the adapter on afterwards.")] = None,
     labels: Labels = None,
@@ -74,6 +76,9 @@ def train(
     selective: Annotated[
         float | None, typer.Option(help="Selective supervision: so many random labels for each present one.")
     ] = None,
+    clip_weight: Annotated[
+        float | None, typer.Option(help="Of the contrastive loss beside the other. [default: 1]")
+    ] = None,
     model: RunModel = None,
     prompts: Prompts = None,
     names: Names = NamesOption.readable,
@@ -94,7 +99,7 @@ def train(
         "weight_decay": weight_decay,
     }
     schedule_options |= {"optimizer": optimizer, "loss": loss, "warm_up": warm_up, "decay": decay}
-    schedule_options |= {"patience": patience, "selective": selective}
+    schedule_options |= {"patience": patience, "selective": selective, "clip_weight": clip_weight}
     with refusals(again="add --resume to the same command, and it goes on from the last whole epoch"):
         from zsprompt.adapters import load_kind
         from zsprompt.datasets import TRAINING, load_dataset
