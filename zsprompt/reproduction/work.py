@@ -165,7 +165,8 @@ def _notes(
     if limit is not None:
         yield f"at most {counted(limit, 'picture')} to learn from and to test on: a trial, not a result"
     if ground == "real" and (bounds := {cell.settings.epochs for cell in cells} - {None}):
-        yield f"at most {counted(max(filter(None, bounds)), 'epoch')} a training, in place of each source's own: a trial"
+        most = counted(max(filter(None, bounds)), "epoch")
+        yield f"at most {most} a training, in place of each source's own: a trial, not a result"
     if seeds > 1:
         yield f"mean ± standard deviation of {counted(seeds, 'training')} with seeds 0 to {seeds - 1}"
     for metric in table.metrics:
