@@ -346,6 +346,16 @@ def test_pictures_are_recognised_by_their_ids(learnt: set[str], asked: set[str])
     assert known_among(sorted(asked), packed(sorted(learnt))) == len(asked & learnt)
 
 
+def test_captions_of_another_origin_are_warned_of(drawn: Dataset) -> None:
+    words = tuple("a dog" for _ in drawn.images)
+    with EmbeddingStore(PlantedEncoder(), cache=None) as store:
+        given_ones = replace(drawn, captions=words)
+        trained = train("knn,k=3,inputs=both", given_ones, store).trained
+        for data, warned in ((given_ones, 0), (replace(drawn, written=words), 1)):
+            result = run(Adapter(trained, device="cpu"), data, store)
+            assert sum("captions that were given, these are written" in text for text in result.warnings) == warned
+
+
 @pytest.mark.parametrize("ids", ["$", "é", 5, "abc"])
 def test_ids_that_were_damaged_are_warned_of(ids: object) -> None:
     strategy = made(KINDS["fc"], facts={"data": {"dataset": "drawn", "ids": ids}})
