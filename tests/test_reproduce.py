@@ -320,6 +320,15 @@ def test_counts_need_no_model(photos: Path) -> None:
     assert terminal_table(done).splitlines()[6].split() == ["folder", "8", "80", "40"]
 
 
+def test_counts_that_fail_stop_no_others(photos: Path) -> None:
+    same = {"name": "same", "counts": True, "real": {"test": "folder a"}}
+    rows = [same, {"name": "apart", "counts": True}]
+    table = planted({"metrics": ["labels"], "column": PLAN["table"][0]["column"][:1], "row": rows})
+    done = measured(table, photos)
+    assert [cell.error.partition(",")[0] for cell in done.cells][1] == ""
+    assert "expected other pictures" in done.cells[0].error
+
+
 def test_measures_of_one_label_are_that_labels(photos: Path, tmp_path: Path) -> None:
     rows = [{"name": "dog", "label": "dog", "strategy": "per-label"}, {"name": "all", "strategy": "per-label"}]
     change = {"metrics": ["precision", "recall", "F1", "positives"], "row": rows}

@@ -311,7 +311,7 @@ class _Work:
         self, jobs: Sequence[tuple[Settings, int]]
     ) -> Iterator[tuple[tuple[Settings, int], Measures | str]]:
         if jobs[0][0].counts:
-            yield from ((job, counts_of(self.data.protocol(*job))) for job in jobs)
+            yield from ((job, self._counted(*job)) for job in jobs)
             return
         try:
             store = EmbeddingStore(_encoder(jobs[0][0], self.device), cache=self.cache, progress=self.progress)
@@ -321,6 +321,12 @@ class _Work:
         with store:
             for job in jobs:
                 yield job, self._attempt(*job, store)
+
+    def _counted(self, settings: Settings, seed: int) -> Measures | str:
+        try:
+            return counts_of(self.data.protocol(settings, seed))
+        except ZspromptError as error:
+            return _line(error)
 
     def _attempt(self, settings: Settings, seed: int, store: EmbeddingStore) -> Measures | str:
         try:
