@@ -285,6 +285,7 @@ def test_a_specification_names_the_file_or_its_folder(name: str, folder: Path) -
         ("adapter:", "expected an adapter"),
         ("adapter:nowhere", "expected an adapter at nowhere, found nothing"),
         ("adapter:{}/nowhere", "found nothing"),
+        (f"adapter:{'x' * 5000},threshold=0.5", "File name too long"),
         ("adapter:{},weights=3", "unknown field of Adapter 'weights'. Known: device, threshold"),
         ("adapter:{},trained=3", "unknown field of Adapter"),
         ("adapter:{},threshold=high", "threshold to be a number"),
@@ -345,6 +346,16 @@ def test_pictures_are_recognised_by_their_ids(learnt: set[str], asked: set[str])
     assert known_among(sorted(asked), packed(sorted(learnt))) == len(asked & learnt)
 
 
+def test_captions_of_another_origin_are_warned_of(drawn: Dataset) -> None:
+    words = tuple("a dog" for _ in drawn.images)
+    with EmbeddingStore(PlantedEncoder(), cache=None) as store:
+        given_ones = replace(drawn, captions=words)
+        trained = train("knn,k=3,inputs=both", given_ones, store).trained
+        for data, warned in ((given_ones, 0), (replace(drawn, written=words), 1)):
+            result = run(Adapter(trained, device="cpu"), data, store)
+            assert sum("captions that were given, these are written" in text for text in result.warnings) == warned
+
+
 @pytest.mark.parametrize("ids", ["$", "é", 5, "abc"])
 def test_ids_that_were_damaged_are_warned_of(ids: object) -> None:
     strategy = made(KINDS["fc"], facts={"data": {"dataset": "drawn", "ids": ids}})
@@ -361,6 +372,7 @@ def test_thresholds_belong_to_the_very_adapter(drawn: Dataset) -> None:
         cuts = choose_thresholds(run(first, drawn.select(list(range(40, 70))), store))
         decided = with_thresholds(first, cuts, store, drawn.select(list(range(70, 90))))
         assert isinstance(decided, Thresholded)
+        assert supervision(decided) == "trained"
         result = run(decided, drawn.select(list(range(40))), store)
         assert any("the adapter learnt from 40 of these 40" in warning for warning in result.warnings)
         with pytest.raises(ThresholdError, match="expected thresholds for strategy"):

@@ -880,6 +880,24 @@ def test_the_start_has_the_log_odds_of_two_normal_distributions() -> None:
     assert network.slope.item() * 0.25 + network.offset.item() == pytest.approx(np.log(0.2 / 0.8), abs=0.15)
 
 
+def test_cosines_are_not_rounded_where_products_are() -> None:
+    import torch
+
+    from zsprompt.adapters.networks import FromCosine
+
+    class Nothing(torch.nn.Module):
+        def forward(self, features: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
+            return torch.zeros(len(features), len(texts))
+
+    examples, texts = world(), torch.from_numpy(directions())
+    vectors = torch.from_numpy(examples.views.vectors)
+    network = FromCosine(Nothing(), [])
+    network.begin(vectors, texts, torch.from_numpy(examples.targets))
+    plain = network(vectors, vectors, texts)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(network(vectors, vectors, texts), plain)
+
+
 def test_left_out_targets_move_no_start_and_a_turned_text_begins_flat() -> None:
     import torch
 

@@ -295,6 +295,15 @@ def test_a_trial_or_another_model_is_not_comparable(photos: Path, options: dict[
     assert any(str(next(iter(options.values()))) in note for note in done.notes)
 
 
+def test_stand_ins_for_a_sources_data_are_not_comparable(photos: Path) -> None:
+    done = measured(planted({"stand_ins": True}), photos)
+    assert not any(record["comparable"] for record in done.records())
+    assert any("not comparable" in note for note in done.notes)
+    for table in tables().values():  # a source that names its lists has none for NUS-WIDE
+        of_nus = any("nus-wide" in part for row in table.rows for made in row.settings.values() for part in made.data)
+        assert not of_nus or table.stand_ins
+
+
 def test_the_same_measurement_in_two_rows_is_made_once(photos: Path) -> None:
     heard: list[str] = []
     rows = [{"name": name, "strategy": "per-label"} for name in "ab"]
@@ -309,6 +318,15 @@ def test_counts_need_no_model(photos: Path) -> None:
     done = measured(planted(change | {"column": PLAN["table"][0]["column"][:1]}), photos, model="no-such-model")
     assert [record["ours"] for record in done.records()] == [8, 80, 40]
     assert terminal_table(done).splitlines()[6].split() == ["folder", "8", "80", "40"]
+
+
+def test_counts_that_fail_stop_no_others(photos: Path) -> None:
+    same = {"name": "same", "counts": True, "real": {"test": "folder a"}}
+    rows = [same, {"name": "apart", "counts": True}]
+    table = planted({"metrics": ["labels"], "column": PLAN["table"][0]["column"][:1], "row": rows})
+    done = measured(table, photos)
+    assert [cell.error.partition(",")[0] for cell in done.cells][1] == ""
+    assert "expected other pictures" in done.cells[0].error
 
 
 def test_measures_of_one_label_are_that_labels(photos: Path, tmp_path: Path) -> None:

@@ -225,6 +225,10 @@ def test_fractions_and_seeds_are_a_table_and_json(photos: Path, zs: Run, tmp_pat
     result = json.loads((tmp_path / "a" / folders[2] / "result.json").read_text())
     assert result["mAP"] == pytest.approx(told[2]["test_mAP"])
     assert zs("report", tmp_path / "a" / folders[2]).code == 0
+    assert "the adapter learnt from" not in done.err
+    remembered = zs(*training(photos, *few, "--seeds", 2, "--test", "train", "--out", tmp_path / "b"))
+    assert sum("learnt from 30 of these 30 pictures" in line for line in remembered.err.splitlines()) == 1
+    assert sum("fewer than 500 pictures" in line for line in remembered.err.splitlines()) == 1
     two = zs(*training(photos, *several[2:], *few, "--resume", "--epochs", 4))
     assert two.code == 1
     assert "finished one with epochs 3 instead of 4" in two.error
@@ -294,6 +298,8 @@ def test_fractions_and_seeds_are_a_table_and_json(photos: Path, zs: Run, tmp_pat
         (("--patience", 0), 2),
         (("--patience", 10**9), 1),
         (("--selective", -1), 1),
+        (("--clip-weight", -1), 1),
+        (("--clip-weight", "nan"), 1),
         (("--selective", "inf"), 1),
         (("--adapter", "fc", "--selective", 2), 1),
         (("--model", "nope"), 1),
@@ -309,7 +315,7 @@ def test_fractions_and_seeds_are_a_table_and_json(photos: Path, zs: Run, tmp_pat
         (("--cache", "file"), 1),
         (("--out", "file"), 1),
         (("--out", "file/deeper"), 1),
-        (("--resume",), 1),
+        (("--resume",), 0),  # nothing to go on with: it starts
         (("--unknown",), 2),
         (("left over",), 2),
     ],

@@ -758,6 +758,7 @@ def test_kinds_that_are_fitted_at_once_learn_from_all_pictures_and_are_validated
     plain = learn(many, "knn", schedule=None)
     assert plain.trained.facts["data"]["images"] == 600
     assert (plain.notes, plain.best, plain.history) == ((), 0, ())
+    assert plain.trained.facts["recipe"] == {"adapter": "knn", "seed": 0}  # no loss and no rate that nothing used
     judged = learn(drawn, "forest,trees=9", schedule=None, validation=0.25).trained.facts["metrics"]["validation_mAP"]
     assert 0.5 < judged <= 1
 

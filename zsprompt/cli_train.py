@@ -50,7 +50,9 @@ def train(
     split: Annotated[str | None, typer.Option(help="The list to learn from. [default: its training list]")] = None,
     validation: Annotated[
         str | None,
-        typer.Option(help="A list, or a share of the pictures put aside, to choose the best epoch. [default: 0.1]"),
+        typer.Option(
+            help="A list, or a share of the pictures put aside, to choose the best epoch. [default: 0.1 from 500 on]"
+        ),
     ] = None,
     test: Annotated[str | None, typer.Option(help="A list to measure the adapter on afterwards.")] = None,
     labels: Labels = None,
@@ -74,6 +76,9 @@ def train(
     selective: Annotated[
         float | None, typer.Option(help="Selective supervision: so many random labels for each present one.")
     ] = None,
+    clip_weight: Annotated[
+        float | None, typer.Option(help="Of the contrastive loss beside the other. [default: 1]")
+    ] = None,
     model: RunModel = None,
     prompts: Prompts = None,
     names: Names = NamesOption.readable,
@@ -94,7 +99,7 @@ def train(
         "weight_decay": weight_decay,
     }
     schedule_options |= {"optimizer": optimizer, "loss": loss, "warm_up": warm_up, "decay": decay}
-    schedule_options |= {"patience": patience, "selective": selective}
+    schedule_options |= {"patience": patience, "selective": selective, "clip_weight": clip_weight}
     with refusals(again="add --resume to the same command, and it goes on from the last whole epoch"):
         from zsprompt.adapters import load_kind
         from zsprompt.datasets import TRAINING, load_dataset
@@ -122,6 +127,8 @@ def train(
                 from zsprompt.repeats import repeat
 
                 found = repeat(kind, data, store, fractions=fraction or [1.0], seeds=seeds, test=tested, **options)
+                for line in _said(found):
+                    note(line)
                 typer.echo(to_json({"repeats": _records(found)}) if json else _repeats_table(found))
                 note(f"adapters in {out}")
                 return
@@ -184,6 +191,12 @@ def _summary(course: Course, measured: dict[str, Any]) -> str:
             f"test mAP        {100 * test['mAP']:.1f}   95 % interval {low:.1f} to {high:.1f}, {test['split']}"
         )
     return "\n".join(lines)
+
+
+def _said(found: list[Repeat]) -> list[str]:
+    """What must be known of the trainings and of their results, each once."""
+    told = (line for one in found for line in (*one.course.notes, *(one.result.warnings if one.result else ())))
+    return list(dict.fromkeys(told))
 
 
 def _records(found: list[Repeat]) -> list[dict[str, Any]]:

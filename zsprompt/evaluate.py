@@ -16,7 +16,7 @@ from zsprompt.embed import embed
 from zsprompt.errors import BadImages, DataError, UnknownName, UsageError
 from zsprompt.grammar import counted
 from zsprompt.metrics import Difficult
-from zsprompt.recipe import describe, learnt_from, never_seen, undescribed
+from zsprompt.recipe import describe, learnt_from, never_seen, other_captions, undescribed
 from zsprompt.result import Result
 from zsprompt.store import EmbeddingStore
 from zsprompt.strategies import Prediction, Strategy, check_labels, reads, refuse
@@ -74,6 +74,7 @@ def run(
             *dataset.notes,
             *undescribed(strategy, dataset.labels),
             *_cut(embedded.shortened),
+            *other_captions(strategy, list(dataset.caption_columns)),
             *learnt_from(strategy, dataset.name, [dataset.images[i].id for i in embedded.kept]),
         ),
         resamples=resamples,

@@ -92,6 +92,17 @@ def learnt_from(strategy: Strategy, dataset: str, images: Sequence[str]) -> Iter
             )
 
 
+def other_captions(strategy: Strategy, columns: Sequence[str]) -> Iterator[str]:
+    """The warning that an adapter reads captions of another origin than those it was trained with."""
+    for trained in _parts(strategy, Trained):
+        found = tuple(columns)
+        if "captions" in trained.kind.reads and found != trained.captions:
+            yield (
+                f"the adapter learnt from captions that were {' and '.join(trained.captions)}, these are "
+                f"{' and '.join(found)}; numbers may be lower for it"
+            )
+
+
 def _parts(value: object, kind: type[A]) -> Iterator[A]:
     """The values of a class among a dataclass's fields, and theirs."""
     if isinstance(value, kind):

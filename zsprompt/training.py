@@ -132,7 +132,7 @@ def train(
     sizes = job.sizes(learning, seen)
     kind.check(sizes)
     identity = job.identity(learning, judging)
-    if resume and where is not None and (found := _finished(where, schedule, identity)):
+    if resume and where is not None and (found := _finished(where, _settings(kind, schedule), identity)):
         return found
     texts = label_vectors(prompts, dataset.labels, store)
     fitted, fault = _fitted(
@@ -219,7 +219,7 @@ class _Job:
             weights=fitted.weights,
             captions=tuple(learning.caption_columns) if reads_captions else (),
             facts={
-                "recipe": {"adapter": spec_of(self.kind), **asdict(self.schedule)},
+                "recipe": {"adapter": spec_of(self.kind), **_settings(self.kind, self.schedule)},
                 "data": {
                     "dataset": learning.name,
                     "split": learning.split,
@@ -299,6 +299,11 @@ def _check_targets(dataset: Dataset) -> None:
             )
 
 
+def _settings(kind: Kind, schedule: Schedule) -> dict[str, Any]:
+    """Of a schedule what a kind makes use of: one that is fitted at once has no epochs, no rate and no loss."""
+    return asdict(schedule) if hasattr(kind, "network") else {"seed": schedule.seed}
+
+
 def _check_folder(folder: Path, resume: bool) -> None:
     if (folder / CHECKPOINT).exists() and not resume:
         raise TrainingError(
@@ -306,7 +311,7 @@ def _check_folder(folder: Path, resume: bool) -> None:
         )
 
 
-def _finished(folder: Path, schedule: Schedule, identity: Mapping[str, str]) -> Course | None:
+def _finished(folder: Path, settings: Mapping[str, Any], identity: Mapping[str, str]) -> Course | None:
     """The training that a folder holds the end of; None where there is none.
 
     Raises:
@@ -317,7 +322,7 @@ def _finished(folder: Path, schedule: Schedule, identity: Mapping[str, str]) -> 
     trained = load_adapter(folder)
     facts = trained.facts
     said = {key: str(value) for key, value in facts.get("recipe", {}).items()} | facts.get("identity", {})
-    wanted = {key: str(value) for key, value in asdict(schedule).items()} | dict(identity)
+    wanted = {key: str(value) for key, value in settings.items()} | dict(identity)
     for key, value in wanted.items():
         if said.get(key) != value:
             raise TrainingError(

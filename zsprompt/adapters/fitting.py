@@ -403,5 +403,5 @@ def _own_randomness() -> Iterator[None]:
     """What a training draws does not move the caller's random numbers."""
     import torch
 
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(range(torch.cuda.device_count())):  # named, or torch warns of there being several
         yield

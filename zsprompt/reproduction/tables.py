@@ -19,7 +19,7 @@ ProtocolName = Literal["conventional", "few-shot", "zero-shot", "zsl", "gzsl", "
 """See zsprompt.protocols; "untrained" has pictures to test on only."""
 
 _FILE = "tables.toml"
-_TABLE_KEYS = {"name", "about", "source", "metrics", "notes", "column", "row", *get_args(Ground)}
+_TABLE_KEYS = {"name", "about", "source", "metrics", "notes", "stand_ins", "column", "row", *get_args(Ground)}
 _COLUMN_KEYS = {"name", *get_args(Ground)}
 _ROW_KEYS = {"name", "published", "label", "columns", *get_args(Ground)}
 
@@ -116,6 +116,7 @@ class Table:
         columns: their names, in order.
         rows: in order.
         notes: what a reader must know by ground, a sentence each.
+        stand_ins: whether its real data are not the source's own: stand-ins for some, or a list that is not named.
     """
 
     name: str
@@ -125,6 +126,7 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     notes: Mapping[str, tuple[str, ...]]
+    stand_ins: bool = False
 
     def columns_on(self, ground: str) -> list[str]:
         """Columns that something is measured for."""
@@ -184,6 +186,7 @@ def _table(section: Mapping[str, Any], shared: Mapping[str, Mapping[str, Any]]) 
         columns=tuple(column["name"] for column in columns),
         rows=rows,
         notes={ground: (*notes.get("all", ()), *notes.get(ground, ())) for ground in get_args(Ground)},
+        stand_ins=section.get("stand_ins", False),
     )
 
 

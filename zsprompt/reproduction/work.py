@@ -98,7 +98,8 @@ def reproduce(
             jobs.setdefault((cell.settings, seed), f"{table.rows[cell.row].name}, {cell.column}, {_seed(cell, seed)}")
     found = work.done(jobs)
     cells = [_filled(cell, [found[cell.settings, seed] for seed in _seeds(cell, seeds)]) for cell in cells]
-    comparable = ground == "real" and limit is None and model is None and epochs is None
+    as_published = limit is None and model is None and epochs is None and not table.stand_ins
+    comparable = ground == "real" and as_published
     return Reproduction(
         table, ground, tuple(cells), tuple(_notes(table, ground, cells, seeds, limit, model)), comparable
     )
@@ -155,6 +156,8 @@ def _notes(
     table: Table, ground: Ground, cells: Sequence[Cell], seeds: int, limit: int | None, model: str | None
 ) -> Iterator[str]:
     yield from table.notes[ground]
+    if ground == "real" and table.stand_ins:
+        yield "the data are not quite the source's, so its numbers and ours are not comparable"
     if ground == "scenes":
         yield from _scenes_settings(table, cells)
     if model is not None:
@@ -162,7 +165,8 @@ def _notes(
     if limit is not None:
         yield f"at most {counted(limit, 'picture')} to learn from and to test on: a trial, not a result"
     if ground == "real" and (bounds := {cell.settings.epochs for cell in cells} - {None}):
-        yield f"at most {counted(max(filter(None, bounds)), 'epoch')} a training, in place of each source's own: a trial"
+        most = counted(max(filter(None, bounds)), "epoch")
+        yield f"at most {most} a training, in place of each source's own: a trial, not a result"
     if seeds > 1:
         yield f"mean ± standard deviation of {counted(seeds, 'training')} with seeds 0 to {seeds - 1}"
     for metric in table.metrics:
@@ -307,7 +311,7 @@ class _Work:
         self, jobs: Sequence[tuple[Settings, int]]
     ) -> Iterator[tuple[tuple[Settings, int], Measures | str]]:
         if jobs[0][0].counts:
-            yield from ((job, counts_of(self.data.protocol(*job))) for job in jobs)
+            yield from ((job, self._counted(*job)) for job in jobs)
             return
         try:
             store = EmbeddingStore(_encoder(jobs[0][0], self.device), cache=self.cache, progress=self.progress)
@@ -317,6 +321,12 @@ class _Work:
         with store:
             for job in jobs:
                 yield job, self._attempt(*job, store)
+
+    def _counted(self, settings: Settings, seed: int) -> Measures | str:
+        try:
+            return counts_of(self.data.protocol(settings, seed))
+        except ZspromptError as error:
+            return _line(error)
 
     def _attempt(self, settings: Settings, seed: int, store: EmbeddingStore) -> Measures | str:
         try:

@@ -151,10 +151,17 @@ def _adapter_spec(text: str) -> tuple[str, dict[str, str]]:
     """As split_spec, for a path that may hold commas: settings stand behind what is there."""
     path = text
     settings: list[str] = []
-    while "," in path and not Path(path.removeprefix(_ADAPTER)).exists():
+    while "," in path and not _is_there(path.removeprefix(_ADAPTER)):
         path, _, setting = path.rpartition(",")
         settings.insert(0, setting)
     return path, split_spec(",".join(["adapter", *settings]))[1]
+
+
+def _is_there(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except OSError:  # a name too long
+        return False
 
 
 def _adapter(name: str, settings: dict[str, str], prompts: PromptSet | str | None) -> Strategy:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from zsprompt.strategies.base import Images, Prediction, Strategy, Supervision, TextSpace, check_labels
+from zsprompt.strategies.base import Images, Prediction, Strategy, Supervision, TextSpace, check_labels, supervision
 from zsprompt.thresholds import Thresholds
 
 
@@ -25,7 +25,10 @@ class Thresholded:
 
     @property
     def supervision(self) -> Supervision:
-        """Tuned where the thresholds looked at targets, transductive where they looked at other pictures."""
+        """Tuned where the thresholds looked at targets, transductive where they looked at other pictures; trained
+        where the scores come from targets themselves."""
+        if supervision(self.strategy) == "trained":
+            return "trained"
         return "tuned" if self.thresholds.tuned else "transductive"
 
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:

@@ -49,5 +49,7 @@ class FromCosine(nn.Module):
 
     def forward(self, vectors: Tensor, features: Tensor, texts: Tensor) -> Tensor:
         """[B, C] logits of pictures [B, D], what the network reads of them [B, …], and label texts [C, D]."""
-        logits: Tensor = self.network(features, texts) + self.slope * (vectors @ texts.T) + self.offset
+        with torch.autocast(vectors.device.type, enabled=False):  # cosines lie close together, and the slope is steep
+            cosines = vectors @ texts.T
+        logits: Tensor = self.network(features, texts) + self.slope * cosines + self.offset
         return logits
