@@ -890,8 +890,8 @@ def test_a_diverged_training_keeps_its_best_weights_and_says_so(drawn: Dataset, 
     found = load_adapter(out)
     assert sorted(path.name for path in out.iterdir()) == [FILE, HISTORY, CURVE]
     assert found.facts["metrics"]["epochs"] >= found.facts["metrics"]["best_epoch"] >= 1
-    again = learn(drawn, "linear-probe", out=out, validation=0.25, schedule=exploding, resume=True)
-    assert [note for note in again.notes if "the best weights so far" in note] == list(again.notes)
+    with pytest.raises(TrainingError, match="the best weights so far"):  # they do not pass for a finished training
+        learn(drawn, "linear-probe", out=out, validation=0.25, schedule=exploding, resume=True)
     many = replace(exploding, batch_size=4)
     with pytest.raises(TrainingError, match=r"epoch 1, step .* no epoch was finished"):
         learn(drawn, "linear-probe", out=tmp_path / "none", schedule=many)
@@ -1065,3 +1065,10 @@ def test_the_whole_of_one_seed_has_no_deviation(drawn: Dataset) -> None:
     (row,) = repeats_frame(found).to_dict("records")
     assert (row["fraction"], row["pictures"], row["seeds"]) == (1.0, 60, 1)
     assert all(np.isnan(row[name]) for name in ("validation_mAP", "validation_mAP_deviation", "test_mAP_deviation"))
+
+
+def test_a_finished_adapter_is_not_overwritten(drawn: Dataset, tmp_path: Path) -> None:
+    first = learn(drawn, out=tmp_path, validation=0.25)
+    with pytest.raises(TrainingError, match=r"expected no adapter in .*, found adapter.safetensors; use another --out"):
+        learn(drawn, "knn", out=tmp_path)
+    assert load_adapter(tmp_path).digest == first.trained.digest

@@ -78,7 +78,7 @@ def _captions(captions: Sequence[Sequence[str]], kept: Indices, store: Embedding
 
 
 def _fitting(texts: Sequence[str], store: EmbeddingStore) -> tuple[list[str], int]:
-    """Texts that fit the encoder: of those that do not, as many whole words as do."""
+    """Texts that fit the encoder: of those that do not, as many whole words as do, or characters of the first."""
     fitting: Bools = np.asarray(store.fits(texts), dtype=np.bool_)  # of no texts, an array of no kind in particular
     found = [text if fits else _cut(text, store) for text, fits in zip(texts, fitting, strict=True)]
     return found, int((~fitting).sum())
@@ -86,11 +86,19 @@ def _fitting(texts: Sequence[str], store: EmbeddingStore) -> tuple[list[str], in
 
 def _cut(text: str, store: EmbeddingStore) -> str:
     words = text.split()
-    low, high = 0, len(words)  # as many as `low` words are known to fit
+    return _longest([" ".join(words[:n]) for n in range(len(words))], store) or _longest(
+        [words[0][:n] for n in range(len(words[0]))],
+        store,  # a language without blanks
+    )
+
+
+def _longest(growing: Sequence[str], store: EmbeddingStore) -> str:
+    """The last of ever longer texts that fits; the first, which is empty, always does."""
+    low, high = 0, len(growing)
     while low + 1 < high:
         middle = (low + high) // 2
-        if store.fits([" ".join(words[:middle])])[0]:
+        if store.fits([growing[middle]])[0]:
             low = middle
         else:
             high = middle
-    return " ".join(words[:low])
+    return growing[low]

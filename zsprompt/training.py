@@ -151,8 +151,8 @@ def train(
         )
     )
     if fault is not None:
-        notes.append(str(fault))  # who goes on with it later should know too
-    course = job.course(fitted, sizes, learning, judging, identity, notes)
+        notes.append(str(fault))  # who uses it later should know too
+    course = job.course(fitted, sizes, learning, judging, identity, notes, fault)
     if where is not None:
         _keep(course, where)
     if fault is not None:
@@ -206,6 +206,7 @@ class _Job:
         judging: Dataset | None,
         identity: Mapping[str, str],
         notes: Sequence[str],
+        fault: TrainingError | None,
     ) -> Course:
         reads_captions = "captions" in self.kind.reads
         ids = [image.id for part in (learning, judging) if part is not None for image in part.images]
@@ -234,6 +235,7 @@ class _Job:
                 "history": [asdict(epoch) for epoch in fitted.history],
                 "identity": dict(identity),
                 "notes": list(notes),
+                "diverged": str(fault) if fault else None,
             },
         )
         return Course(trained, fitted.history, fitted.best, tuple(notes))
@@ -309,6 +311,8 @@ def _check_folder(folder: Path, resume: bool) -> None:
         raise TrainingError(
             f"expected no unfinished training in {folder}, found one; go on with --resume, or use another --out"
         )
+    if (folder / FILE).exists() and not resume:
+        raise TrainingError(f"expected no adapter in {folder}, found {FILE}; use another --out, or delete it first")
 
 
 def _finished(folder: Path, settings: Mapping[str, Any], identity: Mapping[str, str]) -> Course | None:
@@ -323,6 +327,8 @@ def _finished(folder: Path, settings: Mapping[str, Any], identity: Mapping[str, 
     facts = trained.facts
     said = {key: str(value) for key, value in facts.get("recipe", {}).items()} | facts.get("identity", {})
     wanted = {key: str(value) for key, value in settings.items()} | dict(identity)
+    if facts.get("diverged"):
+        raise TrainingError(str(facts["diverged"]))
     for key, value in wanted.items():
         if said.get(key) != value:
             raise TrainingError(
