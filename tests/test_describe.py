@@ -343,7 +343,7 @@ def test_ended_midway_the_rest_alone_is_asked_about(
     assert (out, (tmp_path / "captions.csv").exists()) == ("", False)
     assert "Traceback" not in err
     before, asked = kept(tmp_path / "cache"), server.count
-    assert asked - 2 <= before <= asked
+    assert asked - 4 <= before <= asked  # two under way, and two whose answers were on their way to the disk
     server.latency = 0
     rest = cli("describe", "photos", *llm, "--cache", tmp_path / "cache", "--out", "captions.csv")
     assert rest.stdout == f"12 captions, {12 - before} requests now; written to captions.csv\n", rest.stderr

@@ -385,7 +385,7 @@ def _line(epoch: Epoch, run: _Run) -> str:
 def _few_threads(sizes: Sizes, schedule: Schedule) -> Iterator[None]:
     """One thread where a step is so small that threads would wait for each other more than they compute.
 
-    On a machine with other work they wait longest: ten times the whole step, measured in benchmarks/README.md.
+    On a machine with other work they wait longest: see "Adapters" in benchmarks/README.md.
     """
     import torch
 
