@@ -100,7 +100,7 @@ def train(
     }
     schedule_options |= {"optimizer": optimizer, "loss": loss, "warm_up": warm_up, "decay": decay}
     schedule_options |= {"patience": patience, "selective": selective, "clip_weight": clip_weight}
-    with refusals(again="add --resume to the same command, and it goes on from the last whole epoch"):
+    with refusals(again="the same command with --resume goes on from the last whole epoch"):
         from zsprompt.adapters import load_kind
         from zsprompt.datasets import TRAINING, load_dataset
         from zsprompt.progress import terminal

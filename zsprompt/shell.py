@@ -54,7 +54,7 @@ def refusals(again: str = "the same command goes on from there") -> Iterator[Non
         note("error: " + " ".join(str(error).split()))
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        note(f"interrupted; what was finished is stored: {again}")
+        note(f"interrupted; what was finished is stored, and {again}")
         raise typer.Exit(_INTERRUPTED) from None
     except BrokenPipeError:
         drop_output()  # the reader of a pipe left early, as `head` does
