@@ -412,7 +412,7 @@ def test_damage_of_an_unfinished_training_is_one_line(photos: Path, zs: Run, tmp
 
 # -- stopped, and the disk full ----------------------------------------------------------------------------------------
 
-LONG = ("--epochs", 25, "--patience", 100, "--validation", "val")
+LONG = ("--epochs", 100, "--patience", 100, "--validation", "val")  # a signal must not come too late
 
 
 def started(photos: Path, out: Path, cache: Path) -> subprocess.Popen[str]:
