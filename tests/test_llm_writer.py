@@ -833,3 +833,7 @@ def test_a_cut_is_at_the_end_of_a_clause() -> None:
         "A cat with a hat",
         "A cat",
     ]
+
+
+def test_a_mark_at_the_front_stays() -> None:
+    assert list(shortened(":0: a cat")) == [":0"]

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zsprompt.arrays import Floats, unit_rows
-from zsprompt.errors import LabelError, PromptError, UnknownName, UsageError
+from zsprompt.errors import AdapterError, LabelError, PromptError, UnknownName, UsageError
 from zsprompt.llm import Bank, Caption, Captions
 from zsprompt.progress import quiet
 from zsprompt.prompts import load_prompts
@@ -466,7 +466,6 @@ def test_a_prompt_set_goes_to_the_strategy_inside() -> None:
         ("zsprompt:Prediction", "cannot make Prediction"),
         ("top-all,scale", "expected field=value"),
         ("normalised:", "unknown strategy ''"),
-        ("adapter:file.safetensors", "expected an adapter at file.safetensors, found nothing"),
         ("no.such.module:Thing", "cannot import"),
         ("fakes:Nothing", "has no 'Nothing'"),
         ("fakes:LABELS", "expected fakes:LABELS to be a strategy"),
@@ -477,6 +476,11 @@ def test_a_prompt_set_goes_to_the_strategy_inside() -> None:
 def test_wrong_names_say_what_is_wrong(text: str, said: str) -> None:
     with pytest.raises((UsageError, UnknownName), match=said):
         load_strategy(text)
+
+
+def test_an_adapter_that_is_not_there_is_said() -> None:
+    with pytest.raises(AdapterError, match=r"expected an adapter at file\.safetensors, found nothing"):
+        load_strategy("adapter:file.safetensors")
 
 
 def test_own_strategies_by_module_and_object() -> None:

@@ -451,9 +451,7 @@ def test_killed_or_interrupted_and_resumed_is_the_training_that_was_not(photos: 
         end = ends[name].result()
         assert end.code == (-signal.SIGKILL if number == signal.SIGKILL else 130), end.err
         if number == signal.SIGINT:
-            assert end.err.splitlines()[-1].endswith(
-                "the same command with --resume goes on from the last whole epoch"
-            )
+            assert end.err.splitlines()[-1].endswith("the same command with --resume goes on from the last whole epoch")
             assert end.out == ""
         assert not (tmp_path / name / FILE).exists()
         again = training(photos, *LONG, "--out", name, "--cache", cache)

@@ -20,6 +20,7 @@ _REFUSAL = re.compile(
 _IRREGULAR = {"mouse": "mice", "goose": "geese", "foot": "feet", "child": "children", "man": "men", "woman": "women"}
 _AROUND = "\"'“”‘’«»`* \n"
 _CLAUSE = re.compile(r"[.;:,]| while | with | and ")
+_END = re.compile(r"[\s,;:.]+$")
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def is_refusal(text: str) -> bool:
 
 def shortened(text: str) -> list[str]:
     """Ever shorter beginnings of `text` that end where a clause does."""
-    cuts = (text[: match.start()].strip(" ,;:.") for match in _CLAUSE.finditer(text))
+    cuts = (_END.sub("", text[: match.start()]) for match in _CLAUSE.finditer(text))
     return [cut for cut in reversed(list(dict.fromkeys(cuts))) if cut]
 
 
