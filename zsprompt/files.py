@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -63,27 +63,20 @@ def whole_file(path: Path) -> Iterator[TextIO]:
     Raises:
         OutputError: the folder is missing or not writable, or the disk is full.
     """
-    half = None
-    try:
-        path = path.resolve()
-        if path.exists() and not path.is_file():
+    special = False
+    with suppress(OSError):  # a name too long is said to be one where it is opened
+        special = path.exists() and not path.is_file()
+    if special:
+        try:
             with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
                 yield file
-            return
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        half = Path(name)
-        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        half.chmod(0o666 & ~_umask())
-        half.replace(path)
-        half = None
-    except OSError as error:
-        raise OutputError(f"cannot write {path} ({error.strerror or error}); choose another place with --out") from None
-    finally:
-        if half is not None:
-            half.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"cannot write {path} ({error.strerror or error}); choose another place with --out"
+            ) from None
+        return
+    with whole_path(path) as half, half.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        yield file
 
 
 def require_writable(path: Path) -> None:

@@ -104,7 +104,7 @@ def train(
 
     Raises:
         TrainingError: labels without positives or without negatives, no positives to validate on, a loss that is no
-            number any more, or a checkpoint that belongs to another training or that nobody asked for.
+            number any more, or a folder with another training, or with an adapter or a checkpoint and no `resume`.
         UsageError: settings that do not suit each other.
         BadImages, LabelError, ModelError, CacheError, OutputError: see `run` and EmbeddingStore.
     """
