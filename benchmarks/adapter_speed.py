@@ -19,8 +19,8 @@ import torch
 from common import arguments, save
 from PIL.Image import Image
 
+from zsprompt._utils.arrays import Floats, Halves, unit_rows
 from zsprompt.adapters import Examples, Schedule, Sizes, Views, fit, load_kind
-from zsprompt.arrays import Floats, Halves, unit_rows
 from zsprompt.encoders import Encoder
 from zsprompt.store import EmbeddingStore
 

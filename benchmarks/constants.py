@@ -17,13 +17,14 @@ import pandas as pd
 from PIL import Image, ImageOps
 
 from zsprompt import Dataset, ListAll, TopAll, load_dataset, load_prompts, metrics
-from zsprompt.arrays import unit_rows
+from zsprompt._utils.arrays import unit_rows
+from zsprompt.data.images import decode
 from zsprompt.encoders import conse
-from zsprompt.images import decode
 from zsprompt.prompts import neutral_words
+from zsprompt.prompts.labels import label_vectors
 from zsprompt.store import EmbeddingStore
-from zsprompt.strategies import Images
-from zsprompt.strategies.base import label_vectors, standardise
+from zsprompt.store.image_embeddings import Images
+from zsprompt.strategies.base import standardise
 
 HALVES = {"chosen on": slice(0, None, 2), "reported": slice(1, None, 2)}
 

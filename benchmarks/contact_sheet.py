@@ -10,9 +10,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from zsprompt.datasets.scenes.chance import Chance
-from zsprompt.datasets.scenes.colours import SHADES
-from zsprompt.datasets.scenes.world import KINDS, OWN_SHADES, SIDE, Scene, Thing, compose, paint
+from zsprompt.data.scenes.chance import Chance
+from zsprompt.data.scenes.colours import SHADES
+from zsprompt.data.scenes.world import KINDS, OWN_SHADES, SIDE, Scene, Thing, compose, paint
 
 ACROSS = 13
 

@@ -23,7 +23,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from zsprompt import metrics
-from zsprompt.arrays import Doubles
+from zsprompt._utils.arrays import Doubles
 
 Answer = tuple[float, float, float]  # low, high, p
 

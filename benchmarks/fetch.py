@@ -30,13 +30,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from file_server import FileServer
 
-from zsprompt.datasets import CATALOGUE, load_dataset
-from zsprompt.datasets.catalogue import Archive, Known
-from zsprompt.datasets.check import check
-from zsprompt.datasets.fetch import fetch
+from zsprompt.data import load_dataset
+from zsprompt.data.download.catalogue import CATALOGUE, Archive, Known
+from zsprompt.data.download.check import check
+from zsprompt.data.download.fetch import fetch
 
 FILE = "VOCtest.tar"
 BASE = "VOCdevkit/VOC2007"

@@ -17,9 +17,9 @@ from common import arguments, save
 
 import zsprompt as zs
 from zsprompt.adapters import load_kind
-from zsprompt.datasets import Dataset
+from zsprompt.adapters.training import train
+from zsprompt.data import Dataset
 from zsprompt.strategies import Adapter, Prediction
-from zsprompt.training import train
 
 PROMPTS = (
     ("per-label", "photo"),

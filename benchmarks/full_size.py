@@ -27,7 +27,7 @@ from common import arguments, save
 MEASURE = """
 import json, sys, time
 from pathlib import Path
-import zsprompt.datasets as d
+import zsprompt.data as d
 def peak():  # VmHWM and not ru_maxrss, which a process inherits from the one that started it
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1e3
 before = peak()

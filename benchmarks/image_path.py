@@ -16,7 +16,7 @@ from typing import Any
 from common import arguments, random_vit_b32, save, seconds
 
 import zsprompt as zs
-from zsprompt.images import decode
+from zsprompt.data.images import decode
 
 
 def main() -> None:

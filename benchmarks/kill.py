@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 
 from zsprompt import load_encoder
-from zsprompt.cache import ByteCache
+from zsprompt._utils.byte_cache import ByteCache
 
 
 def main() -> None:

@@ -27,10 +27,10 @@ import numpy as np
 from common import arguments, peak_flops, random_vit_b32, save
 
 import zsprompt as zs
-from zsprompt.arrays import Bools, Floats, unit_rows
-from zsprompt.datasets.voc import label_names
-from zsprompt.encoders.token_trie import Trie
-from zsprompt.progress import quiet
+from zsprompt._utils.arrays import Bools, Floats, unit_rows
+from zsprompt._utils.progress import quiet
+from zsprompt.data.datasets.voc import label_names
+from zsprompt.encoders.clip.token_trie import Trie
 from zsprompt.strategies import list_all
 
 WIDTH = 512
@@ -112,7 +112,7 @@ def nodes(labels: int, largest: int) -> int:
     """Trie nodes over all candidates, block by block as they are run."""
     from common import clip
 
-    from zsprompt.encoders.tokens import Tokeniser
+    from zsprompt.encoders.clip.tokens import Tokeniser
 
     tokeniser, names = Tokeniser(clip.clip._tokenizer), label_names("readable")[:labels]
     subsets = list_all._subsets(labels, largest)

@@ -31,7 +31,7 @@ import pandas as pd
 
 from zsprompt.llm import Answers, ChatClient, Server, Writer
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from chat_server import ChatServer, asked_set, late
 
 CONCURRENCY = 16

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from zsprompt import metrics
-from zsprompt.arrays import Floats, Targets
+from zsprompt._utils.arrays import Floats, Targets
 
 IMAGES, LABELS, RUNS = 40_137, 80, 5
 

@@ -23,10 +23,10 @@ import torch
 from common import arguments, random_vit_b32, save, seconds
 
 import zsprompt as zs
-from zsprompt.arrays import unit_rows
+from zsprompt._utils.arrays import unit_rows
+from zsprompt.data.images import decode
 from zsprompt.encoders import Precision
-from zsprompt.encoders.openai_clip import OpenAIClip
-from zsprompt.images import decode
+from zsprompt.encoders.clip.openai_clip import OpenAIClip
 
 warnings.simplefilter("ignore")
 BATCH = 32

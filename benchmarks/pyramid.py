@@ -29,10 +29,10 @@ import torch
 from common import arguments, median_seconds, random_vit_b32, save, seconds
 from PIL import Image
 
-from zsprompt.encoders.openai_clip import OpenAIClip
-from zsprompt.encoders.products import products
+from zsprompt.encoders.clip.openai_clip import OpenAIClip
+from zsprompt.encoders.clip import products
+from zsprompt.encoders.clip.transformer import Layer
 from zsprompt.encoders.pyramid import Pyramid
-from zsprompt.encoders.transformer import Layer
 
 FACTORS = (1, 2, 4)
 WAYS = ("pyramid", "full size")

@@ -22,11 +22,11 @@ import numpy as np
 from common import save
 
 from zsprompt import load_dataset
-from zsprompt.result import Result
-from zsprompt.saved import save_result
+from zsprompt.evaluation.result import Result
+from zsprompt.evaluation.result_files import save_result
 from zsprompt.strategies import Prediction
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from browser import Browser
 
 PICTURES, LABELS = 5000, 20

@@ -18,8 +18,8 @@ import numpy as np
 from common import arguments, save, seconds
 
 import zsprompt as zs
-from zsprompt.arrays import Floats
-from zsprompt.cache import ByteCache
+from zsprompt._utils.arrays import Floats
+from zsprompt._utils.byte_cache import ByteCache
 
 
 class Free(zs.Encoder):

@@ -25,7 +25,7 @@ from common import arguments, save
 from PIL import Image
 from pyarrow import parquet
 
-from zsprompt.prediction import PART
+from zsprompt.evaluation.predict import PART
 
 SHARD = 10_000
 LABELS = "dog, cat, car, tree, boat"

@@ -1,6 +1,6 @@
 """Train `tiny`, the small CLIP that comes with zsprompt, on drawn scenes and their captions.
 
-    python benchmarks/train_tiny.py --out zsprompt/encoders/tiny.safetensors --curve benchmarks/results/FILE.csv
+    python benchmarks/train_tiny.py --out zsprompt/encoders/clip/tiny.safetensors --curve benchmarks/results/FILE.csv
 
 The model is `clip.model.CLIP` as OpenAI wrote it, with a small residual tower; the loss is CLIP's own: each picture
 against the captions of its batch. Captions name some of what is there, and neither labels nor test pictures are used.
@@ -28,9 +28,9 @@ from common import CLIP, clip, encode_rows
 from safetensors.torch import save_file
 
 from zsprompt import load_prompts, metrics
-from zsprompt.datasets.scenes import captions, world
-from zsprompt.datasets.scenes.chance import Chance
-from zsprompt.grammar import words_of
+from zsprompt._utils.text import words_of
+from zsprompt.data.scenes import captions, world
+from zsprompt.data.scenes.chance import Chance
 from zsprompt.prompts import available_prompts, neutral_words
 
 RESOLUTION, DIM, CONTEXT = 96, 128, 77

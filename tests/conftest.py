@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command_line import Cli, command, environment
 from fakes import PlantedEncoder
 
 from zsprompt.store import EmbeddingStore
@@ -17,9 +17,6 @@ from zsprompt.store import EmbeddingStore
 # Started in the background, a shell has its jobs ignore ^C, and they would hand that on to the commands under test.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-TESTS = Path(__file__).parent
-ROOT = TESTS.parent
 
 
 @pytest.fixture(autouse=True)
@@ -63,9 +60,6 @@ def store(encoder: PlantedEncoder) -> EmbeddingStore:
     return EmbeddingStore(encoder, cache=None)
 
 
-Cli = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
     """Runs the installed `zsprompt` command; `--model fakes:PlantedEncoder` finds the planted world."""
@@ -82,13 +76,3 @@ def cli(tmp_path: Path) -> Cli:
         )
 
     return run
-
-
-def command(*args: object) -> list[str]:
-    """The command line of the real entry point beside this Python."""
-    return [str(Path(sys.executable).parent / "zsprompt"), *map(str, args)]
-
-
-def environment() -> dict[str, str]:
-    """This process's environment, warnings off (they are errors here, users see none) and the fakes importable."""
-    return os.environ | {"PYTHONPATH": str(TESTS), "COLUMNS": "100"}

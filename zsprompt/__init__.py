@@ -8,61 +8,66 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from zsprompt._version import __version__ as __version__
 
 _HOMES = {
-    "Ablation": "ablation",
+    "Ablation": "experiments.ablation",
     "Adapter": "strategies",
-    "Comparison": "comparison",
-    "Dataset": "datasets",
+    "Captions": "llm",
+    "Comparison": "evaluation.compare",
+    "Dataset": "data",
     "EmbeddingStore": "store",
     "Encoder": "encoders",
-    "ImageFile": "images",
-    "ImageRef": "images",
-    "Images": "strategies",
+    "ImageFile": "data.images",
+    "ImageRef": "data.images",
+    "Images": "store",
     "ListAll": "strategies",
+    "Llm": "strategies",
     "MLDecoder": "adapters.networks",
     "Normalised": "strategies",
     "PerLabel": "strategies",
     "Prediction": "strategies",
-    "Predictions": "prediction",
+    "Predictions": "evaluation.predict",
     "PromptSet": "prompts",
-    "Result": "result",
-    "Row": "ablation",
-    "Rule": "thresholds",
+    "Result": "evaluation.result",
+    "Row": "experiments.ablation",
+    "Rule": "evaluation.choose_thresholds",
     "Schedule": "adapters",
     "Strategy": "strategies",
     "Thresholded": "strategies",
-    "Thresholds": "thresholds",
+    "Thresholds": "strategies",
     "TopAll": "strategies",
     "YesOrNo": "strategies",
     "ZspromptError": "errors",
-    "ablate": "ablation",
+    "ablate": "experiments.ablation",
     "build_report": "report.build",
-    "choose_thresholds": "tuning",
-    "compare": "comparison",
-    "expected_thresholds": "tuning",
-    "grid": "ablation",
+    "choose_thresholds": "evaluation.thresholds",
+    "compare": "evaluation.compare",
+    "expected_thresholds": "evaluation.thresholds",
+    "grid": "experiments.ablation",
     "load_adapter": "adapters",
-    "load_dataset": "datasets",
+    "load_bank": "prompts",
+    "load_dataset": "data",
     "load_encoder": "encoders",
     "load_prompts": "prompts",
-    "load_result": "saved",
+    "load_result": "evaluation.result_files",
     "load_strategy": "strategies",
-    "load_thresholds": "thresholds",
-    "predict": "prediction",
-    "reproduce": "reproduction",
-    "run": "evaluate",
+    "load_thresholds": "strategies",
+    "predict": "evaluation.predict",
+    "reproduce": "experiments.reproduction",
+    "run": "evaluation.run",
     "save_ablation": "report.tables",
-    "save_result": "saved",
-    "save_thresholds": "thresholds",
-    "train": "training",
-    "with_thresholds": "tuning",
+    "save_result": "evaluation.result_files",
+    "save_training_curve": "report.of_training",
+    "save_thresholds": "strategies",
+    "train": "adapters.training",
+    "with_thresholds": "evaluation.thresholds",
 }
 
 __all__ = [
     "Ablation",
     "Adapter",
+    "Captions",
     "Comparison",
     "Dataset",
     "EmbeddingStore",
@@ -71,6 +76,7 @@ __all__ = [
     "ImageRef",
     "Images",
     "ListAll",
+    "Llm",
     "MLDecoder",
     "Normalised",
     "PerLabel",
@@ -95,6 +101,7 @@ __all__ = [
     "expected_thresholds",
     "grid",
     "load_adapter",
+    "load_bank",
     "load_dataset",
     "load_encoder",
     "load_prompts",
@@ -107,44 +114,50 @@ __all__ = [
     "save_ablation",
     "save_result",
     "save_thresholds",
+    "save_training_curve",
     "train",
     "with_thresholds",
 ]
 
 if TYPE_CHECKING:
-    from zsprompt.ablation import Ablation, Row, ablate, grid
     from zsprompt.adapters import Schedule, load_adapter
     from zsprompt.adapters.networks import MLDecoder
-    from zsprompt.comparison import Comparison, compare
-    from zsprompt.datasets import Dataset, load_dataset
+    from zsprompt.adapters.training import train
+    from zsprompt.data import Dataset, load_dataset
+    from zsprompt.data.images import ImageFile, ImageRef
     from zsprompt.encoders import Encoder, load_encoder
     from zsprompt.errors import ZspromptError
-    from zsprompt.evaluate import run
-    from zsprompt.images import ImageFile, ImageRef
-    from zsprompt.prediction import Predictions, predict
-    from zsprompt.prompts import PromptSet, load_prompts
+    from zsprompt.evaluation.choose_thresholds import Rule
+    from zsprompt.evaluation.compare import Comparison, compare
+    from zsprompt.evaluation.predict import Predictions, predict
+    from zsprompt.evaluation.result import Result
+    from zsprompt.evaluation.result_files import load_result, save_result
+    from zsprompt.evaluation.run import run
+    from zsprompt.evaluation.thresholds import choose_thresholds, expected_thresholds, with_thresholds
+    from zsprompt.experiments.ablation import Ablation, Row, ablate, grid
+    from zsprompt.experiments.reproduction import reproduce
+    from zsprompt.llm import Captions
+    from zsprompt.prompts import PromptSet, load_bank, load_prompts
     from zsprompt.report.build import build_report
+    from zsprompt.report.of_training import save_training_curve
     from zsprompt.report.tables import save_ablation
-    from zsprompt.reproduction import reproduce
-    from zsprompt.result import Result
-    from zsprompt.saved import load_result, save_result
-    from zsprompt.store import EmbeddingStore
+    from zsprompt.store import EmbeddingStore, Images
     from zsprompt.strategies import (
         Adapter,
-        Images,
         ListAll,
+        Llm,
         Normalised,
         PerLabel,
         Prediction,
         Strategy,
         Thresholded,
+        Thresholds,
         TopAll,
         YesOrNo,
         load_strategy,
+        load_thresholds,
+        save_thresholds,
     )
-    from zsprompt.thresholds import Rule, Thresholds, load_thresholds, save_thresholds
-    from zsprompt.training import train
-    from zsprompt.tuning import choose_thresholds, expected_thresholds, with_thresholds
 
 
 def __getattr__(name: str) -> Any:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from zsprompt.adapters.adapter_file import Trained, load_adapter, save_adapter
 from zsprompt.adapters.examples import Batch, Examples, Views
 from zsprompt.adapters.fitted import Forest, Neighbours
-from zsprompt.adapters.fitting import Epoch, Fitted, fit
 from zsprompt.adapters.kinds import DmDecoder, Fc, Fusion, Kind, LinearProbe, Mld, MlDecoder, Sizes
+from zsprompt.adapters.registry import ADAPTERS, available_adapters, load_kind, name_of, spec_of
 from zsprompt.adapters.schedule import Schedule
-from zsprompt.adapters.table import ADAPTERS, available_adapters, load_kind, name_of, spec_of
-from zsprompt.adapters.trained import Trained, load_adapter, save_adapter
+from zsprompt.adapters.train_loop import Epoch, Fitted, fit
 
 __all__ = [
     "ADAPTERS",

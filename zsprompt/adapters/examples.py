@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zsprompt.arrays import Floats, Indices, Targets, Tokens
+from zsprompt._utils.arrays import Floats, Indices, Targets, Tokens
 
 
 @dataclass(frozen=True)

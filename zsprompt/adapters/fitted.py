@@ -11,10 +11,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from zsprompt._utils.arrays import Doubles, Floats, unit_rows
 from zsprompt.adapters.examples import Examples, Views
 from zsprompt.adapters.kinds import Sizes, Weights
 from zsprompt.adapters.schedule import Schedule
-from zsprompt.arrays import Doubles, Floats, unit_rows
 from zsprompt.errors import TrainingError, UsageError
 
 Inputs = Literal["image", "both", "captions"]

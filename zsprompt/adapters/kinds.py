@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from zsprompt._utils.arrays import Floats
 from zsprompt.adapters.examples import Examples, Views
 from zsprompt.adapters.schedule import Schedule
-from zsprompt.arrays import Floats
 from zsprompt.errors import UsageError
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zsprompt._utils.files import whole_path
 from zsprompt.errors import AdapterError
-from zsprompt.files import whole_path
 
 _HEADER = "zsprompt"
 _CHECKSUM = "checksum"

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zsprompt.arrays import Bools, Floats, Halves, unit_rows
-from zsprompt.download import sha256_file
-from zsprompt.encoders import Encoder, Precision
+from zsprompt._utils.arrays import Bools, Floats, Halves, unit_rows
+from zsprompt._utils.http_download import sha256_file
+from zsprompt.encoders.base import Encoder, Precision
+from zsprompt.encoders.clip.products import Run, check_precision, convolutions
 from zsprompt.encoders.devices import pick_device
-from zsprompt.encoders.products import Run, check_precision, convolutions
 from zsprompt.errors import LabelError, ModelError, UsageError
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from zsprompt.arrays import Bools, Floats, Halves, unit_rows
-from zsprompt.encoders import Encoder, Precision, Resizable, SpatialEncoder, load_encoder
+from zsprompt._utils.arrays import Bools, Floats, Halves, unit_rows
+from zsprompt.encoders.base import Encoder, Precision, Resizable, SpatialEncoder
+from zsprompt.encoders.registry import load_encoder
 from zsprompt.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:

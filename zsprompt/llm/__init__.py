@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from zsprompt.llm.answers import Answers, answers_folder
-from zsprompt.llm.bank import Bank, Caption, available_banks, load_bank, save_bank
 from zsprompt.llm.captions import Captions, Plan, Wording
 from zsprompt.llm.client import ChatClient
-from zsprompt.llm.pictures import Described, describe_pictures
+from zsprompt.llm.image_captions import Described, describe_pictures
 from zsprompt.llm.server import PRESETS, Server, find_server
 from zsprompt.llm.writer import Budget, Writer, Written
+from zsprompt.prompts.caption_bank import Bank, Caption, available_banks, load_bank, save_bank
 
 __all__ = [
     "PRESETS",

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from zsprompt.cache import ByteCache
+from zsprompt._utils.byte_cache import ByteCache
 from zsprompt.llm.client import Answer
 
 

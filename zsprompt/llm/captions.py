@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from zsprompt.errors import CaptionError
-from zsprompt.llm.bank import Bank
 from zsprompt.llm.client import question_tokens
 from zsprompt.llm.server import Server
 from zsprompt.llm.writer import Fits, Writer, Written, question, require_all
 from zsprompt.prompts import LabelSet, PromptSet
+from zsprompt.prompts.caption_bank import Bank
 
 _NAMED = 3
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
+from zsprompt._utils.files import read_text
 from zsprompt.errors import PromptError
-from zsprompt.files import read_text
 from zsprompt.llm.client import clean
 from zsprompt.prompts import parse_toml, prompts_folder
 

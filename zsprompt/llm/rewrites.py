@@ -8,14 +8,15 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from zsprompt._utils.files import whole_file
+from zsprompt._utils.text import words_of
 from zsprompt.errors import CaptionError, LLMError, PromptError, UsageError
-from zsprompt.files import whole_file
-from zsprompt.grammar import with_article, words_of
-from zsprompt.llm.bank import Bank, Caption
 from zsprompt.llm.checks import complaint, is_refusal, tidy
 from zsprompt.llm.client import Messages
 from zsprompt.llm.writer import Writer
 from zsprompt.prompts import PromptSet
+from zsprompt.prompts.articles import with_article
+from zsprompt.prompts.caption_bank import Bank, Caption
 
 _DESCRIBE = (
     "Describe what {a_label} looks like in a photo. Write {count} short visual sentences, one a line, each naming "

@@ -11,13 +11,13 @@ from typing import TypeVar
 
 import httpx
 
-from zsprompt.arrays import Bools
+from zsprompt._utils.arrays import Bools
+from zsprompt._utils.progress import Progress, quiet
 from zsprompt.errors import LLMError
 from zsprompt.llm.answers import Answers
-from zsprompt.llm.bank import Caption
 from zsprompt.llm.checks import Complaint, complaint, shortened, tidy
 from zsprompt.llm.client import Answer, ChatClient, Messages, together
-from zsprompt.progress import Progress, quiet
+from zsprompt.prompts.caption_bank import Caption
 
 A = TypeVar("A")
 Fits = Callable[[Sequence[str]], Bools]

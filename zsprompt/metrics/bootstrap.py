@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zsprompt.arrays import Doubles, Floats, Targets
+from zsprompt._utils.arrays import Doubles, Floats, Targets
 from zsprompt.errors import UsageError
 from zsprompt.metrics.ranking import Curve
 

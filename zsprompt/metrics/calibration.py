@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zsprompt.arrays import Doubles, Floats, Indices, Targets
+from zsprompt._utils.arrays import Doubles, Floats, Indices, Targets
 from zsprompt.errors import UsageError
 
 BINS = 15

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zsprompt.arrays import Bools, Doubles, Floats, Targets
+from zsprompt._utils.arrays import Bools, Doubles, Floats, Targets
 from zsprompt.errors import UsageError
 
 Counts = NDArray[np.int_] | Doubles

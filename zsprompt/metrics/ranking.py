@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zsprompt.arrays import Bools, Doubles, Floats, Indices, Targets
+from zsprompt._utils.arrays import Bools, Doubles, Floats, Indices, Targets
 from zsprompt.metrics.targets import prevalence
 
 

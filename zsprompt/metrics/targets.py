@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from zsprompt.arrays import Doubles, Targets
+from zsprompt._utils.arrays import Doubles, Targets
 
 Difficult = Literal["ignore", "negative", "positive"]
 

@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zsprompt.comparison import compare
-from zsprompt.datasets import load_dataset
+from zsprompt._utils.files import require_folder, require_writable, whole_file
+from zsprompt._utils.progress import Progress, quiet
+from zsprompt._utils.registry import is_object_path
+from zsprompt.data import load_dataset
+from zsprompt.data.images import ImageRef
 from zsprompt.errors import ZspromptError
-from zsprompt.files import require_folder, require_writable, whole_file
-from zsprompt.images import ImageRef
-from zsprompt.lookup import is_object_path
-from zsprompt.progress import Progress, quiet
+from zsprompt.evaluation.compare import compare
+from zsprompt.evaluation.result import Result
+from zsprompt.evaluation.result_files import load_result
 from zsprompt.report.of_ablation import ablation_report
 from zsprompt.report.of_comparison import comparison_report
 from zsprompt.report.of_run import run_report
 from zsprompt.report.page import Report, render
 from zsprompt.report.tables import JSON
-from zsprompt.result import Result
-from zsprompt.saved import load_result
 
 
 @dataclass(frozen=True)

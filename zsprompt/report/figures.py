@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zsprompt import metrics
+from zsprompt._utils.arrays import Bools, Doubles
+from zsprompt._utils.text import counted
 from zsprompt.adapters import Epoch
-from zsprompt.arrays import Bools, Doubles
-from zsprompt.comparison import Comparison
-from zsprompt.grammar import counted
+from zsprompt.evaluation.compare import Comparison
+from zsprompt.evaluation.result import Result
 from zsprompt.report.drawing import GRID, MAIN, MUTED, OTHER, TEXT, WIDTH, Figure, axis_name, one_axes, plain
 from zsprompt.report.drawing import figure as make_figure
 from zsprompt.report.mistakes import mistaken_for, threshold_of
 from zsprompt.report.terminal import printable, short
-from zsprompt.result import Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

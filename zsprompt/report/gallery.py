@@ -10,15 +10,15 @@ from io import BytesIO
 
 import numpy as np
 
-from zsprompt.comparison import Comparison
+from zsprompt._utils.progress import Progress, quiet
+from zsprompt._utils.read_ahead import ahead
+from zsprompt.data.images import ImageRef, decode
 from zsprompt.errors import ImageError
-from zsprompt.images import ImageRef, decode
-from zsprompt.progress import Progress, quiet
-from zsprompt.reading import ahead
+from zsprompt.evaluation.compare import Comparison
+from zsprompt.evaluation.result import Result
 from zsprompt.report.mistakes import Example, examples, flipped, names
 from zsprompt.report.page import Gallery, Group, Key, Line, Picture
 from zsprompt.report.terminal import printable
-from zsprompt.result import Result
 
 _SIDE = 224  # pixels of a thumbnail's longer side
 _QUALITY = 70

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zsprompt.arrays import Bools, Doubles, Floats, Indices
-from zsprompt.comparison import Comparison
-from zsprompt.result import Result
+from zsprompt._utils.arrays import Bools, Doubles, Floats, Indices
+from zsprompt.evaluation.compare import Comparison
+from zsprompt.evaluation.result import Result
 
 SHOWN = 40
 """Labels in a grid of confusions at most."""

@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from zsprompt.ablation import COLUMNS
-from zsprompt.arrays import Doubles
+from zsprompt._utils.arrays import Doubles
+from zsprompt._utils.files import read_text, to_json
+from zsprompt._utils.text import counted
 from zsprompt.errors import ResultError
-from zsprompt.files import read_text
-from zsprompt.grammar import counted
+from zsprompt.evaluation.result import Result
+from zsprompt.evaluation.result_files import load_result
+from zsprompt.experiments.ablation import COLUMNS
 from zsprompt.report.drawing import Figure
 from zsprompt.report.figures import forest, label_grid
 from zsprompt.report.page import Card, Fold, Page, Report, Section
 from zsprompt.report.tables import JSON, failures, legend, page_table, row_names
 from zsprompt.report.terminal import short
-from zsprompt.result import Result
-from zsprompt.saved import load_result, to_json
 
 
 def ablation_report(folder: Path) -> Report:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from zsprompt.comparison import Comparison
-from zsprompt.grammar import counted
-from zsprompt.images import ImageRef
+from zsprompt._utils.progress import Progress
+from zsprompt._utils.text import counted
+from zsprompt.data.images import ImageRef
+from zsprompt.evaluation.compare import Comparison
 from zsprompt.metrics import Difference
-from zsprompt.progress import Progress
 from zsprompt.report.figures import change_bars
 from zsprompt.report.gallery import comparison_gallery
 from zsprompt.report.page import Card, Page, Report, Section, Table, fact, strategy_name

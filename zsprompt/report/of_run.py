@@ -7,19 +7,19 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from zsprompt import metrics
-from zsprompt.grammar import counted
-from zsprompt.images import ImageRef
-from zsprompt.progress import Progress
+from zsprompt._utils.files import to_json
+from zsprompt._utils.progress import Progress
+from zsprompt._utils.text import counted
+from zsprompt.data.images import ImageRef
+from zsprompt.evaluation.result import Result
+from zsprompt.evaluation.thresholds import calibrated_out_of_fold
 from zsprompt.report.drawing import Figure
 from zsprompt.report.figures import run_figures
 from zsprompt.report.gallery import run_gallery
 from zsprompt.report.mistakes import most_mistaken
 from zsprompt.report.page import Card, Fold, Page, Report, Section, Table, fact, strategy_name
 from zsprompt.report.terminal import printable, result_table, short
-from zsprompt.result import Result
-from zsprompt.saved import to_json
-from zsprompt.thresholds import Method
-from zsprompt.tuning import calibrated_out_of_fold
+from zsprompt.strategies.calibration import Method
 
 _FOLDS = 5
 

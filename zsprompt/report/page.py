@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from zsprompt import __version__
+from zsprompt._version import __version__
 from zsprompt.report.drawing import Figure
 from zsprompt.report.terminal import printable
 from zsprompt.strategies import STRATEGIES

@@ -8,11 +8,10 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-from zsprompt.ablation import Ablation
-from zsprompt.files import require_folder, whole_file
+from zsprompt._utils.files import require_folder, to_json, whole_file
+from zsprompt.experiments.ablation import Ablation
 from zsprompt.report.page import Table
 from zsprompt.report.terminal import printable, short
-from zsprompt.saved import to_json
 
 JSON = "ablation.json"
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from zsprompt.arrays import Floats
-from zsprompt.grammar import counted
+from zsprompt._utils.arrays import Floats
+from zsprompt._utils.text import counted
+from zsprompt.evaluation.predict import Predictions
+from zsprompt.evaluation.result import Result
 from zsprompt.metrics import mean_over_labels
-from zsprompt.prediction import Predictions
-from zsprompt.result import Result
-from zsprompt.thresholds import Thresholds
+from zsprompt.strategies.thresholds import Thresholds
 
 _BAR = 10
 _EIGHTHS = " ▏▎▍▌▋▊▉█"

@@ -9,7 +9,9 @@ from typing import ClassVar
 
 from zsprompt.adapters import Trained, Views
 from zsprompt.errors import AdapterError, UnknownName, UsageError
-from zsprompt.strategies.base import Images, Prediction, Supervision, TextSpace, check_labels, label_vectors
+from zsprompt.prompts.labels import TextSpace, check_labels, label_vectors
+from zsprompt.store.image_embeddings import Images
+from zsprompt.strategies.base import Prediction, Supervision
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from zsprompt.arrays import Bools, Doubles, Floats, Tokens
-from zsprompt.errors import LabelError, UsageError
-from zsprompt.progress import Progress
-from zsprompt.prompts import PromptSet, neutral_words
+from zsprompt._utils.arrays import Bools, Doubles, Floats
+from zsprompt.errors import UsageError
+from zsprompt.prompts import neutral_words
+from zsprompt.prompts.labels import TextSpace, same_label
+from zsprompt.store.image_embeddings import Images
 
 MAX_SCALE = 350.0
 """Largest softmax scale: cosines differ by at most 2, and e^-700 is the least a float64 mass can be before it is 0."""
@@ -23,23 +24,6 @@ ENOUGH_LABELS = 16
 
 THRESHOLD = 2.0
 """Standard deviations over a picture's mean from which a label counts as present."""
-
-_NOT_IN_LABELS = ("\n", "\r", "|")
-
-
-@dataclass(frozen=True)
-class Images:
-    """What a strategy sees of N pictures.
-
-    Attributes:
-        vectors: [N, D] float32, unit rows.
-        tokens: [N, L, D'] spatial tokens, read in parts, where an adapter asks for them.
-        captions: [N, K, D] float32, unit rows, K captions a picture, where an adapter asks for them.
-    """
-
-    vectors: Floats
-    tokens: Tokens | None = None
-    captions: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -60,33 +44,6 @@ class Prediction:
     overflowed: int = 0
     worded: Mapping[str, int] = field(default_factory=dict)
     probabilities: Floats | None = None
-
-
-class TextSpace(Protocol):
-    """How a strategy embeds texts. EmbeddingStore is one."""
-
-    @property
-    def logit_scale(self) -> float:
-        """What a cosine is multiplied by before a softmax."""
-        ...
-
-    @property
-    def fingerprint(self) -> str:
-        """Of the encoder: changes whenever an embedding could."""
-        ...
-
-    @property
-    def progress(self) -> Progress:
-        """Where work in many calls of `texts` says how far it is; zsprompt.progress.quiet will do."""
-        ...
-
-    def texts(self, texts: Sequence[str], *, keep: bool = True) -> Floats:
-        """[T, D] float32, unit rows; `keep` says whether they are worth storing."""
-        ...
-
-    def fits(self, texts: Sequence[str]) -> Bools:
-        """[T] whether each text fits the encoder's context."""
-        ...
 
 
 @runtime_checkable
@@ -152,35 +109,6 @@ def refuse(strategy: Strategy, labels: Sequence[str], texts: TextSpace) -> None:
         refuse(inner, labels, texts)
 
 
-def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
-    """`labels`, if there is at least one and none is blank or given twice.
-
-    Raises:
-        LabelError: there is none, or one is blank, twice there, or holds a line break or '|'.
-    """
-    if isinstance(labels, str):
-        raise LabelError(f"expected a list of labels, found the text {labels!r}")
-    if not labels:
-        raise LabelError("expected at least one label, found none")
-    seen: dict[str, str] = {}
-    for position, label in enumerate(labels, 1):
-        if not label.strip():
-            raise LabelError(
-                f"expected a name for every label, found a blank one at position {position} of {len(labels)}"
-            )
-        if any("\ud800" <= mark <= "\udfff" for mark in label):
-            raise LabelError(f"expected labels that are text, found bytes that are not in {label!r}; use --labels-file")
-        if any(mark in label for mark in _NOT_IN_LABELS):
-            raise LabelError(
-                f"expected labels of one line and without '|', which separates labels in results, found {label!r}"
-            )
-        key = _same(label)
-        if key in seen:
-            raise LabelError(f"expected each label once, found {seen[key]!r} and {label!r}; remove one of them")
-        seen[key] = label
-    return tuple(labels)
-
-
 def softmax_scale(scale: float | None, texts: TextSpace) -> float:
     """The field `scale`, or the encoder's own where it is None.
 
@@ -193,32 +121,6 @@ def softmax_scale(scale: float | None, texts: TextSpace) -> float:
             f"expected a softmax scale above 0 and at most {MAX_SCALE:g}, got {value:g}; set the field scale"
         )
     return value
-
-
-def label_vectors(prompts: PromptSet, labels: Sequence[str], texts: TextSpace) -> Floats:
-    """[C, D] unit rows: the mean over each label's ensemble of texts, made unit again.
-
-    Raises:
-        LabelError: a label is too long for the encoder.
-        PromptError: the prompt set has no templates for single labels.
-    """
-    wordings = prompts.ensemble(labels)
-    flat = [text for wording in wordings for text in wording]
-    require_fit(flat, texts)
-    lengths = [len(wording) for wording in wordings]
-    starts = np.cumsum([0, *lengths[:-1]])
-    mean = np.add.reduceat(texts.texts(flat).astype(np.float64), starts, axis=0) / np.array(lengths)[:, None]
-    return np.asarray(mean / np.linalg.norm(mean, axis=1, keepdims=True), dtype=np.float32)
-
-
-def require_fit(wordings: Sequence[str], texts: TextSpace) -> None:
-    """Raise LabelError for the first text that does not fit the encoder's context."""
-    fit = texts.fits(wordings)
-    if not fit.all():
-        long = wordings[int(np.argmin(fit))]
-        raise LabelError(
-            f"expected texts that fit the model's context, found one too long: {long[:80]!r}…; shorten the label"
-        )
 
 
 def standardise(scores: Floats | Doubles) -> Doubles:
@@ -258,13 +160,8 @@ def neutral_company(labels: Sequence[str]) -> tuple[str, ...]:
     """Words to standardise `labels` together with: none if they are enough, else the neutral vocabulary's others."""
     if len(labels) >= ENOUGH_LABELS:
         return ()
-    given = {_same(label) for label in labels}
-    return tuple(word for word in neutral_words() if _same(word) not in given)
-
-
-def _same(label: str) -> str:
-    """What two labels share that are one word to a reader: case and spaces do not count."""
-    return " ".join(label.casefold().split())
+    given = {same_label(label) for label in labels}
+    return tuple(word for word in neutral_words() if same_label(word) not in given)
 
 
 def log_marginals(holding: Doubles, without: Doubles) -> Doubles:

@@ -10,20 +10,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from zsprompt.arrays import Bools, Doubles, Floats
+from zsprompt._utils.arrays import Bools, Doubles, Floats
 from zsprompt.errors import UsageError
-from zsprompt.prompts import LabelSet, Phrasing, PromptSet, load_prompts
-from zsprompt.strategies.base import (
-    Images,
-    Prediction,
-    Supervision,
-    TextSpace,
-    check_labels,
-    log_marginals,
-    never_a_candidate,
-    require_fit,
-    softmax_scale,
-)
+from zsprompt.prompts import LabelSet, PromptSet, load_prompts
+from zsprompt.prompts.labels import TextSpace, check_labels, require_fit
+from zsprompt.prompts.prompt_set import Phrasing
+from zsprompt.store.image_embeddings import Images
+from zsprompt.strategies.base import Prediction, Supervision, log_marginals, never_a_candidate, softmax_scale
 
 MAX_CANDIDATES = 2**20
 MAX_KEPT = 2**16

@@ -10,7 +10,9 @@ from typing import ClassVar, Literal
 from zsprompt.errors import UsageError
 from zsprompt.llm import Captions
 from zsprompt.prompts import LabelSet, PromptSet, load_prompts
-from zsprompt.strategies.base import Images, Prediction, Supervision, TextSpace, check_labels
+from zsprompt.prompts.labels import TextSpace, check_labels
+from zsprompt.store.image_embeddings import Images
+from zsprompt.strategies.base import Prediction, Supervision
 from zsprompt.strategies.list_all import ListAll
 from zsprompt.strategies.top_all import TopAll
 

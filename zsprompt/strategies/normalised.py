@@ -8,18 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from zsprompt.errors import UsageError
-from zsprompt.strategies.base import (
-    THRESHOLD,
-    Images,
-    Prediction,
-    Strategy,
-    TextSpace,
-    above,
-    check_labels,
-    neutral_company,
-    standardise,
-    supervision,
-)
+from zsprompt.prompts.labels import TextSpace, check_labels
+from zsprompt.store.image_embeddings import Images
+from zsprompt.strategies.base import THRESHOLD, Prediction, Strategy, above, neutral_company, standardise, supervision
 from zsprompt.strategies.per_label import PerLabel
 from zsprompt.strategies.yes_or_no import YesOrNo
 

@@ -9,18 +9,9 @@ from typing import ClassVar
 import numpy as np
 
 from zsprompt.prompts import PromptSet, load_prompts
-from zsprompt.strategies.base import (
-    THRESHOLD,
-    Images,
-    Prediction,
-    Supervision,
-    TextSpace,
-    above,
-    check_labels,
-    label_vectors,
-    neutral_company,
-    standardise,
-)
+from zsprompt.prompts.labels import TextSpace, check_labels, label_vectors
+from zsprompt.store.image_embeddings import Images
+from zsprompt.strategies.base import THRESHOLD, Prediction, Supervision, above, neutral_company, standardise
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from zsprompt.strategies.base import Images, Prediction, Strategy, Supervision, TextSpace, check_labels, supervision
-from zsprompt.thresholds import Thresholds
+from zsprompt.prompts.labels import TextSpace, check_labels
+from zsprompt.store.image_embeddings import Images
+from zsprompt.strategies.base import Prediction, Strategy, Supervision, supervision
+from zsprompt.strategies.thresholds import Thresholds
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class Thresholded:
 
     Attributes:
         strategy: whose scores are cut.
-        thresholds: see zsprompt.tuning, which makes them and sees to it that they belong to the strategy.
+        thresholds: see zsprompt.evaluation.thresholds, which makes them and checks that they belong to the strategy.
     """
 
     strategy: Strategy

@@ -8,19 +8,12 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from zsprompt.arrays import Doubles, Floats, Indices
-from zsprompt.prompts import LabelSet, Phrasing, PromptSet, load_prompts
-from zsprompt.strategies.base import (
-    Images,
-    Prediction,
-    Supervision,
-    TextSpace,
-    check_labels,
-    log_marginals,
-    never_a_candidate,
-    require_fit,
-    softmax_scale,
-)
+from zsprompt._utils.arrays import Doubles, Floats, Indices
+from zsprompt.prompts import LabelSet, PromptSet, load_prompts
+from zsprompt.prompts.labels import TextSpace, check_labels, require_fit
+from zsprompt.prompts.prompt_set import Phrasing
+from zsprompt.store.image_embeddings import Images
+from zsprompt.strategies.base import Prediction, Supervision, log_marginals, never_a_candidate, softmax_scale
 
 _CANDIDATES_AT_ONCE = 2**16  # bounds memory: candidates embedded together, whatever the number of pictures
 

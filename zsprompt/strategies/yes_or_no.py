@@ -9,16 +9,9 @@ from typing import ClassVar
 import numpy as np
 
 from zsprompt.prompts import PromptSet, load_prompts
-from zsprompt.strategies.base import (
-    Images,
-    Prediction,
-    Supervision,
-    TextSpace,
-    check_labels,
-    label_vectors,
-    require_fit,
-    softmax_scale,
-)
+from zsprompt.prompts.labels import TextSpace, check_labels, label_vectors, require_fit
+from zsprompt.store.image_embeddings import Images
+from zsprompt.strategies.base import Prediction, Supervision, softmax_scale
 
 
 @dataclass(frozen=True)

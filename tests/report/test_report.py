@@ -1,0 +1,390 @@
+"""Reports: figures, galleries and pages say what the results say, for ordinary results and for odd ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from browser import Browser, chromium
+from fakes import draw_files
+from planted import RECIPE, planted_result
+
+from zsprompt import metrics
+from zsprompt.data.images import ImageFile
+from zsprompt.errors import ResultError
+from zsprompt.evaluation.compare import compare
+from zsprompt.evaluation.result import Result
+from zsprompt.evaluation.result_files import save_result
+from zsprompt.report.build import build_report
+from zsprompt.report.figures import run_figures
+from zsprompt.report.gallery import run_gallery
+from zsprompt.report.mistakes import examples, flipped, mistaken_for, most_mistaken, per_kind, threshold_of
+from zsprompt.report.page import strategy_name
+from zsprompt.report.terminal import bar, result_table
+from zsprompt.strategies import Normalised, PerLabel, Prediction
+
+HOSTILE = (
+    "<script>window.hacked = 1</script>",
+    '"><img src=x onerror="window.hacked = 2">',
+    "</style></title><svg onload='window.hacked = 3'>",
+    "$\\frac{1}{2}$ & {{ 7 * 7 }} {% raw %}",
+    "\u202egnp.exe",
+    "🦉 أسد 日本 \u200b\x07",
+)
+
+
+def with_pictures(folder: Path, result: Result) -> Result:
+    """A result of a `folder` data set whose pictures lie in `folder`."""
+    sets = [[label for label, yes in zip(result.labels, row, strict=True) if yes == 1] for row in result.targets]
+    files = draw_files(folder / "pictures", sets, result.labels)
+    rows = "".join(f"{file.id},{'|'.join(present)}\n" for file, present in zip(files, sets, strict=True))
+    (folder / "pictures/labels.csv").write_text("image,labels\n" + rows)
+    origin = {"dataset": "folder", "root": str(folder / "pictures"), "split": None}
+    return replace(result, images=tuple(file.id for file in files), recipe=RECIPE | {"origin": origin})
+
+
+def built(tmp_path: Path, result: Result) -> str:
+    """The run's page."""
+    save_result(result, tmp_path / "run")
+    page = build_report([tmp_path / "run"]).page.read_text(encoding="utf-8")
+    WellFormed().check(page)
+    return page
+
+
+class WellFormed(HTMLParser):
+    """Every element that is opened is closed, in order."""
+
+    EMPTY = frozenset(("meta", "img", "br", "input", "link"))
+
+    def check(self, page: str) -> None:
+        self.open: list[str] = []
+        self.feed(page)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open
+        assert self.open.pop() == tag
+
+
+# mistakes
+
+
+def test_confusions_by_hand() -> None:
+    """Two cats without a dog, on one of which "dog" is said; the others say nothing wrong."""
+    targets = np.array([[1, 0, 0], [1, 0, 0], [1, 1, 0], [0, 0, -1]], dtype=np.int8)
+    said = np.array([[1, 1, 0], [1, 0, 0], [1, 1, 0], [0, 0, 1]], dtype=bool)
+    result = planted_result(4, targets=targets, prediction=Prediction(said.astype(np.float32), said))
+    shown, shares = mistaken_for(result)
+    assert shown == [0, 1, 2]
+    assert shares[0, 1] == 0.5
+    assert np.isnan(shares[1, 0])  # no dog without a cat
+    assert np.isnan(shares[2]).all()  # no owl at all
+    assert most_mistaken(result) == [("cat", "dog", 0.5, 1)]
+
+
+def test_examples_are_the_most_confident_mistakes_and_the_worst_misses() -> None:
+    result = planted_result(300, seed=4)
+    scores, said, targets = result.prediction.scores, result.prediction.decisions, result.targets
+    for c in range(3):
+        mistakes = [e.picture for e in examples(result) if (e.label, e.kind) == (c, "mistake")]
+        wrong = np.flatnonzero(said[:, c] & (targets[:, c] == 0))
+        assert mistakes == sorted(wrong, key=lambda n: -scores[n, c])[:12]
+        misses = [e.picture for e in examples(result) if (e.label, e.kind) == (c, "miss")]
+        missed = np.flatnonzero(~said[:, c] & (targets[:, c] == 1))
+        assert misses == sorted(missed, key=lambda n: scores[n, c])[:12]
+
+
+def test_left_out_cells_are_neither_mistakes_nor_misses() -> None:
+    result = planted_result(20, targets=np.full((20, 3), -1, dtype=np.int8))
+    assert examples(result) == []
+    assert flipped(compare(result, result)) == []
+
+
+@pytest.mark.parametrize(("labels", "each"), [(1, 12), (20, 12), (80, 12), (925, 1), (5000, 1)])
+def test_many_labels_share_the_page(labels: int, each: int) -> None:
+    assert per_kind(labels) == each
+
+
+def test_a_threshold_is_found_where_there_is_one() -> None:
+    result = planted_result()
+    found = threshold_of(result, 0)
+    assert found == pytest.approx(1, abs=0.3)
+    np.testing.assert_array_equal(result.prediction.scores[:, 0] > found, result.prediction.decisions[:, 0])
+    mixed = result.prediction.decisions.copy()
+    mixed[np.argmax(result.prediction.scores[:, 0]), 0] = False
+    assert threshold_of(replace(result, prediction=Prediction(result.prediction.scores, mixed)), 0) is None
+
+
+# figures
+
+
+def odd_results() -> dict[str, Result]:
+    one = np.ones((1, 1), dtype=np.int8)
+    never = planted_result().targets.copy()
+    never[:, 1] = 0
+    many = tuple(f"label {c}" for c in range(45))
+    constant = Prediction(np.zeros((60, 3), dtype=np.float32), np.zeros((60, 3), dtype=bool))
+    return {
+        "ordinary": planted_result(),
+        "one picture, one label": planted_result(1, ("cat",), targets=one),
+        "all positive": planted_result(targets=np.ones((60, 3), dtype=np.int8)),
+        "all absent": planted_result(targets=np.zeros((60, 3), dtype=np.int8)),
+        "all left out": planted_result(targets=np.full((60, 3), -1, dtype=np.int8)),
+        "a label that never occurs": planted_result(targets=never),
+        "constant scores": planted_result(prediction=constant),
+        "hostile labels": planted_result(labels=HOSTILE),
+        "many labels": planted_result(30, many, resamples=20),
+    }
+
+
+@pytest.mark.parametrize("name", odd_results())
+def test_figures_of_odd_results_are_whole_svg(name: str) -> None:
+    result = odd_results()[name]
+    curves = [("as given", metrics.reliability(np.full(result.targets.shape, 0.4), result.targets))]
+    figures = run_figures(result, curves)
+    assert [figure.name for figure in figures] == [
+        *("average-precision", "precision-recall", "confusions", "scores", "reliability")
+    ]
+    for figure in figures:
+        for svg in (figure.page, figure.file):
+            assert ElementTree.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg"
+        assert "var(--text)" in figure.page
+        assert not re.search(r"#22211f|#2a6fb0|http-equiv|<script", figure.page)
+        assert "var(--" not in figure.file
+        assert figure.caption
+        assert figure.alternative
+
+
+def test_the_same_figure_is_the_same_bytes() -> None:
+    first, second = (run_figures(planted_result(), [])[0].file for _ in range(2))
+    assert first == second
+
+
+# pages
+
+
+@pytest.mark.parametrize("name", odd_results())
+def test_pages_of_odd_results_are_well_formed(name: str, tmp_path: Path) -> None:
+    page = built(tmp_path, odd_results()[name])
+    assert "nan" not in re.sub(r"(?s)<svg.*?</svg>|<pre.*?</pre>", "", page).lower().replace("finance", "")
+    assert sorted(path.suffix for path in (tmp_path / "run/report-figures").iterdir())[0] == ".svg"
+
+
+def test_the_page_says_what_the_result_says(tmp_path: Path) -> None:
+    result = planted_result(200)
+    page = built(tmp_path, result)
+    for value in (result.mAP, result.seed_mAP, result.seed_mAP_nothing, result.chance, result.f1.sample):
+        assert f"{100 * value:.1f}" in page
+    for label in result.labels:
+        assert f'<th scope="row" class="word"><bdi>{label}</bdi></th>' in page
+    assert "it flatters" in page
+    assert "planted/1" in page
+
+
+def test_hostile_names_are_text(tmp_path: Path) -> None:
+    result = planted_result(labels=HOSTILE, images=tuple(f"{n}{HOSTILE[n % 6]}" for n in range(60)))
+    page = built(tmp_path, result)
+    assert page.count("<script>") == 1
+    assert "<img src=x" not in page
+    assert "&lt;script&gt;" in page
+    assert "{{ 7 * 7 }}" in page
+    assert "\u202e" not in page
+    assert "\\u202egnp.exe" in page
+
+
+def test_pictures_that_are_gone_are_named_and_the_page_is_made(tmp_path: Path) -> None:
+    result = with_pictures(tmp_path, planted_result())
+    gallery = run_gallery(result, {})
+    reasons = {card.reason for group in gallery.groups for card in group.cards}
+    assert reasons == {"picture not found"}
+    save_result(result, tmp_path / "run")
+    (tmp_path / "pictures").rename(tmp_path / "moved")
+    away = build_report([tmp_path / "run"])
+    assert "say where the pictures lie now with --root" in away.warnings[0]
+    assert "data:image/webp" not in away.page.read_text()
+    found = build_report([tmp_path / "run"], root=tmp_path / "moved")
+    assert found.warnings == []
+    assert "data:image/webp" in found.page.read_text()
+
+
+def test_pictures_of_a_data_set_of_your_own_are_given(tmp_path: Path) -> None:
+    """A result that names code is a stranger's word: nothing is imported."""
+    result = with_pictures(tmp_path, planted_result())
+    origin = {"dataset": "no_such_module:Data", "root": None, "split": None}
+    save_result(replace(result, recipe=RECIPE | {"origin": origin}), tmp_path / "run")
+    named = build_report([tmp_path / "run"])
+    assert named.warnings == ["no thumbnails: data set no_such_module:Data is code, which a report does not run"]
+    files = [ImageFile(name, tmp_path / "pictures" / name) for name in result.images]
+    given = build_report([tmp_path / "run"], pictures=files)
+    assert given.warnings == []
+    assert "data:image/webp" in given.page.read_text()
+
+
+def test_an_unreadable_picture_is_named_in_its_place(tmp_path: Path) -> None:
+    result = with_pictures(tmp_path, planted_result())
+    for path in (tmp_path / "pictures").glob("*.png"):
+        path.write_bytes(b"no picture")
+    assert "no picture: not a picture in a known format" in built(tmp_path, result)
+
+
+def test_two_runs_say_what_changed_and_which_pictures_flipped(tmp_path: Path) -> None:
+    first = with_pictures(tmp_path, planted_result(200, strength=0.8))
+    second = replace(planted_result(200, strength=3.0), images=first.images, recipe=first.recipe)
+    save_result(first, tmp_path / "a")
+    save_result(second, tmp_path / "b")
+    report = build_report([tmp_path / "a", tmp_path / "b"])
+    page = report.page.read_text(encoding="utf-8")
+    WellFormed().check(page)
+    assert report.page == tmp_path / "b/against-a.html"
+    comparison = compare(first, second)
+    assert report.facts["mAP"]["change"] == pytest.approx(comparison.mAP.value)
+    flips = report.facts["flips"]
+    assert len(flips) == (comparison.flips != 0).any(axis=1).sum()
+    assert set(flips[first.images[int(np.argmax((comparison.flips == 1).any(axis=1)))]].values()) & {"right"}
+    assert "now right" in page
+    assert f"{int((comparison.flips == 1).sum()):,} became right" in report.text
+    assert len(report.text.splitlines()) == 3 + 4
+
+
+def test_results_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
+    save_result(planted_result(), tmp_path / "a")
+    save_result(planted_result(50), tmp_path / "b")
+    with pytest.raises(ResultError, match="different pictures"):
+        build_report([tmp_path / "a", tmp_path / "b"])
+    assert not list((tmp_path / "b").glob("*.html"))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "name"),
+    [
+        (PerLabel(), "per-label (photo)"),
+        (Normalised(PerLabel()), "normalised:per-label (photo)"),
+        ("Thresholded(strategy=Normalised(strategy=TopAll(", "normalised:top-all (photo) with thresholds"),
+        ("Mine(x=1)", "Mine (photo)"),
+    ],
+)
+def test_strategies_are_called_as_people_type_them(strategy: object, name: str) -> None:
+    text = strategy if isinstance(strategy, str) else repr(strategy)
+    assert strategy_name(RECIPE | {"strategy": text}) == name
+
+
+# the terminal
+
+
+@pytest.mark.parametrize(
+    ("share", "blocks", "plain"),
+    [
+        (0, "    ", "    "),
+        (1, "████", "####"),
+        (0.5, "██  ", "##  "),
+        (0.53125, "██▏ ", "##  "),
+        (np.nan, "    ", "    "),
+    ],
+)
+def test_bars(share: float, blocks: str, plain: str) -> None:
+    assert bar(share, 4) == blocks
+    assert bar(share, 4, blocks=False) == plain
+
+
+@pytest.mark.parametrize("name", odd_results())
+def test_the_terminals_table_lines_up(name: str) -> None:
+    result = odd_results()[name]
+    lines = result_table(result).splitlines()
+    table = lines[: len(result.labels) + 1]
+    assert len({len(line) for line in table}) == 1
+    assert lines[len(table) + 1].startswith("mAP")
+
+
+# in a browser
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Browser:
+    chromium()
+    with Browser(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+VISIBLE = "[...document.querySelectorAll('.card')].filter((card) => card.checkVisibility()).length"
+LOAD = (
+    "Promise.all([...document.images].map(async (image) => { image.loading = 'eager'; await image.decode();"
+    " return image.naturalWidth > 0 && image.alt.length > 10; })).then((all) => all.length && all.every(Boolean))"
+)
+
+
+def choose(label: str, kinds: Sequence[str]) -> str:
+    """A script that filters the gallery and counts the cards that are left."""
+    return (
+        f"(() => {{ const form = document.querySelector('.filter'); form.querySelector('select').value = {label!r};"
+        f" form.querySelectorAll('input').forEach((box) => {{ box.checked = {list(kinds)!r}.includes(box.value); }});"
+        f" form.dispatchEvent(new Event('change')); return {VISIBLE}; }})()"
+    )
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1100, 390])
+def test_the_page_in_a_browser(browser: Browser, width: int, dark: bool, tmp_path: Path) -> None:
+    """Opened from disk: no complaint, no request but the page, pictures load, filters work, nothing sticks out."""
+    labels = ("cat", "dog", "owl", "<b>wolf</b>")
+    result = with_pictures(tmp_path, planted_result(120, labels))
+    save_result(result, tmp_path / "run")
+    page = build_report([tmp_path / "run"]).page
+    browser.open(page, width=width, dark=dark)
+    assert browser.requests() == [page.resolve().as_uri()]
+    assert browser.run(LOAD) is True
+    own = [(example.label, example.kind) for example in examples(result)]
+    assert browser.run(choose("", ["mistake", "miss"])) == len(own)
+    assert browser.run(choose("2", ["mistake", "miss"])) == sum(label == 2 for label, _ in own)
+    assert browser.run(choose("3", ["miss"])) == own.count((3, "miss"))
+    assert browser.run("document.querySelector('output').textContent") == f"{own.count((3, 'miss'))} pictures"
+    assert browser.run(choose("", [])) == 0
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    background = browser.run("getComputedStyle(document.body).backgroundColor")
+    assert (background == "rgb(23, 24, 26)") == dark
+    assert browser.complaints() == []
+
+
+def test_the_keyboard_reaches_everything(browser: Browser, tmp_path: Path) -> None:
+    result = with_pictures(tmp_path, planted_result())
+    save_result(result, tmp_path / "run")
+    browser.open(build_report([tmp_path / "run"]).page)
+    reached = set()
+    for _ in range(60):
+        for kind in ("keyDown", "keyUp"):
+            browser.call("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
+        reached.add(browser.run("document.activeElement.tagName + '.' + document.activeElement.className"))
+    assert {"A.skip", "A.", "DIV.drawing", "DIV.wide", "SELECT.", "INPUT.", "SUMMARY."} <= reached
+
+
+def test_hostile_names_run_nothing_in_a_browser(browser: Browser, tmp_path: Path) -> None:
+    result = planted_result(labels=HOSTILE, images=tuple(f"{n}{HOSTILE[n % 6]}" for n in range(60)))
+    save_result(result, tmp_path / "run")
+    for folders in ([tmp_path / "run"], [tmp_path / "run", tmp_path / "run"]):
+        page = build_report(folders).page
+        browser.open(page)
+        assert browser.run("window.hacked === undefined") is True
+        assert HOSTILE[0] in browser.run("document.body.textContent")
+        assert browser.run("document.querySelectorAll('img[onerror], svg[onload], main script').length") == 0
+        assert browser.complaints() == []
+        assert browser.requests() == [page.resolve().as_uri()]
+
+
+def test_a_script_that_got_in_would_not_run(browser: Browser, tmp_path: Path) -> None:
+    """The page's own policy is a second wall: a script that is not the page's own does nothing."""
+    save_result(planted_result(), tmp_path / "run")
+    page = build_report([tmp_path / "run"]).page
+    page.write_text(page.read_text().replace("<main", "<script>window.hacked = 4</script><main", 1))
+    browser.open(page)
+    assert browser.run("window.hacked === undefined") is True
+    assert any("Content Security Policy" in complaint for complaint in browser.complaints())

@@ -1,0 +1,434 @@
+"""The adapter as a strategy: the contract of all strategies, what it refuses, and what stands in results."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes import LABELS, PlantedEncoder, SpatialPlanted, draw, draw_files
+from hypothesis import given
+from hypothesis import strategies as st
+from test_adapters import Rows
+from test_strategies import RandomSpace, random_images
+
+from zsprompt._utils.arrays import Floats, unit_rows
+from zsprompt._utils.id_digests import known_among, packed
+from zsprompt.adapters import (
+    DmDecoder,
+    Examples,
+    Fc,
+    Forest,
+    Fusion,
+    Kind,
+    LinearProbe,
+    Mld,
+    MlDecoder,
+    Neighbours,
+    Schedule,
+    Sizes,
+    Trained,
+    Views,
+    fit,
+    save_adapter,
+)
+from zsprompt.adapters.adapter_file import FILE
+from zsprompt.adapters.training import train
+from zsprompt.data import Dataset
+from zsprompt.errors import AdapterError, DataError, LabelError, ThresholdError, UnknownName, UsageError, ZspromptError
+from zsprompt.evaluation.predict import predict
+from zsprompt.evaluation.provenance import describe, learnt_from
+from zsprompt.evaluation.run import run
+from zsprompt.evaluation.thresholds import choose_thresholds, with_thresholds
+from zsprompt.prompts import load_prompts
+from zsprompt.prompts.labels import label_vectors
+from zsprompt.store import EmbeddingStore
+from zsprompt.store.image_embeddings import Images
+from zsprompt.strategies import (
+    Adapter,
+    Normalised,
+    PerLabel,
+    Thresholded,
+    TopAll,
+    available_strategies,
+    load_strategy,
+    on_device,
+    reads,
+    supervision,
+)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+DIM = 24  # RandomSpace's
+KINDS: dict[str, Kind] = {
+    "fc": Fc(),
+    "linear-probe": LinearProbe(),
+    "mld": Mld(heads=2, feed_forward=16),
+    "mld,spatial": Mld(heads=2, feed_forward=16, tokens="spatial"),
+    "ml-decoder": MlDecoder(heads=2, feed_forward=16),
+    "ml-decoder,groups": MlDecoder(heads=2, feed_forward=16, groups=3),
+    "dm-decoder": DmDecoder(blocks=2, heads=2, feed_forward=16),
+    "fusion": Fusion(hidden=16),
+    "fusion,image": Fusion(hidden=16, inputs="image"),
+    "knn": Neighbours(k=5),
+    "knn,both": Neighbours(k=5, inputs="both"),
+    "forest": Forest(trees=10, depth=5),
+}
+
+
+def images(count: int, seed: int = 0) -> Images:
+    """Random pictures with all that an adapter may read."""
+    random = np.random.default_rng(seed + 100)
+    tokens = Rows(unit_rows(random.normal(size=(count, 3, DIM))).astype(np.float16))
+    return Images(random_images(count, seed).vectors, tokens, unit_rows(random.normal(size=(count, 2, DIM))))
+
+
+def one_of(pictures: Images, row: int) -> Images:
+    assert isinstance(pictures.tokens, Rows)
+    assert pictures.captions is not None
+    rows = slice(row, row + 1)
+    return Images(pictures.vectors[rows], Rows(pictures.tokens.array[rows]), pictures.captions[rows])
+
+
+def texts_of(labels: Any = LABELS) -> Floats:
+    return label_vectors(load_prompts("photo"), labels, RandomSpace())
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def adapter(request: pytest.FixtureRequest) -> Adapter:
+    """One of each kind, trained a little on nothing in particular."""
+    return made(KINDS[request.param])
+
+
+def made(kind: Kind, labels: tuple[str, ...] = LABELS, **changes: Any) -> Adapter:
+    seen = images(40, seed=9)
+    targets = (np.random.default_rng(1).random((40, len(labels))) < 0.4).astype(np.int8)
+    sizes = Sizes(DIM, DIM, len(labels), 2 if "captions" in kind.reads else 0)
+    schedule = replace(kind.schedule, epochs=2, lr=0.01, batch_size=16)
+    examples = Examples(Views(seen.vectors, seen.tokens, seen.captions), targets)
+    weights = fit(kind, sizes, examples, texts_of(labels), schedule).weights
+    captions = ("given", "written") if "captions" in kind.reads else ()
+    facts = {"kind": kind, "sizes": sizes, "labels": labels, "weights": weights, "captions": captions} | changes
+    return Adapter(
+        Trained(**({"prompts": load_prompts("photo"), "model": "random", "fingerprint": "random/1"} | facts)),
+        device="cpu",
+    )
+
+
+# -- the contract of all strategies ------------------------------------------------------------------------------------
+
+
+def test_shapes_types_and_finiteness(adapter: Adapter) -> None:
+    answer = adapter.predict(images(7), LABELS, RandomSpace())
+    assert answer.scores.shape == answer.decisions.shape == (7, len(LABELS))
+    assert (answer.scores.dtype, answer.decisions.dtype) == (np.float32, np.bool_)
+    assert np.isfinite(answer.scores).all()
+    assert (answer.overflowed, answer.worded, answer.probabilities) == (0, {}, None)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_permuting_the_labels_permutes_the_columns(adapter: Adapter, seed: int) -> None:
+    order = np.random.default_rng(seed).permutation(len(LABELS))
+    plain = adapter.predict(images(9), LABELS, RandomSpace())
+    permuted = adapter.predict(images(9), [LABELS[i] for i in order], RandomSpace())
+    np.testing.assert_allclose(permuted.scores, plain.scores[:, order], rtol=1e-4, atol=1e-5)
+    assert np.array_equal(permuted.decisions, plain.decisions[:, order])
+    assert not np.allclose(plain.scores, plain.scores[:, order], atol=1e-4)
+
+
+def test_each_row_depends_on_its_own_image_only(adapter: Adapter) -> None:
+    pictures = images(9)
+    together = adapter.predict(pictures, LABELS, RandomSpace())
+    for i in range(9):
+        alone = adapter.predict(one_of(pictures, i), LABELS, RandomSpace())
+        np.testing.assert_allclose(alone.scores[0], together.scores[i], rtol=1e-4, atol=1e-5)
+        assert np.array_equal(alone.decisions[0], together.decisions[i])
+
+
+def test_no_pictures_give_no_rows(adapter: Adapter) -> None:
+    answer = adapter.predict(images(0), LABELS, RandomSpace())
+    assert answer.scores.shape == answer.decisions.shape == (0, len(LABELS))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [(), "dog", ("a\udcff",), ("dog", " "), ("dog", "cat", "dog"), ("dog", "Dog"), ("a\nb",), ("a|b",)],
+    ids=repr,
+)
+def test_bad_labels_are_refused(adapter: Adapter, labels: tuple[str, ...]) -> None:
+    with pytest.raises(LabelError):
+        adapter.predict(images(2), labels, RandomSpace())
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_any_number_of_labels_works_where_any_labels_do(adapter: Adapter, count: int) -> None:
+    if adapter.trained.kind.bound:
+        with pytest.raises(AdapterError, match="found no "):
+            adapter.predict(images(3), LABELS[:count], RandomSpace())
+        adapter = made(replace(adapter.trained.kind), LABELS[:count]) if count >= 3 else made(Fc(), LABELS[:count])  # type: ignore[type-var]
+    answer = adapter.predict(images(3), LABELS[:count], RandomSpace())
+    assert answer.scores.shape == (3, count)
+    assert np.isfinite(answer.scores).all()
+
+
+@pytest.mark.parametrize("name", ["mld", "ml-decoder", "dm-decoder"])
+def test_labels_never_seen_are_answered_for(name: str) -> None:
+    unseen = ("zebra", "teapot", *LABELS[:2])
+    answer = made(KINDS[name]).predict(images(5), unseen, RandomSpace())
+    assert answer.scores.shape == (5, 4)
+    assert not np.allclose(answer.scores[:, 0], answer.scores[:, 1])
+
+
+def test_a_label_too_long_for_the_context_is_refused() -> None:
+    with pytest.raises(LabelError, match="shorten"):
+        made(KINDS["mld"]).predict(images(2), ("dog", "x" * 300), RandomSpace(fits_up_to=200))
+
+
+def test_frozen_hashable_and_the_recipe_is_in_the_repr(adapter: Adapter) -> None:
+    assert hash(adapter) == hash(adapter)
+    assert f"digest='{adapter.trained.digest}'" in repr(adapter)
+    assert f"digest='{load_prompts('photo').digest}'" in repr(adapter)
+    assert repr(adapter.trained.kind) in repr(adapter)
+    assert "array" not in repr(adapter)
+    assert len(repr(adapter)) < 350
+    with pytest.raises(AttributeError):
+        adapter.threshold = 0.4  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("threshold", [0.01, 0.2, 0.5, 0.9, 0.999])
+def test_a_label_is_present_above_its_probability(threshold: float) -> None:
+    answer = replace(made(KINDS["fc"]), threshold=threshold).predict(images(50), LABELS, RandomSpace())
+    assert np.array_equal(answer.decisions, 1 / (1 + np.exp(-answer.scores.astype(float))) > threshold)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.0, -0.5, 2.0, float("nan"), float("inf")])
+def test_thresholds_that_are_no_probability_are_refused(threshold: float) -> None:
+    with pytest.raises(UsageError, match="threshold between 0 and 1, a probability"):
+        replace(made(KINDS["fc"]), threshold=threshold).predict(images(2), LABELS, RandomSpace())
+
+
+def test_what_an_adapter_says_of_itself() -> None:
+    assert supervision(made(KINDS["fc"])) == supervision(Normalised(made(KINDS["fc"]))) == "trained"
+    assert reads(made(KINDS["fc"])) == frozenset()
+    assert reads(made(KINDS["ml-decoder"])) == reads(Normalised(made(KINDS["ml-decoder"]))) == {"tokens"}
+    assert reads(made(KINDS["fusion"])) == {"captions"}
+    assert reads(TopAll()) == frozenset()
+    assert "adapter:FILE" in available_strategies()
+
+
+# -- another encoder, other captions -----------------------------------------------------------------------------------
+
+
+class OtherSpace(RandomSpace):
+    """Of the same width, and of another encoder."""
+
+    fingerprint = "random/2"
+
+
+def test_another_encoder_of_the_same_width_is_refused(adapter: Adapter) -> None:
+    with pytest.raises(AdapterError, match=r"random \(random/1\), found random/2; use --model random") as found:
+        adapter.predict(images(2), LABELS, OtherSpace())
+    assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize("name", ["fusion", "knn,both"])
+def test_another_number_of_captions_is_refused(name: str) -> None:
+    strategy, pictures = made(KINDS[name]), images(3)
+    assert pictures.captions is not None
+    for captions, found in ((None, 0), (pictures.captions[:, :1], 1), (np.repeat(pictures.captions, 2, axis=1), 4)):
+        with pytest.raises(AdapterError, match=rf"2 captions a picture \(given, written\), .* found {found}; use"):
+            strategy.predict(replace(pictures, captions=captions), LABELS, RandomSpace())
+
+
+def test_pictures_without_tokens_are_refused() -> None:
+    with pytest.raises(ZspromptError, match="tokens=pooled"):
+        made(KINDS["ml-decoder"]).predict(random_images(3), LABELS, RandomSpace())
+
+
+def test_an_unknown_device_is_one_line() -> None:
+    with pytest.raises(UnknownName, match="unknown device 'tpu'"):
+        replace(made(KINDS["fc"]), device="tpu").predict(images(2), LABELS, RandomSpace())
+
+
+# -- specifications ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a training leaves, as far as a strategy reads it."""
+    found = tmp_path_factory.mktemp("trained")
+    save_adapter(made(KINDS["mld"]).trained, found / FILE)
+    return found
+
+
+@pytest.mark.parametrize("name", ["", FILE])
+def test_a_specification_names_the_file_or_its_folder(name: str, folder: Path) -> None:
+    plain = load_strategy(f"adapter:{folder / name}")
+    assert isinstance(plain, Adapter)
+    assert (plain.threshold, plain.device) == (0.5, "auto")
+    assert plain.trained.digest == made(KINDS["mld"]).trained.digest
+    changed = load_strategy(f"adapter:{folder / name},threshold=0.3,device=cpu")
+    assert (changed.threshold, changed.device) == (0.3, "cpu")  # type: ignore[attr-defined]
+    wrapped = load_strategy(f"normalised:adapter:{folder / name},device=cpu,threshold=1.5")
+    assert isinstance(wrapped, Normalised)
+    assert wrapped.threshold == 1.5
+    assert wrapped.strategy.device == "cpu"  # type: ignore[attr-defined]
+    assert wrapped.predict(images(4), LABELS, RandomSpace()).scores.shape == (4, len(LABELS))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("adapter:", "expected an adapter"),
+        ("adapter:nowhere", "expected an adapter at nowhere, found nothing"),
+        ("adapter:{}/nowhere", "found nothing"),
+        (f"adapter:{'x' * 5000},threshold=0.5", "File name too long"),
+        ("adapter:{},weights=3", "unknown field of Adapter 'weights'. Known: device, threshold"),
+        ("adapter:{},trained=3", "unknown field of Adapter"),
+        ("adapter:{},threshold=high", "threshold to be a number"),
+        ("adapter:{},threshold", "field=value"),
+        ("adapter:{},threshold=0.1,threshold=0.2", "twice"),
+        ("normalised:normalised:adapter:{}", "once"),
+        ("adapters:{}", "unknown strategy"),
+    ],
+)
+def test_specifications_that_cannot_be_are_one_line(text: str, said: str, folder: Path) -> None:
+    with pytest.raises(ZspromptError, match=said) as found:
+        load_strategy(text.format(folder))
+    assert "\n" not in str(found.value)
+
+
+def test_prompts_beside_an_adapter_are_refused_for_it_has_its_own(folder: Path) -> None:
+    with pytest.raises(UsageError, match="leave out prompts"):
+        load_strategy(f"adapter:{folder}", prompts="bare")
+
+
+# -- on pictures -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    random = np.random.default_rng(3)
+    present = random.random((90, len(LABELS))) < 0.3
+    sets = [tuple(label for label, there in zip(LABELS, row, strict=True) if there) for row in present]
+    return Dataset("drawn", LABELS, draw_files(tmp_path_factory.mktemp("drawn"), sets), present.astype(np.int8))
+
+
+@pytest.mark.parametrize("kind", ["mld,heads=2,feed_forward=32,tokens=spatial", "ml-decoder,feed_forward=32"])
+def test_a_trained_decoder_is_right_in_the_planted_world(kind: str, drawn: Dataset) -> None:
+    schedule = Schedule(epochs=10, batch_size=16, lr=1e-3, weight_decay=0, loss="bce")
+    with EmbeddingStore(SpatialPlanted(), cache=None) as store:
+        learning = drawn.select(list(range(60)))
+        course = train(kind, learning, store, schedule=schedule, validation=0, device="cpu")
+        strategy = Adapter(course.trained, device="cpu")
+        result = run(strategy, drawn.select(list(range(60, 90))), store)
+    assert result.mAP > 0.9
+    assert result.f1.micro > 0.75
+
+
+def test_recipes_are_json_and_name_the_very_weights(drawn: Dataset) -> None:
+    with EmbeddingStore(PlantedEncoder(), cache=None) as store:
+        course = train("knn,k=3", drawn, store)
+        for strategy in (Adapter(course.trained), Normalised(Adapter(course.trained))):
+            recipe = describe(strategy, store)
+            assert json.loads(json.dumps(recipe)) == recipe
+            assert recipe["adapter"]["digest"] == course.trained.digest
+            assert recipe["adapter"]["labels"] == len(LABELS)
+            assert "ids" not in recipe["adapter"]["data"]
+            assert recipe["prompts"] == [f"photo {load_prompts('photo').digest}"]
+
+
+@given(st.sets(st.text(min_size=1), max_size=30), st.sets(st.text(min_size=1), max_size=30))
+def test_pictures_are_recognised_by_their_ids(learnt: set[str], asked: set[str]) -> None:
+    assert known_among(sorted(asked), packed(sorted(learnt))) == len(asked & learnt)
+
+
+def test_captions_of_another_origin_are_warned_of(drawn: Dataset) -> None:
+    words = tuple("a dog" for _ in drawn.images)
+    with EmbeddingStore(PlantedEncoder(), cache=None) as store:
+        given_ones = replace(drawn, captions=words)
+        trained = train("knn,k=3,inputs=both", given_ones, store).trained
+        for data, warned in ((given_ones, 0), (replace(drawn, written=words), 1)):
+            result = run(Adapter(trained, device="cpu"), data, store)
+            assert sum("captions that were given, these are written" in text for text in result.warnings) == warned
+
+
+@pytest.mark.parametrize("ids", ["$", "é", 5, "abc"])
+def test_ids_that_were_damaged_are_warned_of(ids: object) -> None:
+    strategy = made(KINDS["fc"], facts={"data": {"dataset": "drawn", "ids": ids}})
+    (warning,) = learnt_from(Normalised(strategy), "drawn", ["0000.png"])
+    assert "damage there" in warning
+    assert not list(learnt_from(strategy, "another", ["0000.png"]))
+    assert not list(learnt_from(made(KINDS["fc"]), "drawn", ["0000.png"]))
+
+
+def test_thresholds_belong_to_the_very_adapter(drawn: Dataset) -> None:
+    with EmbeddingStore(PlantedEncoder(), cache=None) as store:
+        first = Adapter(train("knn,k=3", drawn.select(list(range(40))), store).trained, device="cpu")
+        other = Adapter(train("knn,k=3", drawn.select(list(range(39))), store).trained, device="cpu")
+        cuts = choose_thresholds(run(first, drawn.select(list(range(40, 70))), store))
+        decided = with_thresholds(first, cuts, store, drawn.select(list(range(70, 90))))
+        assert isinstance(decided, Thresholded)
+        assert supervision(decided) == "trained"
+        result = run(decided, drawn.select(list(range(40))), store)
+        assert any("the adapter learnt from 40 of these 40" in warning for warning in result.warnings)
+        with pytest.raises(ThresholdError, match="expected thresholds for strategy"):
+            with_thresholds(other, cuts, store)
+        elsewhere = replace(first, device="auto")  # where it computes is not who it is
+        assert isinstance(with_thresholds(elsewhere, cuts, store, drawn.select(list(range(70, 90)))), Thresholded)
+
+
+def test_pictures_of_your_own_are_answered_for(drawn: Dataset, tmp_path: Path) -> None:
+    draw(("dog", "car")).save(tmp_path / "one.png")
+    (tmp_path / "two.png").write_bytes(b"no picture")
+    with EmbeddingStore(SpatialPlanted(), cache=None) as store:
+        schedule = Schedule(epochs=6, batch_size=16, lr=1e-3, weight_decay=0, loss="bce")
+        course = train("ml-decoder,feed_forward=32", drawn, store, schedule=schedule, device="cpu")
+        heard: list[str] = []
+        found = predict(tmp_path, LABELS, store, strategy=Adapter(course.trained, device="cpu"), tell=heard.append)
+        assert [line.partition(":")[0] for line in heard] == ["tokens of 2 pictures"]
+        assert [label for label, _ in found.present(0)] in (["dog", "car"], ["car", "dog"])
+        assert [Path(name).name for name, _ in found.bad] == ["two.png"]
+        captioned = replace(drawn, captions=tuple("dog" for _ in drawn.images))
+        fusion = train("fusion,hidden=8", captioned, store, schedule=schedule, device="cpu")
+        with pytest.raises(DataError, match="expected a caption of each picture"):
+            predict(tmp_path, LABELS, store, strategy=Adapter(fusion.trained, device="cpu"))
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_another_encoder_or_label_list_is_refused_before_any_picture_is_embedded(
+    wrapped: bool, drawn: Dataset, tmp_path: Path
+) -> None:
+    draw(("dog",)).save(tmp_path / "one.png")
+    adapter = made(KINDS["fc"])
+    own = replace(adapter, trained=replace(adapter.trained, fingerprint=PlantedEncoder().fingerprint))
+    for strategy, labels in ((adapter, LABELS), (own, LABELS[:3])):
+        chosen = Normalised(strategy) if wrapped else strategy
+        with EmbeddingStore(PlantedEncoder(), cache=None) as store:
+            with pytest.raises(AdapterError, match="expected the"):
+                run(chosen, drawn.with_labels(labels), store)
+            with pytest.raises(AdapterError, match="expected the"):
+                predict(tmp_path, labels, store, strategy=chosen)
+            assert (store.counts.images_encoded, store.counts.images_cached) == (0, 0)
+
+
+@pytest.mark.parametrize("name", ["a,b", "a,b=1", "threshold=0.2,x"])
+def test_a_path_may_hold_commas(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    save_adapter(made(KINDS["fc"]).trained, path)
+    plain = load_strategy(f"adapter:{path}")
+    assert plain == replace(plain, threshold=0.5)
+    chosen = load_strategy(f"adapter:{path},threshold=0.25,device=cpu")
+    assert (chosen.threshold, chosen.device) == (0.25, "cpu")
+
+
+def test_a_command_says_where_an_adapter_computes_unless_the_adapter_does() -> None:
+    adapter = made(KINDS["fc"])
+    assert on_device(Normalised(adapter), "cpu").strategy.device == "cpu"
+    assert on_device(replace(adapter, device="cuda"), "cpu").device == "cuda"
+    assert on_device(PerLabel(), "cpu") == PerLabel()
+    with pytest.raises(UnknownName, match="unknown device 'tpu'"):
+        replace(adapter, device="tpu")

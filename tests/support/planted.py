@@ -1,0 +1,57 @@
+"""Results with known answers, for tests of what is done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from zsprompt.evaluation.result import Result
+from zsprompt.strategies import Prediction
+
+RECIPE: dict[str, Any] = {
+    "strategy": "PerLabel(prompts=PromptSet(name='photo', digest='0'), threshold=2.0)",
+    "prompts": ["photo 0"],
+    "model": "planted",
+    "fingerprint": "planted/1",
+    "supervision": "label-free",
+    "versions": {"zsprompt": "0"},
+    "dataset": "planted",
+    "split": "test",
+    "names": "readable",
+    "difficult": "ignore",
+    "origin": None,
+}
+
+
+def planted_result(
+    count: int = 60,
+    labels: Sequence[str] = ("cat", "dog", "owl"),
+    *,
+    strength: float = 1.5,
+    seed: int = 0,
+    left_out: float = 0.05,
+    **changes: Any,
+) -> Result:
+    """Scores that know something: positives lie `strength` deviations higher. Targets depend on `seed` alone."""
+    random = np.random.default_rng(seed)
+    shape = (count, len(labels))
+    present = random.random(shape) < 0.3
+    hidden = random.random(shape) < left_out
+    noise = random.standard_normal(shape)
+    scores = (noise + strength * present).astype(np.float32)
+    targets = np.where(hidden, -1, present).astype(np.int8)
+    facts = {
+        "labels": tuple(labels),
+        "images": tuple(f"{n:04}.png" for n in range(count)),
+        "prediction": Prediction(scores, scores > 1),
+        "targets": targets,
+        "recipe": RECIPE,
+        "counts": {
+            **{"texts_encoded": 3, "texts_cached": 0, "texts_not_kept": 0},
+            **{"images_encoded": count, "images_cached": 0},
+        },
+        "resamples": 200,
+    }
+    return Result(**(facts | changes))

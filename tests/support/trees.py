@@ -1,0 +1,247 @@
+"""Small data sets in their official layouts, as tests write them, and what their tests share."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from fakes import draw
+
+from zsprompt.data import Dataset
+
+COCO_NAMES = (
+    "person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, stop sign, "
+    "parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe, backpack, umbrella, "
+    "handbag, tie, suitcase, frisbee, skis, snowboard, sports ball, kite, baseball bat, baseball glove, skateboard, "
+    "surfboard, tennis racket, bottle, wine glass, cup, fork, knife, spoon, bowl, banana, apple, sandwich, orange, "
+    "broccoli, carrot, hot dog, pizza, donut, cake, chair, couch, potted plant, bed, dining table, toilet, tv, laptop, "
+    "mouse, remote, keyboard, cell phone, microwave, oven, toaster, sink, refrigerator, book, clock, vase, scissors, "
+    "teddy bear, hair drier, toothbrush"
+).split(", ")
+COCO_IDS = [n for n in range(1, 91) if n not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)]
+"""The official category ids: ten of the first ninety were never used."""
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def picture(path: Path, present: Sequence[str] = ("cat",), noise: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draw(present, noise=noise).save(path)
+    return path
+
+
+def message(error: type[Exception], call: Callable[[], object]) -> str:
+    """What the call raises, which must be one line."""
+    with pytest.raises(error) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def present(dataset: Dataset, position: int = 0) -> list[str]:
+    """The labels of one picture."""
+    return [label for label, value in zip(dataset.labels, dataset.targets[position], strict=True) if value == 1]
+
+
+# -- COCO: (category id, crowd) of each object on each picture
+
+Objects = Sequence[tuple[int, int]]
+COCO_PICTURES: dict[int, Objects] = {139: [(1, 0), (1, 1)], 42: [(18, 0), (64, 0)], 73: [], 9: [(90, 1)]}
+
+
+def coco_json(pictures: dict[int, Objects], prefix: str = "") -> dict[str, list[dict[str, object]]]:
+    """What an instances JSON holds, its keys in the official order."""
+    number = 0
+    annotations = []
+    for image, objects in pictures.items():
+        for category, crowd in objects:
+            number += 1
+            outline = {"counts": [20, 3], "size": [4, 6]} if crowd else [[1.5, 2.0, 3.25, 2.0, 3.0, 4.0]]
+            annotations.append(
+                {
+                    "segmentation": outline,
+                    "area": 12.5,
+                    "iscrowd": crowd,
+                    "image_id": image,
+                    "bbox": [1.5, 2.0, 2.0, 2.0],
+                    "category_id": category,
+                    "id": number,
+                }
+            )
+    return {
+        "info": {"description": 'COCO, "quoted" [1, 2] {and} brackets'},
+        "images": [
+            {"license": 3, "file_name": f"{prefix}{image:012d}.jpg", "height": 8, "width": 8, "id": image}
+            for image in pictures
+        ],
+        "licenses": [{"url": "http://creativecommons.org/", "id": 1, "name": "A"}],
+        "annotations": annotations,
+        "categories": [
+            {"supercategory": "thing", "id": n, "name": name} for n, name in zip(COCO_IDS, COCO_NAMES, strict=True)
+        ],
+    }
+
+
+def make_coco(
+    root: Path, year: str = "2014", split: str = "val", pictures: dict[int, Objects] | None = None, photos: bool = True
+) -> Path:
+    """annotations/ and a folder of pictures; returns the instances JSON."""
+    pictures = COCO_PICTURES if pictures is None else pictures
+    prefix = f"COCO_{split}2014_" if year == "2014" else ""
+    content = coco_json(pictures, prefix)
+    for image in content["images"] if photos else ():
+        picture(root / f"{split}{year}" / str(image["file_name"]))
+    return write(root / "annotations" / f"instances_{split}{year}.json", json.dumps(content))
+
+
+# -- NUS-WIDE: what of four concepts and six tags, two of them concepts too, is on each picture
+
+NUS_CONCEPTS = ("airport", "animal", "beach", "sky")
+NUS_TAGS = ("nature", "sky", "blue", "beach", "bravo", "2007")
+NUS_PICTURES: dict[str, tuple[str, str]] = {  # name -> list, what is on it
+    "actor\\0001_2124494179.jpg": ("Train", "airport sky | nature sky"),
+    "actor\\0002_174174086.jpg": ("Test", "beach | blue beach 2007"),
+    "zoo\\0003_2966552760.jpg": ("Test", " | bravo"),
+    "zoo\\0004_27507727.jpg": ("Train", " | "),
+    "zoo\\0005_1.jpg": ("Test", "animal sky | "),
+}
+
+
+def make_nus_wide(root: Path, pictures: dict[str, tuple[str, str]] | None = None, photos: bool = True) -> Path:
+    """The official list files, with Windows line ends and trailing blanks where they have them; returns the folder."""
+    pictures = NUS_PICTURES if pictures is None else pictures
+    lists = {
+        "Imagelist": list(pictures),
+        "TrainImagelist": [name for name, (part, _) in pictures.items() if part == "Train"],
+        "TestImagelist": [name for name, (part, _) in pictures.items() if part == "Test"],
+    }
+    for name, names in lists.items():
+        write(root / "ImageList" / f"{name}.txt", "".join(f"{image}\r\n" for image in names))
+    write(root / "ConceptsList" / "Concepts81.txt", "".join(f"{name}\n" for name in NUS_CONCEPTS))
+    write(root / "NUS_WID_Tags" / "TagList1k.txt", "".join(f"{name} \n" for name in NUS_TAGS))
+    said = [[half.split() for half in text.split("|")] for _, text in pictures.values()]
+    for concept in NUS_CONCEPTS:
+        flags = "".join(f"{int(concept in concepts)}\n" for concepts, _ in said)
+        write(root / "Groundtruth" / "AllLabels" / f"Labels_{concept}.txt", flags)
+    rows = ("\t".join(str(int(tag in tags)) for tag in NUS_TAGS) + "\t\r\n" for _, tags in said)
+    write(root / "NUS_WID_Tags" / "AllTags1k.txt", "".join(rows))
+    for n, name in enumerate(pictures if photos else ()):
+        picture(root / "Flickr" / name.replace("\\", "/"), noise=n)
+    return root
+
+
+NUS_CSV = """filepath,label,split_name
+images/0001.jpg,"['airport', 'nature']",train
+images/0002.jpg,"[beach, blue]",val
+images/0003.jpg,"['blue']",val
+images/0004.jpg,[],val
+images/0005.jpg,"['beach', 'airport', 'blue']",val
+"""
+
+
+def make_nus_csv(root: Path, benchmark: object = None, photos: bool = True) -> Path:
+    """The layout of ML-Decoder and CLIP-Decoder; returns the folder."""
+    write(root / "data.csv", NUS_CSV)
+    write(
+        root / "benchmark_81_v0.json",
+        json.dumps({"test class": ["airport", "beach"]} if benchmark is None else benchmark),
+    )
+    for n in range(1, 6) if photos else ():
+        picture(root / "images" / f"{n:04}.jpg", noise=n)
+    return root
+
+
+# -- Kaggle's ten classes
+
+KAGGLE_CSV = """Image_Name,Classes,motorcycle,truck,boat,bus,cycle,sitar,ektara,flutes,tabla,harmonium
+image1.jpg,bus,0,0,0,1,0,0,0,0,0,0
+image2.jpg,sitar flutes,0,0,0,0,0,1,0,1,0,0
+image3.jpg,cycle,0,0,0,0,1,0,0,0,0,0
+"""
+
+
+def make_kaggle(root: Path) -> Path:
+    """The CSV and its pictures; returns the CSV."""
+    for n in (1, 2, 3):
+        picture(root / "images" / f"image{n}.jpg", noise=n)
+    write(root / "other.csv", "a,b\n1,2\n")
+    return write(root / "multilabel_classification.csv", KAGGLE_CSV)
+
+
+# -- the caption CSV
+
+CAPTIONS_CSV = (
+    "ImageID,Labels,Caption\n"
+    "0.jpg,1,Woman in swim suit holding parasol on sunny day.\n"
+    '1.jpg,1 19,"A man, who is ""old"", rides."\n'
+    "2.jpg,3,A car.\n"
+)
+
+
+def make_captions_csv(root: Path, content: str | bytes = CAPTIONS_CSV) -> Path:
+    """train.csv and its pictures in data/; returns the CSV."""
+    for n in range(3):
+        picture(root / "data" / f"{n}.jpg", noise=n)
+    return write(root / "train.csv", content)
+
+
+# -- lists, label folders, shards
+
+LIST_ROWS: list[dict[str, object]] = [
+    {"image": "a.png", "labels": ["cat", "potted plant"], "split": "train"},
+    {"image": "sub/b.png", "labels": ["dog"], "split": "test"},
+    {"image": "c.png", "labels": [], "split": "test"},
+]
+
+
+def make_list(root: Path, rows: Sequence[dict[str, object]] = LIST_ROWS) -> Path:
+    """labels.jsonl and its pictures; returns the list."""
+    for n, row in enumerate(rows):
+        picture(root / str(row["image"]), noise=n)
+    return write(root / "labels.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def make_image_folders(root: Path) -> Path:
+    """val/<label>/<picture>; returns the folder."""
+    for n, name in enumerate(("cat/x.JPEG", "potted_plant/y.JPEG", "potted_plant/z.JPEG")):
+        picture(root / "val" / name, noise=n)
+    write(root / "val" / "cat" / "notes.txt", "no picture")
+    return root
+
+
+def tar(path: Path, members: Sequence[tuple[str, bytes]], format: int = tarfile.PAX_FORMAT) -> Path:
+    """A tar file with these regular files."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w", format=format) as file:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            file.addfile(info, BytesIO(content))
+    return path
+
+
+def png(present: Sequence[str] = ("cat",), noise: int = 0) -> bytes:
+    """A drawn picture's bytes."""
+    out = BytesIO()
+    draw(present, noise=noise).save(out, format="PNG")
+    return out.getvalue()
+
+
+def make_shards(root: Path) -> Path:
+    """Two shards of three samples with labels and captions; returns the folder."""
+    said = [["cat", "potted plant"], ["dog"], []]
+    samples = [
+        [(f"{n:06}.png", png(noise=n)), (f"{n:06}.json", json.dumps({"labels": names}).encode()), (f"{n:06}.txt", b"x")]
+        for n, names in enumerate(said)
+    ]
+    tar(root / "val-000000.tar", [*samples[0], *samples[1]])
+    tar(root / "val-000001.tar", samples[2])
+    return root

@@ -1,0 +1,126 @@
+"""Reading small text files, and writing files that are whole or not there."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TextIO
+
+from zsprompt.errors import OutputError
+
+_LARGEST_TEXT = 2**24
+
+
+def read_text(path: Path) -> str:
+    """A small UTF-8 file's text, without a byte-order mark.
+
+    Raises:
+        OSError, ValueError: it cannot be read, is not UTF-8, or has more than 16 MB (a device never ends).
+    """
+    with path.open(encoding="utf-8-sig") as file:
+        text = file.read(_LARGEST_TEXT + 1)
+    if len(text) > _LARGEST_TEXT:
+        raise ValueError("more than 16 MB")
+    return text
+
+
+@contextmanager
+def whole_path(path: Path) -> Iterator[Path]:
+    """A file name beside `path` for others to write to; `path` appears when the block ends without an error.
+
+    Raises:
+        OutputError: the folder is missing or not writable, or the disk is full.
+    """
+    half = None
+    try:
+        path = path.resolve()
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        half = Path(name)
+        yield half
+        with half.open("rb") as file:
+            os.fsync(file.fileno())
+        half.chmod(0o666 & ~_umask())
+        half.replace(path)
+        half = None
+    except OSError as error:
+        raise OutputError(f"cannot write {path} ({error.strerror or error}); choose another place with --out") from None
+    finally:
+        if half is not None:
+            half.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[TextIO]:
+    """Open `path` for text; it appears when the block ends without an error, and not before.
+
+    A link stays, and its target is written; a pipe or device is written into as it is. File names that are not
+    UTF-8 keep their bytes (surrogateescape).
+
+    Raises:
+        OutputError: the folder is missing or not writable, or the disk is full.
+    """
+    special = False
+    with suppress(OSError):  # a name too long is said to be one where it is opened
+        special = path.exists() and not path.is_file()
+    if special:
+        try:
+            with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+                yield file
+        except OSError as error:
+            raise OutputError(
+                f"cannot write {path} ({error.strerror or error}); choose another place with --out"
+            ) from None
+        return
+    with whole_path(path) as half, half.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        yield file
+
+
+def require_writable(path: Path) -> None:
+    """Raise OutputError now rather than after long work if `path` cannot be written; writes nothing that stays."""
+    if path.is_dir():
+        raise OutputError(f"expected a file name to write to, found the folder {path}; choose another with --out")
+    if path.exists() and not path.is_file():
+        return  # a pipe or device says so itself when it is written to
+    try:
+        with tempfile.TemporaryFile(dir=path.resolve().parent):
+            pass
+    except OSError as error:
+        raise OutputError(f"cannot write {path} ({error.strerror or error}); choose another place with --out") from None
+
+
+def require_folder(path: Path) -> None:
+    """Make the folder `path`, and raise OutputError if it cannot be made or written into."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"cannot write folder {path} ({error.strerror or error}); choose another place with --out"
+        ) from None
+
+
+def remove(path: Path) -> None:
+    """Delete the file `path` if it is there. Raises OutputError if that cannot be done."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot replace {path} ({error.strerror or error}); choose another place with --out"
+        ) from None
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def to_json(value: dict[str, Any]) -> str:
+    """`value` as strict, indented JSON in ASCII."""
+    return json.dumps(value, indent=2, allow_nan=False)

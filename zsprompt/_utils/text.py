@@ -1,0 +1,27 @@
+"""How a label becomes a noun phrase: "an aeroplane", "scissors", "grass"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+_WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
+
+
+def words_of(texts: Iterable[str]) -> Iterator[str]:
+    """Every word in `texts` in lower case; "double-decker" and "dog's" are one word each."""
+    for text in texts:
+        yield from _WORD.findall(text.lower())
+
+
+def counted(number: int, noun: str) -> str:
+    """ "1 picture", "2,000 pictures"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def in_bytes(count: int) -> str:
+    """A number of bytes as people read it: "451 MB", "13.5 GB"."""
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count} bytes"

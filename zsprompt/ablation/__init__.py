@@ -1,9 +1,0 @@
-"""Ablations: many rows of strategy, prompts, model and data set, each measured once and compared with the first."""
-
-from __future__ import annotations
-
-from zsprompt.ablation.outcome import COLUMNS, ROWS, Ablation, Entry, Measured
-from zsprompt.ablation.plan import Row, grid, read_plan, title
-from zsprompt.ablation.work import ablate
-
-__all__ = ["COLUMNS", "ROWS", "Ablation", "Entry", "Measured", "Row", "ablate", "grid", "read_plan", "title"]

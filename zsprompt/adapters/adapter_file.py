@@ -1,0 +1,281 @@
+"""Trained: an adapter's weights, what they belong to, and how they came about; and its file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zsprompt._utils.arrays import Floats
+from zsprompt._utils.read_ahead import ahead
+from zsprompt._utils.specs import restored
+from zsprompt._version import __version__
+from zsprompt.adapters.examples import Batch, Views
+from zsprompt.adapters.kinds import Kind, Pictures, Sizes, as_array
+from zsprompt.adapters.registry import ADAPTERS, name_of
+from zsprompt.adapters.tensors import read_arrays, write_arrays
+from zsprompt.errors import AdapterError, ZspromptError
+from zsprompt.prompts import PromptSet
+
+VERSION = 1
+"""Of the file's layout. A file of a newer version is refused, never guessed at."""
+
+FILE = "adapter.safetensors"
+"""Name in the folder of a training."""
+
+_AT_ONCE = 256  # pictures in a network at a time when it answers
+_AHEAD = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """An adapter ready to answer. Read one with `load_adapter`.
+
+    `digest` is part of its `repr`, so a result names the very weights it was made with.
+
+    Attributes:
+        kind: its sizes as a value.
+        sizes: what it was made for.
+        labels: C names it was trained with.
+        prompts: how labels were worded.
+        model: the encoder's name.
+        fingerprint: of the encoder whose vectors it reads.
+        weights: arrays by name.
+        facts: recipe, data, metrics and history, as its file holds them.
+        captions: which captions it was trained with, in their order; empty without any.
+    """
+
+    kind: Kind
+    sizes: Sizes = field(repr=False)
+    labels: tuple[str, ...] = field(repr=False)
+    prompts: PromptSet
+    model: str = field(repr=False)
+    fingerprint: str = field(repr=False)
+    weights: Mapping[str, NDArray[Any]] = field(repr=False)
+    facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    captions: tuple[str, ...] = field(default=(), repr=False)
+    digest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        digest = hashlib.sha256(repr((self.kind, self.labels, self.fingerprint)).encode())
+        for name in sorted(self.weights):
+            digest.update(name.encode() + np.ascontiguousarray(self.weights[name]).tobytes())
+        object.__setattr__(self, "digest", digest.hexdigest()[:12])
+
+    def order(self, labels: Sequence[str]) -> list[int] | None:
+        """Where each of `labels` stands among its own, for a kind that is bound to them; None for one that is not.
+
+        Raises:
+            AdapterError: other labels than those it was trained with.
+        """
+        if not self.kind.bound:
+            return None
+        place = {label: c for c, label in enumerate(self.labels)}
+        if set(place) != set(labels) or len(labels) != len(place):
+            extra = ", ".join([label for label in labels if label not in place][:5])
+            missing = ", ".join([label for label in self.labels if label not in set(labels)][:5])
+            found = " and ".join(filter(None, (extra and f"also {extra}", missing and f"no {missing}"))) or "one twice"
+            raise AdapterError(
+                f"expected the {len(place)} labels that this {name_of(self.kind)} adapter was trained with, found "
+                f"{found}; use those labels, or an adapter for any labels: mld, ml-decoder or dm-decoder"
+            )
+        return [place[label] for label in labels]
+
+    def answer(self, views: Views, labels: Sequence[str], texts: Floats, device: str = "cpu") -> Floats:
+        """[N, C] logits of pictures for labels, whose texts [C, D] are unit rows.
+
+        Raises:
+            AdapterError: a kind that is bound to other labels, or vectors of another width.
+        """
+        order = self.order(labels)
+        width = views.vectors.shape[1]
+        if width != self.sizes.dim:
+            raise AdapterError(f"expected vectors of {self.sizes.dim} numbers, found {width}; use model {self.model}")
+        kind: Any = self.kind
+        if not hasattr(kind, "network"):
+            scores: Floats = kind.answer(self.weights, views)
+            return scores if order is None else scores[:, order]
+        own = texts if order is None else texts[np.argsort(order)]  # in the adapter's own order
+        scores = answer(kind, self._network(device), views, own, device)
+        return scores if order is None else scores[:, order]
+
+    def _network(self, device: str) -> Any:
+        return self._built.to(device)  # a module moves as a whole, and stays where it was last
+
+    @cached_property
+    def _built(self) -> Any:
+        import torch
+
+        kind: Any = self.kind
+        with torch.random.fork_rng(devices=()):  # the first weights are drawn, and are not the caller's to notice
+            network = kind.network(self.sizes)
+        network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in self.weights.items()})
+        return network.eval()
+
+
+def answer(kind: Any, network: Any, views: Views, texts: Floats, device: str) -> Floats:
+    """[N, C] logits of a network in evaluation mode, pictures read ahead while it computes."""
+    import torch
+
+    labels = torch.from_numpy(np.array(texts)).to(device)
+    rows = [np.arange(i, min(i + _AT_ONCE, len(views))) for i in range(0, len(views), _AT_ONCE)]
+    found: list[Floats] = [np.empty((0, len(texts)), dtype=np.float32)]
+    with ThreadPoolExecutor(1, "zsprompt-read") as pool, torch.inference_mode():
+        for batch in ahead(pool, views.read, rows, _AHEAD):
+            logits = kind.logits(network, tensors(batch, device), labels)
+            found.append(logits.float().cpu().numpy())
+    return np.concatenate(found)
+
+
+def tensors(batch: Batch, device: str) -> Pictures:
+    """A batch where the network is."""
+    import torch
+
+    def there(value: Floats | None) -> torch.Tensor | None:
+        if value is None:
+            return None
+        tensor = torch.from_numpy(np.ascontiguousarray(value))
+        return tensor if device == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
+
+    vectors = there(batch.vectors)
+    assert vectors is not None
+    return Pictures(vectors, there(batch.tokens), there(batch.captions))
+
+
+def state(network: Any) -> dict[str, NDArray[Any]]:
+    """A network's weights by name."""
+    return {name: as_array(value) for name, value in network.state_dict().items()}
+
+
+def save_adapter(trained: Trained, path: Path) -> None:
+    """Write a safetensors file that `load_adapter` reads; it appears whole or not at all. Raises OutputError."""
+    prompts = trained.prompts
+    facts = {
+        "format": "zsprompt adapter",
+        "version": VERSION,
+        "zsprompt": __version__,
+        "adapter": name_of(trained.kind),
+        "fields": asdict(trained.kind),  # type: ignore[call-overload]
+        "sizes": asdict(trained.sizes),
+        "labels": list(trained.labels),
+        "prompts": {
+            "name": prompts.name,
+            "digest": prompts.digest,
+            "templates": list(prompts.label_templates),
+            "described": {label: list(texts) for label, texts in prompts.described},
+        },
+        "model": trained.model,
+        "fingerprint": trained.fingerprint,
+        "captions": list(trained.captions),
+        "facts": dict(trained.facts),
+    }
+    write_arrays(path, trained.weights, facts)
+
+
+def load_adapter(path: Path | str) -> Trained:
+    """The adapter of a file, or of the folder that `zsprompt train` wrote.
+
+    Raises:
+        AdapterError: missing, damaged, of a newer version, of an unknown kind, or no adapter.
+    """
+    path = Path(path)
+    with suppress(OSError):  # a name too long is said to be one where it is opened
+        path = path / FILE if path.is_dir() else path
+    weights, facts = read_arrays(path, "adapter")
+    version = facts.get("version")
+    if not isinstance(version, int) or version > VERSION:
+        raise AdapterError(
+            f"expected an adapter of format {VERSION} or older in {path}, found {version}, written by zsprompt "
+            f"{facts.get('zsprompt')}; use that version"
+        )
+    try:
+        found = _value(facts, weights)
+        wrong = next(_faults(found), None)
+    except ZspromptError as error:
+        raise AdapterError(f"expected an adapter in {path} that this zsprompt knows: {error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise AdapterError(f"expected a whole header in {path}, found damage at {reason}; train it again") from None
+    if wrong:
+        raise AdapterError(f"expected {wrong} in {path}, found others; train it again")
+    return found
+
+
+def _value(facts: Mapping[str, Any], weights: Mapping[str, NDArray[Any]]) -> Trained:
+    """Raises what a header that no training wrote may lead to."""
+    if facts["adapter"] not in ADAPTERS:
+        raise AdapterError(f"unknown kind {facts['adapter']!r}; known: {', '.join(ADAPTERS)}")
+    kind: Kind = restored(ADAPTERS[facts["adapter"]], facts["fields"])
+    sizes: Sizes = restored(Sizes, facts["sizes"])
+    labels = _texts("labels", facts["labels"])
+    if not labels or not all(map(str.strip, labels)) or len(set(labels)) != len(labels) or len(labels) != sizes.labels:
+        raise ValueError("labels")
+    kind.check(sizes)
+    return Trained(
+        kind=kind,
+        sizes=sizes,
+        labels=labels,
+        prompts=_prompts(facts["prompts"]),
+        model=str(facts["model"]),
+        fingerprint=str(facts["fingerprint"]),
+        weights=weights,
+        facts=_facts(facts["facts"]),
+        captions=_texts("captions", facts["captions"]),
+    )
+
+
+def _prompts(said: Mapping[str, Any]) -> PromptSet:
+    described = tuple((label, _texts("described", texts)) for label, texts in said["described"].items())
+    if not all(texts for _, texts in described):
+        raise ValueError("described")
+    return PromptSet(
+        name=str(said["name"]),
+        digest=str(said["digest"]),
+        about="",
+        source="",
+        label_templates=_texts("templates", said["templates"]),
+        described=described,
+    )
+
+
+def _facts(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What others read of a training: sections that are tables, where they are there."""
+    for name in ("recipe", "data", "metrics", "identity"):
+        if not isinstance(said.get(name, {}), dict):
+            raise ValueError(name)
+    return dict(said)
+
+
+def _texts(name: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise ValueError(name)
+    return tuple(value)
+
+
+def _faults(trained: Trained) -> Iterator[str]:
+    """What is wrong with the weights."""
+    kind: Any = trained.kind
+    if not hasattr(kind, "network"):
+        wrong = kind.expected(trained.weights, trained.sizes)
+        if wrong:
+            yield wrong
+    else:
+        import torch
+
+        with torch.device("meta"):
+            wanted = {name: tuple(value.shape) for name, value in kind.network(trained.sizes).state_dict().items()}
+        found = {name: value.shape for name, value in trained.weights.items() if value.dtype == np.float32}
+        for name in sorted(set(wanted) | set(found)):
+            if wanted.get(name) != found.get(name):
+                yield f"weights of the sizes its header says ({name}: {wanted.get(name)}, found {found.get(name)})"
+    for name, value in trained.weights.items():
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            yield f"finite weights ({name} has others)"

@@ -1,0 +1,60 @@
+"""The table of adapters, and what their names stand for."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from zsprompt._utils.specs import construct, field_names, split_spec
+from zsprompt.adapters.fitted import Forest, Neighbours
+from zsprompt.adapters.kinds import DmDecoder, Fc, Fusion, Kind, LinearProbe, Mld, MlDecoder
+from zsprompt.errors import UnknownName
+
+ADAPTERS: dict[str, type[Any]] = {
+    "fc": Fc,
+    "mld": Mld,
+    "ml-decoder": MlDecoder,
+    "dm-decoder": DmDecoder,
+    "fusion": Fusion,
+    "linear-probe": LinearProbe,
+    "knn": Neighbours,
+    "forest": Forest,
+}
+"""Built-in kinds. The contract tests run over this table."""
+
+
+def available_adapters() -> dict[str, str]:
+    """Kinds that `load_kind` knows, each with the first line of its documentation and its fields."""
+    return {
+        name: f"{(kind.__doc__ or '').splitlines()[0]} Fields: {', '.join(field_names(kind)) or 'none'}."
+        for name, kind in ADAPTERS.items()
+    }
+
+
+def load_kind(text: str) -> Kind:
+    """The kind that NAME[,field=value…] stands for ("mld,blocks=2,tokens=spatial").
+
+    Raises:
+        UnknownName: no such kind or field.
+        UsageError: a value that its field does not take.
+    """
+    name, settings = split_spec(text)
+    if name not in ADAPTERS:
+        raise UnknownName("adapter", name, ADAPTERS)
+    kind: Kind = construct(ADAPTERS[name], settings)
+    return kind
+
+
+def name_of(kind: Kind) -> str:
+    """A kind's name in the table. Raises UnknownName for a class of another kind."""
+    for name, known in ADAPTERS.items():
+        if type(kind) is known:
+            return name
+    raise UnknownName("adapter", type(kind).__name__, ADAPTERS)
+
+
+def spec_of(kind: Kind) -> str:
+    """What `load_kind` makes the same kind of: the fields that differ from their defaults."""
+    parts: list[Any] = list(dataclasses.fields(kind))  # type: ignore[arg-type]
+    changed = [f"{part.name}={getattr(kind, part.name)}" for part in parts if getattr(kind, part.name) != part.default]
+    return ",".join([name_of(kind), *changed])

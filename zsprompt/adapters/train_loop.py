@@ -1,0 +1,407 @@
+"""Training a network on stored embeddings: epochs, checkpoints, and the best weights by validation mAP."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from time import perf_counter as clock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zsprompt import metrics
+from zsprompt._utils.arrays import Floats, Indices, Targets
+from zsprompt._utils.progress import Progress, quiet
+from zsprompt._utils.read_ahead import ahead
+from zsprompt.adapters.adapter_file import answer, state, tensors
+from zsprompt.adapters.examples import Batch, Examples
+from zsprompt.adapters.kinds import Kind, Sizes, as_array
+from zsprompt.adapters.registry import name_of
+from zsprompt.adapters.schedule import Schedule
+from zsprompt.adapters.tensors import read_arrays, write_arrays
+from zsprompt.errors import AdapterError, TrainingError, UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+CLIP_SCALE = 1 / 0.07
+"""What cosines are multiplied by in the contrastive loss: CLIP's first temperature (Radford et al. 2021, 2.5)."""
+
+_AHEAD = 2
+_CELLS = 2**24
+_WORTH_SHARING = 2**27  # B · C · D²: multiplications of one D by D layer in a step
+_LOOK = 32  # steps after which losses are looked at: looking at each would make a GPU wait
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch came to.
+
+    Attributes:
+        number: from 1.
+        loss: mean over its steps.
+        mAP: on the validation pictures, 0..1; None without any.
+        lr: of its last step.
+        seconds: it took, validation included.
+        waiting: seconds of them in which the network waited for pictures.
+    """
+
+    number: int
+    loss: float
+    mAP: float | None  # noqa: N815 - the field's own spelling
+    lr: float
+    seconds: float
+    waiting: float
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Weights and how they were reached.
+
+    Attributes:
+        weights: arrays by name, of the best epoch.
+        best: its number; 0 for a kind that is fitted at once.
+        history: every epoch.
+        mAP: what these weights reach on the validation pictures, 0..1; None without any.
+    """
+
+    weights: Mapping[str, NDArray[Any]]
+    best: int = 0
+    history: tuple[Epoch, ...] = ()
+    mAP: float | None = None  # noqa: N815 - the field's own spelling
+
+
+class DivergedError(TrainingError):
+    """The loss is no number any more. `fitted` holds the best weights before, if there are any."""
+
+    def __init__(self, text: str, fitted: Fitted | None) -> None:
+        super().__init__(text)
+        self.fitted = fitted
+
+
+def fit(
+    kind: Kind,
+    sizes: Sizes,
+    training: Examples,
+    texts: Floats,
+    schedule: Schedule,
+    *,
+    validation: Examples | None = None,
+    checkpoint: Path | None = None,
+    identity: Mapping[str, str] | None = None,
+    device: str = "cpu",
+    tell: Callable[[str], None] = lambda line: None,
+    progress: Progress = quiet,
+) -> Fitted:
+    """Train a kind on pictures whose labels are known.
+
+    The same arguments give the same weights, to the bit on a CPU with the same number of threads, whether or not the
+    training was stopped and went on from its checkpoint.
+
+    Args:
+        kind: what to train.
+        sizes: of its network.
+        training: pictures to learn from.
+        texts: [C, D] unit rows, the labels' texts.
+        schedule: how to.
+        validation: pictures that choose the best epoch; without any the last one is taken.
+        checkpoint: a file that is written after every epoch, gone on from where it is there, and left there.
+        identity: what the training depends on besides; a checkpoint of another one is refused.
+        device: "cpu" or "cuda"; on a GPU products are in bfloat16, weights and losses in float32.
+        tell: is told a line an epoch.
+        progress: where steps are counted.
+
+    Raises:
+        UsageError: sizes or losses that do not suit the kind.
+        TrainingError: the loss is no number any more (DivergedError), or the checkpoint belongs to another training.
+    """
+    kind.check(sizes)
+    if not hasattr(kind, "network"):
+        return _fitted_at_once(kind, training, validation, schedule.seed)
+    _check_loss(kind, schedule)
+    with _own_randomness(), _few_threads(sizes, schedule):
+        run = _Run(kind, sizes, training, texts, schedule, validation, device)
+        said = _said(kind, schedule, identity or {})
+        if checkpoint is not None and checkpoint.exists():
+            run.resume(checkpoint, said)
+        total = run.steps * schedule.epochs
+        with ThreadPoolExecutor(1, "zsprompt-read") as reader, progress("steps", total, "steps") as advance:
+            advance(run.steps * len(run.history))
+            while run.goes_on:
+                epoch = run.epoch(reader, advance)
+                if checkpoint is not None:
+                    run.save(checkpoint, said)
+                tell(_line(epoch, run))
+    return run.fitted()
+
+
+def _fitted_at_once(kind: Any, training: Examples, validation: Examples | None, seed: int) -> Fitted:
+    weights = kind.fit(training, seed)
+    if validation is None:
+        return Fitted(weights)
+    return Fitted(weights, mAP=_mean_ap(kind.answer(weights, validation.views), validation.targets))
+
+
+def _mean_ap(scores: Floats, targets: Targets) -> float:
+    return metrics.mean_over_labels(metrics.average_precision(scores, targets))
+
+
+def _check_loss(kind: Kind, schedule: Schedule) -> None:
+    if schedule.loss.endswith("+clip") and not hasattr(kind, "aligned"):
+        raise UsageError(
+            f"loss {schedule.loss} is for ml-decoder, which brings pictures and labels into one space, "
+            f"found adapter {name_of(kind)}; use --loss {schedule.loss.removesuffix('+clip')}"
+        )
+    if schedule.selective is not None and kind.bound:
+        raise UsageError(
+            f"selective supervision trains on some labels at a time, which {name_of(kind)} cannot: it has weights a "
+            "label; leave out --selective"
+        )
+
+
+@dataclass
+class _Run:
+    """One training."""
+
+    kind: Any
+    sizes: Sizes
+    training: Examples
+    texts: Floats
+    schedule: Schedule
+    validation: Examples | None
+    device: str
+    history: list[Epoch] = field(default_factory=list)
+    best: int = 0
+    best_weights: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        import torch
+
+        torch.manual_seed(_seed(self.schedule.seed, 0))
+        self.network = self.kind.network(self.sizes).to(self.device)
+        optimizer = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[self.schedule.optimizer]
+        self.optimizer: torch.optim.Optimizer = optimizer(
+            self.network.parameters(), lr=self.schedule.lr, weight_decay=self.schedule.weight_decay
+        )
+        if hasattr(self.network, "begin"):
+            targets = self.training.targets
+            some = slice(None, None, 1 + targets.size // _CELLS)  # of a million pictures a part says as much
+            vectors = torch.from_numpy(self.training.views.vectors[some])
+            self.network.begin(vectors, torch.from_numpy(np.array(self.texts)), torch.from_numpy(targets[some]))
+        self.steps = math.ceil(len(self.training.views) / self.schedule.batch_size)
+        self.labels = torch.from_numpy(np.array(self.texts)).to(self.device)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether another epoch is due."""
+        done, patience = len(self.history), self.schedule.patience
+        if done >= self.schedule.epochs:
+            return False
+        return patience is None or self.validation is None or done - self.best < patience
+
+    def fitted(self) -> Fitted:
+        """The best weights so far."""
+        return Fitted(self.best_weights, self.best, tuple(self.history), self.history[self.best - 1].mAP)
+
+    def epoch(self, reader: ThreadPoolExecutor, advance: Callable[[int], None]) -> Epoch:
+        """Every picture once, in an order of this epoch's own."""
+        import torch
+
+        number = len(self.history) + 1
+        start = clock()
+        seed = _seed(self.schedule.seed, number)
+        torch.manual_seed(seed)
+        drawn = torch.Generator().manual_seed(seed)
+        order = np.random.RandomState(seed).permutation(len(self.training.views))
+        rows = [order[i : i + self.schedule.batch_size] for i in range(0, len(order), self.schedule.batch_size)]
+        self.network.train()
+        losses: list[torch.Tensor] = []
+        waiting, rate = 0.0, self.schedule.lr
+        batches = ahead(reader, self._read, rows, _AHEAD)
+        for step in range(len(rows)):
+            before = clock()
+            batch, targets = next(batches)
+            waiting += clock() - before
+            rate = self.schedule.rate((number - 1) * self.steps + step, self.schedule.epochs * self.steps)
+            losses.append(self._step(batch, targets, rate, drawn))
+            if (step + 1) % _LOOK == 0 or step + 1 == len(rows):
+                self._look(losses, number)
+            advance(1)
+        loss = float(torch.stack(losses).double().mean())
+        if not all(bool(torch.isfinite(value).all()) for value in self.network.parameters()):
+            raise self._diverged("weights that did not", number, len(rows))  # the last step's, which no loss has seen
+        reached = self._validated(number)
+        done = Epoch(number, loss, reached, rate, clock() - start, waiting)
+        self.history.append(done)
+        if reached is None or not self.best or reached > max(e.mAP or 0.0 for e in self.history[:-1]):
+            self.best, self.best_weights = number, state(self.network)
+        return done
+
+    def _read(self, rows: Indices) -> tuple[Batch, Targets]:
+        return self.training.views.read(rows), self.training.targets[rows]
+
+    def _step(self, batch: Batch, targets: Targets, rate: float, drawn: torch.Generator) -> torch.Tensor:
+        import torch
+
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.device != "cpu"):
+            loss = self._loss(batch, torch.from_numpy(targets), drawn)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return loss.detach()
+
+    def _loss(self, batch: Batch, targets: torch.Tensor, drawn: torch.Generator) -> torch.Tensor:
+        from zsprompt.adapters import losses
+
+        labels = self.labels
+        if self.schedule.selective is not None:
+            chosen = losses.selected_labels(targets, self.schedule.selective, drawn)
+            targets, labels = targets[:, chosen], labels[chosen.to(labels.device)]
+        targets = targets.to(self.device)
+        pictures = tensors(batch, self.device)
+        name, _, contrast = self.schedule.loss.partition("+")
+        judge: Callable[..., torch.Tensor] = {"mse": losses.mse, "bce": losses.bce, "asl": losses.asl}[name]
+        loss = judge(self.kind.logits(self.network, pictures, labels).float(), targets)
+        if contrast:
+            images, words = self.kind.aligned(self.network, pictures, labels)
+            together = losses.contrastive(images.float(), words.float(), targets, CLIP_SCALE)
+            loss = loss + self.schedule.clip_weight * together
+        return loss
+
+    def _look(self, losses: list[torch.Tensor], number: int) -> None:
+        import torch
+
+        bad = (~torch.isfinite(torch.stack(losses))).nonzero()
+        if len(bad):
+            raise self._diverged(f"a loss of {float(losses[int(bad[0])])}", number, int(bad[0]) + 1)
+
+    def _diverged(self, found: str, number: int, step: int) -> DivergedError:
+        kept = f"the best weights so far, of epoch {self.best}, are kept" if self.best else "no epoch was finished"
+        return DivergedError(
+            f"expected numbers that stay finite, found {found} at epoch {number}, step {step} of {self.steps}; {kept}: "
+            f"lower the learning rate (--lr {self.schedule.lr / 10:g})",
+            self.fitted() if self.best else None,
+        )
+
+    def _validated(self, number: int) -> float | None:
+        if self.validation is None:
+            return None
+        self.network.eval()
+        scores = answer(self.kind, self.network, self.validation.views, self.texts, self.device)
+        if not np.isfinite(scores).all():
+            raise self._diverged("validation scores that did not", number, self.steps)
+        return _mean_ap(scores, self.validation.targets)
+
+    def save(self, path: Path, said: Mapping[str, str]) -> None:
+        """Everything the next epoch depends on."""
+        arrays = {f"network.{name}": value for name, value in state(self.network).items()}
+        arrays |= {f"best.{name}": value for name, value in self.best_weights.items()}
+        for position, moments in self.optimizer.state_dict()["state"].items():
+            arrays |= {f"optimizer.{position}.{name}": as_array(value) for name, value in moments.items()}
+        facts = {
+            "format": "zsprompt checkpoint",
+            "said": dict(said),
+            "best": self.best,
+            "history": [asdict(epoch) for epoch in self.history],
+        }
+        write_arrays(path, arrays, facts)
+
+    def resume(self, path: Path, said: Mapping[str, str]) -> None:
+        """Go on from a checkpoint. Raises TrainingError if it belongs to another training or is damaged."""
+        import torch
+
+        try:
+            arrays, facts = read_arrays(path, "checkpoint")
+        except AdapterError as error:
+            raise TrainingError(f"cannot go on: {error}, or start again in another --out") from None
+        found = facts.get("said")
+        for key, value in said.items():
+            if not isinstance(found, dict) or found.get(key) != value:
+                before = found.get(key) if isinstance(found, dict) else None
+                raise TrainingError(
+                    f"expected a checkpoint of this training in {path}, found one with {key} {before} instead of "
+                    f"{value}; give the options it was started with, or another --out"
+                )
+        try:
+            self.history = [Epoch(**epoch) for epoch in facts["history"]]
+            self.best = int(facts["best"])
+            self.best_weights = _part(arrays, "best.")
+            now = _part(arrays, "network.")
+            self.network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in now.items()})
+            saved = self.optimizer.state_dict()
+            for key, moments in _part(arrays, "optimizer.").items():
+                position, _, moment = key.partition(".")
+                saved["state"].setdefault(int(position), {})[moment] = torch.from_numpy(np.array(moments))
+            self.optimizer.load_state_dict(saved)
+            self._check_whole()
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:160]
+            raise TrainingError(f"expected a whole checkpoint in {path}, found damage ({reason}); delete it") from None
+
+    def _check_whole(self) -> None:
+        """Raise ValueError unless what was read has all that was written, in its sizes."""
+        if not 1 <= self.best <= len(self.history):
+            raise ValueError(f"{self.best} as the best of {len(self.history)} epochs")
+        wanted = {name: value.shape for name, value in state(self.network).items()}
+        if {name: value.shape for name, value in self.best_weights.items()} != wanted:
+            raise ValueError("other weights kept than trained")
+        moments = self.optimizer.state_dict()["state"]
+        for position, parameter in enumerate(self.network.parameters()):
+            shapes = {name: value.shape for name, value in moments.get(position, {}).items()}
+            if shapes != {"step": (), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}:
+                raise ValueError(f"moments of other sizes for parameter {position}")
+
+
+def _part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+
+
+def _said(kind: Kind, schedule: Schedule, identity: Mapping[str, str]) -> dict[str, str]:
+    return {name: str(value) for name, value in asdict(schedule).items()} | {"kind": repr(kind)} | dict(identity)
+
+
+def _seed(seed: int, epoch: int) -> int:
+    """A number for each epoch of each seed, so that an epoch needs nothing of those before it."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {epoch}".encode()).digest()[:4], "big")
+
+
+def _line(epoch: Epoch, run: _Run) -> str:
+    text = f"epoch {epoch.number}/{run.schedule.epochs}: loss {epoch.loss:.4g}"
+    if epoch.mAP is None:
+        return text
+    best = max(e.mAP or 0.0 for e in run.history)
+    return f"{text}, validation mAP {100 * epoch.mAP:.1f} (best {100 * best:.1f}, epoch {run.best})"
+
+
+@contextmanager
+def _few_threads(sizes: Sizes, schedule: Schedule) -> Iterator[None]:
+    """One thread where a step is so small that threads would wait for each other more than they compute.
+
+    On a machine with other work they wait longest: see "Adapters" in benchmarks/README.md.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    if schedule.batch_size * sizes.labels * sizes.dim**2 < _WORTH_SHARING:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _own_randomness() -> Iterator[None]:
+    """What a training draws does not move the caller's random numbers."""
+    import torch
+
+    with torch.random.fork_rng(range(torch.cuda.device_count())):  # named, or torch warns of there being several
+        yield

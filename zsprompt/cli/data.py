@@ -1,0 +1,270 @@
+"""The command line of data sets: which there are, whether one is whole, and fetching one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zsprompt.cli.options import Json
+from zsprompt.cli.session import note, refusals
+from zsprompt.errors import DataError, UnknownName
+
+if TYPE_CHECKING:
+    from zsprompt.data import Dataset
+    from zsprompt.data.download.catalogue import Known
+    from zsprompt.data.download.check import ListCheck, Report
+
+data_app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="See which data sets there are, check one, or fetch one."
+)
+
+_NAMED = 10  # entries that are named in text; --json names all
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A data set; see `zsprompt data list`.")]
+Root = Annotated[Path | None, typer.Option(help="Its folder. [default: looked for in ZSPROMPT_DATA]")]
+
+
+@data_app.command("list")
+def list_(
+    root: Annotated[
+        Path | None, typer.Option(help="Where to look. [default: ZSPROMPT_DATA, else the user's data directory]")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Say what data sets there are.
+
+    Of each: what it is, its size and licence, and whether it is here.
+    """
+    with refusals():
+        from zsprompt.data import available_datasets, data_folder
+
+        where = root or data_folder()
+        entries = [_entry(name, about, where) for name, about in available_datasets().items()]
+        if json:
+            typer.echo(_json({"root": str(where), "datasets": entries}))
+            return
+        typer.echo("\n".join(line for entry in entries for line in _entry_lines(entry)))
+        typer.echo(f"\nlooked for in {where}")
+
+
+@data_app.command("check")
+def check(
+    name: Name,
+    root: Root = None,
+    split: Annotated[str | None, typer.Option(help="Only this list. [default: those that make up the set]")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Do not read the pictures.")] = False,
+    json: Json = False,
+) -> None:
+    """Look whether one is whole.
+
+    Counts pictures, and positives a label, against the published numbers, and names pictures that are missing,
+    unreadable, double or in no list, and what to mend.
+    """
+    with refusals():
+        from zsprompt._utils.progress import terminal
+        from zsprompt.data import data_folder
+        from zsprompt.data.download.catalogue import CATALOGUE
+        from zsprompt.data.download.check import check as look_over
+
+        known, where = CATALOGUE.get(name), root or data_folder()
+        loaded, absent = _load_lists(name, root, split, known)
+        report = look_over(
+            loaded, root=where, known=known, absent=absent, read=not quick, beside=split is None, progress=terminal
+        )
+        typer.echo(_json(_report_dict(report)) if json else "\n".join(_report_lines(report)))
+        for sentence in dict.fromkeys(sentence for data in loaded for sentence in data.notes):
+            note(sentence)
+        if absent:
+            note(f"not here, so not checked: {', '.join(absent)}")
+        if report.faults:
+            raise DataError(f"expected {name} to be whole, found: {'; '.join(report.faults)}. {_advice(known)}")
+
+
+@data_app.command("fetch")
+def fetch(
+    name: Name,
+    root: Annotated[
+        Path | None, typer.Option(help="Where to put it. [default: ZSPROMPT_DATA, else the user's data directory]")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Only what this list needs. [default: all]")] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--from", help="A folder or an https address that holds the archives. [default: the official]"),
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Also what is here already.")] = False,
+) -> None:
+    """Fetch one and put it in place.
+
+    Archives come from their official addresses and are checked. What stops half-way goes on where it stopped.
+    """
+    with refusals():
+        from zsprompt._utils.progress import terminal
+        from zsprompt.data import data_folder
+        from zsprompt.data.download.fetch import fetch as fetch_archives
+
+        known, where = _known(name), root or data_folder()
+        if known.size:
+            note(f"{known.title}: {known.about}. Licence: {known.licence}. See {known.home}")
+            if known.unverified and source is None:
+                note(f"not verified: {known.unverified}; what comes from them is checked by size and sha256")
+        done = fetch_archives(known, where, split=split, again=again, source=source, progress=terminal)
+        if not done:
+            note("it is here already; --again fetches it again")
+        typer.echo(f"{known.base(where) / known.top}: {name} {', '.join(known.here(where))}")
+
+
+def _known(name: str) -> Known:
+    from zsprompt.data import available_datasets
+    from zsprompt.data.download.catalogue import CATALOGUE
+
+    if name in CATALOGUE:
+        return CATALOGUE[name]
+    if name in available_datasets():
+        raise DataError(f"data set {name} has nothing to fetch: {available_datasets()[name]}")
+    raise UnknownName("data set", name, CATALOGUE)
+
+
+def _entry(name: str, about: str, where: Path) -> dict[str, Any]:
+    """What is known of one data set, in JSON's types."""
+    from zsprompt.data.download.catalogue import CATALOGUE
+
+    known = CATALOGUE.get(name)
+    if known is None:
+        return {"name": name, "about": about}
+    return {
+        "name": name,
+        "about": f"{known.title}: {known.about}",
+        "licence": known.licence,
+        "home": known.home,
+        "bytes": known.size or None,
+        "here": known.is_at(where),
+        "lists_here": list(known.here(where)),
+        "to_get_it": known.how_to_get,
+        "unverified": known.unverified,
+    }
+
+
+def _entry_lines(entry: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{entry['name']:9} {entry['about']}"
+    if "licence" in entry:
+        yield f"{'':9} {entry['licence']}"
+        lists = ", ".join(entry["lists_here"])
+        yield (
+            f"{'':9} here{f': {lists}' if lists else ''}" if entry["here"] else f"{'':9} not here: {entry['to_get_it']}"
+        )
+
+
+def _load_lists(
+    name: str, root: Path | None, split: str | None, known: Known | None
+) -> tuple[list[Dataset], list[str]]:
+    """The list that is asked for; else those of the whole set that are here, or the default; and which are not."""
+    from zsprompt.data import data_folder, load_dataset
+
+    load = partial(load_dataset, name, root=root, names="raw")
+    whole = known.whole if known and not split else ()
+    fetched = known.here(root or data_folder()) if known else ()
+    loaded: list[Dataset] = []
+    absent = [part for part in whole if fetched and part not in fetched]
+    for part in whole:
+        if part not in absent:
+            try:
+                loaded.append(load(split=part))
+            except UnknownName:  # no such list
+                absent.append(part)
+    return loaded or [load(split=split)], absent
+
+
+def _advice(known: Known | None) -> str:
+    if known is None:
+        mended = "Mend the file with the labels, or the pictures that are named"
+        return f"{mended}; run leaves out what cannot be read with --skip-bad"
+    again = f"`zsprompt data fetch {known.name} --again` fetches it" if known.size else f"To fetch it: {known.manual}"
+    return f"{again}; or say with every result what it was measured on"
+
+
+def _report_dict(report: Report) -> dict[str, Any]:
+    return {
+        "name": report.name,
+        "lists": [_list_dict(checked) for checked in report.lists],
+        "not_checked": list(report.absent),
+        "pictures": report.pictures,
+        "read": report.read,
+        "missing": [{"picture": name, "perhaps": meant or None} for name, meant in report.missing],
+        "unreadable": [{"picture": name, "reason": reason} for name, reason in report.unreadable],
+        "doubles": [{"pictures": list(group), "labels_differ": differ} for group, differ in report.doubles],
+        "in_no_list": None if report.extra is None else list(report.extra),
+        "in_several_lists": list(report.shared),
+        "labels_alike": [list(group) for group in report.alike],
+        "faults": report.faults,
+    }
+
+
+def _list_dict(checked: ListCheck) -> dict[str, Any]:
+    return {
+        "split": checked.split,
+        "pictures": checked.pictures,
+        "published": checked.published,
+        "positives": dict(checked.positives),
+        "published_positives": dict(checked.published_positives) or None,
+        "left_out": dict(checked.left_out),
+        "unlabelled": checked.unlabelled,
+    }
+
+
+def _report_lines(report: Report) -> Iterator[str]:
+    from zsprompt._utils.text import counted
+
+    for checked in report.lists:
+        yield from _list_lines(report.name, checked)
+        yield ""
+    looked = "read" if report.read else "looked for"
+    yield (
+        f"{counted(report.pictures, 'picture')} {looked}: {len(report.missing):,} missing, "
+        f"{len(report.unreadable):,} unreadable, {len(report.doubles):,} more than once"
+        + ("" if report.extra is None else f", {len(report.extra):,} beside them in no list")
+    )
+    yield from _named("missing", [f"{i} (perhaps {p} is meant)" if p else i for i, p in report.missing])
+    yield from _named("unreadable", [f"{i}: {reason}" for i, reason in report.unreadable])
+    yield from _named("same content", [_group(group, differ) for group, differ in report.doubles])
+    yield from _named("in no list", report.extra or ())
+    yield from _named("in several lists", report.shared)
+
+
+def _list_lines(name: str, checked: ListCheck) -> Iterator[str]:
+    from zsprompt._utils.text import counted
+    from zsprompt.report import printable
+
+    published = f", published {checked.published:,}" if checked.published is not None else ""
+    without = f", {checked.unlabelled:,} without any label" if checked.unlabelled else ""
+    labels = counted(len(checked.positives), "label")
+    yield f"{name} {checked.split}: {counted(checked.pictures, 'picture')}{published}{without}; {labels}"
+    width = max(len("label"), *(len(printable(label)) for label in checked.positives))
+    known, left_out = checked.published_positives, checked.left_out
+    heads = f"{'published':>11}" * bool(known) + f"{'left out':>10}" * bool(left_out)
+    yield f"{'label':{width}}  positives{heads}"
+    for label, found in checked.positives.items():
+        said = f"{known.get(label, '–'):>11}" if known else ""
+        yield f"{printable(label):{width}}  {found:9}{said}" + (f"{left_out.get(label, 0):10}" if left_out else "")
+
+
+def _group(group: Sequence[str], differ: bool) -> str:
+    return ", ".join(group) + (" (their labels differ)" if differ else "")
+
+
+def _named(what: str, entries: Sequence[str]) -> Iterator[str]:
+    from zsprompt.report import printable
+
+    for entry in entries[:_NAMED]:
+        yield f"{what}: {printable(entry)}"
+    if len(entries) > _NAMED:
+        yield f"{what}: and {len(entries) - _NAMED:,} more; --json names all"
+
+
+def _json(facts: dict[str, Any]) -> str:
+    from zsprompt._utils.files import to_json
+
+    return to_json(facts)

@@ -1,0 +1,17 @@
+"""Data sets: images, label names, and which labels are on which image."""
+
+from __future__ import annotations
+
+from zsprompt.data.dataset import Dataset, Origin
+from zsprompt.data.registry import DATASETS, TRAINING, available_datasets, data_folder, load_dataset, takes_root
+
+__all__ = [
+    "DATASETS",
+    "TRAINING",
+    "Dataset",
+    "Origin",
+    "available_datasets",
+    "data_folder",
+    "load_dataset",
+    "takes_root",
+]

@@ -1,0 +1,89 @@
+"""Pictures with captions and label numbers: the CSV of the coco-captions-clip source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from zsprompt._utils.arrays import Targets
+from zsprompt.data.caption_csv import CaptionFile, CaptionRow, read_captions
+from zsprompt.data.dataset import Dataset
+from zsprompt.data.datasets.find_folder import find_base
+from zsprompt.data.datasets.image_index import Pictures
+from zsprompt.data.images import ImageFile
+from zsprompt.errors import DataError, UnknownName
+
+NUMBERS = tuple(n for n in range(1, 20) if n != 12)
+"""The 18 label numbers."""
+
+NAMES = (
+    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
+    "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse",
+)  # fmt: skip
+"""What they stand for, by inference: COCO's category ids lack 12 too, and the source's data are COCO's."""
+
+VALIDATION = 2000
+"""Rows at the end of train.csv that the source validates on; the 28,000 before them train."""
+
+_FILE = "train.csv"
+_BAD_NAMED = 5
+
+
+def load(root: Path, *, split: str | None = None, names: str = "readable") -> Dataset:
+    """Captioned pictures with 18 labels (coco-captions-clip); splits val (default, the last 2,000 rows), train, all.
+
+    Rows are found whatever quotes, commas and line breaks stand in captions; what cannot be read is counted, named in
+    the notes, and left out before rows are shared out.
+
+    Args:
+        root: a folder with train.csv (ImageID, Labels as numbers with spaces between, Caption) and the pictures in
+            data/ or images/ or beside it, or a CSV file of another name.
+        split: "val", "train" or "all".
+        names: "readable" ("person") or "raw" ("1").
+
+    Raises:
+        DataError: not there, no labels in it, an unknown number, or no row for the split.
+        UnknownName: no such split.
+    """
+    split = split or "val"
+    if split not in ("all", "train", "val"):
+        raise UnknownName("split of captions-csv", split, ["all", "train", "val"])
+    path = root if root.is_file() else find_base(root, _FILE, ("captions-csv",), lambda base: (base / _FILE).is_file())
+    path = path if path.is_file() else path / _FILE
+    file = read_captions(path)
+    rows = _part(file.rows, split)
+    if not rows:
+        raise DataError(f"expected more than {VALIDATION:,} rows in {path} for split train, found {len(file.rows):,}")
+    pictures = Pictures.below(path.parent, ("data", "images"))
+    images = [ImageFile(row.image, pictures.path(row.image)) for row in rows]
+    labels = NAMES if names == "readable" else tuple(map(str, NUMBERS))
+    captions = tuple(row.caption for row in rows)
+    targets, notes = _targets(path, rows), _notes(path, file)
+    return Dataset("captions-csv", labels, images, targets, split=split, names=names, captions=captions, notes=notes)
+
+
+def _part(rows: Sequence[CaptionRow], split: str) -> Sequence[CaptionRow]:
+    return {"all": rows, "train": rows[:-VALIDATION], "val": rows[-VALIDATION:]}[split]
+
+
+def _targets(path: Path, rows: Sequence[CaptionRow]) -> Targets:
+    column = {number: c for c, number in enumerate(NUMBERS)}
+    targets = np.zeros((len(rows), len(NUMBERS)), dtype=np.int8)
+    for n, row in enumerate(rows):
+        if row.labels is None:
+            raise DataError(f"expected a column of labels in {path}, found none; use `zsprompt predict` on it")
+        for number in row.labels:
+            if number not in column:
+                raise DataError(f"{path}, line {row.line}: expected a label of 1 to 19 without 12, found {number}")
+            targets[n, column[number]] = 1
+    return targets
+
+
+def _notes(path: Path, file: CaptionFile) -> tuple[str, ...]:
+    if not file.bad:
+        return ()
+    named = "; ".join(f"line {line}: {reason}" for line, reason in file.bad[:_BAD_NAMED])
+    rest = f"; and {len(file.bad) - _BAD_NAMED:,} more" if len(file.bad) > _BAD_NAMED else ""
+    return (f"{len(file.bad):,} rows of {path.name} cannot be read and are left out ({named}{rest})",)

@@ -1,0 +1,198 @@
+"""Picture lists in CSV, JSON lines and Parquet, a row at a time."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zsprompt.data.caption_csv import is_caption_header, read_captions
+from zsprompt.data.images import SUFFIXES
+from zsprompt.errors import DataError
+
+LIST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+
+IMAGE_COLUMNS = tuple("image path file filename file_name filepath image_path image_name imageid image_id".split())
+"""Names, in lower case, that the column of pictures may have; in a CSV with none of them it is the first."""
+
+PICTURE_FOLDERS = ("", "data", "images")
+"""Where a list's pictures are looked for beside it, by the first one."""
+
+_SEPARATORS = ",;\t"
+_LONGEST_LINE = 2**24
+_PARQUET_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class ListRow:
+    """One row of a picture list.
+
+    Attributes:
+        line: its number in the file, from 1 (in Parquet, of the row).
+        image: the picture's file name as it stands there.
+        values: the other columns.
+    """
+
+    line: int
+    image: str
+    values: Mapping[str, Any]
+
+
+def read_rows(path: Path, *, images_only: bool = False) -> Iterator[ListRow]:
+    """The rows of a .csv, .tsv, .jsonl or .parquet file; memory does not grow with their number.
+
+    A caption CSV (ImageID,Labels,Caption), whose quotes mislead CSV readers, is read by its own rules.
+
+    Args:
+        path: the list.
+        images_only: leave `values` empty, which spares reading Parquet's other columns.
+
+    Raises:
+        DataError: missing, not UTF-8, no header or rows, a row without a picture, cut short, or pyarrow is missing.
+    """
+    kind = path.suffix.lower()
+    read = _read_parquet if kind == ".parquet" else _read_json_lines if kind in (".jsonl", ".ndjson") else _read_csv
+    count = 0
+    try:
+        for row in read(path, images_only):
+            count += 1
+            if not row.image.strip():
+                raise DataError(f"{path}, line {row.line}: expected a picture's file name, found a blank")
+            yield row
+    except FileNotFoundError:
+        raise DataError(f"expected a list of pictures at {path}, found none") from None
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise DataError(f"{path}: expected UTF-8, found byte 0x{byte:02x}; save the file as UTF-8") from None
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from None
+    if not count:
+        raise DataError(f"expected rows in {path}, found none")
+
+
+def picture_folder(path: Path, first: str) -> Path:
+    """The folder that names in the list `path` are relative to, by where its first picture is."""
+    places = [path.parent / name for name in PICTURE_FOLDERS]
+    return next((place for place in places if _is_file(place / first)), path.parent)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _read_csv(path: Path, images_only: bool) -> Iterator[ListRow]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        first = file.readline(_LONGEST_LINE)
+        if is_caption_header(first):
+            yield from _read_caption_csv(path)
+            return
+        file.seek(0)
+        separator = max(_SEPARATORS, key=first.count)
+        reader = csv.reader(file, delimiter=separator, strict=True)
+        try:
+            header = [cell.strip() for cell in next(reader, [])]
+            column = _image_column(path, header)
+            for cells in reader:
+                if cells:
+                    yield _csv_row(path, reader.line_num, header, cells, column, images_only)
+        except csv.Error as error:
+            raise DataError(
+                f"{path}, line {reader.line_num}: expected cells between {separator!r}, found {error}"
+            ) from None
+
+
+def _csv_row(
+    path: Path, line: int, header: Sequence[str], cells: Sequence[str], column: int, images_only: bool
+) -> ListRow:
+    if len(cells) != len(header):
+        raise DataError(f"{path}, line {line}: expected {len(header)} columns, found {len(cells)}")
+    others = {} if images_only else {name: cells[c].strip() for c, name in enumerate(header) if c != column}
+    return ListRow(line, cells[column].strip(), others)
+
+
+def _image_column(path: Path, header: Sequence[str]) -> int:
+    if not header or not header[0]:
+        raise DataError(f"{path}, line 1: expected a header with a column 'image', found a blank line or nothing")
+    if Path(header[0]).suffix.lower() in SUFFIXES:
+        raise DataError(f"{path}, line 1: expected a header with a column 'image', found a picture: {header[0]!r}")
+    repeated = next((name for n, name in enumerate(header) if name in header[:n]), None)
+    if repeated is not None:
+        raise DataError(f"{path}, line 1: expected each column once, found {repeated!r} again")
+    return _named(header) or 0
+
+
+def _named(names: Sequence[str]) -> int | None:
+    lower = [name.lower() for name in names]
+    return next((lower.index(name) for name in IMAGE_COLUMNS if name in lower), None)
+
+
+def _read_caption_csv(path: Path) -> Iterator[ListRow]:
+    file = read_captions(path)
+    if file.bad:
+        line, reason = file.bad[0]
+        raise DataError(f"{path}, line {line}: {reason} ({len(file.bad):,} such rows); mend them first")
+    for row in file.rows:
+        yield ListRow(row.line, row.image, {"labels": list(map(str, row.labels or ())), "caption": row.caption})
+
+
+def _read_json_lines(path: Path, images_only: bool) -> Iterator[ListRow]:
+    with path.open(encoding="utf-8-sig") as file:
+        number = 0
+        while line := file.readline(_LONGEST_LINE):
+            number += 1
+            if line.strip():
+                yield _json_row(path, number, line, images_only)
+
+
+def _json_row(path: Path, number: int, line: str, images_only: bool) -> ListRow:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f"{path}, line {number}: expected a JSON object, found {line.strip()[:40]!r} ({error})"
+        ) from None
+    if not isinstance(value, dict):
+        raise DataError(f"{path}, line {number}: expected a JSON object, found {line.strip()[:40]!r}")
+    column = _named(list(value))
+    image = None if column is None else value.pop(list(value)[column])
+    if not isinstance(image, str):
+        raise DataError(f'{path}, line {number}: expected the picture\'s file name under "image", found {line[:60]!r}')
+    return ListRow(number, image, {} if images_only else value)
+
+
+def _read_parquet(path: Path, images_only: bool) -> Iterator[ListRow]:
+    try:
+        import pyarrow as arrow
+        from pyarrow import parquet
+    except ImportError:
+        raise DataError(f"expected pyarrow to read {path}, found it missing: pip install 'zsprompt[parquet]'") from None
+    try:
+        with parquet.ParquetFile(path) as file:
+            names = list(file.schema_arrow.names)
+            column = _parquet_column(path, names, file.schema_arrow)
+            wanted = [names[column]] if images_only else names
+            number = 0
+            for batch in file.iter_batches(batch_size=_PARQUET_ROWS, columns=wanted):
+                for value in batch.to_pylist():
+                    number += 1
+                    yield ListRow(number, value.pop(names[column]) or "", value)
+    except FileNotFoundError:
+        raise
+    except (arrow.ArrowException, OSError) as error:  # the latter of damaged inner parts, too
+        reason = " ".join(str(error).split())[:120]
+        raise DataError(f"{path}: expected a Parquet file, found one that is damaged or none ({reason})") from None
+
+
+def _parquet_column(path: Path, names: Sequence[str], schema: Any) -> int:
+    column = _named(names)
+    kinds = ("string", "large_string", "string_view")
+    if column is None or str(schema.field(column).type) not in kinds:
+        found = ", ".join(f"{field.name} ({field.type})" for field in schema)[:120]
+        raise DataError(f"{path}: expected a column 'image' of file names (string), found {found}")
+    return column

@@ -1,0 +1,80 @@
+"""Where pictures come from on a command line: files, folders, tar files, and lists of file names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from zsprompt.data.image_lists import LIST_SUFFIXES, picture_folder, read_rows
+from zsprompt.data.images import ImageFile, ImageRef, find_images
+from zsprompt.data.tars import PACKED_SUFFIXES, TAR_SUFFIXES, read_members
+from zsprompt.errors import DataError
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Pictures that have been counted but, in tar files and lists, are named only when they are asked for.
+
+    Attributes:
+        files: pictures given as files and in folders.
+        streams: tar files and lists, in the order given.
+        count: all pictures.
+        passed_over: other files in folders and tar files.
+    """
+
+    files: tuple[ImageFile, ...]
+    streams: tuple[Path, ...]
+    count: int
+    passed_over: int
+
+    def __iter__(self) -> Iterator[ImageRef]:
+        """Files and folders first, then tar files and lists in the order given."""
+        yield from self.files
+        for path in self.streams:
+            yield from (ref for ref in _refs(path) if ref is not None)
+
+
+def find_sources(paths: Sequence[Path]) -> Sources:
+    """Check and count the pictures at `paths`; a tar file or list is read through once, so that a fault shows now.
+
+    Args:
+        paths: pictures; folders, searched to any depth for pictures; .tar files; .csv, .tsv, .jsonl and .parquet
+            lists of file names relative to the list.
+
+    Raises:
+        DataError: a path is missing or cannot be read, a tar file or list is broken, or nothing was found.
+    """
+    streams = tuple(path for path in paths if _is_stream(path))
+    others = [path for path in paths if not _is_stream(path)]
+    files, passed_over = find_images(others) if others or not streams else ([], 0)
+    count = len(files)
+    for path in streams:
+        if path.exists() and not path.is_file():
+            raise DataError(f"expected a file at {path}, found a pipe or device; it is read twice, so save it first")
+        for ref in _refs(path):
+            count += ref is not None
+            passed_over += ref is None
+    if not count:
+        raise DataError(f"expected pictures in {', '.join(map(str, paths))}, found {passed_over:,} other files")
+    return Sources(tuple(files), streams, count, passed_over)
+
+
+def _is_stream(path: Path) -> bool:
+    name = path.name.lower()
+    return name.endswith((*TAR_SUFFIXES, *PACKED_SUFFIXES, *LIST_SUFFIXES)) and not path.is_dir()
+
+
+def _refs(path: Path) -> Iterator[ImageRef | None]:
+    """The pictures of a tar file or list; None for each other file."""
+    if path.name.lower().endswith(LIST_SUFFIXES):
+        yield from _listed(path)
+    else:
+        yield from (member if member.is_picture else None for member in read_members(path))
+
+
+def _listed(path: Path) -> Iterator[ImageFile]:
+    folder = None
+    for row in read_rows(path, images_only=True):
+        folder = folder or picture_folder(path, row.image)
+        yield ImageFile(row.image, folder / row.image)

@@ -1,0 +1,300 @@
+"""OpenAI's CLIP through its own package: named weights or a checkpoint file.
+
+Source: Radford et al. 2021, Learning Transferable Visual Models From Natural Language Supervision.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import struct
+import warnings
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zsprompt._utils.arrays import Bools, Floats, Halves, unit_rows
+from zsprompt._utils.http_download import download, sha256_file
+from zsprompt._utils.progress import Progress, terminal
+from zsprompt.encoders.base import Encoder, Precision
+from zsprompt.encoders.clip.products import Run, convolutions, products
+from zsprompt.encoders.clip.residual import ResidualTower
+from zsprompt.encoders.clip.token_trie import TrieTower
+from zsprompt.encoders.clip.tokens import Tokeniser
+from zsprompt.encoders.clip.transformer import PictureTower
+from zsprompt.encoders.devices import pick_device
+from zsprompt.encoders.registry import OPENAI_MODELS
+from zsprompt.errors import DownloadError, LabelError, ModelError
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+_URL = "https://openaipublic.azureedge.net/clip/models/{sha256}/{file}"
+_MEAN = (0.48145466, 0.4578275, 0.40821073)
+_STD = (0.26862954, 0.26130258, 0.27577711)
+_LONGEST_STRIP = 32  # long side over short side; less where pictures are prepared for a larger square
+_NO_STRIP = 4
+
+# Texts, trie nodes and pictures run at a time. On a CPU a block's hidden states should stay in its cache, and a batch
+# of texts is what a kill can lose: about a second's work of a ViT-B/32 text tower. See benchmarks/README.md.
+_CPU_TEXTS, _CPU_NODES, _CPU_PICTURES = 1024, 1024, 32
+_GPU_TEXTS, _GPU_NODES, _GPU_PICTURES = 2**14, 2**13, 2**12
+
+
+class OpenAIClip(Encoder):
+    """An OpenAI CLIP model; weights are float16 on a GPU, float32 on a CPU. Make one with a `from_` method.
+
+    On a CPU the weights are OpenAI's float16 values widened, as `clip.load` does it. With the precisions "bfloat16" and
+    "int8" (CPU only) the transformers' matrix products are rounded: faster, and a little different.
+    """
+
+    def __init__(
+        self,
+        state: dict[str, torch.Tensor],
+        *,
+        name: str,
+        sha256: str,
+        device: str = "auto",
+        precision: Precision = "auto",
+    ) -> None:
+        import torch
+
+        self.name = name
+        self._device = pick_device(device)
+        product = products(self._device, precision)
+        self._clip = _import_clip()
+        model = _build(self._clip, state, name)
+        on_cpu = self._device == "cpu"
+        self._model: Any = model.float() if on_cpu else model.to(self._device)
+        self._tokens = Tokeniser(self._clip.clip._tokenizer)
+        self._tower = TrieTower(self._model, block=_CPU_NODES if on_cpu else _GPU_NODES, product=product)
+        if hasattr(model.visual, "transformer"):
+            transformer = PictureTower(model.visual, product)
+            runs: tuple[Run, Run] = transformer, transformer.tokens
+            grid = model.visual.positional_embedding
+        else:
+            network = ResidualTower(model.visual)
+            runs = convolutions(network, precision), convolutions(network.tokens, precision)
+            grid = model.visual.attnpool.positional_embedding
+        self._encode_pixels, self._pixels_to_tokens = runs
+        self.text_batch = _CPU_TEXTS if on_cpu else _GPU_TEXTS
+        self._pictures_at_once = _CPU_PICTURES if on_cpu else _GPU_PICTURES
+        self.image_size = int(model.visual.input_resolution)
+        self._mean = torch.tensor(_MEAN, device=self._device).view(3, 1, 1)
+        self._std = torch.tensor(_STD, device=self._device).view(3, 1, 1)
+        self.dim = int(model.text_projection.shape[1])
+        self.token_shape = len(grid), self.dim
+        self.logit_scale = float(model.logit_scale.detach().float().exp())
+        self.context_length = int(model.context_length)
+        kept = precision if precision != "auto" else "float32" if on_cpu else "float16"
+        self.fingerprint = f"openai-clip/2 {sha256} {kept}"
+
+    @classmethod
+    def from_file(cls, path: Path, *, device: str = "auto", precision: Precision = "auto") -> OpenAIClip:
+        """From OpenAI's JIT archive, a plain state dict, or a safetensors file.
+
+        Raises:
+            ModelError: missing, damaged, or not an OpenAI CLIP checkpoint.
+        """
+        state = _read_state(path)
+        return cls(state, name=path.name, sha256=sha256_file(path), device=device, precision=precision)
+
+    @classmethod
+    def from_name(
+        cls, name: str, *, device: str = "auto", precision: Precision = "auto", progress: Progress = terminal
+    ) -> OpenAIClip:
+        """From OpenAI's weights of that name, in the folder the `clip` package uses too; fetched when missing.
+
+        Raises:
+            ModelError: they cannot be fetched, or the file there is damaged.
+        """
+        sha256, file = OPENAI_MODELS[name]
+        path = Path("~/.cache/clip").expanduser() / file
+        if not path.exists():
+            _fetch(name, _URL.format(sha256=sha256, file=file), path, sha256, progress)
+        found = sha256_file(path)
+        if found != sha256:
+            raise ModelError(f"expected {path} to have sha256 {sha256}, found {found}; delete it and run again")
+        return cls(_read_state(path), name=name, sha256=sha256, device=device, precision=precision)
+
+    def encode_texts(self, texts: Sequence[str]) -> Floats:
+        """[T, D] float32, unit rows. Raises LabelError for a text beyond the context."""
+        if not texts:
+            return np.empty((0, self.dim), dtype=np.float32)
+        sequences = self._tokens(texts)
+        longest = max(range(len(texts)), key=lambda i: len(sequences[i]))
+        if len(sequences[longest]) > self.context_length:
+            raise LabelError(
+                f"expected texts of at most {self.context_length} tokens, "
+                f"found {len(sequences[longest])} in {texts[longest][:60]!r}…"
+            )
+        return unit_rows(self._tower(sequences).float().cpu().numpy())
+
+    def encode_images(self, images: Sequence[Image]) -> Floats:
+        """[N, D] float32, unit rows."""
+        import torch
+
+        if not images:
+            return np.empty((0, self.dim), dtype=np.float32)
+        with torch.inference_mode():
+            rows = [self._encode_pixels(pixels) for pixels in self._pixels(images)]
+            return unit_rows(torch.cat(rows).float().cpu().numpy())
+
+    def encode_tokens(self, images: Sequence[Image]) -> tuple[Floats, Halves]:
+        """See SpatialEncoder: D' is D, and every token lies in the space of the texts."""
+        import torch
+        import torch.nn.functional as F
+
+        if not images:
+            return np.empty((0, self.dim), dtype=np.float32), np.empty((0, *self.token_shape), dtype=np.float16)
+        rows, tokens = [], []
+        with torch.inference_mode():
+            for pixels in self._pixels(images):
+                part = self._pixels_to_tokens(pixels).float()
+                rows.append(part[:, 0])
+                tokens.append(F.normalize(part, dim=-1).half().cpu())
+            vectors, halves = unit_rows(torch.cat(rows).cpu().numpy()), torch.cat(tokens).numpy()
+        halves[:, 0] = vectors
+        return vectors, halves
+
+    def _pixels(self, images: Sequence[Image]) -> Iterator[torch.Tensor]:
+        """[n, 3, size, size] normalised pixels, part by part: they travel as bytes and are scaled on the device."""
+        import torch
+
+        pixels = torch.from_numpy(np.stack([np.asarray(self.prepare(image)) for image in images]))
+        if self._device != "cpu":
+            pixels = pixels.pin_memory()  # or the copy to the device would wait for the device
+        for part in torch.split(pixels, self._pictures_at_once):
+            there = part.to(self._device, non_blocking=True)
+            yield (there.permute(0, 3, 1, 2).float().div(255) - self._mean) / self._std
+
+    def fits(self, texts: Sequence[str]) -> Bools:
+        """[T] whether each text has at most `context_length` tokens, start and end included."""
+        return np.array([len(ids) <= self.context_length for ids in self._tokens(texts)], dtype=np.bool_)
+
+    def prepare(self, image: Image) -> Image:
+        """Short side to the tower's size (bicubic), centre cut out: [size, size] RGB, as `clip`'s own transform."""
+        return self.prepare_at(image, self.image_size)
+
+    def prepare_at(self, image: Image, size: int) -> Image:
+        """`prepare` for a square of `size`, see Resizable."""
+        from PIL import Image as Pillow
+
+        if image.size == (size, size):
+            return image
+        image = _without_far_ends(image, max(_NO_STRIP, _LONGEST_STRIP * self.image_size // size))
+        width, height = image.size
+        short = min(width, height)
+        scaled = (int(size * width / short), int(size * height / short))
+        image = image.resize(scaled, Pillow.Resampling.BICUBIC)
+        left = round((scaled[0] - size) / 2)
+        top = round((scaled[1] - size) / 2)
+        return image.crop((left, top, left + size, top + size))
+
+
+def _without_far_ends(image: Image, ratio: int) -> Image:
+    """A strip's middle: only its centre square is seen, and enlarging all of it could take gigabytes."""
+    width, height = image.size
+    longest = ratio * min(width, height)
+    left, top = max(0, (width - longest) // 2), max(0, (height - longest) // 2)
+    return image.crop((left, top, width - left, height - top)) if left or top else image
+
+
+def _import_clip() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # clip imports pkg_resources, which says that it is deprecated
+        import clip
+    return clip
+
+
+def _fetch(name: str, url: str, path: Path, sha256: str, progress: Progress) -> None:
+    try:
+        download(url, path, sha256=sha256, progress=progress)
+    except DownloadError as error:
+        raise ModelError(
+            f"cannot download {name} ({error}). Put {path.name} (sha256 {sha256}) into {path.parent}{os.sep}, "
+            "or use --model conse (pip install 'zsprompt[offline]', no download) or --model FILE"
+        ) from None
+
+
+def _read_state(path: Path) -> dict[str, torch.Tensor]:
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise ModelError(
+            f"expected an OpenAI CLIP checkpoint at {path}, found {'a folder' if path.is_dir() else 'nothing'}"
+        )
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        if _is_torchscript(path):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch.jit is deprecated, but OpenAI's files are in its format
+                return dict(torch.jit.load(str(path), map_location="cpu").state_dict())  # type: ignore[no-untyped-call]
+        # weights_only: a checkpoint from a stranger must not run code
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise ModelError(
+            f"expected {path} to hold {_KINDS}, found something else or objects that are no tensors"
+        ) from None
+    except (*UNREADABLE, SafetensorError) as error:
+        reason = " ".join(str(error).split("\n")[0].split())[:120] or type(error).__name__
+        raise ModelError(f"cannot read {path} as a checkpoint ({reason}); expected {_KINDS}") from None
+    if not isinstance(state, dict):
+        raise ModelError(f"expected {path} to hold {_KINDS}, found a {type(state).__name__}")
+    return state
+
+
+# What torch raises on files that are not its own, found by feeding it such files.
+UNREADABLE = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ImportError,
+    AssertionError,
+    struct.error,
+)
+_KINDS = "OpenAI's JIT archive, a plain state dict or safetensors"
+
+
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def _build(clip: Any, state: dict[str, torch.Tensor], name: str) -> Any:
+    missing = [
+        key
+        for key in (
+            "text_projection",
+            "positional_embedding",
+            "logit_scale",
+            "ln_final.weight",
+            "token_embedding.weight",
+        )
+        if key not in state
+    ]
+    if missing:
+        found = ", ".join(list(state)[:3])
+        raise ModelError(
+            f"expected {name} to be an OpenAI CLIP checkpoint, found no {missing[0]!r} in it (it has {found}, …)"
+        )
+    try:
+        return clip.model.build_model(dict(state))
+    except (RuntimeError, KeyError, AttributeError, AssertionError, ZeroDivisionError, TypeError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise ModelError(
+            f"expected {name} to be an OpenAI CLIP checkpoint, its weights do not fit one ({reason})"
+        ) from None

@@ -1,0 +1,66 @@
+"""`tiny`: a small CLIP of our own, trained on the drawn scenes by benchmarks/train_tiny.py; comes with the wheel.
+
+It is `clip.model.CLIP` like the large ones, 5 MB in half precision. CLIP's token table alone would be twice that, so
+the file holds the rows of the tokens it was trained on, and one row that stands for all others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zsprompt._utils.http_download import sha256_file
+from zsprompt._utils.text import words_of
+from zsprompt.encoders.base import Precision
+from zsprompt.encoders.clip.openai_clip import OpenAIClip
+from zsprompt.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+_FILE = "tiny.safetensors"
+_TOKENS = 49_408  # of CLIP's vocabulary
+
+
+class Tiny(OpenAIClip):
+    """OpenAIClip that knows which words it was trained on."""
+
+    def __init__(
+        self, state: dict[str, torch.Tensor], *, words: frozenset[str], sha256: str, device: str, precision: Precision
+    ) -> None:
+        super().__init__(state, name="tiny", sha256=sha256, device=device, precision=precision)
+        self._words = words
+
+    def unfamiliar(self, texts: Sequence[str]) -> list[str]:
+        """See Encoder."""
+        return [word for word in dict.fromkeys(words_of(texts)) if not self._knows(word)]
+
+    def _knows(self, word: str) -> bool:
+        return word in self._words or ("-" in word and all(part in self._words for part in word.split("-")))
+
+
+def load_tiny(*, device: str = "auto", precision: Precision = "auto") -> Tiny:
+    """The model that comes with zsprompt. Raises ModelError if its file is missing or damaged."""
+    with as_file(files(__package__).joinpath(_FILE)) as path:
+        return _read(path, device, precision)
+
+
+def _read(path: Path, device: str, precision: Precision = "auto") -> Tiny:
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            words = json.loads(file.metadata()["words"])
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - safe_open is no dict
+        ids = state.pop("token_ids").long()
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise ModelError(f"cannot read {path} ({error}); install zsprompt again") from None
+    table = state["token_embedding.weight"]
+    rows = torch.zeros(_TOKENS, dtype=torch.long)  # row 0 stands for every token it was not trained on
+    rows[ids] = torch.arange(1, len(ids) + 1)
+    state["token_embedding.weight"] = table[rows]
+    return Tiny(state, words=frozenset(words), sha256=sha256_file(path), device=device, precision=precision)

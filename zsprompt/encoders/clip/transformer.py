@@ -1,0 +1,130 @@
+"""The residual blocks of CLIP's transformers, opened up: the same arithmetic, run the way a tower needs it.
+
+`clip` runs a block on whole sequences. A token trie wants queries, keys and values apart, and a picture tower needs
+nothing but its class token from the last block. Both use this.
+
+Source: OpenAI's `clip` package, clip/model.py, ResidualAttentionBlock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from zsprompt.encoders.clip.products import Linear, Product, plain
+
+if TYPE_CHECKING:
+    import torch
+
+# CLIP's activation is x · sigmoid(1.702 x), which is silu(1.702 x) / 1.702. In float32 the constants go into the
+# matrices around it: one pass over the widest array instead of three.
+_SLOPE = 1.702
+
+
+class Layer:
+    """One residual block. In float32 it changes the block's own matrices, and its activation with them.
+
+    Args:
+        block: a `clip.model.ResidualAttentionBlock`.
+        product: how its matrix products are run.
+    """
+
+    def __init__(self, block: Any, product: Callable[[Linear], Product] = plain) -> None:
+        import torch
+        from torch import nn
+
+        attention, inner = block.attn, block.mlp
+        self.heads = int(attention.num_heads)
+        self.width = int(attention.embed_dim)
+        self.dtype = attention.in_proj_weight.dtype
+        if self.dtype == torch.float32 and not isinstance(inner.gelu, nn.SiLU):
+            with torch.no_grad():
+                inner.c_fc.weight.mul_(_SLOPE)
+                inner.c_fc.bias.mul_(_SLOPE)
+                inner.c_proj.weight.div_(_SLOPE)
+            inner.gelu = nn.SiLU(inplace=True)
+        inputs = nn.Linear(1, 1, device="meta")
+        inputs.weight, inputs.bias = attention.in_proj_weight, attention.in_proj_bias
+        self._before, self._between = block.ln_1, block.ln_2
+        self._activation = inner.gelu
+        self._inputs, self._mixed = product(inputs), product(attention.out_proj)
+        self._up, self._down = product(inner.c_fc), product(inner.c_proj)
+
+    def attention_input(self, states: torch.Tensor) -> torch.Tensor:
+        """[…, 3 · width]: queries, keys and values side by side, from states […, width]."""
+        result: torch.Tensor = self._inputs(self._before(states))
+        return result
+
+    def attend(
+        self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, allowed: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """[B, Q, width] from queries [B, Q, width], keys and values [B, K, width].
+
+        Args:
+            queries: a part of what `attention_input` gave, as are
+            keys: and
+            values: of the same states, or of others.
+            allowed: [B, Q, K] bool, which keys a query sees; all where None.
+        """
+        import torch.nn.functional as F
+
+        q, k, v = (x.view(*x.shape[:2], self.heads, -1).transpose(1, 2) for x in (queries, keys, values))
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=None if allowed is None else allowed[:, None])
+        result: torch.Tensor = self._mixed(mixed.transpose(1, 2).flatten(2))
+        return result
+
+    def feed_forward(self, states: torch.Tensor) -> torch.Tensor:
+        """[…, width] from states […, width]."""
+        result: torch.Tensor = self._down(self._activation(self._up(self._between(states))))
+        return result
+
+
+class PictureTower:
+    """CLIP's vision transformer. Where the class token alone is read, the last block computes no other.
+
+    Args:
+        visual: a `clip.model.VisionTransformer`.
+        product: see Layer.
+    """
+
+    def __init__(self, visual: Any, product: Callable[[Linear], Product] = plain) -> None:
+        self._visual = visual
+        self._layers = [Layer(block, product) for block in visual.transformer.resblocks]
+
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        """[N, D] from normalised pixels [N, 3, size, size]: the class token."""
+        return self._last(*self._before_last(pixels), slice(1))[:, 0]
+
+    def tokens(self, pixels: torch.Tensor) -> torch.Tensor:
+        """[N, 1 + patches, D]: the class token, bit for bit as alone, then the patches, row by row.
+
+        The patches go through the same last steps as the class token, so all lie in the space of the texts.
+        """
+        import torch
+
+        states, attention = self._before_last(pixels)
+        parts = slice(1), slice(1, None)  # apart: a product of other shape, or with other factors to round, is another
+        return torch.cat([self._last(states, attention, part) for part in parts], dim=1)
+
+    def _before_last(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """[N, L, width] states before the last block, and [N, L, 3 · width] its queries, keys and values."""
+        import torch
+
+        visual = self._visual
+        patches = visual.conv1(pixels.to(visual.conv1.weight.dtype)).flatten(2).transpose(1, 2)
+        first = visual.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
+        states = torch.cat([first, patches], dim=1) + visual.positional_embedding.to(patches.dtype)
+        states = visual.ln_pre(states)
+        for layer in self._layers[:-1]:
+            states = states + layer.attend(*layer.attention_input(states).chunk(3, dim=-1))
+            states = states + layer.feed_forward(states)
+        return states, self._layers[-1].attention_input(states)
+
+    def _last(self, states: torch.Tensor, attention: torch.Tensor, part: slice) -> torch.Tensor:
+        """[N, part, D]: the last block and the projection, for a part of the tokens."""
+        layer, visual = self._layers[-1], self._visual
+        queries, keys, values = attention.chunk(3, dim=-1)
+        states = states[:, part] + layer.attend(queries[:, part], keys, values)
+        states = states + layer.feed_forward(states)
+        result: torch.Tensor = visual.ln_post(states) @ visual.proj
+        return result

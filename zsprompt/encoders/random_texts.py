@@ -1,0 +1,64 @@
+"""RandomTexts: an encoder whose text vectors mean nothing, to see how much is owed to what they mean."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from zsprompt._utils.arrays import Bools, Floats, Halves, unit_rows
+from zsprompt.encoders.base import BatchedEncoder, Encoder, SpatialEncoder
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+class RandomTexts(Encoder):
+    """`encoder` with a random unit vector in place of each text's; pictures are as they were.
+
+    A text has the same vector everywhere, whatever stands beside it. What an adapter reaches with it comes from the
+    pictures and their targets alone. Source: Xu et al. 2022 (ADDS), table 6, "RandMx".
+
+    Args:
+        encoder: whose pictures and width are kept.
+        seed: another one is another matrix.
+    """
+
+    def __init__(self, encoder: Encoder, *, seed: int = 0) -> None:
+        self._encoder, self._seed = encoder, seed
+        self.name = f"{encoder.name} with random texts"
+        self.fingerprint = f"random-texts/1 seed={seed} {encoder.fingerprint}"
+        self.dim, self.logit_scale, self.context_length = encoder.dim, encoder.logit_scale, encoder.context_length
+        if isinstance(encoder, SpatialEncoder):
+            self.token_shape = encoder.token_shape
+        if isinstance(encoder, BatchedEncoder):
+            self.image_batch = encoder.image_batch
+
+    def encode_texts(self, texts: Sequence[str]) -> Floats:
+        """See Encoder."""
+        return unit_rows(np.stack([self._drawn(text) for text in texts]))
+
+    def encode_images(self, images: Sequence[Image]) -> Floats:
+        """See Encoder."""
+        return self._encoder.encode_images(images)
+
+    def encode_tokens(self, images: Sequence[Image]) -> tuple[Floats, Halves]:
+        """See SpatialEncoder; there is no `token_shape` where `encoder` has none."""
+        assert isinstance(self._encoder, SpatialEncoder)
+        return self._encoder.encode_tokens(images)
+
+    def fits(self, texts: Sequence[str]) -> Bools:
+        """See Encoder."""
+        return self._encoder.fits(texts)
+
+    def prepare(self, image: Image) -> Image:
+        """See Encoder."""
+        return self._encoder.prepare(image)
+
+    def _drawn(self, text: str) -> Floats:
+        digest = hashlib.sha256(f"{self._seed} {text}".encode("utf-8", "surrogatepass")).digest()
+        # RandomState: NumPy promises the same stream for ever
+        random = np.random.RandomState(np.frombuffer(digest, dtype=np.uint32))
+        return np.asarray(random.standard_normal(self.dim), dtype=np.float32)

@@ -1,0 +1,1 @@
+"""Runs and predictions: scores against targets, measures, provenance, comparison, thresholds."""

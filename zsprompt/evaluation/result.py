@@ -1,0 +1,250 @@
+"""Result: predictions beside the truth, every measure of them, and the whole recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zsprompt import metrics
+from zsprompt._utils.arrays import Doubles, Targets
+from zsprompt._utils.text import counted
+from zsprompt.evaluation.provenance import made_up
+from zsprompt.metrics import F1Scores, Reliability, Sampling, TopK
+from zsprompt.strategies import Prediction
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FEW_POSITIVES = 50
+"""Below this many positives a label's AP moves by points from sample to sample, and the result says so."""
+
+BEST = (3, 5)
+"""How many best labels a picture F1@k is given for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a run answered, what is true, and how to repeat it. Measures are computed when asked for, all 0..1.
+
+    Attributes:
+        labels: C names.
+        images: ids of the N pictures measured on.
+        prediction: scores and decisions, [N, C].
+        targets: [N, C] under the chosen convention: 1, 0, or −1 left out.
+        recipe: strategy, prompts, model, fingerprint, supervision, dataset, split, names, difficult, origin, versions.
+        skipped: (id, reason) of pictures left out because they cannot be read.
+        counts: texts and pictures encoded and found in the cache.
+        seconds: wall time of embedding and predicting.
+        notes: what a reader of the numbers should know besides what they say themselves, a sentence each.
+        resamples: of the bootstrap, B.
+    """
+
+    labels: tuple[str, ...]
+    images: tuple[str, ...]
+    prediction: Prediction
+    targets: Targets
+    recipe: Mapping[str, Any]
+    skipped: tuple[tuple[str, str], ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+    resamples: int = metrics.RESAMPLES
+
+    @cached_property
+    def ap(self) -> Doubles:
+        """[C] average precision; NaN for a label without positives."""
+        return metrics.average_precision(self.prediction.scores, self.targets)
+
+    @cached_property
+    def mAP(self) -> float:  # noqa: N802 - the field's own spelling
+        """Mean of `ap` over the labels that have one."""
+        return metrics.mean_over_labels(self.ap)
+
+    @cached_property
+    def resampled(self) -> Doubles:
+        """[B, C] average precision in each resample of the pictures; the same pictures for every result."""
+        return metrics.resampled_precision(self.prediction.scores, self.targets, resamples=self.resamples)
+
+    @cached_property
+    def sampling(self) -> Sampling:
+        """How mAP moves from sample to sample."""
+        without = metrics.mean_without_each(self.prediction.scores, self.targets)
+        return Sampling(self.mAP, metrics.mean_precision(self.resampled), without)
+
+    def label_sampling(self, label: int) -> Sampling:
+        """How the AP of the label at a position does."""
+        without = metrics.precision_without_each(self.prediction.scores, self.targets, label)
+        return Sampling(float(self.ap[label]), self.resampled[:, label], without)
+
+    @cached_property
+    def mAP_interval(self) -> tuple[float, float]:  # noqa: N802
+        """95 % interval of mAP, by drawing pictures again."""
+        return metrics.interval(self.sampling)
+
+    @cached_property
+    def ap_interval(self) -> Doubles:
+        """[C, 2] 95 % interval of each label's AP."""
+        return np.array([metrics.interval(self.label_sampling(c)) for c in range(len(self.labels))])
+
+    @cached_property
+    def eleven_point(self) -> Doubles:
+        """[C] VOC2007's interpolated AP."""
+        return metrics.eleven_point_average_precision(self.prediction.scores, self.targets)
+
+    @cached_property
+    def all_point(self) -> Doubles:
+        """[C] VOC2010's interpolated AP."""
+        return metrics.all_point_average_precision(self.prediction.scores, self.targets)
+
+    @cached_property
+    def seed_mAP(self) -> float:  # noqa: N802
+        """The mmm-clip seed's number, on the decisions."""
+        return metrics.mean_over_labels(metrics.seed_average_precision(self.prediction.decisions, self.targets))
+
+    @cached_property
+    def seed_mAP_nothing(self) -> float:  # noqa: N802
+        """What predicting nothing scores under `seed_mAP`."""
+        return metrics.mean_over_labels(metrics.seed_nothing(self.targets))
+
+    @cached_property
+    def chance(self) -> float:
+        """mAP of a random order, the mean prevalence."""
+        return metrics.mean_over_labels(metrics.prevalence(self.targets))
+
+    @cached_property
+    def f1(self) -> F1Scores:
+        """Precision, recall and F1 of the decisions."""
+        return metrics.f1_scores(self.prediction.decisions, self.targets)
+
+    @cached_property
+    def best(self) -> dict[int, TopK]:
+        """F1@3 and F1@5 with their ceilings, by k."""
+        scores, decisions = self.prediction.scores, self.prediction.decisions
+        return {k: metrics.top_k(scores, self.targets, decisions, k) for k in BEST}
+
+    @cached_property
+    def hit_at_one(self) -> float:
+        """Share of pictures whose best label is right. It flatters: one of several labels is enough."""
+        return metrics.hit_at_one(self.prediction.scores, self.targets)
+
+    @cached_property
+    def reliability(self) -> Reliability | None:
+        """Of the probabilities, where the strategy gave some."""
+        given = self.prediction.probabilities
+        return None if given is None else metrics.reliability(given, self.targets)
+
+    @cached_property
+    def positives(self) -> list[int]:
+        """[C] pictures that have each label."""
+        return [int(count) for count in (self.targets == 1).sum(axis=0)]
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader of the numbers should know, a sentence each."""
+        return (*_cautions(self), *self.notes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The stable keys of `--json` and result.json; a measure that there is none of is None."""
+        return {
+            "mAP": number(self.mAP),
+            "mAP_interval": [number(value) for value in self.mAP_interval],
+            "ap": {label: number(value) for label, value in zip(self.labels, self.ap, strict=True)},
+            "ap_interval": {
+                label: [number(low), number(high)]
+                for label, (low, high) in zip(self.labels, self.ap_interval, strict=True)
+            },
+            "mAP_11_point": number(metrics.mean_over_labels(self.eleven_point)),
+            "mAP_all_point": number(metrics.mean_over_labels(self.all_point)),
+            "seed_mAP": number(self.seed_mAP),
+            "seed_mAP_nothing": number(self.seed_mAP_nothing),
+            "chance": number(self.chance),
+            "sample_f1": self.f1.sample,
+            "micro_f1": self.f1.micro,
+            "macro_f1": self.f1.macro,
+            **asdict(self.f1.overall),
+            **self._best_labels(),
+            "hit_at_1": number(self.hit_at_one),
+            **({"calibration_error": number(self.reliability.error)} if self.reliability else {}),
+            "images": len(self.images),
+            "labels": len(self.labels),
+            **self.counts,
+            "overflowed": self.prediction.overflowed,
+            **({"captions": dict(self.prediction.worded)} if self.prediction.worded else {}),
+            "skipped": len(self.skipped),
+            "skipped_images": dict(self.skipped),
+            "seconds": round(self.seconds, 3),
+            "positives": dict(zip(self.labels, self.positives, strict=True)),
+            "warnings": list(self.warnings),
+            "notes": list(self.notes),
+            "resamples": self.resamples,
+            "recipe": dict(self.recipe),
+        }
+
+    def _best_labels(self) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for k, best in self.best.items():
+            found |= {
+                f"f1_at_{k}": best.f1,
+                f"f1_at_{k}_ceiling": best.ceiling,
+                f"f1_at_{k}_passing": best.passing,
+                f"f1_at_{k}_passing_ceiling": best.passing_ceiling,
+            }
+        return found | {f"{name}_top3": value for name, value in asdict(self.best[3].overall).items()}
+
+    def per_class(self) -> pd.DataFrame:
+        """One row a label: ap, its interval and variants, positives, left_out, chance, precision, recall, f1."""
+        import pandas as pd
+
+        columns = {
+            "ap": self.ap,
+            "ap_low": self.ap_interval[:, 0],
+            "ap_high": self.ap_interval[:, 1],
+            "positives": self.positives,
+            "left_out": (self.targets == -1).sum(axis=0),
+            "chance": metrics.prevalence(self.targets),
+            "precision": self.f1.precision,
+            "recall": self.f1.recall,
+            "f1": self.f1.f1,
+            "ap_11_point": self.eleven_point,
+            "ap_all_point": self.all_point,
+        }
+        return pd.DataFrame(columns, index=pd.Index(self.labels, name="label"))
+
+
+def number(value: float) -> float | None:
+    """`value` for JSON, which knows no NaN."""
+    return None if np.isnan(value) else float(value)
+
+
+def _cautions(result: Result) -> Iterator[str]:
+    """What the numbers themselves say to a careful reader."""
+    prediction = result.prediction
+    yield from _rare(result.labels, result.positives)
+    if np.isin(prediction.scores, (0, 1)).all():
+        yield "all scores are 0 or 1, so mAP measures ties; rank by scores, or read seed_mAP and F1 instead"
+    if prediction.overflowed:
+        share = prediction.overflowed / len(result.targets)
+        yield f"{share:.4g} candidates a picture were left out because their text does not fit the model"
+    yield from made_up(prediction.worded)
+    if result.skipped:
+        yield f"{counted(len(result.skipped), 'picture')} left out: cannot be read"
+    if result.counts.get("texts_not_kept"):
+        texts = counted(result.counts["texts_not_kept"], "candidate text")
+        yield f"{texts} embedded without being stored; a repetition embeds them again"
+
+
+def _rare(labels: Sequence[str], positives: Sequence[int]) -> Iterator[str]:
+    without = [label for label, count in zip(labels, positives, strict=True) if count == 0]
+    few = [f"{label} {count}" for label, count in zip(labels, positives, strict=True) if 0 < count < FEW_POSITIVES]
+    if without:
+        names = ", ".join(without)
+        yield f"no positives for {names}: no AP there, mAP leaves them out, and macro F1 counts them as 0"
+    if few:
+        yield (
+            f"fewer than {FEW_POSITIVES} positives for {len(few)} of {counted(len(labels), 'label')}, "
+            f"so their AP and the interval are rough: {', '.join(few)}"
+        )

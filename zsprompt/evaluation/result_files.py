@@ -1,0 +1,251 @@
+"""Result folders: written whole, read back with a name for everything that is wrong with them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zsprompt._utils.arrays import Bools, Floats, Targets
+from zsprompt._utils.files import read_text, remove, require_folder, to_json, whole_file
+from zsprompt.errors import ResultError
+from zsprompt.evaluation.predict import Predictions
+from zsprompt.evaluation.result import Result
+from zsprompt.strategies import Prediction
+
+SEPARATOR = "|"
+"""Between label names in one cell of a CSV file."""
+
+RESULT, SCORES, PER_CLASS, PROBABILITIES = "result.json", "scores.csv", "per_class.csv", "probabilities.csv"
+
+_FIRST = ("image", "labels", "true", "left_out")  # columns of scores.csv before the labels'
+_COUNTS = ("texts_encoded", "texts_cached", "texts_not_kept", "images_encoded", "images_cached")
+_NUMBER = (int, float)
+_NEEDED: dict[str, tuple[type, ...]] = {
+    "recipe": (dict,),
+    "mAP": (*_NUMBER, type(None)),
+    "ap": (dict,),
+    "images": (int,),
+    "seconds": _NUMBER,
+    "notes": (list,),
+    "resamples": (int,),
+    "skipped_images": (dict,),
+    "overflowed": (int,),
+    **dict.fromkeys(_COUNTS, (int,)),
+}
+_RECIPE = ("strategy", "prompts", "model", "fingerprint", "dataset", "split", "names", "difficult")
+
+
+def save_result(result: Result, folder: Path) -> None:
+    """Write scores.csv, per_class.csv and, last, result.json: a folder with a result.json is complete.
+
+    Raises:
+        OutputError: the folder cannot be written, or the disk is full.
+    """
+    require_folder(folder)
+    remove(folder / RESULT)
+    remove(folder / PROBABILITIES)
+    _write_scores(result, folder / SCORES)
+    if result.prediction.probabilities is not None:
+        _write_probabilities(result, result.prediction.probabilities, folder / PROBABILITIES)
+    with whole_file(folder / PER_CLASS) as file:
+        result.per_class().to_csv(file, lineterminator="\n")
+    with whole_file(folder / RESULT) as file:
+        file.write(to_json(result.to_dict()) + "\n")
+
+
+def load_result(folder: Path | str) -> Result:
+    """What `save_result` wrote, to the bit; measures are computed again from the scores.
+
+    Raises:
+        ResultError: no such folder, a file missing or damaged, a score that is not finite, or files that do not belong
+            together.
+    """
+    folder = Path(folder)
+    facts = _read_facts(folder)
+    labels = tuple(facts["ap"])
+    images, decisions, targets, scores = _read_scores(folder / SCORES, labels, facts["images"])
+    given = folder / PROBABILITIES
+    prediction = Prediction(
+        scores,
+        decisions,
+        facts["overflowed"],
+        facts.get("captions", {}),
+        _read_probabilities(given, images, labels) if given.exists() else None,
+    )
+    result = Result(
+        labels=labels,
+        images=images,
+        prediction=prediction,
+        targets=targets,
+        recipe=facts["recipe"],
+        skipped=tuple(facts["skipped_images"].items()),
+        counts={key: facts[key] for key in _COUNTS},
+        seconds=facts["seconds"],
+        notes=tuple(map(str, facts["notes"])),
+        resamples=facts["resamples"],
+    )
+    _require_same(folder, facts["mAP"], result.mAP)
+    return result
+
+
+def _write_scores(result: Result, path: Path) -> None:
+    decisions, scores, targets = result.prediction.decisions, result.prediction.scores, result.targets
+    with whole_file(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*_FIRST, *result.labels])
+        for n, image in enumerate(result.images):
+            cells = (_joined(result.labels, mask) for mask in (decisions[n], targets[n] == 1, targets[n] == -1))
+            writer.writerow([image, *cells, *map(_exact, scores[n])])
+
+
+def _write_probabilities(result: Result, probabilities: Floats, path: Path) -> None:
+    with whole_file(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([_FIRST[0], *result.labels])
+        for image, row in zip(result.images, probabilities, strict=True):
+            writer.writerow([image, *map(_exact, row)])
+
+
+def save_predictions(parts: Iterable[Predictions], labels: Sequence[str], path: Path) -> None:
+    """Write one row a picture: image, labels decided on (joined by "|"), error, then the score of every label.
+
+    Probabilities, where there are some, follow in columns "probability of LABEL". Parts, at least one, are written as
+    they come. Pictures that could not be read stand at the end, with the reason under `error` and no scores.
+
+    Raises:
+        OutputError: the file cannot be written, or the disk is full.
+    """
+    bad: list[tuple[str, str]] = []
+    header: list[str] = []
+    with whole_file(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        for part in parts:
+            if not header:
+                likely = part.probabilities is not None
+                header = ["image", "labels", "error", *labels, *(f"probability of {c}" for c in labels if likely)]
+                writer.writerow(header)
+            _write_part(writer, part)
+            bad += part.bad
+        for image, reason in bad:
+            writer.writerow([image, "", reason, *[""] * (len(header) - 3)])
+
+
+def _write_part(writer: Any, part: Predictions) -> None:
+    for n, image in enumerate(part.images):
+        present = SEPARATOR.join(label for label, _ in part.present(n))
+        likely = () if part.probabilities is None else part.probabilities[n]
+        writer.writerow([image, present, "", *map(_exact, part.scores[n]), *map(_exact, likely)])
+
+
+def _read_facts(folder: Path) -> dict[str, Any]:
+    path = folder / RESULT
+    if not folder.is_dir() or not path.is_file():
+        what = f"no {RESULT} in it" if folder.is_dir() else "no such folder"
+        raise ResultError(f"expected a result folder at {folder}, found {what}; `zsprompt run --out DIR` writes one")
+    try:
+        facts = json.loads(read_text(path))
+    except (OSError, ValueError) as error:
+        raise ResultError(f"cannot read {path}: {error}; run it again") from None
+    if not isinstance(facts, dict):
+        raise ResultError(f"expected the object that `zsprompt run` writes in {path}, found another; run it again")
+    if wrong := _unusable(facts):
+        named = ", ".join(wrong[:3])
+        raise ResultError(f"expected {named} in {path}, found no such key or another kind of value; run it again")
+    return facts
+
+
+def _unusable(facts: dict[str, Any]) -> list[str]:
+    """Keys that are not there or hold what no run writes."""
+    wrong = [key for key, kinds in _NEEDED.items() if not isinstance(facts.get(key, ...), kinds)]
+    if wrong:
+        return wrong
+    recipe = facts["recipe"]
+    wrong = [f"recipe.{key}" for key in _RECIPE if key not in recipe]
+    if not isinstance(recipe.get("prompts", []), list):
+        wrong.append("recipe.prompts")
+    if not isinstance(facts.get("captions", {}), dict):
+        wrong.append("captions")
+    return wrong + ["ap"] * (not facts["ap"]) + ["resamples"] * (facts["resamples"] < 2)
+
+
+def _read_scores(path: Path, labels: tuple[str, ...], count: int) -> tuple[tuple[str, ...], Bools, Targets, Floats]:
+    """Ids [N], decisions, targets and scores [N, C]."""
+    rows = _read_table(path, (*_FIRST, *labels), count)
+    column = {label: c for c, label in enumerate(labels)}
+    shape = (len(rows), len(labels))
+    decisions, targets = np.zeros(shape, dtype=np.bool_), np.zeros(shape, dtype=np.int8)
+    for n, (_, said, present, left_out, *_) in enumerate(rows):
+        where = f"{path}, row {n + 1}"
+        decisions[n, _columns(said, column, where)] = True
+        targets[n, _columns(present, column, where)] = 1
+        targets[n, _columns(left_out, column, where)] = -1
+    return tuple(row[0] for row in rows), decisions, targets, _numbers(path, rows, len(_FIRST))
+
+
+def _read_probabilities(path: Path, images: Sequence[str], labels: tuple[str, ...]) -> Floats:
+    rows = _read_table(path, (_FIRST[0], *labels), len(images))
+    if tuple(row[0] for row in rows) != tuple(images):
+        raise ResultError(f"expected the pictures of {SCORES} in {path}, found others; run it again")
+    return _numbers(path, rows, 1)
+
+
+def _read_table(path: Path, header: tuple[str, ...], count: int) -> list[list[str]]:
+    try:
+        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            found, *rows = list(csv.reader(file, strict=True)) or [[]]
+    except (OSError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ResultError(f"cannot read {path} ({reason}); run it again") from None
+    if tuple(found) != header:
+        raise ResultError(f"expected the columns {_listed(header)} in {path}, found {_listed(found)}; run it again")
+    wrong = next((n for n, row in enumerate(rows, 1) if len(row) != len(header)), None)
+    if wrong or len(rows) != count:
+        fault = f"{len(rows[wrong - 1])} in row {wrong}" if wrong else f"{len(rows)} rows"
+        raise ResultError(f"expected {count} rows of {len(header)} cells in {path}, found {fault}; run it again")
+    return rows
+
+
+def _numbers(path: Path, rows: list[list[str]], first: int) -> Floats:
+    values = np.empty((len(rows), len(rows[0]) - first), dtype=np.float32)
+    for n, row in enumerate(rows):
+        try:
+            values[n] = row[first:]
+        except ValueError as error:
+            raise ResultError(f"{path}, row {n + 1}: expected numbers, {error}; run it again") from None
+    if not np.isfinite(values).all():
+        n, c = np.argwhere(~np.isfinite(values))[0]
+        raise ResultError(f"{path}, row {n + 1}: expected finite scores, found {rows[n][first + c]}; run it again")
+    return values
+
+
+def _columns(cell: str, column: dict[str, int], where: str) -> list[int]:
+    names = cell.split(SEPARATOR) if cell else []
+    unknown = next((name for name in names if name not in column), None)
+    if unknown is not None:
+        raise ResultError(f"{where}: expected labels of the header, found {unknown!r}; run it again")
+    return [column[name] for name in names]
+
+
+def _require_same(folder: Path, said: float | None, found: float) -> None:
+    if (said is None) != bool(np.isnan(found)) or (said is not None and abs(said - found) > 1e-6):
+        raise ResultError(
+            f"expected {RESULT} and {SCORES} in {folder} to belong together, found mAP {said} in one and {found:.6f} "
+            "by the other; run it again"
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
+
+
+def _joined(labels: tuple[str, ...], mask: np.ndarray[Any, np.dtype[np.bool_]]) -> str:
+    return SEPARATOR.join(label for label, yes in zip(labels, mask, strict=True) if yes)
+
+
+def _exact(score: np.float32) -> str:
+    return np.format_float_positional(score, unique=True, trim="-")  # reads back as the same float32

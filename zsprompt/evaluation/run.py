@@ -1,0 +1,106 @@
+"""Run one strategy on one data set and say how good its answers are, with the whole recipe."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from time import perf_counter as clock
+from typing import Any
+
+import numpy as np
+
+from zsprompt import metrics
+from zsprompt._utils.text import counted
+from zsprompt.data import Dataset
+from zsprompt.data.dataset import refuse_or_skip
+from zsprompt.errors import UnknownName, UsageError
+from zsprompt.evaluation.provenance import describe, learnt_from, never_seen, other_captions, undescribed
+from zsprompt.evaluation.result import Result
+from zsprompt.metrics import Difficult
+from zsprompt.prompts.labels import check_labels
+from zsprompt.store import EmbeddingStore
+from zsprompt.store.embed import embed
+from zsprompt.strategies import Prediction, Strategy, reads, refuse
+
+
+def run(
+    strategy: Strategy,
+    dataset: Dataset,
+    store: EmbeddingStore,
+    *,
+    difficult: Difficult = "ignore",
+    skip_bad: bool = False,
+    resamples: int = metrics.RESAMPLES,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Result:
+    """Embed the data set's pictures, let the strategy predict, and lay the prediction beside the truth.
+
+    Args:
+        strategy: what turns embeddings into scores and decisions.
+        dataset: pictures, labels, targets.
+        store: where pictures and texts are embedded.
+        difficult: what a left-out target counts as: "ignore" (official VOC), "negative" or "positive".
+        skip_bad: leave out pictures that cannot be read, and say so, instead of refusing.
+        resamples: of the bootstrap intervals.
+        tell: is told what will be kept on disk, where that is much.
+
+    Raises:
+        BadImages: pictures cannot be read and skip_bad is False; the readable ones are already in the cache.
+        LabelError, PromptError, UsageError: labels, prompts or fields that the strategy cannot use.
+        ModelError, CacheError: see EmbeddingStore.
+    """
+    if difficult not in metrics.DIFFICULT:
+        raise UnknownName("convention for difficult", difficult, metrics.DIFFICULT)
+    check_labels(dataset.labels)
+    start, before = clock(), dataclasses.asdict(store.counts)
+    store.take_unfamiliar()
+    refuse(strategy, dataset.labels, store)
+    embedded = embed(dataset.images, store, reads(strategy), list(dataset.caption_columns.values()), tell)
+    skipped = refuse_or_skip(dataset, embedded.bad, skip_bad)
+    prediction = strategy.predict(embedded.images, dataset.labels, store)
+    _require_sound(prediction, (len(embedded.kept), len(dataset.labels)), strategy)
+    after = dataclasses.asdict(store.counts)
+    recipe = describe(strategy, store) | _data(dataset, difficult)
+    return Result(
+        labels=dataset.labels,
+        images=tuple(dataset.images[i].id for i in embedded.kept),
+        prediction=prediction,
+        targets=metrics.resolve_targets(dataset.targets[embedded.kept], difficult),
+        recipe=recipe,
+        skipped=skipped,
+        counts={key: after[key] - before[key] for key in before},
+        seconds=clock() - start,
+        notes=(
+            *never_seen(recipe["model"], store.take_unfamiliar()),
+            *dataset.notes,
+            *undescribed(strategy, dataset.labels),
+            *_cut(embedded.shortened),
+            *other_captions(strategy, list(dataset.caption_columns)),
+            *learnt_from(strategy, dataset.name, [dataset.images[i].id for i in embedded.kept]),
+        ),
+        resamples=resamples,
+    )
+
+
+def _require_sound(prediction: Prediction, shape: tuple[int, int], strategy: Strategy) -> None:
+    """A stranger's strategy may answer anything; measures of NaN would look like numbers."""
+    found = prediction.scores.shape, prediction.decisions.shape
+    if found != (shape, shape):
+        what = f"{found[0]} and {found[1]}"
+    elif not np.isfinite(prediction.scores).all():
+        what = "scores that are NaN or infinite"
+    else:
+        return
+    name = type(strategy).__name__
+    raise UsageError(f"expected finite scores and decisions of shape {shape} from strategy {name}, found {what}")
+
+
+def _cut(captions: int) -> Iterator[str]:
+    if captions:
+        yield f"{counted(captions, 'caption')} cut to the words that fit the model"
+
+
+def _data(dataset: Dataset, difficult: str) -> dict[str, Any]:
+    facts = {"dataset": dataset.name, "split": dataset.split, "names": dataset.names, "difficult": difficult}
+    return facts | {"origin": asdict(dataset.origin) if dataset.origin else None}

@@ -1,0 +1,163 @@
+"""Caption banks: readable JSONL files, a label set and its caption a line, to be committed, diffed and edited."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from zsprompt._utils.files import read_text, whole_file
+from zsprompt.errors import CaptionError, UnknownName
+from zsprompt.prompts.prompt_set import prompts_folder
+
+_FOLDER = "captions"
+_TEXT_KEYS = ("caption", "model", "prompt", "time")
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What was written for a label set, and by whom.
+
+    Attributes:
+        labels: the set, sorted.
+        caption: its text, one line.
+        model: who wrote it.
+        prompt: what it was asked with; empty for a person.
+        time: when, as an ISO date.
+    """
+
+    labels: tuple[str, ...]
+    caption: str
+    model: str = ""
+    prompt: str = ""
+    time: str = ""
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Captions by label set, whatever the order of its labels.
+
+    `digest` is part of its `repr`, so a result names the very captions it was made with. Read one with `load_bank`.
+    """
+
+    name: str
+    digest: str
+    captions: Mapping[frozenset[str], Caption] = field(repr=False, compare=False)
+
+    @classmethod
+    def of(cls, name: str, captions: Iterable[Caption]) -> Bank:
+        """A bank of these; of several captions for a set the last counts."""
+        found = {frozenset(caption.labels): caption for caption in captions}
+        said = sorted((caption.labels, caption.caption) for caption in found.values())
+        return cls(name, hashlib.sha256(repr(said).encode()).hexdigest()[:12], found)
+
+    def get(self, labels: Iterable[str]) -> str | None:
+        """The caption of a set, if it has one."""
+        found = self.captions.get(frozenset(labels))
+        return found.caption if found else None
+
+    def composed(self, labels: Iterable[str]) -> str | None:
+        """A text for a set from the captions of its parts: pairs where there are some, single labels else.
+
+        None where a label has no caption of its own.
+        """
+        rest, parts = sorted(labels), []
+        while rest:
+            first, *others = rest
+            pair = next(((first, other) for other in others if frozenset((first, other)) in self._pairs), (first,))
+            text = self.get(pair)
+            if text is None:
+                return None
+            parts.append(text)
+            rest = [label for label in others if label not in pair]
+        return ", ".join(parts) if parts else None
+
+    @cached_property
+    def _pairs(self) -> frozenset[frozenset[str]]:
+        return frozenset(key for key in self.captions if len(key) == 2)
+
+
+def available_banks() -> list[str]:
+    """Names of the shipped caption banks, sorted."""
+    return sorted(path.stem for path in (prompts_folder() / _FOLDER).glob("*.jsonl"))
+
+
+def load_bank(name: str | Path) -> Bank:
+    """A shipped bank by name, or one of your own by path (a path holds a separator or ends in .jsonl).
+
+    Raises:
+        UnknownName: no shipped bank of that name.
+        CaptionError: the file is missing or a line of it is no caption; the line is named.
+    """
+    text = str(name)
+    if isinstance(name, Path) or "/" in text or "\\" in text or text.endswith(".jsonl"):
+        path = Path(name)
+    elif text in available_banks():
+        path = prompts_folder() / _FOLDER / f"{text}.jsonl"
+    else:
+        raise UnknownName("caption bank", text, [*available_banks(), "FILE.jsonl"])
+    return Bank.of(path.stem, _read(path))
+
+
+def save_bank(captions: Iterable[Caption], path: Path) -> None:
+    """Write a bank, sorted, so that two versions of it can be compared; it appears whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    ordered = sorted(captions, key=lambda caption: (len(caption.labels), caption.labels))
+    with whole_file(path) as file:
+        for caption in ordered:
+            file.write(json.dumps(asdict(caption) | {"labels": list(caption.labels)}, ensure_ascii=False) + "\n")
+
+
+def _read(path: Path) -> list[Caption]:
+    try:
+        lines = read_text(path).split("\n")
+    except FileNotFoundError:
+        raise CaptionError(f"expected a caption bank at {path}, found none") from None
+    except (OSError, ValueError) as error:
+        raise CaptionError(f"cannot read caption bank {path}: {error}") from None
+    found: dict[tuple[str, ...], int] = {}
+    captions = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        caption = _caption(line, f"{path}, line {number}")
+        if caption.labels in found:
+            raise CaptionError(
+                f"{path}, line {number}: expected one caption for {_named(caption.labels)}, found another in line "
+                f"{found[caption.labels]}; remove one of them"
+            )
+        found[caption.labels] = number
+        captions.append(caption)
+    if not captions:
+        raise CaptionError(f"expected captions in {path}, found none")
+    return captions
+
+
+def _caption(line: str, where: str) -> Caption:
+    try:
+        data: Any = json.loads(line)
+    except ValueError as error:
+        raise CaptionError(f"{where}: not valid JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise CaptionError(f'{where}: expected {{"labels": […], "caption": "…"}}, found {line.strip()[:60]}')
+    labels = data.get("labels")
+    if not isinstance(labels, list) or not all(isinstance(label, str) and label.strip() for label in labels):
+        raise CaptionError(f"{where}: expected 'labels' to be a list of label names, found {labels!r}")
+    texts = {key: data.get(key, "") for key in _TEXT_KEYS}
+    for key, value in texts.items():
+        if not isinstance(value, str):
+            raise CaptionError(f"{where}: expected {key!r} to be a text, found {value!r}")
+    if not texts["caption"].strip() or "\n" in texts["caption"]:
+        raise CaptionError(f"{where}: expected 'caption' to be one line of text, found {texts['caption']!r}")
+    return Caption(tuple(sorted(set(labels))), **texts)
+
+
+def _named(labels: Sequence[str]) -> str:
+    return " + ".join(labels) or "the empty set"

@@ -1,0 +1,102 @@
+"""Labels: what they may be, their texts, and the vectors of those."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from zsprompt._utils.arrays import Bools, Floats
+from zsprompt._utils.progress import Progress
+from zsprompt.errors import LabelError
+from zsprompt.prompts.prompt_set import PromptSet
+
+_NOT_IN_LABELS = ("\n", "\r", "|")
+
+
+class TextSpace(Protocol):
+    """How a strategy embeds texts. EmbeddingStore is one."""
+
+    @property
+    def logit_scale(self) -> float:
+        """What a cosine is multiplied by before a softmax."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the encoder: changes whenever an embedding could."""
+        ...
+
+    @property
+    def progress(self) -> Progress:
+        """Where work in many calls of `texts` says how far it is; zsprompt._utils.progress.quiet will do."""
+        ...
+
+    def texts(self, texts: Sequence[str], *, keep: bool = True) -> Floats:
+        """[T, D] float32, unit rows; `keep` says whether they are worth storing."""
+        ...
+
+    def fits(self, texts: Sequence[str]) -> Bools:
+        """[T] whether each text fits the encoder's context."""
+        ...
+
+
+def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
+    """`labels`, if there is at least one and none is blank or given twice.
+
+    Raises:
+        LabelError: there is none, or one is blank, twice there, or holds a line break or '|'.
+    """
+    if isinstance(labels, str):
+        raise LabelError(f"expected a list of labels, found the text {labels!r}")
+    if not labels:
+        raise LabelError("expected at least one label, found none")
+    seen: dict[str, str] = {}
+    for position, label in enumerate(labels, 1):
+        if not label.strip():
+            raise LabelError(
+                f"expected a name for every label, found a blank one at position {position} of {len(labels)}"
+            )
+        if any("\ud800" <= mark <= "\udfff" for mark in label):
+            raise LabelError(f"expected labels that are text, found bytes that are not in {label!r}; use --labels-file")
+        if any(mark in label for mark in _NOT_IN_LABELS):
+            raise LabelError(
+                f"expected labels of one line and without '|', which separates labels in results, found {label!r}"
+            )
+        key = same_label(label)
+        if key in seen:
+            raise LabelError(f"expected each label once, found {seen[key]!r} and {label!r}; remove one of them")
+        seen[key] = label
+    return tuple(labels)
+
+
+def label_vectors(prompts: PromptSet, labels: Sequence[str], texts: TextSpace) -> Floats:
+    """[C, D] unit rows: the mean over each label's ensemble of texts, made unit again.
+
+    Raises:
+        LabelError: a label is too long for the encoder.
+        PromptError: the prompt set has no templates for single labels.
+    """
+    wordings = prompts.ensemble(labels)
+    flat = [text for wording in wordings for text in wording]
+    require_fit(flat, texts)
+    lengths = [len(wording) for wording in wordings]
+    starts = np.cumsum([0, *lengths[:-1]])
+    mean = np.add.reduceat(texts.texts(flat).astype(np.float64), starts, axis=0) / np.array(lengths)[:, None]
+    return np.asarray(mean / np.linalg.norm(mean, axis=1, keepdims=True), dtype=np.float32)
+
+
+def require_fit(wordings: Sequence[str], texts: TextSpace) -> None:
+    """Raise LabelError for the first text that does not fit the encoder's context."""
+    fit = texts.fits(wordings)
+    if not fit.all():
+        long = wordings[int(np.argmin(fit))]
+        raise LabelError(
+            f"expected texts that fit the model's context, found one too long: {long[:80]!r}…; shorten the label"
+        )
+
+
+def same_label(label: str) -> str:
+    """What two labels share that are one word to a reader: case and spaces do not count."""
+    return " ".join(label.casefold().split())

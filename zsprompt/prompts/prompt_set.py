@@ -1,0 +1,293 @@
+"""PromptSet: the wordings of a prompts/*.toml file, turned into texts for labels and label sets."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from zsprompt._utils.files import read_text
+from zsprompt.errors import PromptError, UnknownName
+from zsprompt.prompts.articles import with_article
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+LabelSet = tuple[str, ...]
+"""Labels that stand together in one candidate; () is "nothing of the list"."""
+
+Phrasing = Callable[[Sequence[LabelSet]], list[str]]
+"""Label sets -> one text each. A template file or an LLM: the same seam."""
+
+_KEYS = {"about", "source", "label", "labels", "absent", "set"}
+_SET_KEYS = {"text", "item", "separator", "last", "nothing"}
+_NO_SETS = ("neutral", "synonyms")
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+
+
+@dataclass(frozen=True)
+class SetWording:
+    """How the labels of a set become one text: each `item`, joined, put into `text`."""
+
+    text: str = "{labels}"
+    item: str = "{label}"
+    separator: str = ", "
+    last: str = ", "
+    nothing: str = "nothing"
+
+    def render(self, labels: LabelSet) -> str:
+        """One text for `labels`, in the order given; `nothing` for the empty set."""
+        if not labels:
+            return self.nothing
+        items = [_fill(self.item, label) for label in labels]
+        joined = self.separator.join(items[:-1]) + self.last + items[-1] if len(items) > 1 else items[0]
+        return self.text.replace("{labels}", joined)
+
+
+@dataclass(frozen=True)
+class PromptSet:
+    """One prompts/*.toml file: a frozen value, and through `texts` a Phrasing.
+
+    `digest` is part of its `repr`, so a result names the very wording it was made with.
+    Read one with `load_prompts`.
+    """
+
+    name: str
+    digest: str
+    about: str = field(repr=False)
+    source: str = field(repr=False)
+    label_templates: tuple[str, ...] = field(default=(), repr=False)
+    described: tuple[tuple[str, tuple[str, ...]], ...] = field(default=(), repr=False)  # (label, its own texts)
+    absent_template: str | None = field(default=None, repr=False)
+    set_wording: SetWording | None = field(default=None, repr=False)
+
+    def texts(self, label_sets: Sequence[LabelSet]) -> list[str]:
+        """One text a label set, labels in the order given; () gives the "nothing" text.
+
+        Raises:
+            PromptError: the file has no [set] section.
+        """
+        if self.set_wording is None:
+            raise PromptError(self._lacks("[set]", "list-all and top-all", "bare"))
+        return [self.set_wording.render(labels) for labels in label_sets]
+
+    def absent(self, labels: Sequence[str]) -> list[str]:
+        """Yes-or-no's negative text for each label.
+
+        Raises:
+            PromptError: the file has no `absent`.
+        """
+        if self.absent_template is None:
+            raise PromptError(self._lacks("'absent'", "yes-or-no", "seed-paper"))
+        return [_fill(self.absent_template, label) for label in labels]
+
+    def ensemble(self, labels: Sequence[str]) -> list[list[str]]:
+        """One or more texts for each label: its own from [labels], else the `label` templates filled in.
+
+        Raises:
+            PromptError: the file has neither `label` templates nor texts of its own for each of `labels`.
+        """
+        own = dict(self.described)
+        missing = [label for label in labels if label not in own]
+        if missing and not self.label_templates:
+            if own:
+                raise PromptError(self._undescribed(missing))
+            raise PromptError(self._lacks("'label'", "per-label and yes-or-no", "photo"))
+        return [list(own.get(label) or [_fill(t, label) for t in self.label_templates]) for label in labels]
+
+    def undescribed(self, labels: Sequence[str]) -> list[str]:
+        """Those of `labels` that [labels] says nothing of, where there is that section; they get the templates."""
+        own = dict(self.described)
+        return [label for label in labels if own and label not in own]
+
+    def _undescribed(self, missing: Sequence[str]) -> str:
+        named = ", ".join(repr(label) for label in missing[:5]) + (", …" if len(missing) > 5 else "")
+        return (
+            f"prompt set {self.name!r} says nothing of {named}; add texts for them under [labels], "
+            "or a 'label' template for all that is not there"
+        )
+
+    def _lacks(self, part: str, users: str, instead: str) -> str:
+        return (
+            f"prompt set {self.name!r} has no {part}, which {users} word their texts with; "
+            f"add it to the file or use another set, such as --prompts {instead}"
+        )
+
+
+def prompts_folder() -> Path:
+    """Where the shipped prompt sets lie: inside an installed wheel, else beside the package (editable, checkout).
+
+    Raises:
+        PromptError: neither is there, so the installation is broken.
+    """
+    package = Path(__file__).parent.parent
+    for folder in (package / "_prompts", package.parent / "prompts"):
+        if (folder / "photo.toml").is_file():
+            return folder
+    raise PromptError(f"expected the shipped prompt sets in {package / '_prompts'}, found none: install zsprompt again")
+
+
+def available_prompts() -> list[str]:
+    """Names of the shipped prompt sets, sorted."""
+    return sorted(path.stem for path in prompts_folder().glob("*.toml") if path.stem not in _NO_SETS)
+
+
+def load_prompts(name: str | Path) -> PromptSet:
+    """A shipped prompt set by name, or one of your own by path (a path holds a separator or ends in .toml).
+
+    Raises:
+        UnknownName: no shipped set of that name.
+        PromptError: the file is missing, is no TOML, lacks a placeholder or has an unknown key.
+    """
+    text = str(name)
+    if isinstance(name, Path) or "/" in text or "\\" in text or text.endswith(".toml"):
+        path = Path(name)
+    elif text in available_prompts():
+        path = prompts_folder() / f"{text}.toml"
+    else:
+        raise UnknownName("prompt set", text, available_prompts())
+    return _parse(path.stem, path, _read(path))
+
+
+@cache
+def neutral_words() -> tuple[str, ...]:
+    """The fixed vocabulary that few labels are standardised together with (prompts/neutral.toml)."""
+    path = prompts_folder() / "neutral.toml"
+    words = parse_toml(path, _read(path)).get("words", [])
+    return tuple(str(word) for word in words)
+
+
+def _read(path: Path) -> str:
+    try:
+        return read_text(path)
+    except FileNotFoundError:
+        raise PromptError(f"expected a prompt file at {path}, found none") from None
+    except (OSError, ValueError) as error:
+        raise PromptError(f"cannot read prompt file {path}: {error}") from None
+
+
+def parse_toml(path: Path, text: str) -> dict[str, Any]:
+    """A TOML file's text as a dict. Raises PromptError, naming the file, where it is none."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise PromptError(f"{path}: not valid TOML: {error}") from None
+
+
+def _parse(name: str, path: Path, text: str) -> PromptSet:
+    check = _Checker(path, text)
+    data = parse_toml(path, text)
+    check.keys(data, _KEYS)
+    templates = check.templates(data.get("label", []))
+    for template in templates:
+        check.placeholders("label", template, need={"label", "a_label"}, may={"label", "a_label"})
+    described = check.described(data.get("labels", {}))
+    absent = check.string("absent", data["absent"]) if "absent" in data else None
+    if absent is not None:
+        check.placeholders("absent", absent, need=set(), may={"label", "a_label"})
+        if not absent.strip():
+            raise check.fail("absent", "expected 'absent' to be a text, found a blank one")
+    wording = check.wording(data["set"]) if "set" in data else None
+    if not templates and not described and absent is None and wording is None:
+        raise PromptError(f"{path}: expected 'label', [labels], 'absent' or [set], found none of them")
+    said = (templates, absent, wording, described) if described else (templates, absent, wording)
+    return PromptSet(
+        name=name,
+        digest=hashlib.sha256(repr(said).encode()).hexdigest()[:12],
+        about=check.string("about", data.get("about", "")),
+        source=check.string("source", data.get("source", "")),
+        label_templates=templates,
+        described=described,
+        absent_template=absent,
+        set_wording=wording,
+    )
+
+
+@dataclass(frozen=True)
+class _Checker:
+    """Checks one parsed file, or one section of it, and names the line of whatever is wrong with it."""
+
+    path: Path
+    text: str
+    section: str | None = None
+
+    def fail(self, key: str, message: str, *, value: str | None = None) -> PromptError:
+        names = [name for name in (self.section, key) if name]
+        sought = [rf"(^|[\[{{,.])\s*[\"']?{re.escape(name)}[\"']?\s*[=\].]" for name in names]
+        if value is not None:
+            sought.append(rf"[\"']{re.escape(value)}[\"']")
+        line = None
+        for pattern in sought:  # each from where the one before was found: a key may stand in two sections
+            rows = enumerate(self.text.split("\n"), 1)
+            line = next((n for n, row in rows if n >= (line or 1) and re.search(pattern, row)), line)
+        return PromptError(f"{self.path}{f', line {line}' if line else ''}: {message}")
+
+    def keys(self, data: dict[str, Any], known: set[str]) -> None:
+        for key in data:
+            if key not in known:
+                raise self.fail(key, f"unknown key {key!r}; expected one of {', '.join(sorted(known))}")
+
+    def string(self, key: str, value: object) -> str:
+        if not isinstance(value, str):
+            raise self.fail(key, f"expected {key!r} to be a string, found {value!r}")
+        return value
+
+    def templates(self, value: object) -> tuple[str, ...]:
+        values = [value] if isinstance(value, str) else value
+        if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
+            raise self.fail("label", f"expected 'label' to be a template or a list of templates, found {value!r}")
+        return tuple(values)
+
+    def described(self, data: object) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        if not isinstance(data, dict):
+            raise self.fail("labels", "expected [labels] to be a section")
+        check = _Checker(self.path, self.text, section="labels")
+        found = []
+        for label, value in data.items():
+            texts = [value] if isinstance(value, str) else value
+            good = isinstance(texts, list) and texts and all(isinstance(t, str) and t.strip() for t in texts)
+            if not good:
+                raise check.fail(label, f"expected one text or more for {label!r}, found {value!r}")
+            found.append((label, tuple(texts)))
+        return tuple(found)
+
+    def placeholders(self, key: str, template: str, *, need: set[str], may: set[str]) -> None:
+        found = set(_PLACEHOLDER.findall(template))
+        listed = " or ".join(f"{{{p}}}" for p in sorted(may, reverse=True)) or "none"
+        if found - may:
+            unknown = f"{{{sorted(found - may)[0]}}}"
+            message = f"unknown placeholder {unknown!r} in {key!r}: {template!r}; expected {listed}"
+            raise self.fail(key, message, value=template)
+        if need and not found & need:
+            message = f"missing placeholder in {key!r}: {template!r}; expected {listed}"
+            raise self.fail(key, message, value=template)
+
+    def wording(self, data: object) -> SetWording:
+        if not isinstance(data, dict):
+            raise self.fail("set", "expected [set] to be a section")
+        check = _Checker(self.path, self.text, section="set")
+        check.keys(data, _SET_KEYS)
+        values = {key: check.string(key, value) for key, value in data.items()}
+        if "separator" in values:
+            values.setdefault("last", values["separator"])
+        wording = SetWording(**values)
+        check.placeholders("text", wording.text, need={"labels"}, may={"labels"})
+        check.placeholders("item", wording.item, need={"label", "a_label"}, may={"label", "a_label"})
+        for key in ("separator", "last", "nothing"):
+            check.placeholders(key, getattr(wording, key), need=set(), may=set())
+        if not wording.nothing.strip():
+            raise check.fail("nothing", "expected 'nothing' to be a text, found a blank one")
+        return wording
+
+
+def _fill(template: str, label: str) -> str:
+    # not str.format, nor one replace after the other: a label may hold braces, even "{label}"
+    parts = [part.replace("{label}", label) for part in template.split("{a_label}")]
+    return with_article(label).join(parts) if len(parts) > 1 else parts[0]

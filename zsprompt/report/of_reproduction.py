@@ -1,0 +1,116 @@
+"""A reproduction for a terminal and for papers: published columns, then ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from textwrap import fill
+
+import numpy as np
+
+from zsprompt._utils.files import require_folder, to_json, whole_file
+from zsprompt.experiments.reproduction.outcome import COUNTS, Reproduction
+from zsprompt.report.terminal import printable
+
+_NONE = "–"
+_Column = tuple[str, str, str]  # "published" or ours, column, metric
+
+
+def terminal_table(done: Reproduction) -> str:
+    """Rows × columns in percent, published numbers left of ours; below it what failed and what to know."""
+    head, body = _cells(done)
+    rows = [*head, *body]
+    widths = [max(len(row[c]) for row in rows) for c in range(len(rows[0]))]
+    lines = [f"{done.table.name}: {done.table.about}", f"source: {done.table.source}", ""]
+    for row in rows:
+        padded = (
+            f"{cell:{w}}" if c == 0 else f"{cell:>{w}}" for c, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join(
+        [*lines, "", *_failures(done), *(fill(line, 110, break_on_hyphens=False) for line in _legend(done))]
+    )
+
+
+def markdown(done: Reproduction) -> str:
+    """The same as a Markdown table."""
+    head, body = _cells(done)
+    header = [" ".join(dict.fromkeys(filter(None, parts))) for parts in zip(*head, strict=True)]
+    rows = [header, ["---", *["---:"] * (len(header) - 1)], *body]
+    table = "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |\n" for row in rows)
+    about = f"{done.table.name}: {done.table.about} Source: {done.table.source}."
+    return "\n".join([about, "", table, *(f"{line}\n" for line in (*_failures(done), *_legend(done)))])
+
+
+def save(done: Reproduction, folder: Path) -> None:
+    """Write NAME.md and NAME.json of the table into `folder`. Raises OutputError."""
+    require_folder(folder)
+    texts = {"md": markdown(done), "json": to_json(done.to_dict()) + "\n"}
+    for ending, text in texts.items():
+        with whole_file(folder / f"{done.table.name}.{ending}") as file:
+            file.write(text)
+
+
+def _cells(done: Reproduction) -> tuple[list[list[str]], list[list[str]]]:
+    """Three lines of header, of which those that say nothing are left out, and a line a row."""
+    table = done.table
+    ours = "ours" if done.on == "real" else "ours on scenes"
+    columns: list[_Column] = [("published", c, m) for c in table.published_columns for m in table.metrics]
+    columns += [(ours, c, m) for c in table.columns_on(done.on) for m in table.metrics]
+    columns = [column for column in columns if column[0] == ours or _is_published(done, *column[1:])]
+    head = [["", *parts] for parts in zip(*columns, strict=True)]
+    head[0] = _said_once(head[0])
+    head[1] = _said_once(head[1], within=head[0])
+    body = [[printable(row.name), *(_cell(done, n, *column) for column in columns)] for n, row in enumerate(table.rows)]
+    return head, body
+
+
+def _said_once(cells: list[str], within: Sequence[str] = ()) -> list[str]:
+    """A header that spans columns stands over the first of them only."""
+    found = []
+    for c, cell in enumerate(cells):
+        same = c > 0 and cell == cells[c - 1] and not (within and within[c])
+        found.append("" if same else cell)
+    return found
+
+
+def _is_published(done: Reproduction, column: str, metric: str) -> bool:
+    return any((column, metric) in row.published for row in done.table.rows)
+
+
+def _cell(done: Reproduction, number: int, side: str, column: str, metric: str) -> str:
+    row = done.table.rows[number]
+    if side == "published":
+        value = row.published.get((column, metric))
+        return _NONE if value is None else f"{value:,.{_places(done, metric)}f}"
+    cell = done.cell(number, column)
+    if cell is None:
+        return _NONE
+    if cell.error:
+        return "failed"
+    values = cell.values(row.label, metric)
+    if not values:
+        return _NONE
+    if metric in COUNTS:
+        return f"{np.mean(values):,g}"
+    spread = f" ±{100 * np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
+    return f"{100 * np.mean(values):.1f}{spread}"
+
+
+def _places(done: Reproduction, metric: str) -> int:
+    """Of the published numbers of a metric: none for counts, one, or the two that the source prints."""
+    if metric in COUNTS:
+        return 0
+    numbers = [value for row in done.table.rows for (_, name), value in row.published.items() if name == metric]
+    return 1 if all(round(value, 1) == value for value in numbers) else 2
+
+
+def _failures(done: Reproduction) -> Iterator[str]:
+    for cell in done.failed:
+        yield f"failed: {printable(done.table.rows[cell.row].name)}, {cell.column}: {printable(cell.error)}"
+
+
+def _legend(done: Reproduction) -> Iterator[str]:
+    numbers = "in percent; " if not set(done.table.metrics) <= COUNTS else ""
+    yield f"{numbers}{_NONE} has no number; rows without one of ours are published only"
+    yield from done.notes

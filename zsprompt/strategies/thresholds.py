@@ -1,0 +1,187 @@
+"""Thresholds: when a score counts as yes, for which strategy that holds, and on which pictures it was found."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zsprompt._utils.arrays import Bools, Doubles, Floats
+from zsprompt._utils.files import read_text, whole_file
+from zsprompt.errors import ThresholdError
+from zsprompt.strategies.calibration import Calibration
+
+FORMAT = "zsprompt thresholds"
+VERSION = 1
+
+_FIELDS = {"format", "version", "labels", "thresholds", "rule", "tuned", "made_for", "made_on", "measured"}
+_METHODS = ("platt", "isotonic")
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """One threshold a label, and the recipe it belongs to. Read one with `load_thresholds`.
+
+    `digest` is part of its `repr`, so a result names the very numbers it was made with.
+
+    Attributes:
+        labels: C names.
+        values: C thresholds, a label being present where its score exceeds its own; NaN where it is never said.
+        rule: how they were chosen, in words.
+        tuned: whether targets were looked at; else only scores of other pictures were.
+        made_for: strategy, prompts, model and fingerprint whose scores they cut.
+        made_on: data set, split and pictures they were chosen on.
+        measured: how good they were on pictures that they were not chosen on.
+        calibration: turns the same scores into probabilities, where one was fitted.
+    """
+
+    labels: tuple[str, ...] = field(repr=False)
+    values: tuple[float, ...] = field(repr=False)
+    rule: str
+    tuned: bool
+    made_for: Mapping[str, Any] = field(repr=False)
+    made_on: Mapping[str, Any] = field(repr=False)
+    measured: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    calibration: Calibration | None = field(default=None, repr=False)
+    digest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        said = repr((self.labels, self.values, self.calibration))
+        object.__setattr__(self, "digest", hashlib.sha256(said.encode()).hexdigest()[:12])
+
+    def order(self, labels: Sequence[str]) -> list[int]:
+        """Where each of `labels` stands among the thresholds.
+
+        Raises:
+            ThresholdError: other labels than the thresholds were made for.
+        """
+        place = {label: c for c, label in enumerate(self.labels)}
+        if set(place) != set(labels):
+            extra = ", ".join([label for label in labels if label not in place][:5])
+            missing = ", ".join([label for label in self.labels if label not in set(labels)][:5])
+            found = " and ".join(filter(None, (extra and f"also {extra}", missing and f"no {missing}")))
+            raise ThresholdError(
+                f"expected the {len(place)} labels that the thresholds were made for, found {found}; "
+                "use those labels, or make thresholds for these"
+            )
+        return [place[label] for label in labels]
+
+    def decide(self, scores: Floats, labels: Sequence[str]) -> Bools:
+        """[N, C] yes or no for [N, C] scores of `labels`. Raises ThresholdError for other labels."""
+        import numpy as np
+
+        return decide(scores, np.array(self.values)[self.order(labels)])
+
+    def probabilities(self, scores: Floats, labels: Sequence[str]) -> Floats | None:
+        """[N, C] probabilities for [N, C] scores of `labels`; None without a calibration."""
+        if self.calibration is None:
+            return None
+        curves = tuple(self.calibration.curves[c] for c in self.order(labels))
+        return Calibration(self.calibration.method, curves).probabilities(scores)
+
+
+def thresholds_dict(thresholds: Thresholds) -> dict[str, Any]:
+    """What the file holds, and `zsprompt thresholds --json` prints; a label that is never said has None."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "rule": thresholds.rule,
+        "tuned": thresholds.tuned,
+        "labels": list(thresholds.labels),
+        "thresholds": [None if math.isnan(value) else value for value in thresholds.values],
+        "calibration": _calibration_dict(thresholds.calibration),
+        "measured": dict(thresholds.measured),
+        "made_for": dict(thresholds.made_for),
+        "made_on": dict(thresholds.made_on),
+    }
+
+
+def save_thresholds(thresholds: Thresholds, path: Path) -> None:
+    """Write a JSON file that `load_thresholds` reads; it appears whole or not at all. Raises OutputError."""
+    with whole_file(path) as file:
+        file.write(json.dumps(thresholds_dict(thresholds), indent=1, allow_nan=False) + "\n")
+
+
+def load_thresholds(path: Path | str) -> Thresholds:
+    """The thresholds of a file.
+
+    Raises:
+        ThresholdError: missing, damaged, of a newer version, or no thresholds file.
+    """
+    path = Path(path)
+    facts = _read(path)
+    labels, values = facts["labels"], [math.nan if value is None else value for value in facts["thresholds"]]
+    if not (_all(labels, str) and _all(values, float) and len(labels) == len(values) == len(set(labels)) > 0):
+        raise ThresholdError(f"expected as many numbers as labels in {path}, found others; make it again")
+    return Thresholds(
+        labels=tuple(labels),
+        values=tuple(map(float, values)),
+        rule=str(facts["rule"]),
+        tuned=bool(facts["tuned"]),
+        made_for=facts["made_for"],
+        made_on=facts["made_on"],
+        measured=facts["measured"],
+        calibration=_calibration(path, facts.get("calibration"), len(labels)),
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        facts = json.loads(read_text(path))
+    except FileNotFoundError:
+        raise ThresholdError(
+            f"expected a thresholds file at {path}, found none; `zsprompt thresholds --out FILE` makes one"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ThresholdError(f"cannot read thresholds file {path}: {error}") from None
+    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+        raise ThresholdError(f"expected a file written by `zsprompt thresholds` at {path}, found another")
+    if facts.get("version") != VERSION:
+        raise ThresholdError(f"expected version {VERSION} in {path}, found {facts.get('version')!r}; update zsprompt")
+    missing = sorted(_FIELDS - set(facts))
+    parts = [key for key in ("made_for", "made_on", "measured") if not isinstance(facts.get(key), dict)]
+    parts += [key for key in ("labels", "thresholds") if not isinstance(facts.get(key), list)]
+    if missing or parts:
+        raise ThresholdError(
+            f"expected {(missing or parts)[0]!r} in {path}, found none or a damaged one; make it again"
+        )
+    return facts
+
+
+def _calibration_dict(calibration: Calibration | None) -> dict[str, Any] | None:
+    if calibration is None:
+        return None
+    return {"method": calibration.method, "curves": [[list(part) for part in curve] for curve in calibration.curves]}
+
+
+def _calibration(path: Path, facts: Any, labels: int) -> Calibration | None:
+    if facts is None:
+        return None
+    curves = facts.get("curves") if isinstance(facts, dict) else None
+    good = isinstance(curves, list) and len(curves) == labels and facts.get("method") in _METHODS
+    if not good or not all(_is_curve(curve) for curve in curves or []):
+        raise ThresholdError(f"expected a calibration curve for each label in {path}, found others; make it again")
+    return Calibration(facts["method"], tuple((tuple(first), tuple(second)) for first, second in curves or []))
+
+
+def _is_curve(curve: Any) -> bool:
+    if not isinstance(curve, list) or len(curve) != 2:
+        return False
+    first, second = curve
+    return _all(first, float) and _all(second, float) and len(first) == len(second) > 0
+
+
+def _all(values: Any, kind: type) -> bool:
+    kinds = (int, float) if kind is float else (kind,)
+    return isinstance(values, list) and all(isinstance(v, kinds) and not isinstance(v, bool) for v in values)
+
+
+def decide(scores: Floats, thresholds: Doubles) -> Bools:
+    """[N, C] which scores exceed their label's threshold; none where that is NaN."""
+    return np.asarray(scores.astype(np.float64) > thresholds)
