@@ -21,6 +21,7 @@ from command_line import ROOT, environment
 from fakes import LABELS, PlantedEncoder, SpatialPlanted, draw_files
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from messages import heard_by
 from test_adapters import SMALL, WORDS, Rows, directions, every_kind, probabilities, sizes_of, world
 
 from zsprompt import metrics
@@ -204,10 +205,11 @@ def test_stopped_after_any_epoch_and_gone_on_gives_the_very_weights(name: str, t
             if len(lines) == after:
                 raise Stop
 
-        with pytest.raises(Stop):
-            fit_variant(name, checkpoint, tell=tell)
+        with pytest.raises(Stop), heard_by(tell):
+            fit_variant(name, checkpoint)
         lines.clear()
-        found = fit_variant(name, checkpoint, tell=lines.append)
+        with heard_by(lines.append):
+            found = fit_variant(name, checkpoint)
         assert len(lines) == len(whole.history) - after  # nothing was done twice
         assert digest(found.weights) == digest(whole.weights)
         assert (found.best, course_of(found)) == (whole.best, course_of(whole))
@@ -911,7 +913,8 @@ def test_folders_that_cannot_be_written_are_one_line_before_any_work(drawn: Data
 
 def test_lines_tell_of_every_epoch(drawn: Dataset) -> None:
     lines: list[str] = []
-    course = learn(drawn, validation=0.25, tell=lines.append)
+    with heard_by(lines.append):
+        course = learn(drawn, validation=0.25)
     assert [line.partition(":")[0] for line in lines] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
     for line, epoch in zip(lines, course.history, strict=True):
         assert f"loss {epoch.loss:.4g}, validation mAP {100 * epoch.mAP:.1f} (best " in line
@@ -949,7 +952,8 @@ def test_captions_too_long_are_cut_at_words_and_counted(drawn: Dataset) -> None:
     long = tuple("dog cat  sofa\tcar carrot cycle person" if i % 3 == 0 else "cat" for i in range(60))
     lines: list[str] = []
     data = replace(drawn, captions=long, written=None)
-    course = learn(data, "fusion,hidden=16,inputs=captions", encoder, tell=lines.append)
+    with heard_by(lines.append):
+        course = learn(data, "fusion,hidden=16,inputs=captions", encoder)
     assert lines[0] == "20 captions cut to the words that fit the model"
     assert "dog cat sofa car carrot" in encoder.texts_seen
     with EmbeddingStore(PlantedEncoder(context_length=5), cache=None) as store:
@@ -1038,12 +1042,14 @@ def test_repeats_that_were_stopped_go_on_where_they_were(drawn: Dataset, tmp_pat
         if len(lines) == 7:  # in the second seed's second epoch
             raise Stop
 
-    with pytest.raises(Stop):
-        some(tmp_path, tell=tell)
+    with pytest.raises(Stop), heard_by(tell):
+        some(tmp_path)
     assert lines[0] == "fraction 1, seed 0"
     assert (tmp_path / "fraction-1-seed-1" / CHECKPOINT).exists()
     lines.clear()
-    assert some(tmp_path, tell=lines.append) == some(None)
+    with heard_by(lines.append):
+        found = some(tmp_path)
+    assert found == some(None)
     assert [line.partition(":")[0] for line in lines] == ["fraction 1, seed 0", "fraction 1, seed 1", "epoch 3/3"]
 
 

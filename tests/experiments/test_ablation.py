@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import LABELS, PlantedEncoder, draw_files
+from messages import heard_by
 
 from zsprompt.data import Dataset
 from zsprompt.errors import ModelError, PlanError
@@ -71,7 +72,8 @@ def measure(rows: list[Row], out: Path, planted: PlantedEncoder, told: list[str]
             raise ModelError("expected weights, found none")
         return EmbeddingStore(planted, cache=out.parent / "cache")
 
-    return ablate(rows, out, open_store=store_of, tell=(told if told is not None else []).append)
+    with heard_by((told if told is not None else []).append):
+        return ablate(rows, out, open_store=store_of)
 
 
 def test_rows_are_measured_compared_with_the_first_and_adjusted(

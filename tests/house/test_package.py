@@ -178,7 +178,9 @@ def test_a_broken_installation_says_so(tmp_path: Path, monkeypatch: pytest.Monke
     from zsprompt.errors import PromptError
     from zsprompt.prompts import prompts_folder
 
-    monkeypatch.setattr("zsprompt.prompts.prompt_set.__file__", str(tmp_path / "zsprompt" / "prompts" / "prompt_set.py"))
+    monkeypatch.setattr(
+        "zsprompt.prompts.prompt_set.__file__", str(tmp_path / "zsprompt" / "prompts" / "prompt_set.py")
+    )
     with pytest.raises(PromptError, match="install zsprompt again"):
         prompts_folder()
 

@@ -21,6 +21,7 @@ from command_line import environment
 from fakes import LABELS, PlantedEncoder, SpatialPlanted, draw, draw_files
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from messages import heard_by
 from PIL import Image
 
 from zsprompt._utils.arrays import unit_rows
@@ -260,7 +261,8 @@ def test_a_warm_store_reads_no_pixels_encodes_nothing_and_says_nothing(
     monkeypatch.setattr(ImageFile, "read", lambda self: pytest.fail(f"{self.id} was read"))
     store, encoder = fresh(tmp_path / "c")
     told: list[str] = []
-    warm = store.tokens(refs, tell=told.append)
+    with heard_by(told.append):
+        warm = store.tokens(refs)
     assert warm.vectors.tobytes() == cold.vectors.tobytes()
     assert every(warm).tobytes() == expected
     assert (encoder.token_batches, encoder.image_batches, told) == ([], [], [])
@@ -294,8 +296,10 @@ def test_only_missing_pictures_are_encoded_and_announced(tmp_path: Path, settled
     store, encoder = fresh(tmp_path / "c", batch_size=2)
     store.images(refs)  # now every content is known, and which are alike
     told: list[str] = []
-    store.tokens(refs[:4], tell=told.append)
-    store.tokens(refs, tell=told.append)
+    with heard_by(told.append):
+        store.tokens(refs[:4])
+    with heard_by(told.append):
+        store.tokens(refs)
     size = 2 * (1 + len(LABELS)) * 256
     assert told == [
         f"tokens of 4 pictures: {4 * size / 1000:.3g} kB in {tmp_path / 'c'}",
@@ -313,10 +317,11 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_is_encoded(
     store, encoder = fresh(tmp_path / "c")
     told: list[str] = []
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: space(10**9, 0, needed))
-    with pytest.raises(
-        CacheError, match=r"expected 41\.\d kB free for tokens of 7 pictures .*found 32\.\d kB.*--cache"
+    with (
+        pytest.raises(CacheError, match=r"expected 41\.\d kB free for tokens of 7 pictures .*found 32\.\d kB.*--cache"),
+        heard_by(told.append),
     ):
-        store.tokens(refs, tell=told.append)
+        store.tokens(refs)
     assert (encoder.token_batches, told) == ([], [])
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: space(10**9, 0, 2 * needed))
     assert store.tokens(refs).vectors.shape == (7, 256)
@@ -528,8 +533,10 @@ def test_without_a_cache_they_lie_in_a_temporary_folder_that_goes_with_the_store
     refs = draw_files(tmp_path / "p", SETS)
     store, encoder = fresh(None)
     told: list[str] = []
-    store.tokens(refs, tell=told.append)
-    store.tokens(refs, tell=told.append)
+    with heard_by(told.append):
+        store.tokens(refs)
+    with heard_by(told.append):
+        store.tokens(refs)
     (folder,) = (tmp_path / "t").iterdir()
     assert str(folder) in told[0]
     assert sum(encoder.token_batches) == len(SETS)

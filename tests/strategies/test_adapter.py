@@ -12,6 +12,7 @@ import pytest
 from fakes import LABELS, PlantedEncoder, SpatialPlanted, draw, draw_files
 from hypothesis import given
 from hypothesis import strategies as st
+from messages import heard_by
 from test_adapters import Rows
 from test_strategies import RandomSpace, random_images
 
@@ -388,7 +389,8 @@ def test_pictures_of_your_own_are_answered_for(drawn: Dataset, tmp_path: Path) -
         schedule = Schedule(epochs=6, batch_size=16, lr=1e-3, weight_decay=0, loss="bce")
         course = train("ml-decoder,feed_forward=32", drawn, store, schedule=schedule, device="cpu")
         heard: list[str] = []
-        found = predict(tmp_path, LABELS, store, strategy=Adapter(course.trained, device="cpu"), tell=heard.append)
+        with heard_by(heard.append):
+            found = predict(tmp_path, LABELS, store, strategy=Adapter(course.trained, device="cpu"))
         assert [line.partition(":")[0] for line in heard] == ["tokens of 2 pictures"]
         assert [label for label, _ in found.present(0)] in (["dog", "car"], ["car", "dog"])
         assert [Path(name).name for name, _ in found.bad] == ["two.png"]

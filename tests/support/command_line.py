@@ -11,6 +11,7 @@ from pathlib import Path
 SUPPORT = Path(__file__).parent
 TESTS = SUPPORT.parent
 ROOT = TESTS.parent
+IMPORTABLE = (SUPPORT, TESTS / "adapters", TESTS / "contracts")
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -22,4 +23,4 @@ def command(*args: object) -> list[str]:
 
 def environment() -> dict[str, str]:
     """This process's environment, warnings off (they are errors here, users see none) and the fakes importable."""
-    return os.environ | {"PYTHONPATH": str(SUPPORT), "COLUMNS": "100"}
+    return os.environ | {"PYTHONPATH": os.pathsep.join(map(str, IMPORTABLE)), "COLUMNS": "100"}

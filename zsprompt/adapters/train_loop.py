@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,8 @@ from zsprompt.errors import AdapterError, TrainingError, UsageError
 
 if TYPE_CHECKING:
     import torch
+
+logger = logging.getLogger(__name__)
 
 CLIP_SCALE = 1 / 0.07
 """What cosines are multiplied by in the contrastive loss: CLIP's first temperature (Radford et al. 2021, 2.5)."""
@@ -96,7 +99,6 @@ def fit(
     checkpoint: Path | None = None,
     identity: Mapping[str, str] | None = None,
     device: str = "cpu",
-    tell: Callable[[str], None] = lambda line: None,
     progress: Progress = quiet,
 ) -> Fitted:
     """Train a kind on pictures whose labels are known.
@@ -114,7 +116,6 @@ def fit(
         checkpoint: a file that is written after every epoch, gone on from where it is there, and left there.
         identity: what the training depends on besides; a checkpoint of another one is refused.
         device: "cpu" or "cuda"; on a GPU products are in bfloat16, weights and losses in float32.
-        tell: is told a line an epoch.
         progress: where steps are counted.
 
     Raises:
@@ -137,7 +138,7 @@ def fit(
                 epoch = run.epoch(reader, advance)
                 if checkpoint is not None:
                     run.save(checkpoint, said)
-                tell(_line(epoch, run))
+                logger.info(_line(epoch, run))
     return run.fitted()
 
 

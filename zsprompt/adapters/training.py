@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,6 +27,8 @@ from zsprompt.prompts import PromptSet, load_prompts
 from zsprompt.prompts.labels import check_labels, label_vectors
 from zsprompt.store import EmbeddingStore
 from zsprompt.store.embed import Embedded, embed
+
+logger = logging.getLogger(__name__)
 
 CHECKPOINT, HISTORY = "checkpoint.safetensors", "training.csv"
 
@@ -80,7 +83,6 @@ def train(
     skip_bad: bool = False,
     resume: bool = False,
     device: str = "auto",
-    tell: Callable[[str], None] = lambda line: None,
     progress: Progress = quiet,
 ) -> Course:
     """Train an adapter on a data set's targets. Left-out targets take no part.
@@ -99,7 +101,6 @@ def train(
         resume: go on from the checkpoint in `out`, take the finished training that is there, or start where there is
             neither; the result is the same as without a stop.
         device: where the network computes: "auto", "cpu" or "cuda".
-        tell: is told a line an epoch, and what will be kept on disk.
         progress: where steps are counted.
 
     Raises:
@@ -121,7 +122,7 @@ def train(
     if validation is None and not hasattr(kind, "network"):
         validation = 0.0
     learning, judging, notes = split_off(dataset, validation, schedule)
-    job = _Job(kind, store, prompts, schedule, skip_bad, tell)
+    job = _Job(kind, store, prompts, schedule, skip_bad)
     _check_targets(learning)
     learning, seen = job.examples(learning)
     _check_targets(learning)  # again, of the pictures that could be read
@@ -146,7 +147,6 @@ def train(
             checkpoint=where and where / CHECKPOINT,
             identity=identity,
             device=pick_device(device),
-            tell=tell,
             progress=progress,
         )
     )
@@ -169,15 +169,14 @@ class _Job:
     prompts: PromptSet
     schedule: Schedule
     skip_bad: bool
-    tell: Callable[[str], None]
 
     def examples(self, dataset: Dataset) -> tuple[Dataset, Examples]:
         """The pictures that could be read, and what is read of them."""
         columns = list(dataset.caption_columns.values())
-        found: Embedded = embed(dataset.images, self.store, self.kind.reads, columns, self.tell)
+        found: Embedded = embed(dataset.images, self.store, self.kind.reads, columns)
         refuse_or_skip(dataset, found.bad, self.skip_bad)
         if found.shortened:
-            self.tell(f"{counted(found.shortened, 'caption')} cut to the words that fit the model")
+            logger.info(f"{counted(found.shortened, 'caption')} cut to the words that fit the model")
         views = Views(found.images.vectors, found.images.tokens, found.images.captions)
         known = dataset.select(found.kept) if found.bad else dataset
         return known, Examples(views, known.targets)

@@ -167,7 +167,7 @@ def run(
             require_folder(out)
         with open_store(model or data.model or DEFAULT_MODEL, device, precision, batch_size, cache) as store:
             chosen = with_thresholds(chosen, cuts, store, data) if cuts else chosen
-            result = evaluate.run(chosen, data, store, difficult=difficult.value, skip_bad=skip_bad, tell=note)
+            result = evaluate.run(chosen, data, store, difficult=difficult.value, skip_bad=skip_bad)
         if out:
             save_result(result, out)
         shown = report.result_table(result, blocks=can_print("█"), interpolated=eleven_point)
@@ -234,7 +234,7 @@ def predict(
         with open_store(model, device, precision, batch_size, cache) as store:
             chosen = with_thresholds(chosen, cuts, store) if cuts else chosen
             recipe = describe(chosen, store)
-            parts = totals.watch(predict_in_parts(images, words, store, strategy=chosen, tell=note))
+            parts = totals.watch(predict_in_parts(images, words, store, strategy=chosen))
             _show_predictions(parts, words, recipe, out, json)
         _say_totals(totals, words, recipe, out)
         for warning in (*undescribed(chosen, words), *made_up(totals.worded)):

@@ -105,7 +105,7 @@ def ablate(
         def store_of(named: str | Encoder) -> EmbeddingStore:
             return open_store(str(named), device, precision, batch_size, cache)
 
-        done = measure(rows, out, open_store=store_of, skip_bad=skip_bad, tell=note)
+        done = measure(rows, out, open_store=store_of, skip_bad=skip_bad)
         save_ablation(done, out)
         records = done.records()
         typer.echo(to_json({"rows": records}) if json else terminal_table(records))
@@ -202,7 +202,7 @@ class _Judged:
         from zsprompt.evaluation.run import run
         from zsprompt.evaluation.thresholds import choose_thresholds
 
-        result = run(strategy, data, store, difficult=self.difficult, skip_bad=self.skip_bad, tell=note)
+        result = run(strategy, data, store, difficult=self.difficult, skip_bad=self.skip_bad)
         for warning in learnt_from(strategy, data.name, result.images):
             note(warning)
         return choose_thresholds(result, rule=self.rule, calibrate=self.calibrate, folds=self.folds, seed=self.seed)
@@ -220,7 +220,7 @@ def _expected_thresholds(
     from zsprompt.evaluation.provenance import describe
     from zsprompt.evaluation.thresholds import expected_thresholds
 
-    answer = predict(images, words, store, strategy=strategy, tell=note)
+    answer = predict(images, words, store, strategy=strategy)
     expected = min(_EXPECTED, len(words) / 2) if expect is None and share is None else expect
     return expected_thresholds(answer, describe(strategy, store), labels_a_picture=expected, share=share)
 

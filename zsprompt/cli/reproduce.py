@@ -48,7 +48,7 @@ def reproduce(
     json: Json = False,
 ) -> None:
     """Train and measure the rows of a source's table, and print them beside its published numbers."""
-    with refusals():
+    with refusals(quiet=("zsprompt.adapters.train_loop",)):  # a line for each epoch would hide the table's own
         from zsprompt._utils.files import to_json
         from zsprompt._utils.progress import terminal
         from zsprompt.experiments.reproduction import reproduce as measure
@@ -72,7 +72,6 @@ def reproduce(
             model=model,
             device=device.value,
             cache=cache or "default",
-            tell=note,
             progress=terminal,
         )
         if out:

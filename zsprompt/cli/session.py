@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -45,11 +46,41 @@ def drop_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+class _Notes(logging.Handler):
+    """Shows the package's messages as lines on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        note(record.getMessage())
+
+
 @contextmanager
-def refusals(again: str = "the same command goes on from there") -> Iterator[None]:
-    """One line on stderr and the right exit status for everything that is not a bug; `again` is said after ^C."""
+def _messages(quiet: Sequence[str]) -> Iterator[None]:
+    """Show what the package logs from INFO on; of the loggers `quiet` only warnings."""
+    logger, handler = logging.getLogger("zsprompt"), _Notes(logging.INFO)
+    before = {name: logging.getLogger(name).level for name in (logger.name, *quiet)}
+    logger.setLevel(logging.INFO)
+    for name in quiet:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logger.addHandler(handler)
     try:
         yield
+    finally:
+        logger.removeHandler(handler)
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
+
+
+@contextmanager
+def refusals(again: str = "the same command goes on from there", quiet: Sequence[str] = ()) -> Iterator[None]:
+    """One line on stderr and the right exit status for everything that is not a bug.
+
+    Args:
+        again: how to go on after ^C.
+        quiet: loggers whose messages below a warning are not shown.
+    """
+    try:
+        with _messages(quiet):
+            yield
     except ZspromptError as error:
         note("error: " + " ".join(str(error).split()))
         raise typer.Exit(1) from None

@@ -123,7 +123,7 @@ def train(
         several = bool(fraction) or seeds > 1
         with open_store(model or data.model or DEFAULT_MODEL, device, precision, batch_size, cache) as store:
             options: dict[str, Any] = {"validation": judges, "schedule": schedule, "prompts": prompts, "out": out}
-            options |= {"skip_bad": skip_bad, "device": device.value, "tell": note, "progress": terminal}
+            options |= {"skip_bad": skip_bad, "device": device.value, "progress": terminal}
             if several:
                 from zsprompt.experiments.few_shot import repeat, repeat_folder
 
@@ -171,7 +171,7 @@ def _measured(course: Course, test: Dataset | None, store: Any, device: str) -> 
     from zsprompt.evaluation.run import run
     from zsprompt.strategies import Adapter
 
-    result = run(Adapter(course.trained, device=device), test, store, tell=note)
+    result = run(Adapter(course.trained, device=device), test, store)
     for warning in result.warnings:
         note(warning)
     low, high = result.mAP_interval

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -65,7 +65,6 @@ def predict(
     store: EmbeddingStore,
     *,
     strategy: Strategy | None = None,
-    tell: Callable[[str], None] = lambda line: None,
 ) -> Predictions:
     """Which of `labels` are on the pictures at `paths`.
 
@@ -74,7 +73,6 @@ def predict(
         labels: your words.
         store: where pictures and texts are embedded.
         strategy: `Normalised(PerLabel())` by default.
-        tell: is told what will be kept on disk, where that is much.
 
     Raises:
         DataError: a path is missing, a tar file or list is broken, or no picture was found. A picture that cannot be
@@ -82,7 +80,7 @@ def predict(
         LabelError: labels are blank, duplicate or too long for the model.
         ModelError, CacheError: see EmbeddingStore.
     """
-    return joined(predict_in_parts(paths, labels, store, strategy=strategy, tell=tell))
+    return joined(predict_in_parts(paths, labels, store, strategy=strategy))
 
 
 def predict_in_parts(
@@ -91,7 +89,6 @@ def predict_in_parts(
     store: EmbeddingStore,
     *,
     strategy: Strategy | None = None,
-    tell: Callable[[str], None] = lambda line: None,
 ) -> Iterator[Predictions]:
     """What `predict` says, `PART` pictures at a time, for more pictures than scores fit in memory.
 
@@ -108,7 +105,7 @@ def predict_in_parts(
     refs = iter(sources)
     done = 0
     while part := list(islice(refs, PART)):
-        yield replace(_predicted(part, labels, store, chosen, tell), passed_over=passed_over)
+        yield replace(_predicted(part, labels, store, chosen), passed_over=passed_over)
         passed_over = 0  # said once
         done += len(part)
     if done != sources.count:
@@ -120,10 +117,9 @@ def _predicted(
     labels: tuple[str, ...],
     store: EmbeddingStore,
     strategy: Strategy,
-    tell: Callable[[str], None],
 ) -> Predictions:
     store.take_unfamiliar()
-    embedded = embed(refs, store, reads(strategy), tell=tell)
+    embedded = embed(refs, store, reads(strategy))
     answer = strategy.predict(embedded.images, labels, store)
     return Predictions(
         images=tuple(refs[i].id for i in embedded.kept),

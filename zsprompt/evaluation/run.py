@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from time import perf_counter as clock
 from typing import Any
@@ -32,7 +32,6 @@ def run(
     difficult: Difficult = "ignore",
     skip_bad: bool = False,
     resamples: int = metrics.RESAMPLES,
-    tell: Callable[[str], None] = lambda line: None,
 ) -> Result:
     """Embed the data set's pictures, let the strategy predict, and lay the prediction beside the truth.
 
@@ -43,7 +42,6 @@ def run(
         difficult: what a left-out target counts as: "ignore" (official VOC), "negative" or "positive".
         skip_bad: leave out pictures that cannot be read, and say so, instead of refusing.
         resamples: of the bootstrap intervals.
-        tell: is told what will be kept on disk, where that is much.
 
     Raises:
         BadImages: pictures cannot be read and skip_bad is False; the readable ones are already in the cache.
@@ -56,7 +54,7 @@ def run(
     start, before = clock(), dataclasses.asdict(store.counts)
     store.take_unfamiliar()
     refuse(strategy, dataset.labels, store)
-    embedded = embed(dataset.images, store, reads(strategy), list(dataset.caption_columns.values()), tell)
+    embedded = embed(dataset.images, store, reads(strategy), list(dataset.caption_columns.values()))
     skipped = refuse_or_skip(dataset, embedded.bad, skip_bad)
     prediction = strategy.predict(embedded.images, dataset.labels, store)
     _require_sound(prediction, (len(embedded.kept), len(dataset.labels)), strategy)

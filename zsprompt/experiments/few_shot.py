@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ from zsprompt.strategies import Adapter
 
 if TYPE_CHECKING:
     import pandas as pd
+
+logger = logging.getLogger(__name__)
 
 MOST_SEEDS = 1000
 
@@ -59,7 +62,6 @@ def repeat(
     prompts: PromptSet | str | None = None,
     skip_bad: bool = False,
     device: str = "auto",
-    tell: Callable[[str], None] = lambda line: None,
     progress: Progress = quiet,
 ) -> list[Repeat]:
     """Train once for every fraction and seed; the pictures of a fraction are drawn so that labels keep their share.
@@ -77,7 +79,6 @@ def repeat(
         prompts: of all.
         skip_bad: of all.
         device: of all.
-        tell: of all.
         progress: of all.
 
     Raises:
@@ -95,7 +96,7 @@ def repeat(
     found = []
     for fraction in dict.fromkeys(fractions):  # a fraction named twice would count its seeds twice
         for seed in range(schedule.seed, schedule.seed + seeds):
-            tell(f"fraction {fraction:g}, seed {seed}")
+            logger.info(f"fraction {fraction:g}, seed {seed}")
             count = max(1, round(fraction * len(dataset.images)))
             part = dataset if fraction == 1 else dataset.sample(count, seed)
             where = None if out is None else repeat_folder(Path(out), fraction, seed)
@@ -110,10 +111,9 @@ def repeat(
                 skip_bad=skip_bad,
                 resume=where is not None and any((where / name).exists() for name in (CHECKPOINT, FILE)),
                 device=device,
-                tell=tell,
                 progress=progress,
             )
-            result = None if test is None else run(Adapter(course.trained, device=device), test, store, tell=tell)
+            result = None if test is None else run(Adapter(course.trained, device=device), test, store)
             if result is not None and where is not None:
                 save_result(result, where)
             found.append(Repeat(fraction, seed, course, result))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +36,6 @@ def embed(
     store: EmbeddingStore,
     reads: Collection[str] = (),
     captions: Sequence[Sequence[str]] = (),
-    tell: Callable[[str], None] = lambda line: None,
 ) -> Embedded:
     """Embed pictures, with what beside vectors is read of them.
 
@@ -45,7 +44,6 @@ def embed(
         store: where they are embedded.
         reads: "tokens", "captions".
         captions: K sequences of N captions.
-        tell: is told how large tokens are before they are kept.
 
     Raises:
         DataError: captions are read and there are none.
@@ -58,7 +56,7 @@ def embed(
         )
     tokens = None
     if "tokens" in reads:
-        found = store.tokens(refs, tell=tell)
+        found = store.tokens(refs)
         vectors, kept, bad, tokens = found.vectors, found.kept, found.bad, found.tokens
     else:
         plain = store.images(refs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,8 @@ from zsprompt.store.image_files import PictureFile, cache_key, read_picture, sta
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+logger = logging.getLogger(__name__)
+
 A = TypeVar("A")
 B = TypeVar("B")
 
@@ -38,10 +41,6 @@ _BATCHES_UNDER_WAY = 2  # one in the model, one ready for it
 _DISK_SHARE = 1.3  # of the tokens' own size, at the most: pages that are not full, and the log beside the database
 MAX_BATCH = 2**16
 MAX_WORKERS = 256
-
-
-def _nobody(message: str) -> None:
-    """Hears what a store has to tell where nobody else does."""
 
 
 @dataclass
@@ -232,7 +231,7 @@ class EmbeddingStore:
         kept = job.kept(len(refs))
         return EmbeddedImages(job.vectors[kept], kept, tuple(sorted(job.bad.items())))
 
-    def tokens(self, refs: Sequence[ImageRef], *, tell: Callable[[str], None] = _nobody) -> EmbeddedTokens:
+    def tokens(self, refs: Sequence[ImageRef]) -> EmbeddedTokens:
         """Embed every picture that can be read, keep its spatial tokens, and name the others with the reason.
 
         Tokens go to the cache folder as float16, batch by batch, and with them the vectors that `images` asks for. A
@@ -240,8 +239,6 @@ class EmbeddingStore:
 
         Args:
             refs: the pictures.
-            tell: told once, before the model runs, how much the missing tokens take; pictures whose content is not
-                known yet count as missing.
 
         Raises:
             ModelError: the encoder has no spatial tokens, or failed.
@@ -256,7 +253,7 @@ class EmbeddingStore:
         cache = self._token_cache()
         job = self._job(refs, cache, tokens=encoder)
         unknown = self._recall(refs, job)
-        _make_sure_of_space(cache, job.contents(unknown), 2 * int(np.prod(encoder.token_shape)), tell)
+        _make_sure_of_space(cache, job.contents(unknown), 2 * int(np.prod(encoder.token_shape)))
         self._embed(refs, unknown, job)
         kept = job.kept(len(refs))
         keys = tuple(self._tokens_key(job.digests[int(i)]) for i in kept)
@@ -519,7 +516,7 @@ class _Encoded:
     tokens: Halves | None = None
 
 
-def _make_sure_of_space(cache: ByteCache, missing: int, size: int, tell: Callable[[str], None]) -> None:
+def _make_sure_of_space(cache: ByteCache, missing: int, size: int) -> None:
     """Say what `missing` pictures of `size` bytes each will take. Raises CacheError if the disk has not so much."""
     if not missing:
         return
@@ -529,7 +526,7 @@ def _make_sure_of_space(cache: ByteCache, missing: int, size: int, tell: Callabl
             f"expected {in_bytes(int(needed * _DISK_SHARE))} free for {what} in {cache.folder}, "
             f"found {in_bytes(free)}; use a folder with more room (--cache DIR)"
         )
-    tell(f"{what}: {in_bytes(needed)} in {cache.folder}")
+    logger.info(f"{what}: {in_bytes(needed)} in {cache.folder}")
 
 
 def _two(found: tuple[Floats, Halves]) -> tuple[Floats, Halves]:

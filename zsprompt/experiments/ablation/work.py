@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,9 +31,9 @@ from zsprompt.store.embed import embed
 from zsprompt.strategies import Strategy, lacks_captions, load_strategy, reads, refuse, with_captions
 from zsprompt.strategies.thresholds import load_thresholds
 
-_DONE = "row.json"  # written last: a row that has it is finished
+logger = logging.getLogger(__name__)
 
-Tell = Callable[[str], None]
+_DONE = "row.json"  # written last: a row that has it is finished
 
 
 def ablate(
@@ -41,7 +42,6 @@ def ablate(
     *,
     open_store: Callable[[str | Encoder], EmbeddingStore] | None = None,
     skip_bad: bool = False,
-    tell: Tell = lambda line: None,
 ) -> Ablation:
     """Measure every row, once: a row whose result lies in `out` already is read from there.
 
@@ -53,7 +53,6 @@ def ablate(
         out: a folder; rows/ holds a result folder each, named by what it was made from.
         open_store: makes the store of a model; by default load_encoder with the default cache.
         skip_bad: leave out pictures that cannot be read.
-        tell: is told a line a row.
 
     Raises:
         PlanError: no rows.
@@ -62,7 +61,7 @@ def ablate(
     if not rows:
         raise PlanError("expected rows to measure, found none")
     require_folder(Path(out) / ROWS)
-    work = _Work(Path(out), open_store or _default_store, skip_bad, tell, len(rows))
+    work = _Work(Path(out), open_store or _default_store, skip_bad, len(rows))
     jobs = [work.prepared(row) for row in rows]
     entries: dict[int, Entry] = {i: job for i, job in enumerate(jobs) if isinstance(job, Entry)}
     for i, entry in entries.items():
@@ -94,7 +93,6 @@ class _Work:
     out: Path
     open_store: Callable[[str | Encoder], EmbeddingStore]
     skip_bad: bool
-    tell: Tell
     total: int
     loaded: dict[tuple[Any, ...], Dataset] = field(default_factory=dict)
     said: int = 0
@@ -129,14 +127,14 @@ class _Work:
                 yield i, self.say(i, self._attempt(job, store))
 
     def say(self, position: int, entry: Entry) -> Entry:
-        """Tell of a row that is done."""
+        """Log a finished row."""
         self.said += 1
         done = f"{self.said}/{self.total}  row {position + 1}: {title(entry.row)}"
         if entry.measured is None:
-            self.tell(f"{done}: failed: {entry.error}")
+            logger.info(f"{done}: failed: {entry.error}")
             return entry
         found = entry.measured.facts["mAP"]
-        self.tell(f"{done}: mAP {'–' if found is None else f'{100 * found:.1f}'}")
+        logger.info(f"{done}: mAP {'–' if found is None else f'{100 * found:.1f}'}")
         return entry
 
     def _dataset(self, row: Row) -> Dataset:
@@ -175,7 +173,7 @@ class _Work:
         refuse(job.strategy, job.data.labels, store)
         before = store.counts.images_encoded
         start = clock()
-        embed(job.data.images, store, reads(job.strategy), list(job.data.caption_columns.values()), self.tell)
+        embed(job.data.images, store, reads(job.strategy), list(job.data.caption_columns.values()))
         extra = {
             "images_embedded": store.counts.images_encoded - before,
             "seconds_images": round(clock() - start, 3),

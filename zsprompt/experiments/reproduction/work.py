@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -32,6 +33,8 @@ from zsprompt.prompts import load_prompts
 from zsprompt.store import EmbeddingStore
 from zsprompt.strategies import Adapter, Strategy, lacks_captions, load_strategy, reads, with_captions
 
+logger = logging.getLogger(__name__)
+
 RESULTS, ADAPTERS = "results", "adapters"
 """Folders below `out`, with a folder for each measurement and each training."""
 
@@ -39,7 +42,6 @@ GROUNDS = ("auto", "real", "scenes")
 
 _CEILING = 0.995  # a measure that can reach this needs no word on what it can reach
 
-Tell = Callable[[str], None]
 _Job = tuple[Settings, int]  # and a seed
 
 
@@ -55,7 +57,6 @@ def reproduce(
     model: str | None = None,
     device: str = "auto",
     cache: Path | str | None = "default",
-    tell: Tell = lambda line: None,
     progress: Progress = quiet,
 ) -> Reproduction:
     """Train and measure the rows of a source's table that can be ours, and lay them beside its numbers.
@@ -74,7 +75,6 @@ def reproduce(
         model: in place of that of every row.
         device: where models run: "auto", "cpu" or "cuda".
         cache: folder for embeddings, see EmbeddingStore.
-        tell: is told a line a measurement, and on what data.
         progress: where progress is shown.
 
     Raises:
@@ -91,8 +91,8 @@ def reproduce(
     for name in (RESULTS, ADAPTERS) if out is not None else ():
         require_folder(Path(str(out)) / name)
     data = _Data(root, limit)
-    ground, cells = _cells(table, on, data, epochs, model, tell)
-    work = _Work(data, None if out is None else Path(out), device, cache, tell, progress)
+    ground, cells = _cells(table, on, data, epochs, model)
+    work = _Work(data, None if out is None else Path(out), device, cache, progress)
     jobs: dict[_Job, str] = {}
     for cell in cells:
         for seed in _seeds(cell, seeds):
@@ -106,9 +106,7 @@ def reproduce(
     )
 
 
-def _cells(
-    table: Table, on: str, data: _Data, epochs: int | None, model: str | None, tell: Tell
-) -> tuple[Ground, list[Cell]]:
+def _cells(table: Table, on: str, data: _Data, epochs: int | None, model: str | None) -> tuple[Ground, list[Cell]]:
     """The ground that `on` comes to, and the cells on it, without their measures."""
     grounds: Sequence[Ground] = ("real", "scenes")
     found: dict[str, list[Cell]] = {}
@@ -124,10 +122,10 @@ def _cells(
     cells = [replace(cell, missing=data.missing(cell.settings)) for cell in found["real"]]
     lacking = list(dict.fromkeys(cell.missing for cell in cells if cell.missing))
     if on == "auto" and all(cell.missing for cell in cells):
-        tell(f"on scenes, for {table.name} lacks its real data: {lacking[0]}")
+        logger.info(f"on scenes, for {table.name} lacks its real data: {lacking[0]}")
         return "scenes", found["scenes"]
     for reason in lacking:
-        tell(f"{'failed' if on == 'real' else 'left out'}: {reason}")
+        logger.info(f"{'failed' if on == 'real' else 'left out'}: {reason}")
     return "real", [replace(cell, error=cell.missing) for cell in cells] if on == "real" else cells
 
 
@@ -293,7 +291,6 @@ class _Work:
     out: Path | None
     device: str
     cache: Path | str | None
-    tell: Tell
     progress: Progress
     trained: dict[str, Trained] = field(default_factory=dict)
 
@@ -303,7 +300,7 @@ class _Work:
         for _, group in groupby(sorted(jobs, key=_model), key=_model):
             for job, outcome in self._with_model(list(group)):
                 found[job] = outcome
-                self.tell(f"{len(found)}/{len(jobs)}  {jobs[job]}: {_said(outcome)}")
+                logger.info(f"{len(found)}/{len(jobs)}  {jobs[job]}: {_said(outcome)}")
             self.trained.clear()
         return found
 
@@ -339,14 +336,14 @@ class _Work:
         strategy = self._strategy(settings, seed, parts, store)
         difficult: Any = settings.difficult
         if self.out is None:
-            return measures_of(evaluate.run(strategy, parts.test, store, difficult=difficult, tell=self.tell))
+            return measures_of(evaluate.run(strategy, parts.test, store, difficult=difficult))
         identity = _identity(parts.test, reads(strategy))
         words = f"{settings.what} {parts.test.name} {settings.protocol} {store.encoder.name} seed {seed}"
         made_from = (strategy, store.fingerprint, settings.difficult, identity)
         folder = self.out / RESULTS / _folder(words, made_from)
         with suppress(ResultError):  # not finished, or damaged since
             return measures_of(load_result(folder))
-        result = evaluate.run(strategy, parts.test, store, difficult=difficult, tell=self.tell)
+        result = evaluate.run(strategy, parts.test, store, difficult=difficult)
         save_result(result, folder)
         return measures_of(result)
 
@@ -368,8 +365,6 @@ class _Work:
             with suppress(AdapterError):  # damaged since
                 return load_adapter(folder)
             remove(folder / FILE)
-        if "tokens" in training.kind.reads:  # their size is told here; what a training tells is a line an epoch
-            store.tokens(training.data.images, tell=self.tell)
         try:
             course = train(
                 training.kind,
