@@ -46,7 +46,11 @@ def field_names(kind: type[Any], without: Collection[str] = ()) -> list[str]:
 
 
 def construct(
-    kind: type[Any], settings: Mapping[str, str], ready: Mapping[str, Any] | None = None, without: Collection[str] = ()
+    kind: type[Any],
+    settings: Mapping[str, str],
+    ready: Mapping[str, Any] | None = None,
+    without: Collection[str] = (),
+    name: str = "",
 ) -> Any:
     """A dataclass from the texts of its fields.
 
@@ -55,6 +59,7 @@ def construct(
         settings: texts by field.
         ready: further fields, as they are.
         without: fields that no specification may set.
+        name: what the fields belong to, for messages; the class's name where empty.
 
     Raises:
         UnknownName: no such field or choice.
@@ -65,7 +70,7 @@ def construct(
     values = {}
     for field, value in settings.items():
         if field not in known:
-            raise UnknownName(f"field of {kind.__name__}", field, known)
+            raise UnknownName(f"field of {name or kind.__name__}", field, known)
         values[field] = _value(field, value, hints[field])
     try:
         return kind(**(ready or {}), **values)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, cast, get_args
@@ -11,7 +12,7 @@ from typing import Any, Literal, cast, get_args
 from zsprompt._utils.progress import Progress, quiet
 from zsprompt._utils.registry import DEFAULT_MODEL, is_object_path
 from zsprompt.data import Dataset, load_dataset
-from zsprompt.data.datasets.image_captions import captions_for
+from zsprompt.data.datasets.image_captions import captions_for, read_image_captions
 from zsprompt.encoders import Encoder, Precision, available_models, load_encoder
 from zsprompt.errors import UnknownName, UsageError
 from zsprompt.evaluation.result import Result
@@ -29,6 +30,7 @@ from zsprompt.strategies import (
     load_strategy,
     load_thresholds,
     on_device,
+    own_labels,
     own_model,
     with_captions,
 )
@@ -251,13 +253,45 @@ class Resolved:
     dataset: Dataset | None
     model: str | Encoder
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels to ask about. Without a data set: those asked for, else the thresholds' or the adapter's own.
+
+        Raises:
+            UsageError: nothing names any.
+        """
+        if self.dataset is not None:
+            return self.dataset.labels
+        own = self.cuts.labels if self.cuts else own_labels(self.strategy)
+        labels = self.spec.label_list or own
+        if labels is None:
+            raise UsageError('expected --labels "dog, cat" or --labels @FILE, found neither')
+        return labels
+
+    @property
+    def data(self) -> Dataset:
+        """The data set. Raises UsageError where there is none."""
+        if self.dataset is None:
+            raise UsageError("expected a data set, found none")
+        return self.dataset
+
+    @cached_property
+    def cuts(self) -> Thresholds | None:
+        """The thresholds to decide by. Raises ThresholdError for a file that cannot be used."""
+        cuts = self.spec.thresholds
+        return load_thresholds(cuts) if isinstance(cuts, str) else cuts
+
+    @cached_property
+    def image_captions(self) -> Mapping[str, str] | None:
+        """Captions by image id, for images without a data set. Raises DataError for a file that cannot be used."""
+        return None if self.spec.image_captions is None else read_image_captions(Path(self.spec.image_captions))
+
     def prepared(self, store: EmbeddingStore) -> Prepared:
         """The run on an open store, with its thresholds. Raises ThresholdError where they do not belong to it."""
-        strategy, cuts = self.strategy, self.spec.thresholds
-        if cuts is not None:
-            cuts = load_thresholds(cuts) if isinstance(cuts, str) else cuts
-            strategy = with_thresholds(strategy, cuts, store, self.dataset)
-        return Prepared(self.spec, strategy, self.dataset, store)
+        strategy = self.strategy
+        if self.cuts is not None:
+            strategy = with_thresholds(strategy, self.cuts, store, self.dataset)
+        return Prepared(self, strategy, store)
 
 
 @dataclass(frozen=True)
@@ -265,23 +299,34 @@ class Prepared:
     """A run that is ready: strategy, data set and open store.
 
     Attributes:
-        spec: what was asked for.
+        resolved: what was asked for, and what it names.
         strategy: with captions and thresholds.
-        dataset: images and labels of the run; None without a data set.
         store: where texts and images are embedded.
     """
 
-    spec: RunSpec
+    resolved: Resolved
     strategy: Strategy
-    dataset: Dataset | None
     store: EmbeddingStore
 
     @property
+    def spec(self) -> RunSpec:
+        """What was asked for."""
+        return self.resolved.spec
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """See Resolved."""
+        return self.resolved.labels
+
+    @property
+    def dataset(self) -> Dataset | None:
+        """Images and labels of the run; None without a data set."""
+        return self.resolved.dataset
+
+    @property
     def data(self) -> Dataset:
-        """The data set. Raises UsageError where there is none."""
-        if self.dataset is None:
-            raise UsageError("expected a data set to measure on, found none")
-        return self.dataset
+        """See Resolved."""
+        return self.resolved.data
 
     def run(self) -> Result:
         """Measure it; the result keeps the description. Raises UsageError without a data set; see `zsprompt.run`."""

@@ -80,7 +80,7 @@ def parse_llm(text: str) -> LlmOptions:
             raise UsageError(f"expected one {name} for the LLM, found {value!r} and {settings[name]!r} in {text!r}")
         if value:
             settings[name] = value
-    options: LlmOptions = construct(LlmOptions, settings)
+    options: LlmOptions = construct(LlmOptions, settings, name="--llm")
     return options
 
 
