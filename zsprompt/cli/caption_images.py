@@ -69,7 +69,7 @@ def caption_images(
         )
         if writer is None:
             raise UsageError(NO_LLM)
-        refs = _images(images or (), spec, resources)
+        refs = _images(images or (), replace(spec, llm=None), resources)  # it writes no captions of label sets
         done = describe_pictures(writer, refs, question=QUESTION if question is None else question, words=words)
         if dry_run or not out:
             typer.echo(_json({"dry_run": True} | _facts(done, writer.budget)) if json else f"{done.unasked}")

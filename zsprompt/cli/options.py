@@ -326,7 +326,6 @@ class GivenRun:
         """
         from zsprompt.experiments.spec import RunSpec
 
-        self._tell_of_old_spellings()
         merged = _merged([(o, o.read(self.values[o.name])) for o in _ALL if o.name in self.values])
         if unused := [name for name in merged if name in self.reasons]:
             raise UsageError(f"{unused[0].replace('_', ' ')} has no use here: {self.reasons[unused[0]]}; leave it out")
@@ -343,7 +342,6 @@ class GivenRun:
         from zsprompt.data import takes_root
         from zsprompt.experiments.spec import RunSpec
 
-        self._tell_of_old_spellings()
         axes = sorted((o for o in _ALL if o.name in self.values), key=lambda o: _SLOWEST.get(o.name, len(_SLOWEST)))
         rows = []
         for values in product(*(_listed(self.values[o.name]) for o in axes)):
@@ -369,11 +367,6 @@ class GivenRun:
 
     def _singles(self) -> list[tuple[RunOption, Any]]:
         return [(o, value) for o in _ALL for value in _listed(self.values.get(o.name)) if o.name in self.values]
-
-    def _tell_of_old_spellings(self) -> None:
-        for old in OLD_SPELLINGS:
-            if old.name in self.values:
-                note(f"note: {old.flag} is now `{old.now}`; the old spelling still works")
 
 
 _ALL = (*RUN_OPTIONS, *OLD_SPELLINGS)
@@ -410,9 +403,7 @@ def takes_run(
         def wrapper(**values: Any) -> None:
             run = _given({o.name: values.pop(o.name) for o in options if o.name not in taken})
             cache, before = values.pop("cache"), _given({one.name: values.pop(one.name) for one in old})
-            for one in old:
-                if one.name in before:
-                    note(f"note: {one.flag} is now `{one.now}`; the old spelling still works")
+            _tell_of_old([o for o in OLD_SPELLINGS if o.name in run], [one for one in old if one.name in before])
             command(GivenRun(run, cache, before, reasons), **values)
 
         _show(wrapper, _arranged([*given, *(one.parameter() for one in old)], own, CacheFolder))
@@ -420,6 +411,13 @@ def takes_run(
         return wrapper
 
     return decorate
+
+
+def _tell_of_old(of_run: Sequence[RunOption], own: Sequence[Old]) -> None:
+    """One line that names the new spellings."""
+    if of_run or own:
+        pairs = [*((o.flag, o.now) for o in of_run), *((one.flag, one.now) for one in own)]
+        note("note: old spellings: " + ", ".join(f"{flag} is now `{now}`" for flag, now in pairs))
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:
