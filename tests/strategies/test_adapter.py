@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from adapter_world import Rows
 from fakes import LABELS, PlantedEncoder, SpatialPlanted, draw, draw_files
 from hypothesis import given
 from hypothesis import strategies as st
 from messages import heard_by
-from test_adapters import Rows
-from test_strategies import RandomSpace, random_images
+from random_space import RandomSpace, random_images
 
 from zsprompt._utils.arrays import Floats, unit_rows
 from zsprompt._utils.id_digests import known_among, packed
