@@ -12,7 +12,6 @@ from command_line import ROOT, environment
 from fakes import LABELS, PlantedEncoder, draw
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_space import RandomSpace, random_images
 
 from zsprompt.errors import AdapterError, LabelError, PromptError, UnknownName, UsageError
 from zsprompt.llm import Bank, Caption, Captions
@@ -34,6 +33,7 @@ from zsprompt.strategies import (
 )
 from zsprompt.strategies.base import standardise
 from zsprompt.strategies.list_all import _subsets
+from zsprompt.testing import RandomSpace, check_strategy, random_images
 
 BANK = Bank.of("mine", [Caption((), "nothing"), *(Caption((label,), f"some {label}") for label in LABELS)])
 ALL: dict[str, Strategy] = {
@@ -64,33 +64,9 @@ def pictures(sets: list[tuple[str, ...]] = SETS) -> Images:
 
 
 @contract
-def test_shapes_types_and_finiteness(strategy: Strategy) -> None:
-    answer = strategy.predict(random_images(7), LABELS, RandomSpace())
-    assert answer.scores.shape == answer.decisions.shape == (7, len(LABELS))
-    assert answer.scores.dtype == np.float32
-    assert answer.decisions.dtype == np.bool_
-    assert np.isfinite(answer.scores).all()
-    assert answer.overflowed == 0
-
-
-@contract
-@pytest.mark.parametrize("seed", range(3))
-def test_permuting_the_labels_permutes_the_columns(strategy: Strategy, seed: int) -> None:
-    order = np.random.default_rng(seed).permutation(len(LABELS))
-    plain = strategy.predict(random_images(9), LABELS, RandomSpace())
-    permuted = strategy.predict(random_images(9), [LABELS[i] for i in order], RandomSpace())
-    np.testing.assert_allclose(permuted.scores, plain.scores[:, order], rtol=1e-5, atol=1e-5)
-    assert np.array_equal(permuted.decisions, plain.decisions[:, order])
-
-
-@contract
-def test_each_row_depends_on_its_own_image_only(strategy: Strategy) -> None:
-    images = random_images(9)
-    together = strategy.predict(images, LABELS, RandomSpace())
-    for i in range(9):
-        alone = strategy.predict(Images(images.vectors[i : i + 1]), LABELS, RandomSpace())
-        np.testing.assert_allclose(alone.scores[0], together.scores[i], rtol=1e-5, atol=1e-5)
-        assert np.array_equal(alone.decisions[0], together.decisions[i])
+def test_the_contract_of_strategies(strategy: Strategy) -> None:
+    check_strategy(strategy, tolerance=1e-5)
+    assert strategy.predict(random_images(2), LABELS, RandomSpace()).overflowed == 0
 
 
 @contract
@@ -114,12 +90,6 @@ def test_any_number_of_labels_works(strategy: Strategy, count: int) -> None:
     answer = strategy.predict(pictures(), LABELS[:count], world())
     assert np.isfinite(answer.scores).all()
     assert answer.scores.shape == (len(SETS), count)
-
-
-@contract
-def test_no_pictures_give_no_rows(strategy: Strategy) -> None:
-    answer = strategy.predict(Images(np.empty((0, 24), np.float32)), LABELS, RandomSpace())
-    assert answer.scores.shape == answer.decisions.shape == (0, len(LABELS))
 
 
 @contract
