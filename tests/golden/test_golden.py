@@ -1,7 +1,7 @@
 """The answers of every command, recorded: a change of the code's shape changes no number.
 
 Each case is a command line, or several of which the last one answers. Its recorded answer is in NAME.json.
-`recorded.py` says what is compared. To record all answers again: ZSPROMPT_RECORD_GOLDEN=1 pytest tests/golden.
+`tests/support/recorded.py` says what is compared. To record all answers again: ZSPROMPT_RECORD_GOLDEN=1 pytest tests/golden.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def test_no_two_modules_have_the_same_name() -> None:
     assert len(names) == len(set(names))
 
 
-def test_every_folder_of_tests_is_a_room_or_one_of_three() -> None:
+def test_every_folder_of_tests_is_a_room_or_one_of_four() -> None:
     rooms = {path.name.strip("_") for path in (ROOT / "zsprompt").iterdir() if path.is_dir()}
     folders = {path.name for path in TESTS.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))}
-    assert folders <= rooms | {"contracts", "house", "support"}
+    assert folders <= rooms | {"contracts", "golden", "house", "support"}
