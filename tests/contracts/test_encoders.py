@@ -32,7 +32,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module", params=["planted", "openai", "tiny", "conse"])
+@pytest.fixture(scope="module", params=["planted", "openai", "tiny", pytest.param("conse", marks=pytest.mark.slow)])
 def encoder(request: pytest.FixtureRequest) -> Encoder:
     if request.param == "planted":
         return PlantedEncoder(context_length=77)
