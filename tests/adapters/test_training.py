@@ -191,6 +191,7 @@ for number, name in enumerate(VARIANTS):
 """
 
 
+@pytest.mark.slow
 def test_killed_and_gone_on_gives_the_very_weights(tmp_path: Path) -> None:
     """SIGKILL of a process that has written a checkpoint, for every variant."""
     done = subprocess.run(
@@ -919,6 +920,7 @@ def test_labels_too_long_for_the_encoder_are_refused(drawn: Dataset) -> None:
 # -- repeated ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_fractions_times_seeds_with_their_means_and_deviations(drawn: Dataset, tmp_path: Path) -> None:
     encoder = PlantedEncoder()
     with EmbeddingStore(encoder, cache=None) as store:
