@@ -18,6 +18,27 @@ from zsprompt.store import EmbeddingStore
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+SLOW_FIXTURES = {"test_data", "browser"}
+"""A test that uses one of them is slow, marked or not."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--slow", action="store_true", help="run slow tests too: those marked slow, on photographs or in a browser"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out slow tests, unless --slow or -m asks for some, or one is named as FILE::TEST."""
+    for item in items:
+        if isinstance(item, pytest.Function) and SLOW_FIXTURES & set(item.fixturenames):
+            item.add_marker("slow")
+    if config.getoption("--slow") or config.getoption("-m") or any("::" in arg for arg in config.args):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if not item.get_closest_marker("slow")]
+
 
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,8 @@ ZspromptError
 ├── ThresholdError  thresholds that cannot be read or belong to something else
 ├── ResultError     a saved result that is missing or damaged, or results that cannot be compared
 ├── CacheError      a cache folder that is foreign, unwritable, full or damaged
-└── OutputError     a result that could not be written
+├── OutputError     a result that could not be written
+└── ContractError   an object of your own that breaks a rule of zsprompt.testing; an AssertionError too
 """
 
 from __future__ import annotations
@@ -130,3 +131,16 @@ class ResultError(ZspromptError):
 
 class OutputError(ZspromptError):
     """A result that could not be written."""
+
+
+class ContractError(ZspromptError, AssertionError):
+    """An object of your own that breaks a rule which the package relies on; raised by zsprompt.testing alone.
+
+    Args:
+        clause: the rule, in a word or two ("row independence").
+        message: what was expected and what was found.
+    """
+
+    def __init__(self, clause: str, message: str) -> None:
+        self.clause = clause
+        super().__init__(f"{clause}: {message}")

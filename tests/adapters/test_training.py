@@ -3,40 +3,35 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import random
 import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from adapter_world import SMALL, WORDS, Rows, directions, every_kind, probabilities, sizes_of, trained, world
 from command_line import ROOT, environment
 from fakes import LABELS, PlantedEncoder, SpatialPlanted, draw_files
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from messages import heard_by
-from test_adapters import SMALL, WORDS, Rows, directions, every_kind, probabilities, sizes_of, world
+from trainings import PLAIN, VARIANTS, Stop, at_step, digest, every_variant, fit_variant, stop
 
 from zsprompt import metrics
 from zsprompt._utils.arrays import Halves, Indices
-from zsprompt._utils.progress import Advance
 from zsprompt.adapters import (
-    DmDecoder,
     Examples,
     Fc,
     Fitted,
-    Fusion,
     Kind,
     LinearProbe,
     Mld,
-    MlDecoder,
     Neighbours,
     Schedule,
     Trained,
@@ -125,68 +120,6 @@ def test_schedules_out_of_range_are_refused(changes: dict[str, Any], said: str) 
 
 # -- stopped and gone on -----------------------------------------------------------------------------------------------
 
-PLAIN = Schedule(epochs=4, batch_size=16, lr=3e-3, weight_decay=0.0, optimizer="adam", loss="bce", seed=5)
-VARIANTS: dict[str, tuple[Kind, Schedule]] = {
-    "adam": (LinearProbe(), replace(PLAIN, weight_decay=0.01)),
-    "adamw": (Fc(), replace(PLAIN, optimizer="adamw", weight_decay=0.1, loss="mse")),
-    "warm-up and decay": (Fusion(hidden=16), replace(PLAIN, warm_up=0.4, decay="linear")),
-    "dropout": (Mld(heads=2, feed_forward=16, dropout=0.5), replace(PLAIN, loss="asl")),
-    "selective": (Mld(heads=2, feed_forward=16, dropout=0.1), replace(PLAIN, selective=0.5, batch_size=8)),
-    "contrastive": (MlDecoder(heads=2, feed_forward=16), replace(PLAIN, loss="asl+clip", clip_weight=0.3)),
-    "early stop": (LinearProbe(), replace(PLAIN, epochs=12, patience=2, lr=0.05)),
-    "tokens": (DmDecoder(blocks=2, heads=2, feed_forward=16, dropout=0.2), PLAIN),
-}
-every_variant = pytest.mark.parametrize("name", VARIANTS)
-
-
-class Stop(Exception):
-    """What stops a training where a test wants it to."""
-
-
-@contextmanager
-def at_step(count: int, what: Callable[[], None]) -> Iterator[Any]:
-    """A progress that does something after so many steps, counted from the beginning of the training."""
-
-    @contextmanager
-    def progress(name: str, total: int, unit: str) -> Iterator[Advance]:
-        done = 0
-
-        def advance(steps: int) -> None:
-            nonlocal done
-            done += steps
-            if done >= count:
-                what()
-
-        yield advance
-
-    yield progress
-
-
-def stop() -> None:
-    raise Stop
-
-
-def fit_variant(name: str, checkpoint: Path | None = None, **options: Any) -> Fitted:
-    kind, schedule = VARIANTS[name]
-    examples, validation = world(48), world(30, seed=1, noise=3.0)
-    return fit(
-        kind,
-        sizes_of(examples),
-        examples,
-        directions(),
-        schedule,
-        validation=validation,
-        checkpoint=checkpoint,
-        **options,
-    )
-
-
-def digest(weights: Mapping[str, Any]) -> str:
-    found = hashlib.sha256()
-    for name in sorted(weights):
-        found.update(name.encode() + weights[name].tobytes())
-    return found.hexdigest()
-
 
 def course_of(fitted: Fitted) -> list[tuple[Any, ...]]:
     """The history without its seconds."""
@@ -232,7 +165,7 @@ import os, random, signal, sys, time
 import torch
 torch.set_num_threads(1)  # a fork has no other threads
 from pathlib import Path
-from test_training import VARIANTS, at_step, digest, fit_variant
+from trainings import VARIANTS, at_step, digest, fit_variant
 
 chance = random.Random(3)
 for number, name in enumerate(VARIANTS):
@@ -258,6 +191,7 @@ for number, name in enumerate(VARIANTS):
 """
 
 
+@pytest.mark.slow
 def test_killed_and_gone_on_gives_the_very_weights(tmp_path: Path) -> None:
     """SIGKILL of a process that has written a checkpoint, for every variant."""
     done = subprocess.run(
@@ -446,8 +380,6 @@ def test_validation_is_the_map_that_metrics_give() -> None:
 
 
 def _trained(kind: Kind) -> Trained:
-    from test_adapters import trained
-
     return trained(kind)
 
 
@@ -988,6 +920,7 @@ def test_labels_too_long_for_the_encoder_are_refused(drawn: Dataset) -> None:
 # -- repeated ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_fractions_times_seeds_with_their_means_and_deviations(drawn: Dataset, tmp_path: Path) -> None:
     encoder = PlantedEncoder()
     with EmbeddingStore(encoder, cache=None) as store:

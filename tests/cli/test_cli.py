@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import Cli, command, environment
+from command_line import Cli, command, environment, one_line
 from fakes import LABELS, draw, draw_files
 
 PLANTED = ("--model", "fakes:PlantedEncoder")
@@ -37,13 +37,6 @@ def photos(tmp_path: Path) -> Path:
 
 def run_on(photos: Path, *options: object) -> list[object]:
     return ["run", "--strategy", "top-all", "--dataset", "folder", "--root", photos, *PLANTED, *options]
-
-
-def one_line(stderr: str) -> str:
-    """stderr's only line, which is an error."""
-    assert stderr.startswith("error: ")
-    assert stderr.count("\n") == 1, stderr
-    return stderr
 
 
 # -- run ---------------------------------------------------------------------------------------------------------

@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from archives import tree
 from command_line import Cli, environment
 from fakes import draw, draw_files
 from file_server import FileServer, Reply, quick_connections
-from test_datasets import MAKERS
-from test_fetch import TARS, TEST, TRAINVAL, known
-from test_unpack import tree
-from trees import make_coco
+from trees import MAKERS, make_coco
 from typer.testing import CliRunner, Result
+from voc_archives import TARS, TEST, TRAINVAL, known
 
 from zsprompt.data import DATASETS
 from zsprompt.data.datasets import scenes

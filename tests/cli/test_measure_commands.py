@@ -13,9 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import Cli, command, environment
+from command_line import Cli, command, environment, one_line
 from fakes import LABELS, draw_files
-from test_cli import one_line
 
 PLANTED = ("--model", "fakes:PlantedEncoder")
 COUNT = 24

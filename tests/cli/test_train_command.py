@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from command_line import ROOT, command, environment
 from fakes import LABELS, draw_files
-from test_training import digest
+from trainings import digest
 from typer.testing import CliRunner
 
 from zsprompt.adapters import load_adapter

@@ -2,54 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import trees
-from trees import message, picture, write
+from trees import FLAGS, MAKERS, VOC_PICTURES, annotation, make_folder, make_voc, message, small, write
 
 from zsprompt.data import DATASETS, Dataset, available_datasets, data_folder, load_dataset
 from zsprompt.data.datasets import scenes
 from zsprompt.data.datasets.voc import RAW_NAMES, label_names
-from zsprompt.data.images import ImageFile, decode
+from zsprompt.data.images import decode
 from zsprompt.errors import DataError, UnknownName, UsageError
 from zsprompt.metrics import DIFFICULT, resolve_targets
-
-Object = tuple[str, bool]  # label, difficult
-
+from zsprompt.testing import check_dataset
 
 # VOC
-
-
-def annotation(*objects: Object, inside: str = "") -> str:
-    items = "".join(
-        f"<object><name>{name}</name><difficult>{int(difficult)}</difficult>{inside}</object>"
-        for name, difficult in objects
-    )
-    return f"<annotation>\n<folder>VOC2007</folder>\n{items}</annotation>\n"
-
-
-PHOTOS: dict[str, Sequence[Object]] = {
-    "000001": [("cat", False), ("person", True)],
-    "000002": [("person", True), ("person", False), ("pottedplant", False)],
-    "000003": [],
-}
-
-
-def make_voc(
-    root: Path, year: str = "2007", split: str = "test", photos: dict[str, Sequence[Object]] | None = None
-) -> Path:
-    """A VOCdevkit in `root`; returns its VOC<year>."""
-    base = root / "VOCdevkit" / f"VOC{year}"
-    photos = PHOTOS if photos is None else photos
-    write(base / "ImageSets" / "Main" / f"{split}.txt", "".join(f"{image}\n" for image in photos))
-    for image, objects in photos.items():
-        write(base / "Annotations" / f"{image}.xml", annotation(*objects))
-        picture(base / "JPEGImages" / f"{image}.jpg")
-    return base
 
 
 def one_photo(root: Path, xml: str | bytes) -> Path:
@@ -71,7 +40,6 @@ def row(dataset: Dataset, position: int = 0) -> dict[str, int]:
 
 # folder
 
-FLAGS = "image,cat,dog,potted plant\na.png,1,0,-1\nsub/b.png,0,1,0\nc.png,0,0,0\n"
 NAMES = "image,labels\na.png,cat|potted plant\nb.png,dog\nc.png,\n"
 
 
@@ -88,29 +56,6 @@ def refusal(root: Path, content: str | bytes, **options: str | None) -> str:
 
 
 # The contract
-
-
-def make_folder(root: Path) -> Path:
-    for name in ("a.png", "sub/b.png", "c.png"):
-        picture(root / name)
-    write(root / "labels.csv", FLAGS)
-    return root
-
-
-MAKERS: dict[str, Callable[[Path], object]] = {
-    "scenes": lambda root: None,
-    "voc": make_voc,
-    "voc2012": lambda root: make_voc(root, "2012", "val"),
-    "coco": trees.make_coco,
-    "coco2017": lambda root: trees.make_coco(root, "2017"),
-    "nus-wide": trees.make_nus_wide,
-    "kaggle10": trees.make_kaggle,
-    "captions-csv": trees.make_captions_csv,
-    "folder": make_folder,
-    "list": trees.make_list,
-    "image-folders": trees.make_image_folders,
-    "shards": trees.make_shards,
-}
 
 
 @pytest.fixture(params=DATASETS)
@@ -135,14 +80,8 @@ def built_on_disk(built: tuple[str, Path | None]) -> tuple[str, Path]:
 def test_contract(built: tuple[str, Path], names: str) -> None:
     name, root = built
     data = load_dataset(name, root=root, names=names)
-    assert data.targets.shape == (len(data.images), len(data.labels))
-    assert data.targets.dtype == np.int8
-    assert set(np.unique(data.targets)) <= {-1, 0, 1}
-    assert len({image.id for image in data.images}) == len(data.images)
-    assert len(set(data.labels)) == len(data.labels)
-    assert all(isinstance(label, str) and label.strip() for label in data.labels)
-    assert all(decode(image.read()).mode == "RGB" for image in data.images)
-    assert (data.name != "", data.split != "", data.names) == (True, True, names)
+    check_dataset(data)
+    assert (data.split != "", data.names) == (True, names)
 
 
 def test_contract_names_change_labels_alone(built: tuple[str, Path]) -> None:
@@ -217,13 +156,8 @@ def test_available_datasets_says_a_line_about_each() -> None:
     assert all(lines.values())
 
 
-def small(targets: np.ndarray | None = None, images: int = 2) -> Dataset:
-    refs = [ImageFile(f"{i}.png", Path(f"{i}.png")) for i in range(images)]
-    return Dataset("small", ("cat", "dog"), refs, np.eye(2, dtype=np.int8) if targets is None else targets)
-
-
 def module(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, code: str) -> None:
-    write(folder / f"{name}.py", f"from test_datasets import small\n{code}\n")
+    write(folder / f"{name}.py", f"from trees import small\n{code}\n")
     monkeypatch.syspath_prepend(folder)
 
 
@@ -276,7 +210,7 @@ def test_voc_targets(tmp_path: Path) -> None:
     make_voc(tmp_path)
     data = voc(tmp_path)
     assert (data.name, data.split, data.labels) == ("voc2007", "test", label_names("readable"))
-    assert [image.id for image in data.images] == list(PHOTOS)
+    assert [image.id for image in data.images] == list(VOC_PICTURES)
     assert [row(data, n) for n in range(3)] == [{"cat": 1, "person": -1}, {"person": 1, "potted plant": 1}, {}]
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from zsprompt.encoders import OPENAI_MODELS, Encoder, available_models, load_encoder
 from zsprompt.errors import LabelError, ModelError, UnknownName, UsageError
+from zsprompt.testing import check_encoder
 
 TEXTS = ["dog", "a photo of a cat", "cat", "nothing", "an aeroplane, a sofa and a tv monitor"]
 LONG = "dog " * 400
@@ -31,7 +32,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module", params=["planted", "openai", "tiny", "conse"])
+@pytest.fixture(scope="module", params=["planted", "openai", "tiny", pytest.param("conse", marks=pytest.mark.slow)])
 def encoder(request: pytest.FixtureRequest) -> Encoder:
     if request.param == "planted":
         return PlantedEncoder(context_length=77)
@@ -50,36 +51,8 @@ def pictures(count: int = 6) -> list[Image.Image]:
     return [Image.fromarray(random.integers(0, 256, (h, w, 3), dtype=np.uint8)) for w, h in sizes]
 
 
-def test_texts_are_unit_rows_in_order(encoder: Encoder) -> None:
-    vectors = encoder.encode_texts(TEXTS)
-    assert (vectors.shape, vectors.dtype) == ((len(TEXTS), encoder.dim), np.float32)
-    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
-    np.testing.assert_allclose(encoder.encode_texts(TEXTS[::-1]), vectors[::-1], atol=1e-5)
-
-
-def test_images_are_unit_rows_in_order(encoder: Encoder) -> None:
-    vectors = encoder.encode_images(pictures())
-    assert (vectors.shape, vectors.dtype) == ((6, encoder.dim), np.float32)
-    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
-    np.testing.assert_allclose(encoder.encode_images(pictures()[::-1]), vectors[::-1], atol=1e-5)
-
-
-def test_company_in_a_batch_changes_nothing(encoder: Encoder) -> None:
-    alone = np.concatenate([encoder.encode_texts([text]) for text in TEXTS])
-    np.testing.assert_allclose(alone, encoder.encode_texts(TEXTS), atol=1e-5)
-    alone = np.concatenate([encoder.encode_images([picture]) for picture in pictures()])
-    np.testing.assert_allclose(alone, encoder.encode_images(pictures()), atol=1e-5)
-
-
-def test_the_same_call_gives_the_same_bits(encoder: Encoder) -> None:
-    assert encoder.encode_texts(TEXTS).tobytes() == encoder.encode_texts(TEXTS).tobytes()
-    assert encoder.encode_images(pictures()).tobytes() == encoder.encode_images(pictures()).tobytes()
-
-
-def test_preparing_changes_no_bit_and_twice_is_once(encoder: Encoder) -> None:
-    once = [encoder.prepare(picture) for picture in pictures()]
-    assert [p.tobytes() for p in map(encoder.prepare, once)] == [p.tobytes() for p in once]
-    assert encoder.encode_images(once).tobytes() == encoder.encode_images(pictures()).tobytes()
+def test_the_contract_of_encoders(encoder: Encoder) -> None:
+    check_encoder(encoder)
 
 
 def test_what_does_not_fit_is_refused_and_what_fits_is_not(encoder: Encoder) -> None:
@@ -89,7 +62,6 @@ def test_what_does_not_fit_is_refused_and_what_fits_is_not(encoder: Encoder) -> 
 
 
 def test_facts_about_the_model(encoder: Encoder) -> None:
-    assert encoder.name
     assert len(encoder.fingerprint) > 8
     assert 0 < encoder.logit_scale <= 350
     assert encoder.context_length is None or encoder.context_length > 10

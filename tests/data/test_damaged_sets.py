@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import trees
-from test_datasets import MAKERS
+from damage import damage
+from trees import MAKERS
 
 from zsprompt.data import DATASETS
 from zsprompt.data.images import SUFFIXES
@@ -16,25 +17,6 @@ from zsprompt.errors import ZspromptError
 ROUNDS = 250
 SPLITS = {"nus-wide": "test:gzsl", "coco": "val", "captions-csv": "all"}
 WITH_FILES = [name for name in DATASETS if name not in ("scenes",)]
-
-
-def damage(content: bytes, draw: random.Random) -> bytes:
-    """The content with one thing wrong."""
-    at, other = draw.randrange(len(content) + 1), draw.randrange(len(content) + 1)
-    junk = draw.choice(
-        [b"\0", b"\xff\xfe", b"\n", b'"', b",", b"[[", b"{", b"9" * 30, b"\\", b"\xef\xbb\xbf", b"-1", b"/"]
-    )
-    return draw.choice(
-        [
-            content[:at],
-            content[:at] + junk + content[at:],
-            content[:at] + junk + content[at + len(junk) :],
-            content[:at] + bytes([draw.randrange(256)]) + content[at + 1 :],
-            content[: min(at, other)] + content[max(at, other) :],
-            content[:at] + content[min(at, other) :],
-            b"",
-        ]
-    )
 
 
 def load(name: str, root: Path, split: str | None) -> str | None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import io
 import os
 import shutil
 import subprocess
@@ -16,13 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from archives import make_tar, make_zip, tree
 from command_line import ROOT, SUPPORT, environment
-from fakes import draw
 from file_server import FileServer, Reply, quick_connections
-from test_unpack import make_tar, make_zip, tree
+from voc_archives import TARS, TEST, TRAINVAL, archive, known
 
 from zsprompt.data import load_dataset
-from zsprompt.data.download.catalogue import CATALOGUE, Archive, Counts, Known
+from zsprompt.data.download.catalogue import CATALOGUE, Known
 from zsprompt.data.download.check import check
 from zsprompt.data.download.fetch import fetch
 from zsprompt.errors import DataError, DownloadError, UnknownName, ZspromptError
@@ -33,49 +31,6 @@ STAGE = ".zsprompt-fetch-voc"
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     quick_connections(monkeypatch, tmp_path_factory.mktemp("certificate"))
-
-
-def photo(label: str) -> bytes:
-    buffer = io.BytesIO()
-    draw([label]).save(buffer, "JPEG")
-    return buffer.getvalue()
-
-
-def voc_files(split: str, labels: dict[str, str]) -> dict[str, bytes]:
-    """What VOC's archive of one split holds, in its layout."""
-    base = "VOCdevkit/VOC2007"
-    files = {f"{base}/ImageSets/Main/{split}.txt": "".join(f"{image}\n" for image in labels).encode()}
-    for image, label in labels.items():
-        xml = f"<annotation><object><name>{label}</name><difficult>0</difficult></object></annotation>"
-        files[f"{base}/Annotations/{image}.xml"] = xml.encode()
-        files[f"{base}/JPEGImages/{image}.jpg"] = photo(label)
-    return files
-
-
-TEST = voc_files("test", {"000001": "cat", "000002": "dog"})
-TRAINVAL = voc_files("trainval", {"000005": "car"})
-TARS = {"test.tar": make_tar(TEST), "trainval.tar": make_tar(TRAINVAL)}
-
-
-def archive(server: FileServer, split: str, data: bytes | None = None) -> Archive:
-    file = f"{split}.tar"
-    data = TARS[file] if data is None else data
-    return Archive(
-        file=file,
-        urls=(f"{server.url}/{file}",),
-        size=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
-        keeps=("VOCdevkit/VOC2007",),
-        splits=(split,),
-        sign=f"VOCdevkit/VOC2007/ImageSets/Main/{split}.txt",
-    )
-
-
-def known(server: FileServer, *archives: Archive) -> Known:
-    """A small VOC2007 on `server`."""
-    archives = archives or (archive(server, "test"), archive(server, "trainval"))
-    splits = {"test": Counts(2, {"cat": 1, "dog": 1}), "trainval": Counts(1, {"car": 1})}
-    return replace(CATALOGUE["voc"], archives=archives, splits=splits)
 
 
 @pytest.fixture
@@ -333,8 +288,8 @@ def test_an_interruption_leaves_nothing_half_in_place(server: FileServer, tmp_pa
 KILLED = """
     import os, sys
     from pathlib import Path
-    import test_fetch
-    from zsprompt.data.download import fetch as room
+    from voc_archives import known
+    from zsprompt.data.download.fetch import fetch
     where, url, root = sys.argv[1:]
     class Server: pass
     Server.url = url
@@ -348,14 +303,14 @@ KILLED = """
         return die
     if where == "move":
         Path.replace = last_words(Path.replace)
-        test_fetch.fetch(test_fetch.known(Server), Path(root), split="trainval")
+        fetch(known(Server), Path(root), split="trainval")
     class Dying:
         def __call__(self, what, total, unit):
             self.what = what
             return self
         def __enter__(self): return lambda n: os._exit(9) if self.what.startswith(where) else None
         def __exit__(self, *error): pass
-    test_fetch.fetch(test_fetch.known(Server), Path(root), split="test", progress=Dying())
+    fetch(known(Server), Path(root), split="test", progress=Dying())
 """
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from damage import damage
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
-from test_damaged_sets import damage
 from trees import LIST_ROWS, make_list, message, picture, present, write
 
 from zsprompt.data import Dataset, load_dataset

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trees import message, write
 
+from zsprompt.data.datasets import label_tables as tables
 from zsprompt.data.datasets.label_tables import Table, cached, tables_folder
 from zsprompt.errors import DataError
-from zsprompt.experiments.reproduction.tables import tables
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from archives import add, make_tar, make_zip, tree
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -25,35 +26,6 @@ from zsprompt.data.download.unpack import unpack
 from zsprompt.errors import DataError, DownloadError
 
 FILES = {"keep/a.txt": b"one", "keep/b/c.jpg": b"two" * 1000, "keep/b/empty": b"", "other/d.txt": b"three"}
-
-
-def make_tar(files: dict[str, bytes], mode: str = "w", prefix: str = "") -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode=mode) as archive:
-        for name, content in files.items():
-            add(archive, prefix + name, content)
-    return buffer.getvalue()
-
-
-def add(
-    archive: tarfile.TarFile, name: str, content: bytes = b"x", kind: bytes = tarfile.REGTYPE, link: str = ""
-) -> None:
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname, info.mode, info.uid = kind, link, 0o6777, 12345
-    info.size = len(content) if kind == tarfile.REGTYPE else 0
-    archive.addfile(info, io.BytesIO(content))
-
-
-def make_zip(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED, prefix: str = "") -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", method) as archive:
-        for name, content in files.items():
-            archive.writestr(prefix + name, content)
-    return buffer.getvalue()
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 @contextmanager

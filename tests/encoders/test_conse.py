@@ -38,6 +38,7 @@ def test_without_the_extra_one_line_says_what_to_install(monkeypatch: pytest.Mon
         load_encoder("conse")
 
 
+@pytest.mark.slow
 @needs_parts
 def test_texts_are_the_sentence_encoders(encoder: conse.Conse) -> None:
     """Equal to sentence-transformers' own pipeline on the same files."""
@@ -112,6 +113,7 @@ def test_other_class_names_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         load_encoder("conse", device="cpu").encode_images(noise(1))
 
 
+@pytest.mark.slow
 @needs_parts
 def test_the_network_stays_shut(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: object, **kwargs: object) -> None:
@@ -150,6 +152,7 @@ def test_the_threads_of_others_keep_their_number(encoder: conse.Conse) -> None:
     assert set(encoder._classifier._threads.map(lambda _: torch.get_num_threads(), range(9))) == {1}
 
 
+@pytest.mark.slow
 @needs_parts
 @pytest.mark.skipif(not products._has_bfloat16(), reason="needs a processor with bfloat16 instructions")
 def test_bfloat16_is_near_and_has_a_fingerprint_of_its_own(encoder: conse.Conse) -> None:

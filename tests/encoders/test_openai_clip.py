@@ -48,6 +48,7 @@ def pictures() -> list[Image.Image]:
     return [Image.fromarray(random.integers(0, 256, (h, w, 3), dtype=np.uint8)) for w, h in sizes]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", [VIT_B32, RN50], ids=["ViT-B/32", "RN50"])
 def test_equal_to_the_clip_package(architecture: dict, tmp_path: Path) -> None:
     path = tmp_path / "random.pt"
@@ -81,6 +82,7 @@ def small_checkpoint(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("precision", "nearest"), [("int8", 0.99), pytest.param("bfloat16", 0.9999, marks=needs_bfloat16)]
 )
@@ -97,6 +99,7 @@ def test_rounded_is_near_and_has_a_fingerprint_of_its_own(tmp_path: Path, precis
         assert np.abs(one - two).max() > 1e-6  # it is rounded
 
 
+@pytest.mark.slow
 def test_without_onednn_the_embeddings_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = small_checkpoint(tmp_path)
     fast = OpenAIClip.from_file(path, device="cpu")

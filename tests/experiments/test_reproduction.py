@@ -544,6 +544,7 @@ def test_the_command_lists_the_tables(cli: Cli) -> None:
     assert json.loads(cli("reproduce", "--json").stdout)["tables"]["adds-7"] == find_table("adds-7").about
 
 
+@pytest.mark.slow
 def test_a_table_by_the_command(cli: Cli, tmp_path: Path) -> None:
     options = ("--limit", "80", "--epochs", "1", "--out", "made", "--device", "cpu")
     done = cli("reproduce", "coco-captions-methods", *options)
@@ -577,6 +578,7 @@ def test_real_data_that_are_asked_for_and_not_there_are_an_error(cli: Cli) -> No
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_by_the_command(cli: Cli, tmp_path: Path) -> None:
     options = (
         "reproduce",

@@ -1,7 +1,8 @@
 """The answers of every command, recorded: a change of the code's shape changes no number.
 
 Each case is a command line, or several of which the last one answers. Its recorded answer is in NAME.json.
-`recorded.py` says what is compared. To record all answers again: ZSPROMPT_RECORD_GOLDEN=1 pytest tests/golden.
+`tests/support/recorded.py` says what is compared. To record all answers again:
+ZSPROMPT_RECORD_GOLDEN=1 pytest --slow tests/golden.
 """
 
 from __future__ import annotations
@@ -40,6 +41,11 @@ PREDICT = f"predict few --model tiny --labels '{WORDS}'"
 MACHINE = "--device cpu --precision auto --batch-size 32"
 SERVER = "--llm-base-url http://127.0.0.1:9 --llm-model none --llm-timeout 5"
 
+SLOW = frozenset(
+    "report-run report-folder report-two-runs train-fc-options train-fractions train-ml-decoder "
+    "reproduce-mmm-clip-4 run-sample run-result-file predict-adapter".split()
+)
+
 
 @dataclass(frozen=True)
 class Case:
@@ -64,7 +70,8 @@ class Case:
 
 def case(name: str, *lines: str, **facts: Any) -> Any:
     photographs = name.startswith("photographs")
-    return pytest.param(Case(name, lines, photographs=photographs, **facts), id=name)
+    marks = [pytest.mark.slow] if photographs or name in SLOW else []
+    return pytest.param(Case(name, lines, photographs=photographs, **facts), id=name, marks=marks)
 
 
 RUNS = [

@@ -1,22 +1,17 @@
-"""What people install: a wheel with its prompts, quick to import, with one-way imports inside."""
+"""The layout of the package: rooms whose imports point down, quick to import."""
 
 from __future__ import annotations
 
 import ast
-import os
 import re
 import subprocess
 import sys
-import zipfile
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from command_line import ROOT, environment
 from typer.core import TyperCommand, TyperGroup
-
-import zsprompt
 
 PACKAGE = ROOT / "zsprompt"
 
@@ -110,79 +105,6 @@ def test_help_loads_neither_torch_nor_pandas_nor_numpy() -> None:
         "assert not {'torch', 'pandas', 'clip', 'numpy', 'PIL'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", check], check=True, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL)
-
-
-@pytest.mark.parametrize("name", zsprompt.__all__)
-def test_every_public_name_is_there_and_documented(name: str) -> None:
-    thing = getattr(zsprompt, name)
-    assert name == "__version__" or thing.__doc__
-    assert name in dir(zsprompt)
-
-
-def test_no_public_name_is_hidden_by_a_module() -> None:
-    """Importing zsprompt.NAME would put the module where the function was."""
-    modules = {path.stem for path in PACKAGE.iterdir() if not path.name.startswith("_")}
-    assert not modules & set(zsprompt.__all__)
-
-
-def test_an_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="nonsense"):
-        zsprompt.nonsense  # noqa: B018
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel that `pip install .` would build."""
-    if not find_spec("hatchling"):
-        pytest.skip("hatchling is not installed")
-    folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(build, check=True, cwd=ROOT, capture_output=True)
-    return next(folder.glob("*.whl"))
-
-
-def test_the_wheel_holds_the_prompts_and_no_tests(wheel: Path) -> None:
-    names = zipfile.ZipFile(wheel).namelist()
-    shipped = {f"zsprompt/_prompts/{path.name}" for path in (ROOT / "prompts").glob("*.toml")}
-    assert shipped
-    assert shipped <= set(names)
-    assert "zsprompt/py.typed" in names
-    assert not [name for name in names if name.startswith(("tests", "benchmarks"))]
-    assert {"zsprompt/encoders/clip/tiny.safetensors", "zsprompt/data/scenes/words.toml"} <= set(names)
-    assert wheel.stat().st_size < 6_000_000
-
-
-@pytest.mark.parametrize("layout", ["wheel", "checkout"])
-def test_prompts_are_found_in_the_wheel_and_beside_the_package(layout: str, wheel: Path, tmp_path: Path) -> None:
-    """In an unpacked wheel, and in a checkout as an editable install uses it."""
-    where = ROOT
-    if layout == "wheel":
-        zipfile.ZipFile(wheel).extractall(tmp_path)
-        where = tmp_path
-    code = (
-        "import zsprompt.prompts as p\n"
-        "print(p.prompts_folder()); print(len(p.available_prompts())); print(p.load_prompts('photo').ensemble(['owl']))"
-    )
-    # -S would lose the dependencies; PYTHONPATH goes before site-packages and before an editable install's finder
-    env = os.environ | {"PYTHONPATH": str(where)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], check=True, cwd=tmp_path, env=env, capture_output=True, text=True
-    )
-    folder, count, texts = done.stdout.splitlines()
-    assert Path(folder) == (tmp_path / "zsprompt/_prompts" if layout == "wheel" else ROOT / "prompts")
-    assert int(count) >= 8
-    assert texts == "[['a photo of an owl']]"
-
-
-def test_a_broken_installation_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from zsprompt.errors import PromptError
-    from zsprompt.prompts import prompts_folder
-
-    monkeypatch.setattr(
-        "zsprompt.prompts.prompt_set.__file__", str(tmp_path / "zsprompt" / "prompts" / "prompt_set.py")
-    )
-    with pytest.raises(PromptError, match="install zsprompt again"):
-        prompts_folder()
 
 
 def readme() -> str:

@@ -329,6 +329,7 @@ def test_predict_with_a_bank(folder: Path, tmp_path: Path, cli: Cli) -> None:
     assert "no caption: theirs is made of their parts'" in done.stderr
 
 
+@pytest.mark.slow
 def test_scenes_out_of_the_box(cli: Cli) -> None:
     done = cli("run", "--strategy", "llm", "--dataset", "scenes", "--limit", 40, "--json")
     assert done.returncode == 0, done.stderr

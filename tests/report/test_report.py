@@ -148,7 +148,13 @@ def odd_results() -> dict[str, Result]:
     }
 
 
-@pytest.mark.parametrize("name", odd_results())
+SLOW = ("many labels", "all absent", "all positive", "all left out", "a label that never occurs")
+over_odd_results = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in odd_results()]
+)
+
+
+@over_odd_results
 def test_figures_of_odd_results_are_whole_svg(name: str) -> None:
     result = odd_results()[name]
     curves = [("as given", metrics.reliability(np.full(result.targets.shape, 0.4), result.targets))]
@@ -174,7 +180,7 @@ def test_the_same_figure_is_the_same_bytes() -> None:
 # pages
 
 
-@pytest.mark.parametrize("name", odd_results())
+@over_odd_results
 def test_pages_of_odd_results_are_well_formed(name: str, tmp_path: Path) -> None:
     page = built(tmp_path, odd_results()[name])
     assert "nan" not in re.sub(r"(?s)<svg.*?</svg>|<pre.*?</pre>", "", page).lower().replace("finance", "")

@@ -48,6 +48,7 @@ def stored(cache: Path) -> int:
     return sum(len(value) == 4 * 256 for value in values)
 
 
+@pytest.mark.slow
 def test_killed_twenty_times_and_resumed(photos: Path, tmp_path: Path, cli: Cli) -> None:
     whole = cli(*arguments(photos, tmp_path / "whole", tmp_path / "expected"))
     expected = json.loads(whole.stdout)

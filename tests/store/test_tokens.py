@@ -90,7 +90,9 @@ def photographs() -> conse.Conse:
     return load_encoder("conse", device="cpu")
 
 
-@pytest.fixture(scope="module", params=["vit", "resnet", "tiny", "conse", "planted"])
+@pytest.fixture(
+    scope="module", params=["vit", "resnet", "tiny", pytest.param("conse", marks=pytest.mark.slow), "planted"]
+)
 def spatial(request: pytest.FixtureRequest) -> Encoder:
     if request.param == "planted":
         return SpatialPlanted()
@@ -169,6 +171,7 @@ def test_rounded_products_keep_the_pooled_vector_and_tokens_near(architecture: d
     assert cosines.min() > 0.97
 
 
+@pytest.mark.slow
 def test_conses_tokens_are_class_names_weighted_at_each_place(photographs: conse.Conse) -> None:
     """The definition, place by place: the last layer on its features, softmax, the 50 best, mean of the names."""
     encoder = photographs
@@ -190,6 +193,7 @@ def test_conses_tokens_are_class_names_weighted_at_each_place(photographs: conse
                 np.testing.assert_allclose(found[n, 1 + 7 * y + x], mean / np.linalg.norm(mean), atol=1e-3)
 
 
+@pytest.mark.slow
 @needs_bfloat16
 def test_conses_classifier_thinks_the_same_of_a_picture_with_bfloat16_too(photographs: conse.Conse) -> None:
     rounded = load_encoder("conse", device="cpu", precision="bfloat16")._classifier

@@ -9,9 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 SUPPORT = Path(__file__).parent
-TESTS = SUPPORT.parent
-ROOT = TESTS.parent
-IMPORTABLE = (SUPPORT, TESTS / "adapters", TESTS / "contracts")
+ROOT = SUPPORT.parent.parent
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -22,5 +20,13 @@ def command(*args: object) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """This process's environment, warnings off (they are errors here, users see none) and the fakes importable."""
-    return os.environ | {"PYTHONPATH": os.pathsep.join(map(str, IMPORTABLE)), "COLUMNS": "100"}
+    """This process's environment, in which tests/support is importable and lines are 100 characters wide."""
+    others = filter(None, [os.environ.get("PYTHONPATH")])
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(SUPPORT), *others]), "COLUMNS": "100"}
+
+
+def one_line(stderr: str) -> str:
+    """The only line of stderr, which is an error."""
+    assert stderr.startswith("error: ")
+    assert stderr.count("\n") == 1, stderr
+    return stderr

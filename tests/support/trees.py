@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fakes import draw
 
 from zsprompt.data import Dataset
+from zsprompt.data.images import ImageFile
 
 COCO_NAMES = (
     "person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, stop sign, "
@@ -245,3 +247,67 @@ def make_shards(root: Path) -> Path:
     tar(root / "val-000000.tar", [*samples[0], *samples[1]])
     tar(root / "val-000001.tar", samples[2])
     return root
+
+
+# -- VOC, a folder, and one maker per data set
+
+VocObject = tuple[str, bool]  # label, difficult
+
+
+def annotation(*objects: VocObject, inside: str = "") -> str:
+    items = "".join(
+        f"<object><name>{name}</name><difficult>{int(difficult)}</difficult>{inside}</object>"
+        for name, difficult in objects
+    )
+    return f"<annotation>\n<folder>VOC2007</folder>\n{items}</annotation>\n"
+
+
+VOC_PICTURES: dict[str, Sequence[VocObject]] = {
+    "000001": [("cat", False), ("person", True)],
+    "000002": [("person", True), ("person", False), ("pottedplant", False)],
+    "000003": [],
+}
+
+
+def make_voc(
+    root: Path, year: str = "2007", split: str = "test", photos: dict[str, Sequence[VocObject]] | None = None
+) -> Path:
+    """A VOCdevkit in `root`; returns its VOC<year>."""
+    base = root / "VOCdevkit" / f"VOC{year}"
+    photos = VOC_PICTURES if photos is None else photos
+    write(base / "ImageSets" / "Main" / f"{split}.txt", "".join(f"{image}\n" for image in photos))
+    for image, objects in photos.items():
+        write(base / "Annotations" / f"{image}.xml", annotation(*objects))
+        picture(base / "JPEGImages" / f"{image}.jpg")
+    return base
+
+
+FLAGS = "image,cat,dog,potted plant\na.png,1,0,-1\nsub/b.png,0,1,0\nc.png,0,0,0\n"
+
+
+def make_folder(root: Path) -> Path:
+    for name in ("a.png", "sub/b.png", "c.png"):
+        picture(root / name)
+    write(root / "labels.csv", FLAGS)
+    return root
+
+
+MAKERS: dict[str, Callable[[Path], object]] = {
+    "scenes": lambda root: None,
+    "voc": make_voc,
+    "voc2012": lambda root: make_voc(root, "2012", "val"),
+    "coco": make_coco,
+    "coco2017": lambda root: make_coco(root, "2017"),
+    "nus-wide": make_nus_wide,
+    "kaggle10": make_kaggle,
+    "captions-csv": make_captions_csv,
+    "folder": make_folder,
+    "list": make_list,
+    "image-folders": make_image_folders,
+    "shards": make_shards,
+}
+
+
+def small(targets: np.ndarray | None = None, images: int = 2) -> Dataset:
+    refs = [ImageFile(f"{i}.png", Path(f"{i}.png")) for i in range(images)]
+    return Dataset("small", ("cat", "dog"), refs, np.eye(2, dtype=np.int8) if targets is None else targets)

@@ -1,0 +1,44 @@
+"""The public names: there, documented, and hidden by no module."""
+
+from __future__ import annotations
+
+import pytest
+from command_line import ROOT
+
+import zsprompt
+import zsprompt.testing
+
+PACKAGE = ROOT / "zsprompt"
+
+
+@pytest.mark.parametrize("name", zsprompt.__all__)
+def test_every_public_name_is_there_and_documented(name: str) -> None:
+    thing = getattr(zsprompt, name)
+    assert name == "__version__" or thing.__doc__
+    assert name in dir(zsprompt)
+
+
+def test_no_public_name_is_hidden_by_a_module() -> None:
+    """Importing zsprompt.NAME would put the module where the function was."""
+    modules = {path.stem for path in PACKAGE.iterdir() if not path.name.startswith("_")}
+    assert not modules & set(zsprompt.__all__)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="nonsense"):
+        zsprompt.nonsense  # noqa: B018
+
+
+@pytest.mark.parametrize("name", zsprompt.testing.__all__)
+def test_every_name_for_tests_is_there_and_documented(name: str) -> None:
+    thing = getattr(zsprompt.testing, name)
+    assert name == "LABELS" or thing.__doc__
+
+
+def test_every_error_of_the_package_stands_in_the_tree() -> None:
+    """The docstring of zsprompt.errors draws the tree, children below their parents."""
+    from zsprompt import errors
+
+    drawn = [line.lstrip("│├└─ ").split()[0] for line in (errors.__doc__ or "").splitlines()[2:] if line.strip()]
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    assert sorted(drawn) == sorted(kind.__name__ for kind in kinds)

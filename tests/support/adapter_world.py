@@ -1,0 +1,125 @@
+"""A small world with known answers for adapters, and a small adapter of every kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from zsprompt._utils.arrays import Floats, Halves, Indices, unit_rows
+from zsprompt.adapters import (
+    DmDecoder,
+    Examples,
+    Fc,
+    Fitted,
+    Forest,
+    Fusion,
+    Kind,
+    LinearProbe,
+    Mld,
+    MlDecoder,
+    Neighbours,
+    Sizes,
+    Trained,
+    Views,
+    fit,
+)
+from zsprompt.prompts import load_prompts
+
+WORDS = ("cat", "dog", "owl", "hat", "sea")
+DIM, PLACES, WIDE = 16, 5, 12
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Tokens that lie in memory."""
+
+    array: Halves
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.array.shape  # type: ignore[return-value]
+
+    def read(self, rows: Sequence[int] | Indices) -> Halves:
+        return self.array[rows]
+
+
+def directions(count: int = len(WORDS), dim: int = DIM) -> Floats:
+    """[C, D] what each label looks like, and what its text says."""
+    return unit_rows(np.random.default_rng(7).normal(size=(count, dim)))
+
+
+def world(count: int = 60, seed: int = 0, wide: int = DIM, noise: float = 0.3) -> Examples:
+    """Pictures that are the sum of their labels' directions; a place of their tokens shows one label, or nothing."""
+    random = np.random.default_rng(seed)
+    present = random.random((count, len(WORDS))) < 0.35
+    present[0], present[1] = True, False  # no label without positives, none without negatives
+    looks = directions()
+    vectors = unit_rows(present @ looks + noise * random.normal(size=(count, DIM)) / 4 + 0.1)
+    told = present[:, None] @ looks + noise * random.normal(size=(count, 2, DIM)) / 4 + 0.1
+    seen = np.pad(looks, ((0, 0), (0, 0)))[None] * present[:, :, None]
+    places = (seen + noise * random.normal(size=(count, PLACES, DIM)) / 4) @ np.eye(DIM, wide)
+    tokens = Rows(unit_rows(places).astype(np.float16))
+    return Examples(Views(vectors, tokens, unit_rows(told)), present.astype(np.int8))
+
+
+SMALL: dict[str, Kind] = {
+    "fc": Fc(),
+    "fc,cosine": Fc(start="cosine"),
+    "linear-probe": LinearProbe(),
+    "mld": Mld(heads=2, feed_forward=32, dropout=0.1),
+    "mld,mean": Mld(heads=2, feed_forward=32, read_out="mean", blocks=2),
+    "mld,spatial": Mld(heads=2, feed_forward=32, tokens="spatial"),
+    "mld,cosine": Mld(heads=2, feed_forward=32, start="cosine"),
+    "ml-decoder": MlDecoder(heads=2, feed_forward=32),
+    "ml-decoder,groups,cosine": MlDecoder(heads=2, feed_forward=32, groups=2, start="cosine"),
+    "ml-decoder,groups": MlDecoder(heads=2, feed_forward=32, groups=2),
+    "ml-decoder,pooled": MlDecoder(heads=2, width=32, tokens="pooled"),
+    "dm-decoder": DmDecoder(blocks=2, heads=2, feed_forward=32),
+    "dm-decoder,cosine": DmDecoder(blocks=1, heads=2, feed_forward=32, start="cosine"),
+    "dm-decoder,pooled": DmDecoder(blocks=2, heads=2, feed_forward=32, tokens="pooled"),
+    "fusion": Fusion(hidden=32),
+    "fusion,image": Fusion(hidden=32, inputs="image", layers=2),
+    "fusion,captions": Fusion(hidden=32, inputs="captions"),
+    "fusion,mutan": Fusion(mode="mutan"),
+    "knn": Neighbours(k=5),
+    "knn,both": Neighbours(k=5, inputs="both"),
+    "forest": Forest(trees=20, depth=8),
+    "forest,captions": Forest(trees=20, depth=8, inputs="captions"),
+}
+every_kind = pytest.mark.parametrize("kind", SMALL.values(), ids=SMALL)
+
+
+def sizes_of(examples: Examples) -> Sizes:
+    views = examples.views
+    assert views.tokens is not None
+    assert views.captions is not None
+    return Sizes(DIM, views.tokens.shape[2], examples.targets.shape[1], views.captions.shape[1])
+
+
+def fitted(kind: Kind, examples: Examples | None = None, **changes: Any) -> Fitted:
+    examples = examples or world()
+    schedule = replace(kind.schedule, **({"epochs": 1, "batch_size": 16, "patience": None} | changes))
+    return fit(kind, sizes_of(examples), examples, directions(), schedule)
+
+
+def trained(kind: Kind, examples: Examples | None = None, **changes: Any) -> Trained:
+    examples = examples or world()
+    return Trained(
+        kind=kind,
+        sizes=sizes_of(examples),
+        labels=WORDS,
+        prompts=load_prompts("photo"),
+        model="planted",
+        fingerprint="planted/1",
+        weights=fitted(kind, examples, **changes).weights,
+        facts={"data": {"dataset": "world"}},
+        captions=("given", "written"),
+    )
+
+
+def probabilities(logits: Floats) -> np.ndarray:
+    return 1 / (1 + np.exp(-logits.astype(float)))

@@ -1,0 +1,78 @@
+"""Small training runs of every kind, which a test can stop at any step."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from adapter_world import directions, sizes_of, world
+
+from zsprompt._utils.progress import Advance
+from zsprompt.adapters import DmDecoder, Fc, Fitted, Fusion, Kind, LinearProbe, Mld, MlDecoder, Schedule, fit
+
+PLAIN = Schedule(epochs=4, batch_size=16, lr=3e-3, weight_decay=0.0, optimizer="adam", loss="bce", seed=5)
+VARIANTS: dict[str, tuple[Kind, Schedule]] = {
+    "adam": (LinearProbe(), replace(PLAIN, weight_decay=0.01)),
+    "adamw": (Fc(), replace(PLAIN, optimizer="adamw", weight_decay=0.1, loss="mse")),
+    "warm-up and decay": (Fusion(hidden=16), replace(PLAIN, warm_up=0.4, decay="linear")),
+    "dropout": (Mld(heads=2, feed_forward=16, dropout=0.5), replace(PLAIN, loss="asl")),
+    "selective": (Mld(heads=2, feed_forward=16, dropout=0.1), replace(PLAIN, selective=0.5, batch_size=8)),
+    "contrastive": (MlDecoder(heads=2, feed_forward=16), replace(PLAIN, loss="asl+clip", clip_weight=0.3)),
+    "early stop": (LinearProbe(), replace(PLAIN, epochs=12, patience=2, lr=0.05)),
+    "tokens": (DmDecoder(blocks=2, heads=2, feed_forward=16, dropout=0.2), PLAIN),
+}
+every_variant = pytest.mark.parametrize("name", VARIANTS)
+
+
+class Stop(Exception):
+    """What stops a training where a test wants it to."""
+
+
+@contextmanager
+def at_step(count: int, what: Callable[[], None]) -> Iterator[Any]:
+    """A progress that does something after so many steps, counted from the beginning of the training."""
+
+    @contextmanager
+    def progress(name: str, total: int, unit: str) -> Iterator[Advance]:
+        done = 0
+
+        def advance(steps: int) -> None:
+            nonlocal done
+            done += steps
+            if done >= count:
+                what()
+
+        yield advance
+
+    yield progress
+
+
+def stop() -> None:
+    raise Stop
+
+
+def fit_variant(name: str, checkpoint: Path | None = None, **options: Any) -> Fitted:
+    kind, schedule = VARIANTS[name]
+    examples, validation = world(48), world(30, seed=1, noise=3.0)
+    return fit(
+        kind,
+        sizes_of(examples),
+        examples,
+        directions(),
+        schedule,
+        validation=validation,
+        checkpoint=checkpoint,
+        **options,
+    )
+
+
+def digest(weights: Mapping[str, Any]) -> str:
+    found = hashlib.sha256()
+    for name in sorted(weights):
+        found.update(name.encode() + weights[name].tobytes())
+    return found.hexdigest()

@@ -1,0 +1,218 @@
+"""check_encoder: sound encoders pass, and one fault per clause is caught by that clause."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from zsprompt._utils.arrays import Bools, Floats, Halves, unit_rows
+from zsprompt.errors import ContractError
+from zsprompt.testing import PlantedEncoder, SpatialPlantedEncoder, check_encoder
+
+
+class Sound(PlantedEncoder):
+    """Reads the mean colour of an image, so that images without planted labels differ."""
+
+    def encode_images(self, images: Sequence[Image.Image]) -> Floats:
+        means = np.array([np.asarray(image).reshape(-1, 3).mean(axis=0) for image in images])
+        return unit_rows(np.pad(means + 1, ((0, 0), (0, self.dim - 3))))
+
+
+class Shouting(Sound):
+    def encode_texts(self, texts: Sequence[str]) -> Floats:
+        return super().encode_texts(texts) * np.float32(2)
+
+
+class Wide(Sound):
+    def encode_texts(self, texts: Sequence[str]) -> Floats:
+        return super().encode_texts(texts)[:, :-1]
+
+
+class Double(Sound):
+    def encode_images(self, images: Sequence[Image.Image]) -> Floats:
+        return super().encode_images(images).astype(np.float64)
+
+
+class Nan(Sound):
+    def encode_images(self, images: Sequence[Image.Image]) -> Floats:
+        return super().encode_images(images) * np.float32(np.nan)
+
+
+class Listing(Sound):
+    def encode_texts(self, texts: Sequence[str]) -> Floats:
+        return super().encode_texts(texts).tolist()
+
+
+class Dropout(Sound):
+    def encode_texts(self, texts: Sequence[str]) -> Floats:
+        vectors = super().encode_texts(texts)
+        return unit_rows(vectors + 1e-6 * np.random.default_rng().random(vectors.shape))
+
+
+class Sorting(Sound):
+    def encode_texts(self, texts: Sequence[str]) -> Floats:
+        return super().encode_texts(sorted(texts))
+
+
+class ByPlace(Sound):
+    def encode_images(self, images: Sequence[Image.Image]) -> Floats:
+        vectors = super().encode_images(images)
+        return unit_rows(vectors + np.arange(len(images))[:, None])
+
+
+class Palindromes(Sound):
+    """Equal at both ends of a batch, but other in the middle than alone."""
+
+    def encode_images(self, images: Sequence[Image.Image]) -> Floats:
+        places = np.arange(len(images))
+        inside = np.minimum(places, places[::-1])
+        return unit_rows(super().encode_images(images) + inside[:, None])
+
+
+class Unordered(Sound):
+    """Encodes the second and third of a batch in alphabetical order, with equal ends."""
+
+    def encode_texts(self, texts: Sequence[str]) -> Floats:
+        return super().encode_texts([*texts[:1], *sorted(texts[1:-1]), *texts[1:][-1:]])
+
+
+class Cropping(Sound):
+    def prepare(self, image: Image.Image) -> Image.Image:
+        return image.crop((1, 1, image.width, image.height))
+
+
+class Grey(Sound):
+    def prepare(self, image: Image.Image) -> Image.Image:
+        return image.convert("L")
+
+
+class Halving(Sound):
+    """Prepared twice is prepared once, but the embedding is another."""
+
+    def prepare(self, image: Image.Image) -> Image.Image:
+        return image.crop((0, 0, 16, 16))
+
+
+class Cutting(Sound):
+    """Says that a text does not fit, and encodes its beginning."""
+
+    def encode_texts(self, texts: Sequence[str]) -> Floats:
+        return super().encode_texts([" ".join(text.split()[: self.context_length]) for text in texts])
+
+
+class Boasting(Sound):
+    def encode_texts(self, texts: Sequence[str]) -> Floats:
+        return PlantedEncoder(context_length=20).encode_texts(texts)
+
+
+class Crashing(Sound):
+    def encode_texts(self, texts: Sequence[str]) -> Floats:
+        if max(map(len, texts)) > 1000:
+            raise IndexError("too long")
+        return super().encode_texts(texts)
+
+
+class Numbers(Sound):
+    def fits(self, texts: Sequence[str]) -> Bools:
+        return np.ones(len(texts), dtype=int)
+
+
+class Spatial(SpatialPlantedEncoder):
+    """Sound, with tokens that a subclass spoils."""
+
+    def spoilt(self, vectors: Floats, tokens: Halves) -> tuple[Floats, Halves]:
+        return vectors, tokens
+
+    def encode_tokens(self, images: Sequence[Image.Image]) -> tuple[Floats, Halves]:
+        return self.spoilt(*super().encode_tokens(images))
+
+
+class OtherVectors(Spatial):
+    def spoilt(self, vectors: Floats, tokens: Halves) -> tuple[Floats, Halves]:
+        return np.roll(vectors, 1, axis=1), tokens
+
+
+class WideTokens(Spatial):
+    def spoilt(self, vectors: Floats, tokens: Halves) -> tuple[Floats, Halves]:
+        return vectors, tokens.astype(np.float32)
+
+
+class FewTokens(Spatial):
+    def spoilt(self, vectors: Floats, tokens: Halves) -> tuple[Floats, Halves]:
+        return vectors, tokens[:, 1:]
+
+
+class LongTokens(Spatial):
+    def spoilt(self, vectors: Floats, tokens: Halves) -> tuple[Floats, Halves]:
+        return vectors, tokens * np.float16(2)
+
+
+def with_fact(**facts: object) -> PlantedEncoder:
+    encoder = Sound()
+    for name, value in facts.items():
+        setattr(encoder, name, value)
+    return encoder
+
+
+FAULTS = {
+    "no name": (with_fact(name=""), "name"),
+    "no fingerprint": (with_fact(fingerprint=None), "fingerprint"),
+    "no width": (with_fact(dim=0), "dim"),
+    "no scale": (with_fact(logit_scale=0.0), "logit_scale"),
+    "NaN scale": (with_fact(logit_scale=float("nan")), "logit_scale"),
+    "no context": (with_fact(context_length=0), "context_length"),
+    "no batch": (with_fact(text_batch=0), "text_batch"),
+    "no image batch": (with_fact(image_batch=0), "image_batch"),
+    "long rows": (Shouting(), "unit rows"),
+    "another width": (Wide(), "embeddings"),
+    "float64": (Double(), "embeddings"),
+    "NaN": (Nan(), "finite"),
+    "a list": (Listing(), "embeddings"),
+    "dropout": (Dropout(), "deterministic"),
+    "sorted": (Sorting(), "duplicates"),
+    "by place": (ByPlace(), "duplicates"),
+    "unordered": (Unordered(), "order"),
+    "in company": (Palindromes(), "batching"),
+    "prepares again": (Cropping(), "prepare twice"),
+    "prepares grey": (Grey(), "prepare"),
+    "prepares another": (Halving(), "prepare"),
+    "cuts texts": (Cutting(context_length=20), "fits"),
+    "boasts": (Boasting(), "fits"),
+    "crashes": (Crashing(context_length=20), "fits"),
+    "fits in numbers": (Numbers(), "fits"),
+    "other vectors": (OtherVectors(), "tokens"),
+    "float32 tokens": (WideTokens(), "tokens"),
+    "few tokens": (FewTokens(), "tokens"),
+    "long tokens": (LongTokens(), "unit rows"),
+}
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [Sound(), Sound(context_length=20), PlantedEncoder(), SpatialPlantedEncoder(), Spatial()],
+    ids=lambda encoder: type(encoder).__name__,
+)
+def test_sound_encoders_pass(encoder: PlantedEncoder) -> None:
+    assert check_encoder(encoder) is None
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_each_fault_is_caught_by_its_clause(name: str) -> None:
+    encoder, clause = FAULTS[name]
+    with pytest.raises(ContractError, match=r"expected .*, found ") as caught:
+        check_encoder(encoder)
+    assert caught.value.clause == clause
+    assert "\n" not in str(caught.value)
+
+
+def test_the_tolerance_may_be_wider() -> None:
+    class Rough(Sound):
+        def encode_texts(self, texts: Sequence[str]) -> Floats:
+            return super().encode_texts(texts) * np.float32(1.001)
+
+    with pytest.raises(ContractError):
+        check_encoder(Rough())
+    check_encoder(Rough(), tolerance=0.01)

@@ -1,0 +1,120 @@
+"""What the package relies on in an encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from zsprompt._utils.arrays import Floats
+from zsprompt.encoders import BatchedEncoder, Encoder, SpatialEncoder
+from zsprompt.errors import ContractError, LabelError
+from zsprompt.testing.contract import require, require_array, require_close, require_unit_rows
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_TEXTS = ("dog", "a photo of a cat", "cat", "nothing", "an aeroplane, a sofa and a tv monitor", "dog")
+_LONG = "dog " * 400
+_HALF_TOLERANCE = 2e-3  # of float16 unit rows
+
+Input = TypeVar("Input")
+
+
+def check_encoder(encoder: Encoder, *, tolerance: float = 1e-5) -> None:
+    """Check that an encoder keeps the contract of `zsprompt.Encoder`. Encodes about 60 texts and 40 images.
+
+    The clauses: its facts are in range; embeddings are [T, D] or [N, D] float32, finite, unit rows, in order; the
+    company in a batch changes nothing; a duplicate gets the same embedding; the same call gives the same bits;
+    `prepare` gives an RGB image, changes no bit of an embedding, and twice is as once; what `fits` refuses,
+    `encode_texts` refuses with LabelError. A SpatialEncoder's tokens are [N, L, D'] float16 unit rows, and the
+    vectors next to them are those of `encode_images`.
+
+    Args:
+        encoder: what to check.
+        tolerance: how far two embeddings may be apart that should be equal, and a length from 1.
+
+    Raises:
+        ContractError: the first clause that does not hold, with what was expected and what was found.
+    """
+    _check_facts(encoder)
+    _check_embeddings(encoder.encode_texts, list(_TEXTS), encoder.dim, "texts", tolerance)
+    images = _noise_images()
+    _check_embeddings(encoder.encode_images, images, encoder.dim, "images", tolerance)
+    _check_prepare(encoder, images)
+    _check_fits(encoder)
+    if isinstance(encoder, SpatialEncoder):
+        _check_tokens(encoder, encoder.encode_images(images), images, tolerance)
+
+
+def _noise_images() -> list[Image]:
+    """Images of several sizes; the last is the first again."""
+    from PIL import Image
+
+    random = np.random.default_rng(0)
+    sizes = [(60 + 11 * n, 97 - 7 * n) for n in range(4)]
+    images = [Image.fromarray(random.integers(0, 256, (h, w, 3), dtype=np.uint8)) for w, h in sizes]
+    return [*images, images[0].copy()]
+
+
+def _check_facts(encoder: Encoder) -> None:
+    for fact, text in (("name", encoder.name), ("fingerprint", encoder.fingerprint)):
+        require(isinstance(text, str) and text != "", fact, f"a text as {fact}", repr(text))
+    require(encoder.dim >= 1, "dim", "a width dim of at least 1", encoder.dim)
+    require(0 < encoder.logit_scale < np.inf, "logit_scale", "a logit_scale above 0", encoder.logit_scale)
+    length = encoder.context_length
+    require(length is None or length >= 1, "context_length", "a context_length of at least 1 or None", length)
+    require(encoder.text_batch >= 1, "text_batch", "a text_batch of at least 1", encoder.text_batch)
+    if isinstance(encoder, BatchedEncoder):
+        require(encoder.image_batch >= 1, "image_batch", "an image_batch of at least 1", encoder.image_batch)
+
+
+def _check_embeddings(
+    encode: Callable[[Sequence[Input]], Floats], inputs: Sequence[Input], dim: int, what: str, tolerance: float
+) -> None:
+    """`inputs` end with a duplicate of the first."""
+    vectors = encode(inputs)
+    require_array(vectors, "embeddings", f"embeddings of {what}", (len(inputs), dim), np.float32)
+    require_unit_rows(vectors, f"embeddings of {what}", tolerance)
+    same = vectors.tobytes() == encode(inputs).tobytes()
+    require(same, "deterministic", f"the same bits from the same {what}", "others")
+    require_close(vectors[-1], vectors[0], "duplicates", f"one embedding for equal {what}", tolerance)
+    reversed_vectors = encode(inputs[::-1])[::-1]
+    require_close(reversed_vectors, vectors, "order", f"the embeddings in the order of the {what}", tolerance)
+    alone = np.concatenate([encode([one]) for one in inputs])
+    require_close(alone, vectors, "batching", f"the same embeddings of {what} alone and in a batch", tolerance)
+
+
+def _check_prepare(encoder: Encoder, images: Sequence[Image]) -> None:
+    once = [encoder.prepare(image) for image in images]
+    modes = {image.mode for image in once}
+    require(modes == {"RGB"}, "prepare", "RGB images from prepare", ", ".join(sorted(modes)))
+    twice = [encoder.prepare(image) for image in once]
+    same = all(a.size == b.size and a.tobytes() == b.tobytes() for a, b in zip(once, twice, strict=True))
+    require(same, "prepare twice", "prepare to leave a prepared image as it is", "a change")
+    same = encoder.encode_images(once).tobytes() == encoder.encode_images(images).tobytes()
+    require(same, "prepare", "the same bits from images prepared or not", "others")
+
+
+def _check_fits(encoder: Encoder) -> None:
+    texts = [*_TEXTS, _LONG]
+    fit = encoder.fits(texts)
+    require_array(fit, "fits", "what fits gives", (len(texts),), np.bool_)
+    for text, fits in zip((_TEXTS[0], _LONG), (fit[0], fit[-1]), strict=True):
+        try:
+            encoder.encode_texts([text])
+        except LabelError as error:
+            require(not fits, "fits", "a text that fits to be encoded", f"LabelError: {error}")
+        except Exception as error:
+            raise ContractError("fits", f"expected LabelError or an embedding, found {type(error).__name__}") from error
+        else:
+            require(bool(fits), "fits", "LabelError for a text that does not fit", "an embedding")
+
+
+def _check_tokens(encoder: SpatialEncoder, expected: Floats, images: Sequence[Image], tolerance: float) -> None:
+    vectors, tokens = encoder.encode_tokens(images)
+    require_array(vectors, "tokens", "vectors next to tokens", expected.shape, np.float32)
+    require_close(vectors, expected, "tokens", "the vectors of encode_images next to tokens", tolerance)
+    require_array(tokens, "tokens", "tokens", (len(images), *encoder.token_shape), np.float16)
+    require_unit_rows(tokens, "tokens", _HALF_TOLERANCE)
