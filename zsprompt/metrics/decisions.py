@@ -22,7 +22,7 @@ class F1Scores:
         precision, recall, f1: [C] per label.
         micro: F1 over all cells together.
         macro: mean of the per-label F1.
-        sample: mean over images of each image's F1.
+        sample, sample_precision, sample_recall: means over images of each image's F1, precision and recall.
         overall: the six numbers of the multi-label literature.
     """
 
@@ -32,6 +32,8 @@ class F1Scores:
     micro: float
     macro: float
     sample: float
+    sample_precision: float
+    sample_recall: float
     overall: Overall
 
 
@@ -82,14 +84,16 @@ def f1_scores(decisions: Bools, targets: Targets) -> F1Scores:
     yes = decisions & (targets != -1)
     hits = yes & present
     per_label = _f1(hits.sum(axis=0), yes.sum(axis=0), present.sum(axis=0))
-    per_image = _f1(hits.sum(axis=1), yes.sum(axis=1), present.sum(axis=1))
+    right, answers, positives = hits.sum(axis=1), yes.sum(axis=1), present.sum(axis=1)
     return F1Scores(
         precision=_ratio(hits.sum(axis=0), yes.sum(axis=0)),
         recall=_ratio(hits.sum(axis=0), present.sum(axis=0)),
         f1=per_label,
         micro=float(_f1(hits.sum(), yes.sum(), present.sum())),
         macro=float(per_label.mean()),
-        sample=float(per_image.mean()) if len(per_image) else 0.0,
+        sample=_mean(_f1(right, answers, positives)),
+        sample_precision=_mean(_ratio(right, answers)),
+        sample_recall=_mean(_ratio(right, positives)),
         overall=_overall(hits.sum(axis=0), yes.sum(axis=0), present.sum(axis=0)),
     )
 
@@ -167,6 +171,11 @@ def _overall(hits: Counts, said: Counts, positives: Counts) -> Overall:
         OR=float(_ratio(hits.sum(), positives.sum())),
         OF1=float(_f1(hits.sum(), said.sum(), positives.sum())),
     )
+
+
+def _mean(per_image: Doubles) -> float:
+    """Mean over images; 0 without any."""
+    return float(per_image.mean()) if len(per_image) else 0.0
 
 
 def _ratio(part: Any, whole: Any) -> Doubles:
