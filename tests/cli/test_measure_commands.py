@@ -177,7 +177,7 @@ def test_thresholds_without_labels_are_stated_as_what_they_are(photos: Path, cli
     words = ("--labels", ",".join(LABELS))
     done = cli("thresholds", photos, *words, *PLANTED, "--expect", "2", "--out", "t.json")
     assert done.returncode == 0, done.stderr
-    assert "so that pictures have 2 labels on average; chosen on 24 pictures" in done.stdout
+    assert "so that images have 2 labels on average; chosen on 24 images" in done.stdout
     assert "nothing here says how good they are" in done.stderr
     assert "micro F1" not in done.stdout
     answer = json.loads(cli("predict", photos, *PLANTED, "--thresholds", "t.json", "--json").stdout)
@@ -185,7 +185,7 @@ def test_thresholds_without_labels_are_stated_as_what_they_are(photos: Path, cli
         2 * COUNT, abs=8
     )  # equal scores stand or fall together
     shared = cli("thresholds", photos, *words, *PLANTED, "--share", "0.25", "--out", "s.json")
-    assert "so that 25 % of the pictures have it" in shared.stdout
+    assert "so that 25 % of the images have it" in shared.stdout
     guessed = cli("thresholds", photos, *words, *PLANTED, "--out", "g.json")
     assert "1.5 labels on average" in guessed.stdout
 

@@ -114,7 +114,7 @@ def test_a_threshold_lies_between_scores() -> None:
 @given(st.integers(2, 30), st.integers(2, 6), st.integers(0, 3))
 def test_folds_are_disjoint_and_cover_everything(images: int, folds: int, seed: int) -> None:
     if folds > images:
-        with pytest.raises(UsageError, match="at least as many pictures"):
+        with pytest.raises(UsageError, match="at least as many images"):
             list(split(images, folds, seed))
         return
     parts = list(split(images, folds, seed))
@@ -168,7 +168,7 @@ def test_a_precision_that_is_none_is_refused(precision: float) -> None:
 @settings(deadline=None)
 @given(arrays.arrays(np.float32, (20, 4), elements=st.floats(-5, 5, width=32)), st.floats(0.05, 3.9))
 def test_as_many_yeses_as_expected_but_for_ties(scores: np.ndarray, expected: float) -> None:
-    yes = decide(scores, expecting(scores, labels_a_picture=expected)).sum()
+    yes = decide(scores, expecting(scores, labels_per_image=expected)).sum()
     wanted = round(expected * 20)
     tied = np.unique(scores, return_counts=True)[1].max()
     assert abs(yes - wanted) <= tied / 2 + 0.5

@@ -178,7 +178,7 @@ MEASURES: tuple[Measure, ...] = (
         of=lambda r: r.best[3].f1,
         shown=("terminal", "page", *_TABLES),
         ceiling=lambda r: r.best[3].ceiling,
-        notes=("{f1_at_3_passing} of those decided, at most {f1_at_3_passing_ceiling}",),
+        notes=("only labels decided on: {f1_at_3_passing}, at most {f1_at_3_passing_ceiling}",),
     ),
     Measure(
         key="f1_at_3_passing",
@@ -193,7 +193,7 @@ MEASURES: tuple[Measure, ...] = (
         of=lambda r: r.best[5].f1,
         shown=("page", *_TABLES),
         ceiling=lambda r: r.best[5].ceiling,
-        notes=("{f1_at_5_passing} of those decided, at most {f1_at_5_passing_ceiling}",),
+        notes=("only labels decided on: {f1_at_5_passing}, at most {f1_at_5_passing_ceiling}",),
     ),
     Measure(
         key="f1_at_5_passing",

@@ -1,4 +1,4 @@
-"""Result: predictions beside the truth, every measure of them, and the whole recipe."""
+"""Result: predictions and targets, every measure of them, and the whole recipe."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FEW_POSITIVES = 50
 """Below this many positives a label's AP moves by points from sample to sample, and the result says so."""
 
 BEST = (3, 5)
-"""How many best labels a picture F1@k is given for."""
+"""How many best labels per image F1@k is given for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +33,12 @@ class Result:
 
     Attributes:
         labels: C names.
-        images: ids of the N pictures measured on.
+        images: ids of the N images measured on.
         prediction: scores and decisions, [N, C].
         targets: [N, C] under the chosen convention: 1, 0, or −1 left out.
         recipe: strategy, prompts, model, fingerprint, supervision, dataset, split, names, difficult, origin, versions.
-        skipped: (id, reason) of pictures left out because they cannot be read.
-        counts: texts and pictures encoded and found in the cache.
+        skipped: (id, reason) of images left out because they cannot be read.
+        counts: texts and images encoded and found in the cache.
         seconds: wall time of embedding and predicting.
         notes: what a reader of the numbers should know besides what they say themselves, a sentence each.
         resamples: of the bootstrap, B.
@@ -67,7 +67,7 @@ class Result:
 
     @cached_property
     def resampled(self) -> Doubles:
-        """[B, C] average precision in each resample of the pictures; the same pictures for every result."""
+        """[B, C] average precision in each resample of the images; the same images for every result."""
         return metrics.resampled_precision(self.prediction.scores, self.targets, resamples=self.resamples)
 
     @cached_property
@@ -83,7 +83,7 @@ class Result:
 
     @cached_property
     def mAP_interval(self) -> tuple[float, float]:  # noqa: N802
-        """95 % interval of mAP, by drawing pictures again."""
+        """95 % interval of mAP, by drawing images again."""
         return metrics.interval(self.sampling)
 
     @cached_property
@@ -129,7 +129,7 @@ class Result:
 
     @cached_property
     def hit_at_one(self) -> float:
-        """Share of pictures whose best label is right. It flatters: one of several labels is enough."""
+        """Share of images whose best label is right. It flatters: one of several labels is enough."""
         return metrics.hit_at_one(self.prediction.scores, self.targets)
 
     @cached_property
@@ -140,7 +140,7 @@ class Result:
 
     @cached_property
     def positives(self) -> list[int]:
-        """[C] pictures that have each label."""
+        """[C] images that have each label."""
         return [int(count) for count in (self.targets == 1).sum(axis=0)]
 
     @cached_property
@@ -189,10 +189,10 @@ def _cautions(result: Result) -> Iterator[str]:
         yield "all scores are 0 or 1, so mAP measures ties; rank by scores, or read seed_mAP and F1 instead"
     if prediction.overflowed:
         share = prediction.overflowed / len(result.targets)
-        yield f"{share:.4g} candidates a picture were left out because their text does not fit the model"
+        yield f"{share:.4g} candidates per image were left out because their text does not fit the model"
     yield from made_up(prediction.worded)
     if result.skipped:
-        yield f"{counted(len(result.skipped), 'picture')} left out: cannot be read"
+        yield f"{counted(len(result.skipped), 'image')} left out: cannot be read"
     if result.counts.get("texts_not_kept"):
         texts = counted(result.counts["texts_not_kept"], "candidate text")
         yield f"{texts} embedded without being stored; a repetition embeds them again"

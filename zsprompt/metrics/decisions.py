@@ -1,4 +1,4 @@
-"""Precision, recall and F1 of yes-or-no decisions, and of the k best labels of each picture."""
+"""Precision, recall and F1 of yes-or-no decisions, and of the k best labels of each image."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ class Overall:
 
 @dataclass(frozen=True)
 class TopK:
-    """How good the k best labels of each picture are.
+    """How good the k best labels of each image are.
 
     Attributes:
-        k: labels taken a picture.
+        k: labels taken per image.
         f1: micro F1 of exactly the k best.
-        ceiling: the most that any ranking reaches under that, the pictures having as many labels as they have.
+        ceiling: the most that any ranking reaches under that, the images having as many labels as they have.
         passing: micro F1 of those of the k best that are also decided yes.
         passing_ceiling: the most that any scores and decisions reach under that.
         overall: CP to OF1 of exactly the k best.
@@ -99,7 +99,7 @@ def f1_scores(decisions: Bools, targets: Targets) -> F1Scores:
 
 
 def top_k(scores: Floats | Doubles, targets: Targets, decisions: Bools, k: int) -> TopK:
-    """Measure the k best labels of each picture, left-out cells passed over.
+    """Measure the k best labels of each image, left-out cells passed over.
 
     Where equal scores stand at the k-th place, each of them counts by its chance of being drawn, so that the order of
     the labels changes nothing.
@@ -132,29 +132,29 @@ def top_k(scores: Floats | Doubles, targets: Targets, decisions: Bools, k: int) 
 
 
 def hit_at_one(scores: Floats | Doubles, targets: Targets) -> float:
-    """Share of pictures whose best label is present; ties count by chance. NaN without pictures.
+    """Share of images whose best label is present; ties count by chance. NaN without images.
 
-    A picture of which every label is left out has no best one and does not count. It flatters: a picture of five
+    An image of which every label is left out has no best one and does not count. It flatters: an image of five
     things counts as solved when the easiest one is found.
     """
-    pictures = (targets != -1).any(axis=1).sum()
-    if not pictures:
+    images = (targets != -1).any(axis=1).sum()
+    if not images:
         return float("nan")
-    return float((among_best(scores, targets, 1) * (targets == 1)).sum() / pictures)
+    return float((among_best(scores, targets, 1) * (targets == 1)).sum() / images)
 
 
 def among_best(scores: Floats | Doubles, targets: Targets, k: int) -> Doubles:
-    """[N, C] the chance, 0..1, that a label is among its picture's k best when equal scores are drawn at random.
+    """[N, C] the chance, 0..1, that a label is among its image's k best when equal scores are drawn at random.
 
     Left-out cells are passed over: 0. Raises UsageError for k below 1.
     """
     if k < 1:
-        raise UsageError(f"expected at least 1 best label a picture, got {k}")
+        raise UsageError(f"expected at least 1 best label per image, got {k}")
     known = targets != -1
     if k >= scores.shape[1]:
         return np.asarray(known, dtype=np.float64)
     ranked = np.where(known, scores.astype(np.float64), -np.inf)
-    last = np.partition(ranked, -k, axis=1)[:, -k][:, None]  # the k-th best score of each picture
+    last = np.partition(ranked, -k, axis=1)[:, -k][:, None]  # the k-th best score of each image
     above, level = ranked > last, ranked == last
     slots = k - above.sum(axis=1, keepdims=True)
     return np.asarray((above + level * (slots / level.sum(axis=1, keepdims=True))) * known, dtype=np.float64)

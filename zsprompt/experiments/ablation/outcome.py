@@ -29,7 +29,7 @@ class Measured:
         sampling: how its mAP moves from sample to sample.
         what: what it measures, see comparison.what_is_measured.
         folder: where its result lies.
-        extra: seconds_warm, and what embedding the pictures took before the row: images_embedded, seconds_images.
+        extra: seconds_warm, and what embedding the images took before the row: images_embedded, seconds_images.
     """
 
     facts: Mapping[str, Any]

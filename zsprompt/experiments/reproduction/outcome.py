@@ -151,7 +151,7 @@ def measures_of(result: Result) -> Measures:
 
 
 def counts_of(protocol: Protocol) -> Measures:
-    """How many labels and pictures a protocol has."""
+    """How many labels and images a protocol has."""
     return {
         (None, "labels"): len(protocol.test.labels),
         (None, "pictures to learn from"): len(protocol.learn.images),
