@@ -221,7 +221,7 @@ def test_a_run_on_pictures_that_thresholds_were_chosen_on_is_refused(photos: Pat
         ([], "found neither or both"),
         (["photos", "--dataset", "folder"], "found neither or both"),
         (["photos"], "either --labels"),
-        (["photos", "--labels", "cat, dog", "--expect", "2"], "fewer than 2 labels a picture"),
+        (["photos", "--labels", "cat, dog", "--expect", "2"], "fewer than 2 labels per image"),
         (["photos", "--labels", "cat, dog", "--expect", "1", "--share", "0.1"], "got neither or both"),
         (["photos", "--labels", "cat, dog", "--share", "1"], "share of pictures within (0, 1)"),
         (["--dataset", "folder", "--root", "photos", "--wanted-precision", "2"], "precision above 0 and at most 1"),

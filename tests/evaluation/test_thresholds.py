@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from planted import RECIPE, planted_result
+from sklearn.model_selection import KFold
 
 from zsprompt import metrics
 from zsprompt.data import Dataset
@@ -121,6 +122,18 @@ def test_folds_are_disjoint_and_cover_everything(images: int, folds: int, seed: 
     assert sorted(np.concatenate([own for _, own in parts])) == list(range(images))
     for others, own in parts:
         assert sorted([*others, *own]) == list(range(images))
+
+
+def test_folds_are_those_of_scikit_learn() -> None:
+    parts = list(split(23, 4, seed=5))
+    for (others, own), (train, test) in zip(
+        parts, KFold(4, shuffle=True, random_state=5).split(range(23)), strict=True
+    ):
+        np.testing.assert_array_equal(others, train)
+        np.testing.assert_array_equal(own, test)
+    for seed in (-1, 2**32):
+        with pytest.raises(UsageError, match="expected a seed of the folds from 0 to 4294967295, got"):
+            list(split(23, 4, seed))
 
 
 def test_out_of_fold_decisions_do_not_know_their_own_targets() -> None:

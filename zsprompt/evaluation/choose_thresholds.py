@@ -53,16 +53,18 @@ def out_of_fold(scores: Floats, targets: Targets, rule: Rule, *, folds: int = 5,
 
 
 def split(images: int, folds: int, seed: int) -> Iterator[tuple[Indices, Indices]]:
-    """For each fold the positions of the other images, and its own.
+    """For each fold the positions of the other images, and its own, both in order.
 
     Raises:
-        UsageError: fewer than 2 folds, or fewer images than folds.
+        UsageError: fewer than 2 folds, fewer images than folds, or a seed outside 0 to 2³² − 1.
     """
+    from sklearn.model_selection import KFold
+
     if not 2 <= folds <= images:
         raise UsageError(f"expected 2 folds or more and at least as many images, got {folds} folds of {images}")
-    shuffled = np.random.default_rng(seed).permutation(images)
-    for part in np.array_split(shuffled, folds):
-        yield np.setdiff1d(shuffled, part), np.sort(part)
+    if not 0 <= seed < 2**32:
+        raise UsageError(f"expected a seed of the folds from 0 to 4294967295, got {seed}")
+    yield from KFold(folds, shuffle=True, random_state=seed).split(np.arange(images))
 
 
 def expecting(scores: Floats, *, labels_per_image: float) -> Doubles:
