@@ -22,8 +22,8 @@ from zsprompt import metrics
 from zsprompt.data import Dataset
 from zsprompt.errors import ThresholdError, UsageError
 from zsprompt.evaluation import run as evaluate
-from zsprompt.evaluation.choose_thresholds import Rule, choose, expecting, out_of_fold, sharing, split
 from zsprompt.evaluation.predict import Predictions
+from zsprompt.evaluation.threshold_rules import Rule, choose, expecting, out_of_fold, sharing, split
 from zsprompt.evaluation.thresholds import (
     calibrated_out_of_fold,
     choose_thresholds,

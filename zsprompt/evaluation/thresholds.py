@@ -13,10 +13,10 @@ from zsprompt._utils.arrays import Floats
 from zsprompt._utils.id_digests import known_among, packed
 from zsprompt.data import Dataset
 from zsprompt.errors import ThresholdError, UsageError
-from zsprompt.evaluation.choose_thresholds import Rule, choose, expecting, out_of_fold, sharing, split
 from zsprompt.evaluation.predict import Predictions
 from zsprompt.evaluation.provenance import describe
 from zsprompt.evaluation.result import Result
+from zsprompt.evaluation.threshold_rules import Rule, choose, expecting, out_of_fold, sharing, split
 from zsprompt.store import EmbeddingStore
 from zsprompt.strategies import Strategy, Thresholded
 from zsprompt.strategies.calibration import Method, fit
