@@ -105,12 +105,14 @@ def _restored(field: str, value: object, hint: Any) -> object:
 def _value(field: str, text: str, hint: Any) -> object:
     """`text` as the type that `hint` (possibly a union with None, or a Literal) allows."""
     choices: Sequence[Any] = typing.get_args(hint) or (hint,)
-    if typing.get_origin(hint) is typing.Literal:
-        if text not in choices:
-            raise UnknownName(f"value of {field}", text, [str(c) for c in choices])
-        return text
     if type(None) in choices and text.lower() == "none":
         return None
+    named = next((part for part in (hint, *choices) if typing.get_origin(part) is typing.Literal), None)
+    if named is not None:
+        allowed = typing.get_args(named)
+        if text not in allowed:
+            raise UnknownName(f"value of {field}", text, [str(choice) for choice in allowed])
+        return text
     if bool in choices and text.lower() in _SWITCH:
         return _SWITCH[text.lower()]
     for kind in (int, float, str):

@@ -88,9 +88,8 @@ def thresholds(
         if (spec.dataset is None) == (not images):
             raise UsageError("expected either --dataset with labels, or images and --labels, found neither or both")
         chosen = replace(_Rule(), **read_family(rule, _Rule, "--rule", head="kind", old=old))
-        expectation = _Expectation(
-            **read_family(expect, _Expectation, "--expect", head="labels", old=_only_share(given))
-        )
+        shares = {name: value for name, value in given.old.items() if name == "share"}
+        expectation = _Expectation(**read_family(expect, _Expectation, "--expect", head="labels", old=shares))
         if images and chosen != _Rule():
             raise UsageError("expected --rule with --dataset, whose targets it reads, found unlabelled images")
         if spec.dataset is not None and expectation != _Expectation():

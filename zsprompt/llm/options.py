@@ -24,8 +24,8 @@ class LlmOptions:
     """What a text such as "qwen:qwen-plus,max_calls=500" asks for.
 
     Attributes:
-        url: a URL, or a preset: "openai", "qwen", "qwen-cn", "local". The environment's where None.
-        model: as the server calls it.
+        url: a URL, or a preset: "openai", "qwen", "qwen-cn", "local". The environment's where empty.
+        model: as the server calls it; the environment's where empty.
         timeout: seconds for a whole answer.
         max_calls: most requests; answers that are kept cost none.
         max_tokens: most tokens, roughly.
@@ -35,8 +35,8 @@ class LlmOptions:
         offline: send nothing; answers that are kept still count.
     """
 
-    url: str | None = None
-    model: str | None = None
+    url: str = ""
+    model: str = ""
     timeout: float | None = None
     max_calls: int | None = None
     max_tokens: int | None = None
@@ -87,7 +87,7 @@ def parse_llm(text: str) -> LlmOptions:
 def llm_text(options: LlmOptions) -> str:
     """What `parse_llm` reads back: the fields that differ from their defaults."""
     changed = {part.name: getattr(options, part.name) for part in fields(options)}
-    given = {name: value for name, value in changed.items() if value is not None and value is not False}
+    given = {name: value for name, value in changed.items() if value is not None and value is not False and value != ""}
     return ",".join(f"{name}={'yes' if value is True else value}" for name, value in given.items())
 
 
@@ -104,8 +104,8 @@ def open_writer(options: LlmOptions, *, cache: Path | None = None, progress: Pro
         UsageError: a URL or number that is none.
     """
     server = find_server(
-        base_url=options.url,
-        model=options.model,
+        base_url=options.url or None,
+        model=options.model or None,
         timeout=options.timeout,
         concurrency=options.concurrency,
         requests_per_minute=options.requests_per_minute,

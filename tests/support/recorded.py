@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent.parent / "golden"
 RECORDING = bool(os.environ.get("ZSPROMPT_RECORD_GOLDEN"))
 
 TOLERANCE = 1e-5
