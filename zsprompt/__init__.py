@@ -31,7 +31,7 @@ _HOMES = {
     "PromptSet": "prompts",
     "Result": "evaluation.result",
     "Row": "experiments.ablation",
-    "Rule": "evaluation.choose_thresholds",
+    "Rule": "evaluation.threshold_rules",
     "Schedule": "adapters",
     "Strategy": "strategies",
     "Thresholded": "strategies",
@@ -127,12 +127,12 @@ if TYPE_CHECKING:
     from zsprompt.data.images import ImageFile, ImageRef
     from zsprompt.encoders import Encoder, load_encoder
     from zsprompt.errors import ZspromptError
-    from zsprompt.evaluation.choose_thresholds import Rule
     from zsprompt.evaluation.compare import Comparison, compare
     from zsprompt.evaluation.predict import Predictions, predict
     from zsprompt.evaluation.result import Result
     from zsprompt.evaluation.result_files import load_result, save_result
     from zsprompt.evaluation.run import run
+    from zsprompt.evaluation.threshold_rules import Rule
     from zsprompt.evaluation.thresholds import choose_thresholds, expected_thresholds, with_thresholds
     from zsprompt.experiments.ablation import Ablation, Row, ablate, grid
     from zsprompt.experiments.reproduction import reproduce

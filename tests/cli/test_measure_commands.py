@@ -176,7 +176,7 @@ def test_thresholds_without_labels_are_stated_as_what_they_are(photos: Path, cli
     words = ("--labels", ",".join(LABELS))
     done = cli("thresholds", photos, *words, *PLANTED, "--expect", "2", "--out", "t.json")
     assert done.returncode == 0, done.stderr
-    assert "so that pictures have 2 labels on average; chosen on 24 pictures" in done.stdout
+    assert "so that images have 2 labels on average; chosen on 24 images" in done.stdout
     assert "nothing here says how good they are" in done.stderr
     assert "micro F1" not in done.stdout
     answer = json.loads(cli("predict", photos, *PLANTED, "--thresholds", "t.json", "--json").stdout)
@@ -184,7 +184,7 @@ def test_thresholds_without_labels_are_stated_as_what_they_are(photos: Path, cli
         2 * COUNT, abs=8
     )  # equal scores stand or fall together
     shared = cli("thresholds", photos, *words, *PLANTED, "--share", "0.25", "--out", "s.json")
-    assert "so that 25 % of the pictures have it" in shared.stdout
+    assert "so that 25 % of the images have it" in shared.stdout
     guessed = cli("thresholds", photos, *words, *PLANTED, "--out", "g.json")
     assert "1.5 labels on average" in guessed.stdout
 
@@ -220,7 +220,7 @@ def test_a_run_on_pictures_that_thresholds_were_chosen_on_is_refused(photos: Pat
         ([], "found neither or both"),
         (["photos", "--dataset", "folder"], "found neither or both"),
         (["photos"], "either --labels"),
-        (["photos", "--labels", "cat, dog", "--expect", "2"], "fewer than 2 labels a picture"),
+        (["photos", "--labels", "cat, dog", "--expect", "2"], "fewer than 2 labels per image"),
         (["photos", "--labels", "cat, dog", "--expect", "1", "--share", "0.1"], "got neither or both"),
         (["photos", "--labels", "cat, dog", "--share", "1"], "share of pictures within (0, 1)"),
         (["--dataset", "folder", "--root", "photos", "--wanted-precision", "2"], "precision above 0 and at most 1"),

@@ -70,7 +70,7 @@ def test_a_label_without_positives_has_no_change_and_counts_nowhere() -> None:
             "different conventions for difficult objects",
         ),
         ({"labels": ("cat", "dog", "wolf")}, "different label lists: owl and wolf"),
-        ({"images": tuple(f"{n}.jpg" for n in range(60))}, "different pictures"),
+        ({"images": tuple(f"{n}.jpg" for n in range(60))}, "different images"),
         ({"targets": np.zeros((60, 3), dtype=np.int8)}, "different targets"),
         ({"resamples": 7}, "different numbers of resamples"),
     ],
@@ -85,7 +85,7 @@ def test_what_cannot_be_compared_is_named(changes: dict[str, Any], said: str) ->
 def test_another_number_of_labels_or_pictures_is_named() -> None:
     with pytest.raises(ResultError, match="different numbers of labels: 3 and 2"):
         compare(planted_result(), planted_result(labels=("cat", "dog")))
-    with pytest.raises(ResultError, match="different pictures"):
+    with pytest.raises(ResultError, match="different images"):
         compare(planted_result(), planted_result(50))
 
 

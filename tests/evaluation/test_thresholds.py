@@ -16,13 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from planted import RECIPE, planted_result
+from sklearn.model_selection import KFold
 
 from zsprompt import metrics
 from zsprompt.data import Dataset
 from zsprompt.errors import ThresholdError, UsageError
 from zsprompt.evaluation import run as evaluate
-from zsprompt.evaluation.choose_thresholds import Rule, choose, expecting, out_of_fold, sharing, split
 from zsprompt.evaluation.predict import Predictions
+from zsprompt.evaluation.threshold_rules import Rule, choose, expecting, out_of_fold, sharing, split
 from zsprompt.evaluation.thresholds import (
     calibrated_out_of_fold,
     choose_thresholds,
@@ -114,13 +115,25 @@ def test_a_threshold_lies_between_scores() -> None:
 @given(st.integers(2, 30), st.integers(2, 6), st.integers(0, 3))
 def test_folds_are_disjoint_and_cover_everything(images: int, folds: int, seed: int) -> None:
     if folds > images:
-        with pytest.raises(UsageError, match="at least as many pictures"):
+        with pytest.raises(UsageError, match="at least as many images"):
             list(split(images, folds, seed))
         return
     parts = list(split(images, folds, seed))
     assert sorted(np.concatenate([own for _, own in parts])) == list(range(images))
     for others, own in parts:
         assert sorted([*others, *own]) == list(range(images))
+
+
+def test_folds_are_those_of_scikit_learn() -> None:
+    parts = list(split(23, 4, seed=5))
+    for (others, own), (train, test) in zip(
+        parts, KFold(4, shuffle=True, random_state=5).split(range(23)), strict=True
+    ):
+        np.testing.assert_array_equal(others, train)
+        np.testing.assert_array_equal(own, test)
+    for seed in (-1, 2**32):
+        with pytest.raises(UsageError, match="expected a seed of the folds from 0 to 4294967295, got"):
+            list(split(23, 4, seed))
 
 
 def test_out_of_fold_decisions_do_not_know_their_own_targets() -> None:
@@ -168,7 +181,7 @@ def test_a_precision_that_is_none_is_refused(precision: float) -> None:
 @settings(deadline=None)
 @given(arrays.arrays(np.float32, (20, 4), elements=st.floats(-5, 5, width=32)), st.floats(0.05, 3.9))
 def test_as_many_yeses_as_expected_but_for_ties(scores: np.ndarray, expected: float) -> None:
-    yes = decide(scores, expecting(scores, labels_a_picture=expected)).sum()
+    yes = decide(scores, expecting(scores, labels_per_image=expected)).sum()
     wanted = round(expected * 20)
     tied = np.unique(scores, return_counts=True)[1].max()
     assert abs(yes - wanted) <= tied / 2 + 0.5

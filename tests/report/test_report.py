@@ -14,6 +14,7 @@ import pytest
 from browser import Browser, chromium
 from fakes import draw_files
 from planted import RECIPE, planted_result
+from rich.cells import cell_len
 
 from zsprompt import metrics
 from zsprompt.data.images import ImageFile
@@ -93,19 +94,19 @@ def test_confusions_by_hand() -> None:
     assert most_mistaken(result) == [("cat", "dog", 0.5, 1)]
 
 
-def test_examples_are_the_most_confident_mistakes_and_the_worst_misses() -> None:
+def test_examples_are_the_most_confident_false_positives_and_the_lowest_false_negatives() -> None:
     result = planted_result(300, seed=4)
     scores, said, targets = result.prediction.scores, result.prediction.decisions, result.targets
     for c in range(3):
-        mistakes = [e.picture for e in examples(result) if (e.label, e.kind) == (c, "mistake")]
+        mistakes = [e.image for e in examples(result) if (e.label, e.kind) == (c, "false positive")]
         wrong = np.flatnonzero(said[:, c] & (targets[:, c] == 0))
         assert mistakes == sorted(wrong, key=lambda n: -scores[n, c])[:12]
-        misses = [e.picture for e in examples(result) if (e.label, e.kind) == (c, "miss")]
+        misses = [e.image for e in examples(result) if (e.label, e.kind) == (c, "false negative")]
         missed = np.flatnonzero(~said[:, c] & (targets[:, c] == 1))
         assert misses == sorted(missed, key=lambda n: scores[n, c])[:12]
 
 
-def test_left_out_cells_are_neither_mistakes_nor_misses() -> None:
+def test_left_out_cells_are_neither_false_positives_nor_false_negatives() -> None:
     result = planted_result(20, targets=np.full((20, 3), -1, dtype=np.int8))
     assert examples(result) == []
     assert flipped(compare(result, result)) == []
@@ -213,11 +214,11 @@ def test_pictures_that_are_gone_are_named_and_the_page_is_made(tmp_path: Path) -
     result = with_pictures(tmp_path, planted_result())
     gallery = run_gallery(result, {})
     reasons = {card.reason for group in gallery.groups for card in group.cards}
-    assert reasons == {"picture not found"}
+    assert reasons == {"image not found"}
     save_result(result, tmp_path / "run")
     (tmp_path / "pictures").rename(tmp_path / "moved")
     away = build_report([tmp_path / "run"])
-    assert "say where the pictures lie now with --root" in away.warnings[0]
+    assert "say where the images lie now with --root" in away.warnings[0]
     assert "data:image/webp" not in away.page.read_text()
     found = build_report([tmp_path / "run"], root=tmp_path / "moved")
     assert found.warnings == []
@@ -232,7 +233,7 @@ def test_pictures_of_a_data_set_of_your_own_are_given(tmp_path: Path) -> None:
     named = build_report([tmp_path / "run"])
     assert named.warnings == ["no thumbnails: data set no_such_module:Data is code, which a report does not run"]
     files = [ImageFile(name, tmp_path / "pictures" / name) for name in result.images]
-    given = build_report([tmp_path / "run"], pictures=files)
+    given = build_report([tmp_path / "run"], images=files)
     assert given.warnings == []
     assert "data:image/webp" in given.page.read_text()
 
@@ -241,7 +242,7 @@ def test_an_unreadable_picture_is_named_in_its_place(tmp_path: Path) -> None:
     result = with_pictures(tmp_path, planted_result())
     for path in (tmp_path / "pictures").glob("*.png"):
         path.write_bytes(b"no picture")
-    assert "no picture: not a picture in a known format" in built(tmp_path, result)
+    assert "no image: not a picture in a known format" in built(tmp_path, result)
 
 
 def test_two_runs_say_what_changed_and_which_pictures_flipped(tmp_path: Path) -> None:
@@ -266,7 +267,7 @@ def test_two_runs_say_what_changed_and_which_pictures_flipped(tmp_path: Path) ->
 def test_results_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
     save_result(planted_result(), tmp_path / "a")
     save_result(planted_result(50), tmp_path / "b")
-    with pytest.raises(ResultError, match="different pictures"):
+    with pytest.raises(ResultError, match="different images"):
         build_report([tmp_path / "a", tmp_path / "b"])
     assert not list((tmp_path / "b").glob("*.html"))
 
@@ -308,7 +309,7 @@ def test_the_terminals_table_lines_up(name: str) -> None:
     result = odd_results()[name]
     lines = result_table(result).splitlines()
     table = lines[: len(result.labels) + 1]
-    assert len({len(line) for line in table}) == 1
+    assert len({cell_len(line) for line in table}) == 1
     assert lines[len(table) + 1].startswith("mAP")
 
 
@@ -350,10 +351,10 @@ def test_the_page_in_a_browser(browser: Browser, width: int, dark: bool, tmp_pat
     assert browser.requests() == [page.resolve().as_uri()]
     assert browser.run(LOAD) is True
     own = [(example.label, example.kind) for example in examples(result)]
-    assert browser.run(choose("", ["mistake", "miss"])) == len(own)
-    assert browser.run(choose("2", ["mistake", "miss"])) == sum(label == 2 for label, _ in own)
-    assert browser.run(choose("3", ["miss"])) == own.count((3, "miss"))
-    assert browser.run("document.querySelector('output').textContent") == f"{own.count((3, 'miss'))} pictures"
+    assert browser.run(choose("", ["false positive", "false negative"])) == len(own)
+    assert browser.run(choose("2", ["false positive", "false negative"])) == sum(label == 2 for label, _ in own)
+    assert browser.run(choose("3", ["false negative"])) == own.count((3, "false negative"))
+    assert browser.run("document.querySelector('output').textContent") == f"{own.count((3, 'false negative'))} images"
     assert browser.run(choose("", [])) == 0
     assert browser.run("document.documentElement.scrollWidth") <= width
     background = browser.run("getComputedStyle(document.body).backgroundColor")

@@ -103,8 +103,8 @@ def thresholds(
 
 def _judged(prepared: Prepared, rule: _Rule) -> Thresholds:
     """Thresholds chosen by targets."""
-    from zsprompt.evaluation.choose_thresholds import Rule
     from zsprompt.evaluation.provenance import learnt_from
+    from zsprompt.evaluation.threshold_rules import Rule
     from zsprompt.evaluation.thresholds import choose_thresholds
 
     result = prepared.run()

@@ -1,4 +1,4 @@
-"""Comparing results on the same pictures: is the difference real, and where is it?"""
+"""Comparing results on the same images: is the difference real, and where is it?"""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HOW = {
     "difficult": "conventions for difficult objects (--difficult)",
     "number of labels": "numbers of labels",
     "labels": "label lists",
-    "pictures": "pictures (were some left out, or is --limit another?)",
+    "images": "images (were some left out, or is --limit another?)",
     "targets": "targets: the annotations changed between the runs",
     "resamples": "numbers of resamples",
 }
@@ -31,7 +31,7 @@ _HOW = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """A second result against a first one on the same N pictures and C labels.
+    """A second result against a first one on the same N images and C labels.
 
     Attributes:
         first: a result.
@@ -54,7 +54,7 @@ def compare(first: Result, second: Result) -> Comparison:
     """Compare two results by a paired bootstrap.
 
     Raises:
-        ResultError: they are of different data sets, pictures, label lists or conventions; it says which field differs.
+        ResultError: they are of different data sets, images, label lists or conventions; it says which field differs.
     """
     require_comparable(what_is_measured(first), what_is_measured(second))
     positions = range(len(first.labels))
@@ -71,13 +71,13 @@ def compare(first: Result, second: Result) -> Comparison:
 
 
 def what_is_measured(result: Result) -> dict[str, Any]:
-    """What two results must have in common to be compared: data set, pictures, labels, conventions."""
+    """What two results must have in common to be compared: data set, images, labels, conventions."""
     facts = {key: result.recipe.get(key) for key in _FACTS}
     return facts | {
         "names": result.recipe.get("names"),
         "number of labels": len(result.labels),
         "labels": list(result.labels),
-        "pictures": _digest("\n".join(result.images).encode("utf-8", "surrogateescape")),
+        "images": _digest("\n".join(result.images).encode("utf-8", "surrogateescape")),
         "targets": _digest(result.targets.tobytes()),
         "resamples": result.resamples,
     }

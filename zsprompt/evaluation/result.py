@@ -1,9 +1,9 @@
-"""Result: predictions beside the truth, every measure of them, and the whole recipe."""
+"""Result: predictions and targets, every measure of them, and the whole recipe."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from zsprompt import metrics
 from zsprompt._utils.arrays import Doubles, Targets
 from zsprompt._utils.text import counted
+from zsprompt.evaluation.measures import LABEL_MEASURES, number, numbers
 from zsprompt.evaluation.provenance import made_up
 from zsprompt.metrics import F1Scores, Reliability, Sampling, TopK
 from zsprompt.strategies import Prediction
@@ -23,7 +24,7 @@ FEW_POSITIVES = 50
 """Below this many positives a label's AP moves by points from sample to sample, and the result says so."""
 
 BEST = (3, 5)
-"""How many best labels a picture F1@k is given for."""
+"""How many best labels per image F1@k is given for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +33,12 @@ class Result:
 
     Attributes:
         labels: C names.
-        images: ids of the N pictures measured on.
+        images: ids of the N images measured on.
         prediction: scores and decisions, [N, C].
         targets: [N, C] under the chosen convention: 1, 0, or −1 left out.
         recipe: strategy, prompts, model, fingerprint, supervision, dataset, split, names, difficult, origin, versions.
-        skipped: (id, reason) of pictures left out because they cannot be read.
-        counts: texts and pictures encoded and found in the cache.
+        skipped: (id, reason) of images left out because they cannot be read.
+        counts: texts and images encoded and found in the cache.
         seconds: wall time of embedding and predicting.
         notes: what a reader of the numbers should know besides what they say themselves, a sentence each.
         resamples: of the bootstrap, B.
@@ -66,7 +67,7 @@ class Result:
 
     @cached_property
     def resampled(self) -> Doubles:
-        """[B, C] average precision in each resample of the pictures; the same pictures for every result."""
+        """[B, C] average precision in each resample of the images; the same images for every result."""
         return metrics.resampled_precision(self.prediction.scores, self.targets, resamples=self.resamples)
 
     @cached_property
@@ -82,7 +83,7 @@ class Result:
 
     @cached_property
     def mAP_interval(self) -> tuple[float, float]:  # noqa: N802
-        """95 % interval of mAP, by drawing pictures again."""
+        """95 % interval of mAP, by drawing images again."""
         return metrics.interval(self.sampling)
 
     @cached_property
@@ -128,7 +129,7 @@ class Result:
 
     @cached_property
     def hit_at_one(self) -> float:
-        """Share of pictures whose best label is right. It flatters: one of several labels is enough."""
+        """Share of images whose best label is right. It flatters: one of several labels is enough."""
         return metrics.hit_at_one(self.prediction.scores, self.targets)
 
     @cached_property
@@ -139,7 +140,7 @@ class Result:
 
     @cached_property
     def positives(self) -> list[int]:
-        """[C] pictures that have each label."""
+        """[C] images that have each label."""
         return [int(count) for count in (self.targets == 1).sum(axis=0)]
 
     @cached_property
@@ -149,26 +150,12 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """The stable keys of `--json` and result.json; a measure that there is none of is None."""
+        intervals = [list(map(number, interval)) for interval in self.ap_interval]
         return {
-            "mAP": number(self.mAP),
-            "mAP_interval": [number(value) for value in self.mAP_interval],
-            "ap": {label: number(value) for label, value in zip(self.labels, self.ap, strict=True)},
-            "ap_interval": {
-                label: [number(low), number(high)]
-                for label, (low, high) in zip(self.labels, self.ap_interval, strict=True)
-            },
-            "mAP_11_point": number(metrics.mean_over_labels(self.eleven_point)),
-            "mAP_all_point": number(metrics.mean_over_labels(self.all_point)),
-            "seed_mAP": number(self.seed_mAP),
-            "seed_mAP_nothing": number(self.seed_mAP_nothing),
-            "chance": number(self.chance),
-            "sample_f1": self.f1.sample,
-            "micro_f1": self.f1.micro,
-            "macro_f1": self.f1.macro,
-            **asdict(self.f1.overall),
-            **self._best_labels(),
-            "hit_at_1": number(self.hit_at_one),
-            **({"calibration_error": number(self.reliability.error)} if self.reliability else {}),
+            **dict.fromkeys(("mAP", "mAP_interval")),  # they come first, then those of each label
+            "ap": dict(zip(self.labels, map(number, self.ap), strict=True)),
+            "ap_interval": dict(zip(self.labels, intervals, strict=True)),
+            **numbers(self),
             "images": len(self.images),
             "labels": len(self.labels),
             **self.counts,
@@ -184,40 +171,14 @@ class Result:
             "recipe": dict(self.recipe),
         }
 
-    def _best_labels(self) -> dict[str, float]:
-        found: dict[str, float] = {}
-        for k, best in self.best.items():
-            found |= {
-                f"f1_at_{k}": best.f1,
-                f"f1_at_{k}_ceiling": best.ceiling,
-                f"f1_at_{k}_passing": best.passing,
-                f"f1_at_{k}_passing_ceiling": best.passing_ceiling,
-            }
-        return found | {f"{name}_top3": value for name, value in asdict(self.best[3].overall).items()}
-
     def per_class(self) -> pd.DataFrame:
-        """One row a label: ap, its interval and variants, positives, left_out, chance, precision, recall, f1."""
+        """One row per label, with the columns of LABEL_MEASURES: ap, its interval, positives, precision, …"""
         import pandas as pd
 
-        columns = {
-            "ap": self.ap,
-            "ap_low": self.ap_interval[:, 0],
-            "ap_high": self.ap_interval[:, 1],
-            "positives": self.positives,
-            "left_out": (self.targets == -1).sum(axis=0),
-            "chance": metrics.prevalence(self.targets),
-            "precision": self.f1.precision,
-            "recall": self.f1.recall,
-            "f1": self.f1.f1,
-            "ap_11_point": self.eleven_point,
-            "ap_all_point": self.all_point,
-        }
+        columns: dict[str, Any] = {}
+        for measure in LABEL_MEASURES:
+            columns |= measure.columns(self)
         return pd.DataFrame(columns, index=pd.Index(self.labels, name="label"))
-
-
-def number(value: float) -> float | None:
-    """`value` for JSON, which knows no NaN."""
-    return None if np.isnan(value) else float(value)
 
 
 def _cautions(result: Result) -> Iterator[str]:
@@ -228,10 +189,10 @@ def _cautions(result: Result) -> Iterator[str]:
         yield "all scores are 0 or 1, so mAP measures ties; rank by scores, or read seed_mAP and F1 instead"
     if prediction.overflowed:
         share = prediction.overflowed / len(result.targets)
-        yield f"{share:.4g} candidates a picture were left out because their text does not fit the model"
+        yield f"{share:.4g} candidates per image were left out because their text does not fit the model"
     yield from made_up(prediction.worded)
     if result.skipped:
-        yield f"{counted(len(result.skipped), 'picture')} left out: cannot be read"
+        yield f"{counted(len(result.skipped), 'image')} left out: cannot be read"
     if result.counts.get("texts_not_kept"):
         texts = counted(result.counts["texts_not_kept"], "candidate text")
         yield f"{texts} embedded without being stored; a repetition embeds them again"

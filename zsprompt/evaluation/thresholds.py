@@ -1,4 +1,4 @@
-"""Tuning: thresholds from a result or from unlabelled pictures, and back onto the strategy they belong to."""
+"""Tuning: thresholds from a result or from unlabelled images, and back onto the strategy they belong to."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from zsprompt._utils.arrays import Floats
 from zsprompt._utils.id_digests import known_among, packed
 from zsprompt.data import Dataset
 from zsprompt.errors import ThresholdError, UsageError
-from zsprompt.evaluation.choose_thresholds import Rule, choose, expecting, out_of_fold, sharing, split
 from zsprompt.evaluation.predict import Predictions
 from zsprompt.evaluation.provenance import describe
 from zsprompt.evaluation.result import Result
+from zsprompt.evaluation.threshold_rules import Rule, choose, expecting, out_of_fold, sharing, split
 from zsprompt.store import EmbeddingStore
 from zsprompt.strategies import Strategy, Thresholded
 from zsprompt.strategies.calibration import Method, fit
@@ -36,25 +36,25 @@ def choose_thresholds(
 ) -> Thresholds:
     """Thresholds for a result's strategy, by its targets; how good they are is measured out of fold.
 
-    The thresholds themselves come from all of the pictures. `measured` holds what thresholds from the other folds
-    reach on each fold, beside the strategy's own decisions: {"out_of_fold", "own", "per_label", "folds", "seed"}, and
-    with a calibration "calibration_error", out of fold too.
+    The thresholds themselves come from all images. `measured` holds what thresholds from the other folds reach on each
+    fold, and what the strategy's own decisions reach: {"out_of_fold", "own", "per_label", "folds", "seed"}. With a
+    calibration it also holds "calibration_error", out of fold.
 
     Args:
         result: scores and targets, and the recipe that the thresholds will belong to.
-        rule: one threshold or one a label; best F1 or a wanted precision. By default one a label, best F1.
+        rule: one threshold or one per label; best F1 or a wanted precision. By default one per label, best F1.
         calibrate: also fit curves that turn scores into probabilities.
-        folds: parts of the pictures, each judged by the others.
+        folds: parts of the images, each judged by the others.
         seed: of the parts.
 
     Raises:
-        UsageError: fewer pictures than folds, or no label with positives.
+        UsageError: fewer images than folds, or no label with positives.
         ThresholdError: the result's decisions come from thresholds already.
     """
     rule = rule or Rule()
     scores, targets = result.prediction.scores, result.targets
     if not (targets == 1).any():
-        raise UsageError("expected pictures with labels to choose thresholds by, found none that has any")
+        raise UsageError("expected images with labels to choose thresholds by, found none that has any")
     values = choose(scores, targets, rule)
     held_out = out_of_fold(scores, targets, rule, folds=folds, seed=seed)
     reached = metrics.f1_scores(held_out, targets)
@@ -90,25 +90,25 @@ def expected_thresholds(
     labels_a_picture: float | None = None,
     share: float | None = None,
 ) -> Thresholds:
-    """Thresholds from unlabelled pictures, by how many yeses you expect. Nothing tells how right they are.
+    """Thresholds from unlabelled images, by how many yeses you expect. Nothing tells how right they are.
 
     Args:
-        predictions: scores of the pictures, which should be such as the thresholds will be used on.
+        predictions: scores of the images, which should be such as the thresholds will be used on.
         recipe: what they were made with, see zsprompt.evaluation.provenance.describe.
-        labels_a_picture: one threshold for all labels, under which pictures have so many on average.
-        share: or a threshold for each label that this share of the pictures exceeds.
+        labels_a_picture: one threshold for all labels, under which images have this many on average.
+        share: or a threshold for each label that this share of the images exceeds.
 
     Raises:
         UsageError: neither or both are given, or out of range.
     """
     if (labels_a_picture is None) == (share is None):
-        raise UsageError("expected either labels a picture or a share of pictures, got neither or both")
+        raise UsageError("expected either labels per image or a share of images, got neither or both")
     if labels_a_picture is not None:
-        values, rule = expecting(predictions.scores, labels_a_picture=labels_a_picture), "one for all labels"
-        rule = f"{rule}, so that pictures have {labels_a_picture:g} labels on average"
+        values, rule = expecting(predictions.scores, labels_per_image=labels_a_picture), "one for all labels"
+        rule = f"{rule}, so that images have {labels_a_picture:g} labels on average"
     else:
-        values, rule = sharing(predictions.scores, share=share or 0.0), "one a label"
-        rule = f"{rule}, so that {100 * (share or 0.0):g} % of the pictures have it"
+        values, rule = sharing(predictions.scores, share=share or 0.0), "one per label"
+        rule = f"{rule}, so that {100 * (share or 0.0):g} % of the images have it"
     return Thresholds(
         labels=predictions.labels,
         values=tuple(map(float, values)),
@@ -125,7 +125,7 @@ def with_thresholds(
     """`strategy` with decisions by `thresholds`.
 
     Raises:
-        ThresholdError: they were made for another strategy, prompt set or model, or by the targets of pictures of
+        ThresholdError: they were made for another strategy, prompt set or model, or by the targets of images of
             `dataset`.
     """
     found = describe(strategy, store)
@@ -137,7 +137,7 @@ def with_thresholds(
             )
     if dataset is not None and (seen := _seen(thresholds, dataset)):
         raise ThresholdError(
-            f"expected thresholds chosen on other pictures, found that {seen:,} of the {len(dataset.images):,} of "
+            f"expected thresholds chosen on other images, found that {seen:,} of the {len(dataset.images):,} of "
             f"{dataset.name} {dataset.split} were used to choose them; choose them on another split (what they reach "
             "out of fold stands in their file)"
         )
@@ -145,7 +145,7 @@ def with_thresholds(
 
 
 def calibrated_out_of_fold(result: Result, method: Method, *, folds: int = 5, seed: int = 0) -> Floats:
-    """[N, C] probabilities of each fold's pictures, by curves fitted to the others."""
+    """[N, C] probabilities of each fold's images, by curves fitted to the others."""
     scores, targets = result.prediction.scores, result.targets
     probabilities = np.empty(scores.shape, dtype=np.float32)
     for fitted_on, judged in split(len(scores), folds, seed):
@@ -163,7 +163,7 @@ def _lists(f1: metrics.F1Scores) -> tuple[list[float], list[float], list[float]]
 
 
 def _in_words(rule: Rule) -> str:
-    whose = "one for all labels" if rule.kind == "global" else "one a label"
+    whose = "one for all labels" if rule.kind == "global" else "one per label"
     by = "best F1" if rule.precision is None else f"precision of at least {rule.precision:g}"
     return f"{whose}, {by}"
 
@@ -175,14 +175,14 @@ def _made_on(result: Result) -> dict[str, Any]:
 
 
 def _seen(thresholds: Thresholds, dataset: Dataset) -> int:
-    """How many pictures of `dataset` the thresholds were chosen on by their targets."""
+    """How many images of `dataset` the thresholds were chosen on by their targets."""
     if not thresholds.tuned or thresholds.made_on.get("dataset") != dataset.name:
         return 0
     try:
         return known_among([image.id for image in dataset.images], str(thresholds.made_on.get("ids", "")))
     except ValueError:
         raise ThresholdError(
-            "expected thresholds that say which pictures chose them, found damage there; make them again"
+            "expected thresholds with the images that they were chosen on, found damage there; make them again"
         ) from None
 
 

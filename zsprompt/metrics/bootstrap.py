@@ -1,6 +1,6 @@
-"""How sure a number is: intervals and comparisons by drawing the pictures again, and by leaving each out in turn.
+"""How sure a number is: intervals and comparisons by drawing the images again, and by leaving each out in turn.
 
-Precision counts a picture among those at or above its own place, so a picture that is drawn twice counts for itself,
+Precision counts an image among those at or above its own place, so an image that is drawn twice counts for itself,
 and resampled APs lie above the sample's as the sample's lies above the truth: a plain percentile interval is off by
 twice that. Here the bootstrap gives the shape of the distribution, the jackknife its place and, where the bootstrap is
 narrower, its width. Shares are treated on the scale arcsin √AP, which keeps intervals within 0..1. How often they hold
@@ -24,19 +24,19 @@ from zsprompt.metrics.ranking import Curve
 
 RESAMPLES = 1000
 
-_CELLS = 2**22  # bounds the memory: resamples × pictures held at a time
+_CELLS = 2**22  # bounds the memory: resamples × images held at a time
 
 
 def resampled_precision(
     scores: Floats | Doubles, targets: Targets, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Doubles:
-    """[B, C] average precision of every label in B resamples of the N pictures; NaN where it has no positives.
+    """[B, C] average precision of every label in B resamples of the N images; NaN where it has no positives.
 
     Args:
         scores: [N, C].
         targets: [N, C].
         resamples: B.
-        seed: of the draws; the same seed draws the same pictures for every strategy, which makes differences paired.
+        seed: of the draws; the same seed draws the same images for every strategy, which makes differences paired.
 
     Raises:
         UsageError: fewer than 2 resamples.
@@ -64,7 +64,7 @@ def mean_precision(resampled: Doubles) -> Doubles:
 
 
 def mean_without_each(scores: Floats | Doubles, targets: Targets) -> Doubles:
-    """[N] mAP without each picture in turn; a label whose only positive that is leaves the mean."""
+    """[N] mAP without each image in turn; a label whose only positive that is leaves the mean."""
     images = len(scores)
     total, known = np.zeros(images), np.zeros(images)
     for c in range(scores.shape[1]):
@@ -76,7 +76,7 @@ def mean_without_each(scores: Floats | Doubles, targets: Targets) -> Doubles:
 
 
 def precision_without_each(scores: Floats | Doubles, targets: Targets, label: int) -> Doubles:
-    """[N] average precision of one label without each picture in turn."""
+    """[N] average precision of one label without each image in turn."""
     return Curve.of(scores[:, label], targets[:, label]).without_each(len(scores))
 
 
@@ -86,8 +86,8 @@ class Sampling:
 
     Attributes:
         value: of the whole sample, 0..1; NaN for a label without positives.
-        resampled: [B] of pictures drawn with replacement, NaN where there is none.
-        without: [N] without each picture in turn, likewise.
+        resampled: [B] of images drawn with replacement, NaN where there is none.
+        without: [N] without each image in turn, likewise.
     """
 
     value: float
@@ -98,7 +98,7 @@ class Sampling:
 def interval(sampling: Sampling, *, level: float = 0.95) -> tuple[float, float]:
     """Interval of an AP or mAP that should hold the truth in a share `level` of cases.
 
-    It reaches the value even where nearly every sample would lie above the truth (many labels on few pictures).
+    It reaches the value even where nearly every sample would lie above the truth (many labels on few images).
 
     Returns:
         (low, high) within 0..1; NaN if the value or every resample is.
@@ -119,7 +119,7 @@ def interval(sampling: Sampling, *, level: float = 0.95) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Difference:
-    """How much higher a second number is than a first one on the same pictures.
+    """How much higher a second number is than a first one on the same images.
 
     Attributes:
         value: second − first.
@@ -134,18 +134,18 @@ class Difference:
 
 
 def difference(first: Sampling, second: Sampling, *, level: float = 0.95) -> Difference:
-    """Paired bootstrap of a difference of two APs or mAPs of the same pictures.
+    """Paired bootstrap of a difference of two APs or mAPs of the same images.
 
     p = (2 · min(#Δ ≤ 0, #Δ ≥ 0) + 1) / (B + 1) over differences Δ that are placed like the interval, so that but for
     rounding it is below 0.05 just where the 95 % interval leaves out 0.
 
     Raises:
-        UsageError: the resamples or pictures are not as many, or a level outside (0, 1).
+        UsageError: the resamples or images are not as many, or a level outside (0, 1).
     """
     tails = _tails(level)
     if first.resampled.shape != second.resampled.shape or first.without.shape != second.without.shape:
         raise UsageError(
-            f"expected as many resamples and pictures of both, got {len(first.resampled)} and {len(second.resampled)}, "
+            f"expected as many resamples and images of both, got {len(first.resampled)} and {len(second.resampled)}, "
             f"{len(first.without)} and {len(second.without)}"
         )
     value = second.value - first.value
@@ -178,17 +178,17 @@ def false_discovery(p: Doubles) -> Doubles:
 
     Source: Benjamini & Hochberg 1995, Controlling the False Discovery Rate.
     """
-    known = np.flatnonzero(~np.isnan(p))
+    from scipy.stats import false_discovery_control
+
+    known = ~np.isnan(p)
     adjusted = np.full(len(p), np.nan)
-    if len(known):
-        falling = known[np.argsort(-p[known], kind="stable")]
-        ranks = np.arange(len(known), 0, -1)
-        adjusted[falling] = np.minimum(1.0, np.minimum.accumulate(p[falling] * len(known) / ranks))
+    if known.any():
+        adjusted[known] = false_discovery_control(p[known], method="bh")
     return adjusted
 
 
 def _draws(images: int, resamples: int, seed: int) -> Iterator[NDArray[np.int32]]:
-    """How often each picture is drawn in each resample, [b, N] at a time."""
+    """How often each image is drawn in each resample, [b, N] at a time."""
     random = np.random.default_rng(seed)
     block = max(1, _CELLS // max(images, 1))
     for start in range(0, resamples, block):

@@ -1,4 +1,4 @@
-"""Precision, recall and F1 of yes-or-no decisions, and of the k best labels of each picture."""
+"""Precision, recall and F1 of yes-or-no decisions, and of the k best labels of each image."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class F1Scores:
         precision, recall, f1: [C] per label.
         micro: F1 over all cells together.
         macro: mean of the per-label F1.
-        sample: mean over images of each image's F1.
+        sample, sample_precision, sample_recall: means over images of each image's F1, precision and recall.
         overall: the six numbers of the multi-label literature.
     """
 
@@ -32,6 +32,8 @@ class F1Scores:
     micro: float
     macro: float
     sample: float
+    sample_precision: float
+    sample_recall: float
     overall: Overall
 
 
@@ -57,12 +59,12 @@ class Overall:
 
 @dataclass(frozen=True)
 class TopK:
-    """How good the k best labels of each picture are.
+    """How good the k best labels of each image are.
 
     Attributes:
-        k: labels taken a picture.
+        k: labels taken per image.
         f1: micro F1 of exactly the k best.
-        ceiling: the most that any ranking reaches under that, the pictures having as many labels as they have.
+        ceiling: the most that any ranking reaches under that, the images having as many labels as they have.
         passing: micro F1 of those of the k best that are also decided yes.
         passing_ceiling: the most that any scores and decisions reach under that.
         overall: CP to OF1 of exactly the k best.
@@ -82,20 +84,22 @@ def f1_scores(decisions: Bools, targets: Targets) -> F1Scores:
     yes = decisions & (targets != -1)
     hits = yes & present
     per_label = _f1(hits.sum(axis=0), yes.sum(axis=0), present.sum(axis=0))
-    per_image = _f1(hits.sum(axis=1), yes.sum(axis=1), present.sum(axis=1))
+    right, answers, positives = hits.sum(axis=1), yes.sum(axis=1), present.sum(axis=1)
     return F1Scores(
         precision=_ratio(hits.sum(axis=0), yes.sum(axis=0)),
         recall=_ratio(hits.sum(axis=0), present.sum(axis=0)),
         f1=per_label,
         micro=float(_f1(hits.sum(), yes.sum(), present.sum())),
         macro=float(per_label.mean()),
-        sample=float(per_image.mean()) if len(per_image) else 0.0,
+        sample=_mean(_f1(right, answers, positives)),
+        sample_precision=_mean(_ratio(right, answers)),
+        sample_recall=_mean(_ratio(right, positives)),
         overall=_overall(hits.sum(axis=0), yes.sum(axis=0), present.sum(axis=0)),
     )
 
 
 def top_k(scores: Floats | Doubles, targets: Targets, decisions: Bools, k: int) -> TopK:
-    """Measure the k best labels of each picture, left-out cells passed over.
+    """Measure the k best labels of each image, left-out cells passed over.
 
     Where equal scores stand at the k-th place, each of them counts by its chance of being drawn, so that the order of
     the labels changes nothing.
@@ -128,29 +132,29 @@ def top_k(scores: Floats | Doubles, targets: Targets, decisions: Bools, k: int) 
 
 
 def hit_at_one(scores: Floats | Doubles, targets: Targets) -> float:
-    """Share of pictures whose best label is present; ties count by chance. NaN without pictures.
+    """Share of images whose best label is present; ties count by chance. NaN without images.
 
-    A picture of which every label is left out has no best one and does not count. It flatters: a picture of five
+    An image of which every label is left out has no best one and does not count. It flatters: an image of five
     things counts as solved when the easiest one is found.
     """
-    pictures = (targets != -1).any(axis=1).sum()
-    if not pictures:
+    images = (targets != -1).any(axis=1).sum()
+    if not images:
         return float("nan")
-    return float((among_best(scores, targets, 1) * (targets == 1)).sum() / pictures)
+    return float((among_best(scores, targets, 1) * (targets == 1)).sum() / images)
 
 
 def among_best(scores: Floats | Doubles, targets: Targets, k: int) -> Doubles:
-    """[N, C] the chance, 0..1, that a label is among its picture's k best when equal scores are drawn at random.
+    """[N, C] the chance, 0..1, that a label is among its image's k best when equal scores are drawn at random.
 
     Left-out cells are passed over: 0. Raises UsageError for k below 1.
     """
     if k < 1:
-        raise UsageError(f"expected at least 1 best label a picture, got {k}")
+        raise UsageError(f"expected at least 1 best label per image, got {k}")
     known = targets != -1
     if k >= scores.shape[1]:
         return np.asarray(known, dtype=np.float64)
     ranked = np.where(known, scores.astype(np.float64), -np.inf)
-    last = np.partition(ranked, -k, axis=1)[:, -k][:, None]  # the k-th best score of each picture
+    last = np.partition(ranked, -k, axis=1)[:, -k][:, None]  # the k-th best score of each image
     above, level = ranked > last, ranked == last
     slots = k - above.sum(axis=1, keepdims=True)
     return np.asarray((above + level * (slots / level.sum(axis=1, keepdims=True))) * known, dtype=np.float64)
@@ -167,6 +171,11 @@ def _overall(hits: Counts, said: Counts, positives: Counts) -> Overall:
         OR=float(_ratio(hits.sum(), positives.sum())),
         OF1=float(_f1(hits.sum(), said.sum(), positives.sum())),
     )
+
+
+def _mean(per_image: Doubles) -> float:
+    """Mean over images; 0 without any."""
+    return float(per_image.mean()) if len(per_image) else 0.0
 
 
 def _ratio(part: Any, whole: Any) -> Doubles:

@@ -1,4 +1,4 @@
-"""Average precision in its variants: how well scores rank the pictures of each label."""
+"""Average precision in its variants: how well scores rank the images of each label."""
 
 from __future__ import annotations
 
@@ -75,10 +75,10 @@ def seed_nothing(targets: Targets) -> Doubles:
 
 @dataclass(frozen=True)
 class Curve:
-    """One label's pictures in falling order of score, and where groups of equal scores end.
+    """One label's images in falling order of score, and where groups of equal scores end.
 
     Attributes:
-        order: [n] positions of the pictures whose cell is not left out.
+        order: [n] positions of the images whose cell is not left out.
         present: [n] whether the label is there.
         ends: [groups] last position of each group of equal scores.
     """
@@ -97,7 +97,7 @@ class Curve:
         return cls(order, targets[order] == 1, np.flatnonzero(last))
 
     def hits(self) -> NDArray[np.int_]:
-        """[groups] positives among the pictures up to the end of each group."""
+        """[groups] positives among the images up to the end of each group."""
         return np.cumsum(self.present, dtype=np.int_)[self.ends]
 
     def average_precision(self) -> float:
@@ -125,7 +125,7 @@ class Curve:
         return float((np.diff(hits, prepend=0) * self._best_from_here(hits)).sum() / hits[-1])
 
     def weighted_average_precision(self, weights: NDArray[np.int32]) -> Doubles:
-        """[B] average precision of B resamples, weights [B, N] being how often each picture was drawn."""
+        """[B] average precision of B resamples, weights [B, N] being how often each image was drawn."""
         so_far = self.hits()
         gains = np.diff(so_far, prepend=0) > 0  # a group without positives adds nothing
         starts = np.r_[0, self.ends[gains] + 1]  # what stands after the last positive adds nothing either
@@ -139,9 +139,9 @@ class Curve:
             return np.asarray(steps.sum(axis=1) / hits[:, -1])
 
     def without_each(self, images: int) -> Doubles:
-        """[N] average precision without each picture in turn; NaN without the only positive.
+        """[N] average precision without each image in turn; NaN without the only positive.
 
-        Taking a picture out moves only the precisions at its own place and below, so two sums tell all N at once.
+        Taking an image out moves only the precisions at its own place and below, so two sums tell all N at once.
         """
         hits, said = self.hits().astype(np.float64), self.ends + 1.0
         gained = np.diff(hits, prepend=0)

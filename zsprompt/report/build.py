@@ -47,7 +47,7 @@ def build_report(
     out: Path | None = None,
     root: Path | None = None,
     *,
-    pictures: Sequence[ImageRef] | None = None,
+    images: Sequence[ImageRef] | None = None,
     progress: Progress = quiet,
 ) -> Built:
     """Make the page of one run or ablation, or of what changed from a first run to a second.
@@ -55,8 +55,8 @@ def build_report(
     Args:
         folders: one folder, or two of runs.
         out: the page; by default report.html in the folder, or against-FIRST.html in the second one.
-        root: where the pictures lie now, if not where they lay when the run was made.
-        pictures: those of a data set of your own, which is not loaded by its name.
+        root: where the images lie now, if not where they lay when the run was made.
+        images: of a data set that is not loaded by its name.
         progress: where progress is shown.
 
     Raises:
@@ -68,7 +68,7 @@ def build_report(
         out = out or second / f"against-{first.resolve().name}.html"
         comparison = compare(load_result(first), load_result(second))
         require_writable(out)
-        shown, warnings = _pictures(comparison.second, root, pictures)
+        shown, warnings = _images(comparison.second, root, images)
         names = (str(first), str(second))
         return _write(comparison_report(comparison, names, shown, progress, warnings), out, warnings)
     folder = folders[0]
@@ -78,12 +78,12 @@ def build_report(
         return _write(ablation_report(folder), out)
     result = load_result(folder)
     require_writable(out)
-    shown, warnings = _pictures(result, root, pictures)
+    shown, warnings = _images(result, root, images)
     return _write(run_report(result, shown, progress, warnings), out, warnings)
 
 
 def _write(report: Report, out: Path, warnings: Sequence[str] = ()) -> Built:
-    """Write the page, and its figures into a folder beside it."""
+    """Write the page, and its figures into a folder next to it."""
     folder = out.parent / f"{out.stem}-figures"
     require_folder(folder)
     for figure in report.figures:
@@ -94,20 +94,20 @@ def _write(report: Report, out: Path, warnings: Sequence[str] = ()) -> Built:
     return Built(out, folder, report.text, report.facts, warnings)
 
 
-def _pictures(
+def _images(
     result: Result, root: Path | None, given: Sequence[ImageRef] | None
 ) -> tuple[dict[str, ImageRef], list[str]]:
-    """The pictures of a result by their ids, as far as they are found, and why not."""
+    """The images of a result by their ids, as far as they are found, and why not."""
     origin, wanted = result.recipe.get("origin"), set(result.images)
     if given is not None:
         return {image.id: image for image in given if image.id in wanted}, []
     if not isinstance(origin, dict) or not {"dataset", "root", "split"} <= set(origin):
-        return {}, ["no thumbnails: nothing says where the pictures lie, as the data set was made in Python"]
-    if is_object_path(str(origin["dataset"])):  # a result may come from a stranger
+        return {}, ["no thumbnails: nothing says where the images lie, as the data set was made in Python"]
+    if is_object_path(str(origin["dataset"])):  # a result may come from anyone
         return {}, [f"no thumbnails: data set {origin['dataset']} is code, which a report does not run"]
     try:
         names = str(result.recipe["names"])
         data = load_dataset(str(origin["dataset"]), root=root or origin["root"], split=origin["split"], names=names)
     except ZspromptError as error:
-        return {}, [f"no thumbnails: {error}; say where the pictures lie now with --root"]
+        return {}, [f"no thumbnails: {error}; say where the images lie now with --root"]
     return {image.id: image for image in data.images if image.id in wanted}, []

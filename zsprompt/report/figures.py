@@ -36,7 +36,7 @@ def run_figures(result: Result, probabilities: Sequence[tuple[str, metrics.Relia
 
 
 def ap_bars(result: Result) -> Figure:
-    """Average precision of each label with its interval, beside chance."""
+    """Average precision of each label with its interval, and chance."""
     order = [int(c) for c in np.argsort(np.nan_to_num(result.ap, nan=-1.0), kind="stable")]
     chance = metrics.prevalence(result.targets)
 
@@ -88,7 +88,7 @@ def precision_recall_curves(result: Result) -> Figure:
 
 
 def score_distributions(result: Result) -> Figure:
-    """Scores of pictures with and without each label, with the threshold where there is one."""
+    """Scores of images with and without each label, with the threshold where there is one."""
     shown = _most_frequent(result)
     any_threshold = any(threshold_of(result, label) is not None for label in shown)
 
@@ -110,37 +110,37 @@ def score_distributions(result: Result) -> Figure:
     )
     return make_figure(
         "scores",
-        f"Scores of pictures with the label (blue) and without it (grey), each as shares of their own{where}."
+        f"Scores of images with the label (blue) and without it (grey), each as shares of their own{where}."
         + _left_out(result, shown),
-        f"Histograms of the scores of {counted(len(shown), 'label')}, pictures with the label against the others.",
-        lambda: _panels(result, shown, one, "score", "share of pictures"),
+        f"Histograms of the scores of {counted(len(shown), 'label')}, images with the label against the others.",
+        lambda: _panels(result, shown, one, "score", "share of images"),
     )
 
 
 def confusions(result: Result) -> Figure:
-    """Which label is said where another one is."""
+    """Which label is a false positive where another one is."""
     shown, shares = mistaken_for(result)
 
     def draw() -> Drawing:
         figure, axes = one_axes(height=1.5 + 0.24 * len(shown), width=min(WIDTH, 3 + 0.3 * len(shown)))
-        picture = np.zeros((len(shown), len(shown), 4))
-        picture[..., :3] = [int(OTHER[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-        picture[..., 3] = np.nan_to_num(shares)
-        axes.imshow(picture, aspect="auto", interpolation="nearest")
+        image = np.zeros((len(shown), len(shown), 4))
+        image[..., :3] = [int(OTHER[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        image[..., 3] = np.nan_to_num(shares)
+        axes.imshow(image, aspect="auto", interpolation="nearest")
         for row, column in np.argwhere(np.nan_to_num(shares) >= 0.1) if len(shown) <= 25 else ():
             axes.text(column, row, f"{100 * shares[row, column]:.0f}", ha="center", va="center", fontsize=7, color=TEXT)
         names = [axis_name(result.labels[c]) for c in shown]
         axes.set_xticks(range(len(shown)), names, rotation=60, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(shown)), names)
-        axes.set(xlabel="said, though not there", ylabel="on the picture")
+        axes.set(xlabel="false positive", ylabel="on the image")
         return figure
 
-    more = "" if len(shown) == len(result.labels) else f" The {len(shown)} labels with most mistakes."
+    more = "" if len(shown) == len(result.labels) else f" The {len(shown)} labels with most false positives."
     return make_figure(
         "confusions",
-        "How often a label is said wrongly where another one is, in percent of the pictures that have the one at the "
+        "How often a label is a false positive where another one is, in percent of the images that have the one at the "
         f"left and lack the one below.{more}",
-        f"A grid of {len(shown)} by {len(shown)} labels. The list below names the most frequent mistakes.",
+        f"A grid of {len(shown)} by {len(shown)} labels. The list below names the most frequent ones.",
         draw,
     )
 
@@ -232,10 +232,10 @@ def label_grid(labels: Sequence[str], names: Sequence[str], ap: Doubles, title: 
 
     def draw() -> Drawing:
         figure, axes = one_axes(height=1.6 + 0.24 * len(names), width=min(14.0, 4 + 0.3 * len(labels)))
-        picture = np.zeros((*ap.shape, 4))
-        picture[..., :3] = [int(MAIN[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-        picture[..., 3] = 0.85 * np.nan_to_num(ap)
-        axes.imshow(picture, aspect="auto", interpolation="nearest")
+        image = np.zeros((*ap.shape, 4))
+        image[..., :3] = [int(MAIN[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        image[..., 3] = 0.85 * np.nan_to_num(ap)
+        axes.imshow(image, aspect="auto", interpolation="nearest")
         for row, column in np.argwhere(~np.isnan(ap)) if len(labels) <= 30 else ():
             number = f"{100 * ap[row, column]:.0f}"
             axes.text(column, row, number, ha="center", va="center", fontsize=7, color=TEXT)

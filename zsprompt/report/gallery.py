@@ -1,4 +1,4 @@
-"""Gallery: the pictures that show mistakes best, small, with what is true and what was said."""
+"""Gallery: the images that show errors best, small, with their targets and predictions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zsprompt.errors import ImageError
 from zsprompt.evaluation.compare import Comparison
 from zsprompt.evaluation.result import Result
 from zsprompt.report.mistakes import Example, examples, flipped, names
-from zsprompt.report.page import Gallery, Group, Key, Line, Picture
+from zsprompt.report.page import Gallery, GalleryImage, Group, Key, Line
 from zsprompt.report.terminal import printable
 
 _SIDE = 224  # pixels of a thumbnail's longer side
@@ -28,53 +28,53 @@ Thumbnail = tuple[str, int, int] | str
 """A data URL with width and height, or why there is none."""
 
 _HEADINGS = {
-    "mistake": "said, though not there",
-    "miss": "missed",
+    "false positive": "false positives",
+    "false negative": "false negatives",
     "now right": "now right",
     "now wrong": "now wrong",
 }
 
 
-def run_gallery(result: Result, pictures: Mapping[str, ImageRef], progress: Progress = quiet) -> Gallery:
-    """The most confident mistakes and the worst misses of each label.
+def run_gallery(result: Result, images: Mapping[str, ImageRef], progress: Progress = quiet) -> Gallery:
+    """The most confident false positives and the lowest false negatives of each label.
 
     Args:
-        result: whose mistakes.
-        pictures: where pictures are found by their id; those that are not there are shown by name.
+        result: whose errors.
+        images: by their ids; those that are missing are shown by name.
         progress: where progress is shown.
     """
     chosen = examples(result)
 
     def lines(example: Example) -> list[Line]:
-        n, c = example.picture, example.label
+        n, c = example.image, example.label
         return [
-            Line("there", _named(result, result.targets[n] == 1)),
-            Line("said", _named(result, result.prediction.decisions[n]), "worse"),
+            Line("on the image", _named(result, result.targets[n] == 1)),
+            Line("predicted", _named(result, result.prediction.decisions[n]), "worse"),
             *_left_out(result, n),
             Line("score", f"{result.prediction.scores[n, c]:.4g}" + _probability(result, n, c)),
         ]
 
-    kinds = (("mistake", "said, though not there"), ("miss", "missed"))
-    return _gallery(result, chosen, kinds, lines, pictures, progress)
+    kinds = (("false positive", "false positives"), ("false negative", "false negatives"))
+    return _gallery(result, chosen, kinds, lines, images, progress)
 
 
-def comparison_gallery(comparison: Comparison, pictures: Mapping[str, ImageRef], progress: Progress = quiet) -> Gallery:
-    """The pictures of each label whose decision became right or wrong; see run_gallery."""
+def comparison_gallery(comparison: Comparison, images: Mapping[str, ImageRef], progress: Progress = quiet) -> Gallery:
+    """The images of each label whose decision became right or wrong; see run_gallery."""
     first, second = comparison.first, comparison.second
 
     def lines(example: Example) -> list[Line]:
-        n, c = example.picture, example.label
+        n, c = example.image, example.label
         mood = "better" if example.kind == "now right" else "worse"
         return [
-            Line("there", _named(second, second.targets[n] == 1)),
-            Line("said before", _named(first, first.prediction.decisions[n])),
-            Line("says now", _named(second, second.prediction.decisions[n]), mood),
+            Line("on the image", _named(second, second.targets[n] == 1)),
+            Line("predicted before", _named(first, first.prediction.decisions[n])),
+            Line("predicted now", _named(second, second.prediction.decisions[n]), mood),
             *_left_out(second, n),
             Line("score", f"{first.prediction.scores[n, c]:.4g}, now {second.prediction.scores[n, c]:.4g}"),
         ]
 
     kinds = (("now right", "now right"), ("now wrong", "now wrong"))
-    return _gallery(second, flipped(comparison), kinds, lines, pictures, progress)
+    return _gallery(second, flipped(comparison), kinds, lines, images, progress)
 
 
 def _gallery(
@@ -82,36 +82,36 @@ def _gallery(
     chosen: Sequence[Example],
     kinds: Sequence[tuple[str, str]],
     lines: Callable[[Example], list[Line]],
-    pictures: Mapping[str, ImageRef],
+    images: Mapping[str, ImageRef],
     progress: Progress,
 ) -> Gallery:
-    wanted = sorted({example.picture for example in chosen})
-    small = dict(zip(wanted, _thumbnails([pictures.get(result.images[n]) for n in wanted], progress), strict=True))
-    # by how much there is to see: most pictures first, then the label that fares worst
+    wanted = sorted({example.image for example in chosen})
+    small = dict(zip(wanted, _thumbnails([images.get(result.images[n]) for n in wanted], progress), strict=True))
+    # by how much there is to see: most images first, then the label that fares worst
     seen = Counter(example.label for example in chosen)
     order = sorted(range(len(result.labels)), key=lambda c: (-seen[c], float(np.nan_to_num(result.ap[c], nan=2.0))))
     groups = []
     for c in order:
         for kind, _ in kinds:
             own = [example for example in chosen if (example.label, example.kind) == (c, kind)]
-            cards = [_card(result, example, lines(example), small[example.picture]) for example in own]
+            cards = [_card(result, example, lines(example), small[example.image]) for example in own]
             heading = f"{printable(result.labels[c])}: {_HEADINGS[kind]}" + ("" if cards else ": none")
             groups.append(Group(str(c), kind, heading, cards))
     labels = [Key(str(c), printable(result.labels[c])) for c in order]
     return Gallery(labels, [Key(*kind) for kind in kinds], groups)
 
 
-def _card(result: Result, example: Example, lines: Sequence[Line], small: Thumbnail) -> Picture:
-    name = printable(result.images[example.picture])
+def _card(result: Result, example: Example, lines: Sequence[Line], small: Thumbnail) -> GalleryImage:
+    name = printable(result.images[example.image])
     if isinstance(small, str):
-        return Picture(name, lines, reason=small)
+        return GalleryImage(name, lines, reason=small)
     data, width, height = small
-    return Picture(name, lines, data, width, height)
+    return GalleryImage(name, lines, data, width, height)
 
 
 def _thumbnails(refs: Sequence[ImageRef | None], progress: Progress) -> list[Thumbnail]:
     found = []
-    with ThreadPoolExecutor(_THREADS) as pool, progress("thumbnails", len(refs), "pictures") as advance:
+    with ThreadPoolExecutor(_THREADS) as pool, progress("thumbnails", len(refs), "images") as advance:
         for small in ahead(pool, _thumbnail, refs, 4 * _THREADS):
             found.append(small)
             advance(1)
@@ -120,24 +120,24 @@ def _thumbnails(refs: Sequence[ImageRef | None], progress: Progress) -> list[Thu
 
 def _thumbnail(ref: ImageRef | None) -> Thumbnail:
     if ref is None:
-        return "picture not found"
+        return "image not found"
     try:
-        picture = decode(ref.read())
+        image = decode(ref.read())
     except ImageError as error:
-        return f"no picture: {error}"
-    picture.thumbnail((_SIDE, _SIDE))
+        return f"no image: {error}"
+    image.thumbnail((_SIDE, _SIDE))
     buffer = BytesIO()
-    picture.save(buffer, "webp", quality=_QUALITY)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode(), *picture.size
+    image.save(buffer, "webp", quality=_QUALITY)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode(), *image.size
 
 
 def _named(result: Result, mask: np.ndarray) -> str:
     return ", ".join(map(printable, names(result.labels, mask))) or "nothing"
 
 
-def _left_out(result: Result, picture: int) -> list[Line]:
+def _left_out(result: Result, image: int) -> list[Line]:
     """Labels that the convention leaves out, which are neither right nor wrong."""
-    left_out = result.targets[picture] == -1
+    left_out = result.targets[image] == -1
     return [Line("left out", _named(result, left_out))] if left_out.any() else []
 
 

@@ -1,4 +1,4 @@
-"""Mistakes: which label is said where another one is, and which pictures show it best."""
+"""Mistakes: which label is a false positive where another one is, and which images show it best."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ SHOWN = 40
 """Labels in a grid of confusions at most."""
 
 EACH = 12
-"""Pictures of each kind a label."""
+"""Images of each kind per label."""
 
-_MOST = 2000  # pictures of a page: more would make it larger than people open
+_MOST = 2000  # images of a page: more would make it larger than people open
 
 
 @dataclass(frozen=True)
 class Example:
-    """A picture that shows something about a label.
+    """An image that shows something about a label.
 
     Attributes:
-        picture: its position.
+        image: its position.
         label: the label's.
         kind: what it shows.
     """
 
-    picture: int
+    image: int
     label: int
     kind: str
 
 
 def mistaken_for(result: Result) -> tuple[list[int], Doubles]:
-    """Labels by position, and [n, n] for each of them (rows) the share of pictures on which another (columns) is said.
+    """Labels by position, and [n, n] for each of them (rows) the share of images where another (columns) is decided.
 
-    The share is among pictures that have the row's label and lack the column's; NaN where there is none, and on the
-    diagonal. With many labels only those that mistakes are about.
+    The share is among images that have the row's label and lack the column's; NaN where there is none, and on the
+    diagonal. With many labels, only those with most false positives.
     """
     present, absent = result.targets == 1, result.targets == 0
     wrong = (result.prediction.decisions & absent).astype(np.float32)
@@ -53,14 +53,14 @@ def mistaken_for(result: Result) -> tuple[list[int], Doubles]:
 
 
 def most_mistaken(result: Result, count: int = 15) -> list[tuple[str, str, float, int]]:
-    """The most frequent confusions: (there, said, share 0..1, pictures), the pictures being those wrongly said on."""
+    """The most frequent confusions: (label present, false positive, share 0..1, number of such images)."""
     shown, shares = mistaken_for(result)
     present, wrong = result.targets == 1, result.prediction.decisions & (result.targets == 0)
     pairs = []
     for row, column in np.argwhere(np.nan_to_num(shares) > 0):
         there, said = shown[row], shown[column]
-        pictures = int((present[:, there] & wrong[:, said]).sum())
-        pairs.append((result.labels[there], result.labels[said], float(shares[row, column]), pictures))
+        images = int((present[:, there] & wrong[:, said]).sum())
+        pairs.append((result.labels[there], result.labels[said], float(shares[row, column]), images))
     return sorted(pairs, key=lambda pair: (-pair[3], -pair[2], pair[0], pair[1]))[:count]
 
 
@@ -74,20 +74,20 @@ def threshold_of(result: Result, label: int) -> float | None:
 
 
 def examples(result: Result) -> list[Example]:
-    """For each label its most confident mistakes and its worst misses, up to 12 each; fewer with many labels."""
+    """For each label its most confident false positives and its lowest false negatives, at most 12 of each."""
     decisions, scores, targets = result.prediction.decisions, result.prediction.scores, result.targets
     each = per_kind(len(result.labels))
     found = []
     for c in range(len(result.labels)):
-        said_wrongly = np.flatnonzero(decisions[:, c] & (targets[:, c] == 0))
-        missed = np.flatnonzero(~decisions[:, c] & (targets[:, c] == 1))
-        found += _examples(said_wrongly, -scores[:, c], each, c, "mistake")
-        found += _examples(missed, scores[:, c], each, c, "miss")
+        false_positives = np.flatnonzero(decisions[:, c] & (targets[:, c] == 0))
+        false_negatives = np.flatnonzero(~decisions[:, c] & (targets[:, c] == 1))
+        found += _examples(false_positives, -scores[:, c], each, c, "false positive")
+        found += _examples(false_negatives, scores[:, c], each, c, "false negative")
     return found
 
 
 def flipped(comparison: Comparison) -> list[Example]:
-    """For each label the pictures whose decision became right or wrong, those whose rank changed most first."""
+    """For each label the images whose decision became right or wrong, those whose rank changed most first."""
     each = per_kind(len(comparison.second.labels))
     moved = _ranks(comparison.second) - _ranks(comparison.first)
     found = []
@@ -99,7 +99,7 @@ def flipped(comparison: Comparison) -> list[Example]:
 
 
 def per_kind(labels: int) -> int:
-    """How many pictures of each kind a label gets."""
+    """How many images of each kind a label gets."""
     return max(1, min(EACH, _MOST // (2 * labels)))
 
 
@@ -114,7 +114,7 @@ def _examples(where: Indices, keys: Doubles | Floats, each: int, label: int, kin
 
 
 def _ranks(result: Result) -> Doubles:
-    """[N, C] place of each picture in its label's ranking, 0..1; scores of two strategies have no common scale."""
+    """[N, C] place of each image in its label's ranking, 0..1; scores of two strategies have no common scale."""
     scores = result.prediction.scores
     places = np.argsort(np.argsort(scores, axis=0, kind="stable"), axis=0, kind="stable")
     return places / max(1, len(scores) - 1)

@@ -1,4 +1,4 @@
-"""The page of an ablation: its table, its rows beside each other, and each row's recipe."""
+"""The page of an ablation: its table, its rows compared, and each row's recipe."""
 
 from __future__ import annotations
 

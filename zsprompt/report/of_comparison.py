@@ -1,4 +1,4 @@
-"""The page of two runs: what changed a label, whether that is real, and which pictures flipped."""
+"""The page of two runs: what changed per label, whether that is real, and which images flipped."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from zsprompt._utils.progress import Progress
 from zsprompt._utils.text import counted
 from zsprompt.data.images import ImageRef
 from zsprompt.evaluation.compare import Comparison
+from zsprompt.evaluation.measures import shown_in
+from zsprompt.evaluation.result import Result
 from zsprompt.metrics import Difference
 from zsprompt.report.figures import change_bars
 from zsprompt.report.gallery import comparison_gallery
 from zsprompt.report.page import Card, Page, Report, Section, Table, fact, strategy_name
-from zsprompt.report.terminal import percent, printable, short
+from zsprompt.report.terminal import printable, short, text_table
 
 
 def comparison_report(
     comparison: Comparison,
     names: tuple[str, str],
-    pictures: Mapping[str, ImageRef],
+    images: Mapping[str, ImageRef],
     progress: Progress,
     notes: Sequence[str],
 ) -> Report:
@@ -29,10 +31,10 @@ def comparison_report(
     first, second = comparison.first, comparison.second
     figure = change_bars(comparison)
     right, wrong = int((comparison.flips == 1).sum()), int((comparison.flips == -1).sum())
-    pictures_flipped = int((comparison.flips != 0).any(axis=1).sum())
+    images_flipped = int((comparison.flips != 0).any(axis=1).sum())
     page = Page(
         title=f"{strategy_name(second.recipe)} against {strategy_name(first.recipe)}",
-        subtitle=f"{names[1]} against {names[0]}: {counted(len(second.images), 'picture')} of "
+        subtitle=f"{names[1]} against {names[0]}: {counted(len(second.images), 'image')} of "
         f"{second.recipe['dataset']} {second.recipe['split']}, {counted(len(second.labels), 'label')}",
         cards=[
             Card(
@@ -42,24 +44,24 @@ def comparison_report(
             ),
             Card("first", short(first.mAP), (f"{short(first.mAP_interval[0])} to {short(first.mAP_interval[1])}",)),
             Card("second", short(second.mAP), (f"{short(second.mAP_interval[0])} to {short(second.mAP_interval[1])}",)),
-            Card("sample F1", _points(second.f1.sample - first.f1.sample), (f"now {short(second.f1.sample)}",)),
+            *_measure_cards(first, second),
             Card(
                 "decisions",
                 f"+{right:,} −{wrong:,}",
-                (f"became right and wrong, on {counted(pictures_flipped, 'picture')}",),
+                (f"became right and wrong, on {counted(images_flipped, 'image')}",),
             ),
         ],
         notes=notes,
         sections=[
-            Section("changes", "What changed a label", figures=[figure], tables=[_change_table(comparison)]),
+            Section("changes", "Changes per label", figures=[figure], tables=[_change_table(comparison)]),
             Section(
                 "gallery",
-                "Pictures that flipped",
+                "Images that flipped",
                 texts=[
-                    "Pictures whose decision became right or wrong, twelve of each a label at most: those whose place "
-                    "in the label's ranking moved most."
+                    "Images whose decision became right or wrong, at most twelve of each per label: those whose "
+                    "place in the label's ranking moved most."
                 ],
-                gallery=comparison_gallery(comparison, pictures, progress),
+                gallery=comparison_gallery(comparison, images, progress),
             ),
             Section("recipes", "Recipes", tables=[_recipes_table(comparison)]),
         ],
@@ -67,7 +69,23 @@ def comparison_report(
     return Report(page, [figure], _text(comparison), _facts(comparison))
 
 
+def _measure_cards(first: Result, second: Result) -> list[Card]:
+    """How the measures other than mAP changed."""
+    cards = []
+    for measure in shown_in("comparison"):
+        before, now = measure.of(first), measure.of(second)
+        if before is not None and now is not None:
+            cards.append(Card(measure.title, _points(now - before), (f"now {measure.text(now)}",)))
+    return cards
+
+
 def _change_table(comparison: Comparison) -> Table:
+    header = ["label", "first AP", "second AP", "change", "95 % interval", "p adjusted", "now right", "now wrong"]
+    return Table("Labels, by how much they changed", header, _label_rows(comparison))
+
+
+def _label_rows(comparison: Comparison) -> list[list[str]]:
+    """Both APs of each label, the change with its interval and p, and how many decisions became right and wrong."""
     first, second = comparison.first, comparison.second
     rows = []
     for c in _by_change(comparison):
@@ -84,8 +102,7 @@ def _change_table(comparison: Comparison) -> Table:
                 f"{int((flips == -1).sum()):,}",
             ]
         )
-    header = ["label", "first AP", "second AP", "change", "95 % interval", "p adjusted", "now right", "now wrong"]
-    return Table("Labels, by how much they changed", header, rows)
+    return rows
 
 
 def _recipes_table(comparison: Comparison) -> Table:
@@ -96,26 +113,19 @@ def _recipes_table(comparison: Comparison) -> Table:
 
 def _text(comparison: Comparison) -> str:
     first, second = comparison.first, comparison.second
-    width = max(len("label"), *(len(printable(label)) for label in second.labels))
-    lines = [f"{'label':{width}}  first  second  change  95 % interval     p adj.  right  wrong"]
-    for c in _by_change(comparison):
-        change, flips = comparison.ap[c], comparison.flips[:, c]
-        lines.append(
-            f"{printable(second.labels[c]):{width}}  {percent(first.ap[c])}   {percent(second.ap[c])}  "
-            f"{_points(change.value):>6}  {_range(change):17} {_p(float(comparison.adjusted[c])):>6}  "
-            f"{int((flips == 1).sum()):5d}  {int((flips == -1).sum()):5d}"
-        )
+    header = ["label", "first", "second", "change", "95 % interval", "p adj.", "right", "wrong"]
+    table = text_table(header, _label_rows(comparison))
     whole = comparison.mAP
     right, wrong = int((comparison.flips == 1).sum()), int((comparison.flips == -1).sum())
     flipped = int((comparison.flips != 0).any(axis=1).sum())
     return "\n".join(
         [
-            *lines,
+            table,
             "",
-            f"mAP   {percent(first.mAP)} → {short(second.mAP)}: {_points(whole.value)}, 95 % interval {_range(whole)}, "
+            f"mAP    {short(first.mAP)} → {short(second.mAP)}: {_points(whole.value)}, 95 % interval {_range(whole)}, "
             f"p {_p(whole.p)}",
             f"decisions: {right:,} became right and {wrong:,} wrong, on {flipped:,} of "
-            f"{counted(len(second.images), 'picture')}",
+            f"{counted(len(second.images), 'image')}",
         ]
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from zsprompt._utils.files import require_folder, to_json, whole_file
 from zsprompt.experiments.reproduction.outcome import COUNTS, Reproduction
-from zsprompt.report.terminal import printable
+from zsprompt.report.terminal import printable, text_table
 
 _NONE = "–"
 _Column = tuple[str, str, str]  # "published" or ours, column, metric
@@ -19,16 +19,14 @@ _Column = tuple[str, str, str]  # "published" or ours, column, metric
 def terminal_table(done: Reproduction) -> str:
     """Rows × columns in percent, published numbers left of ours; below it what failed and what to know."""
     head, body = _cells(done)
-    rows = [*head, *body]
-    widths = [max(len(row[c]) for row in rows) for c in range(len(rows[0]))]
-    lines = [f"{done.table.name}: {done.table.about}", f"source: {done.table.source}", ""]
-    for row in rows:
-        padded = (
-            f"{cell:{w}}" if c == 0 else f"{cell:>{w}}" for c, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )
-        lines.append("  ".join(padded).rstrip())
+    header = ["\n".join(parts) for parts in zip(*head, strict=True)]
     return "\n".join(
-        [*lines, "", *_failures(done), *(fill(line, 110, break_on_hyphens=False) for line in _legend(done))]
+        [
+            *(f"{done.table.name}: {done.table.about}", f"source: {done.table.source}", ""),
+            *(text_table(header, body), ""),
+            *_failures(done),
+            *(fill(line, 110, break_on_hyphens=False) for line in _legend(done)),
+        ]
     )
 
 

@@ -42,7 +42,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Line:
-    """A line under a picture: what is said, and "better" or "worse" if it is either."""
+    """A line under an image: what is said, and "better" or "worse" if it is either."""
 
     what: str
     said: str
@@ -50,8 +50,8 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture of a gallery.
+class GalleryImage:
+    """An image of a gallery.
 
     Attributes:
         name: its id, on one line.
@@ -72,17 +72,17 @@ class Picture:
     @property
     def alternative(self) -> str:
         """What a reader who does not see it should know."""
-        return f"Picture {self.name}. " + "; ".join(f"{line.what}: {line.said}" for line in self.lines)
+        return f"Image {self.name}. " + "; ".join(f"{line.what}: {line.said}" for line in self.lines)
 
 
 @dataclass(frozen=True)
 class Group:
-    """Pictures that show one kind of thing about one label; label and kind are keys."""
+    """Images that show one kind of thing about one label; label and kind are keys."""
 
     label: str
     kind: str
     heading: str
-    cards: Sequence[Picture]
+    cards: Sequence[GalleryImage]
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Groups of pictures, and what to filter them by."""
+    """Groups of images, and what to filter them by."""
 
     labels: Sequence[Key]
     kinds: Sequence[Key]

@@ -9,9 +9,10 @@ from textwrap import fill
 from typing import Any
 
 from zsprompt._utils.files import require_folder, to_json, whole_file
+from zsprompt.evaluation.measures import Measure, number_text, shown_in, texts
 from zsprompt.experiments.ablation import Ablation
 from zsprompt.report.page import Table
-from zsprompt.report.terminal import printable, short
+from zsprompt.report.terminal import printable, text_table
 
 JSON = "ablation.json"
 
@@ -61,14 +62,9 @@ def latex(records: Sequence[Record]) -> str:
 def terminal_table(records: Sequence[Record]) -> str:
     """The same in columns."""
     header, rows = _cells(records)
-    rows = [[printable(cell) for cell in cells] for cells in rows]
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    words = _words(records)
-    lines = []
-    for cells in (header, *rows):
-        padded = (f"{c:{w}}" if i < words else f"{c:>{w}}" for i, (c, w) in enumerate(zip(cells, widths, strict=True)))
-        lines.append("  ".join(padded).rstrip())
-    return "\n".join([*lines, "", fill(legend(records), 100)])
+    cells = [[printable(cell) for cell in row] for row in rows]
+    table = text_table(header, cells, left=range(_words(records)))
+    return "\n".join([table, "", fill(legend(records), 100)])
 
 
 def page_table(records: Sequence[Record]) -> Table:
@@ -89,22 +85,27 @@ def failures(records: Sequence[Record]) -> list[str]:
 
 
 def legend(records: Sequence[Record]) -> str:
-    """What the numbers of these rows stand beside, and what the columns mean."""
+    """What the numbers of these rows are judged by, and what the columns mean."""
     done = [record for record in records if not record["error"]]
     if not done:
         return "No row was measured."
     grounds = {(r["dataset"], r["split"], r["difficult"], r["images"], r["labels"]): r for r in done}
     facts = "; ".join(
-        f"{data} {split} (difficult: {difficult}): {images:,} pictures, {labels} labels, chance {_p(r['chance'])}, "
-        f"predicting nothing has seed_mAP {_p(r['seed_mAP_nothing'])}, F1@3 is at most {_p(r['f1_at_3_ceiling'])}, "
-        f"F1@5 {_p(r['f1_at_5_ceiling'])}"
-        for (data, split, difficult, images, labels), r in grounds.items()
+        f"{data} {split} (difficult: {difficult}): {images:,} images, {labels} labels, {', '.join(_judged_by(record))}"
+        for (data, split, difficult, images, labels), record in grounds.items()
     )
     return (
-        f"In percent. {facts}. Intervals are 95 %, by bootstrap over pictures; Δ is the change of mAP against the "
+        f"In percent. {facts}. Intervals are 95 %, by bootstrap over images; Δ is the change of mAP against the "
         "first row of the same data set on the same resamples, p its p-value adjusted for the number of rows "
         "(Benjamini and Hochberg). Seconds: embedding the row's texts and predicting, as it found the cache, and again."
     )
+
+
+def _judged_by(record: Record) -> list[str]:
+    """What chance scores, and how far the other measures reach on these targets."""
+    known = texts(record)
+    others = [f"{m.title} {what}" for m in shown_in("ablation table") for what in m.judged_by(known)]
+    return [f"chance {known['chance']}", *others]
 
 
 _Column = tuple[str, Callable[[Record], str]]
@@ -133,17 +134,16 @@ def _columns(records: Sequence[Record]) -> tuple[list[_Column], list[_Column]]:
         ("mAP", lambda r: _with_interval(r, "mAP", "mAP_low", "mAP_high")),
         ("Δ", lambda r: _with_interval(r, "change", "change_low", "change_high", sign="+")),
         ("p", lambda r: _p_value(r["p_adjusted"])),
-        ("seed_mAP", lambda r: _p(r["seed_mAP"])),
-        ("sample F1", lambda r: _p(r["sample_f1"])),
-        ("micro", lambda r: _p(r["micro_f1"])),
-        ("macro", lambda r: _p(r["macro_f1"])),
-        ("F1@3", lambda r: _p(r["f1_at_3"])),
-        ("F1@5", lambda r: _p(r["f1_at_5"])),
+        *map(_measure_column, shown_in("ablation table")),
         ("texts", lambda r: "–" if r["texts"] is None else f"{r['texts']:,}"),
         ("s cold", lambda r: _seconds(r["seconds_cold"])),
         ("s warm", lambda r: _seconds(r["seconds_warm"])),
     ]
     return words, numbers
+
+
+def _measure_column(measure: Measure) -> _Column:
+    return measure.title, lambda record: measure.text(record[measure.key])
 
 
 def _cells(records: Sequence[Record]) -> tuple[list[str], list[list[str]]]:
@@ -160,11 +160,7 @@ def _with_interval(record: Record, value: str, low: str, high: str, sign: str = 
     if record[value] is None:
         return "failed" if record["error"] and value == "mAP" else "–"
     number = f"{100 * record[value]:{sign}.1f}"
-    return number if record[low] is None else f"{number} ({_p(record[low])} to {_p(record[high])})"
-
-
-def _p(value: float | None) -> str:
-    return "–" if value is None else short(value)
+    return number if record[low] is None else f"{number} ({number_text(record[low])} to {number_text(record[high])})"
 
 
 def _p_value(value: float | None) -> str:

@@ -2,38 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
+from io import StringIO
 from typing import Any
 
 import numpy as np
 
 from zsprompt._utils.arrays import Floats
 from zsprompt._utils.text import counted
+from zsprompt.evaluation.measures import LABEL_MEASURES, number_text, numbers, shown_in, texts
 from zsprompt.evaluation.predict import Predictions
 from zsprompt.evaluation.result import Result
-from zsprompt.metrics import mean_over_labels
 from zsprompt.strategies.thresholds import Thresholds
 
 _BAR = 10
+_UNBOUNDED = 100_000  # columns: no table is as wide
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
+def text_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, left: Container[int] = (0,), width: int = 0
+) -> str:
+    """Cells in aligned columns, without lines and colours, so that they can be copied.
+
+    Args:
+        header: a name per column, of one line or several; empty for no header.
+        rows: as many cells each.
+        left: positions of the columns that are aligned left; the others are aligned right.
+        width: wrap the last column so that lines fit into this width; 0 makes lines as long as they need to be.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    columns = len(header) or max(map(len, rows), default=0)
+    table = Table(box=None, pad_edge=False, show_header=bool(header))
+    for c in range(columns):
+        name, wraps = header[c] if header else "", bool(width) and c == columns - 1
+        table.add_column(Text(name), justify="left" if c in left else "right", no_wrap=not wraps, overflow="fold")
+    for cells in rows:
+        table.add_row(*map(Text, cells))
+    written = StringIO()
+    Console(file=written, width=width or _UNBOUNDED, color_system=None, force_terminal=False).print(table)
+    return "\n".join(line.rstrip() for line in written.getvalue().splitlines())
+
+
 def result_table(result: Result, *, blocks: bool = True, interpolated: bool = False) -> str:
-    """A run for a terminal: one line a label, the best AP first with a bar, headline numbers last, in percent.
+    """A run for a terminal: a line per label, the best AP first with a bar, headline numbers last, in percent.
 
     Args:
         result: what to show.
         blocks: draw bars with block characters; with "#" where the terminal has none.
         interpolated: also VOC's two interpolated mAPs.
     """
-    width = max(len("label"), *(len(printable(label)) for label in result.labels))
-    lines = [f"{'label':{width}}     AP  {'':{_BAR}}  positives  precision  recall     F1"]
-    for c in np.argsort(np.nan_to_num(-result.ap, nan=1.0), kind="stable"):
-        f1, drawn = result.f1, bar(result.ap[c], _BAR, blocks=blocks)
-        measured = f"{100 * f1.precision[c]:9.1f}  {100 * f1.recall[c]:6.1f}  {100 * f1.f1[c]:5.1f}"
-        label = f"{printable(result.labels[c]):{width}}"
-        lines.append(f"{label}  {percent(result.ap[c])}  {drawn}  {result.positives[c]:9d}  {measured}")
-    return "\n".join([*lines, "", *_headline(result, interpolated)])
+    first, *others = [(measure, measure.of(result)) for measure in LABEL_MEASURES if "terminal" in measure.shown]
+    header = ["label", first[0].title, "", *(measure.title for measure, _ in others)]
+    rows = [
+        [
+            printable(result.labels[c]),
+            first[0].text(first[1][c]),
+            bar(float(result.ap[c]), _BAR, blocks=blocks),
+            *(measure.text(values[c]) for measure, values in others),
+        ]
+        for c in best_first(result)
+    ]
+    return "\n".join([text_table(header, rows, left=(0, 2)), "", *_headline(result, interpolated)])
+
+
+def best_first(result: Result) -> list[int]:
+    """Positions of the labels by falling AP, those without one last."""
+    return [int(c) for c in np.argsort(np.nan_to_num(-result.ap, nan=1.0), kind="stable")]
 
 
 def bar(share: float, width: int, *, blocks: bool = True) -> str:
@@ -46,58 +84,58 @@ def bar(share: float, width: int, *, blocks: bool = True) -> str:
 
 
 def _headline(result: Result, interpolated: bool) -> Iterator[str]:
-    low, high = map(short, result.mAP_interval)
-    f1, best, counts, recipe = result.f1, result.best[3], result.counts, result.recipe
-    yield f"mAP        {percent(result.mAP)}   95 % interval {low} to {high}; chance {short(result.chance)}"
-    if interpolated:
-        eleven, every = mean_over_labels(result.eleven_point), mean_over_labels(result.all_point)
-        yield f"11-point   {percent(eleven)}   VOC2007's interpolated mAP; VOC2010's all-point {short(every)}"
-    nothing = short(result.seed_mAP_nothing)
-    yield f"seed_mAP   {percent(result.seed_mAP)}   on the yes-or-no decisions; predicting nothing scores {nothing}"
-    yield f"sample F1  {percent(f1.sample)}   micro {short(f1.micro)}, macro {short(f1.macro)}"
-    yield f"F1@3       {percent(best.f1)}   of at most {short(best.ceiling)}: pictures do not have three labels each"
+    counts, recipe, known = result.counts, result.recipe, texts(numbers(result))
+    measures = shown_in("terminal", "interpolated") if interpolated else shown_in("terminal")
+    width = max(len(measure.title) for measure in measures)
+    for measure in measures:
+        if measure.key in known:
+            yield f"{measure.title:{width}}  {known[measure.key]:>5}   {'; '.join(measure.next_to_it(known))}".rstrip()
     yield (
-        f"{counted(len(result.images), 'picture')} of {recipe['dataset']} {recipe['split']} "
+        f"{counted(len(result.images), 'image')} of {recipe['dataset']} {recipe['split']} "
         f"(difficult: {recipe['difficult']}), {counted(len(result.labels), 'label')}, model {recipe['model']}"
     )
     yield (
-        f"encoded {counted(counts['images_encoded'], 'picture')} and {counted(counts['texts_encoded'], 'text')}, "
+        f"encoded {counted(counts['images_encoded'], 'image')} and {counted(counts['texts_encoded'], 'text')}, "
         f"found {counts['images_cached']:,} and {counts['texts_cached']:,} in the cache; {result.seconds:.1f} s"
     )
 
 
 def thresholds_table(found: Thresholds, *, blocks: bool = True) -> str:
-    """Thresholds for a terminal: one line a label, then how good they are on pictures they were not chosen on."""
-    width = max(len("label"), *(len(printable(label)) for label in found.labels))
+    """Thresholds for a terminal: a line per label, then how good they are on images they were not chosen on."""
     reached = found.measured.get("per_label", {})
     positives = found.made_on.get("positives", {})
-    lines = [f"{'label':{width}}  threshold" + ("  positives  precision  recall     F1" if reached else "")]
-    for label, value in zip(found.labels, found.values, strict=True):
-        line = f"{printable(label):{width}}  {'never' if np.isnan(value) else f'{value:.4g}':>9}"
-        if own := reached.get(label):
-            numbers = f"{100 * own['precision']:9.1f}  {100 * own['recall']:6.1f}  {100 * own['f1']:5.1f}"
-            line += f"  {positives[label]:9d}  {numbers}  {bar(own['f1'], _BAR, blocks=blocks)}".rstrip()
-        lines.append(line)
-    return "\n".join([*lines, "", *_reached(found)])
+    known = {label: {"positives": positives[label], **numbers} for label, numbers in reached.items()}
+    shown = [measure for measure in LABEL_MEASURES if any(measure.key in numbers for numbers in known.values())]
+    rows = [[printable(label), _threshold(value)] for label, value in zip(found.labels, found.values, strict=True)]
+    for row, label in zip(rows, found.labels, strict=True):
+        if label in known:
+            row += [measure.text(known[label][measure.key]) for measure in shown]
+            row += [bar(known[label]["f1"], _BAR, blocks=blocks)]
+    header = ["label", "threshold", *(measure.title for measure in shown), *([""] if shown else [])]
+    return "\n".join([text_table(header, rows, left=(0, 2 + len(shown))), "", *_reached(found)])
+
+
+def _threshold(value: float) -> str:
+    return "never" if np.isnan(value) else f"{value:.4g}"
+
+
+_REACHED = {"micro_f1": "micro F1", "macro_f1": "macro F1", "sample_f1": "sample F1", "OP": "precision", "OR": "recall"}
 
 
 def _reached(found: Thresholds) -> Iterator[str]:
-    yield f"{found.rule}; chosen on {counted(found.made_on['images'], 'picture')}"
+    yield f"{found.rule}; chosen on {counted(found.made_on['images'], 'image')}"
     if not found.tuned:
         return
-    for name, key in (("these, out of fold", "out_of_fold"), ("the strategy's own", "own")):
-        f1 = found.measured[key]
-        yield (
-            f"{name:18}  micro F1 {percent(f1['micro_f1'])}  macro {percent(f1['macro_f1'])}  "
-            f"sample {percent(f1['sample_f1'])}  precision {percent(f1['OP'])}  recall {percent(f1['OR'])}"
-        )
+    named = (("these, out of fold", "out_of_fold"), ("the strategy's own", "own"))
+    rows = [[name, *(short(found.measured[key][measure]) for measure in _REACHED)] for name, key in named]
+    yield text_table(["", *_REACHED.values()], rows)
     if "calibration_error" in found.measured:
         yield f"expected calibration error {short(found.measured['calibration_error'])}, out of fold"
-    yield f"out of fold: each of {found.measured['folds']} parts of the pictures judged by what the others choose"
+    yield f"out of fold: each of {found.measured['folds']} parts of the images judged by what the others choose"
 
 
 def predictions_table(predictions: Predictions) -> Iterable[str]:
-    """A line a picture: its name and the labels decided on, best first, with score or probability; – for none."""
+    """A line per image: its name and the labels decided on, best first, with score or probability; – for none."""
     width = min(60, max((len(printable(image)) for image in predictions.images), default=0))
     for n, image in enumerate(predictions.images):
         present = ", ".join(
@@ -150,9 +188,4 @@ def printable(name: str) -> str:
 
 def short(value: float) -> str:
     """`value`, 0..1, in percent; – for NaN."""
-    return "–" if np.isnan(value) else f"{100 * value:.1f}"
-
-
-def percent(value: float) -> str:
-    """`short` in five columns."""
-    return f"{short(value):>5}"
+    return number_text(value)

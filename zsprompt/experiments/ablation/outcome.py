@@ -12,6 +12,7 @@ import numpy as np
 from zsprompt import metrics
 from zsprompt.errors import ResultError
 from zsprompt.evaluation.compare import require_comparable
+from zsprompt.evaluation.measures import shown_in
 from zsprompt.experiments.ablation.plan import Row
 from zsprompt.metrics import Difference, Sampling
 
@@ -28,7 +29,7 @@ class Measured:
         sampling: how its mAP moves from sample to sample.
         what: what it measures, see comparison.what_is_measured.
         folder: where its result lies.
-        extra: seconds_warm, and what embedding the pictures took before the row: images_embedded, seconds_images.
+        extra: seconds_warm, and what embedding the images took before the row: images_embedded, seconds_images.
     """
 
     facts: Mapping[str, Any]
@@ -107,10 +108,8 @@ def _change(first: Measured | None, second: Measured) -> Difference | None:
     return metrics.difference(first.sampling, second.sampling)
 
 
-_FROM_FACTS = (
-    *("mAP", "chance", "seed_mAP", "seed_mAP_nothing", "sample_f1", "micro_f1", "macro_f1", "CF1", "OF1"),
-    *("f1_at_3", "f1_at_3_ceiling", "f1_at_5", "f1_at_5_ceiling", "hit_at_1", "images", "labels"),
-)
+_MEASURED = [key for measure in shown_in("ablation") for key in measure.keys]
+_FROM_FACTS = tuple(dict.fromkeys(("mAP", "chance", *_MEASURED, "images", "labels")))  # chance stands next to mAP
 
 
 def _record(number: int, entry: Entry) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from zsprompt.evaluation.result import BEST, Result
+from zsprompt.evaluation.measures import LABEL_MEASURES, shown_in
+from zsprompt.evaluation.result import Result
 from zsprompt.experiments.protocols import Protocol
 from zsprompt.experiments.reproduction.tables import Ground, Settings, Table
 
@@ -18,17 +19,11 @@ COUNTS = frozenset(("labels", "pictures to learn from", "pictures to test on", "
 Measures = Mapping[tuple[str | None, str], float]
 """Numbers by (label, metric); the label is None for all labels together."""
 
-_OF_ALL: Mapping[str, Callable[[Result], float]] = {
-    "mAP": lambda result: result.mAP,
-    "seed_mAP": lambda result: result.seed_mAP,
-    "sample F1": lambda result: result.f1.sample,
-    **{f"F1@{k}": lambda result, k=k: result.best[k].f1 for k in BEST},  # type: ignore[misc]
-    **{f"F1@{k}>0.5": lambda result, k=k: result.best[k].passing for k in BEST},  # type: ignore[misc]
-    "F1": lambda result: result.f1.sample,
-    "positives": lambda result: sum(result.positives),
-}
+_BY_LABEL = [measure for measure in LABEL_MEASURES if measure.metric]
 
-METRICS = frozenset((*_OF_ALL, "precision", "recall", *COUNTS))
+METRICS = frozenset(
+    (*(measure.title for measure in shown_in("reproduction")), *(measure.metric for measure in _BY_LABEL), *COUNTS)
+)
 """What a table may ask for."""
 
 
@@ -139,32 +134,26 @@ class Reproduction:
 
 
 def measures_of(result: Result) -> Measures:
-    """Every metric of a result, and of each label those that a label has; ceilings of F1@k as "F1@3 ceiling"."""
-    found: dict[tuple[str | None, str], float] = {(None, name): make(result) for name, make in _OF_ALL.items()}
-    found |= {(None, f"F1@{k} ceiling"): result.best[k].ceiling for k in BEST}
-    found |= {(None, f"F1@{k}>0.5 ceiling"): result.best[k].passing_ceiling for k in BEST}
-    found |= dict(zip([(None, "precision"), (None, "recall")], _means_over_pictures(result), strict=True))
-    f1 = result.f1
-    columns = {"mAP": result.ap, "precision": f1.precision, "recall": f1.recall, "F1": f1.f1}
-    for name, values in {**columns, "positives": np.array(result.positives)}.items():
-        found |= {(label, name): float(value) for label, value in zip(result.labels, values, strict=True)}
+    """Every metric of a result and of each label, by title; ceilings as "F1@3 ceiling"."""
+    found: dict[tuple[str | None, str], float] = {}
+    for measure in shown_in("reproduction"):
+        value = measure.of(result)
+        if value is not None:
+            found[None, measure.title] = value
+        if measure.ceiling:
+            found[None, f"{measure.title} ceiling"] = measure.ceiling(result)
+    for by_label in _BY_LABEL:
+        if by_label.overall:
+            found[None, by_label.metric] = by_label.overall(result)
+        values = zip(result.labels, by_label.of(result), strict=True)
+        found |= {(label, by_label.metric): float(value) for label, value in values}
     return found
 
 
 def counts_of(protocol: Protocol) -> Measures:
-    """How many labels and pictures a protocol has."""
+    """How many labels and images a protocol has."""
     return {
         (None, "labels"): len(protocol.test.labels),
         (None, "pictures to learn from"): len(protocol.learn.images),
         (None, "pictures to test on"): len(protocol.test.images),
     }
-
-
-def _means_over_pictures(result: Result) -> tuple[float, float]:
-    """Precision and recall of each picture's decisions, meaned over pictures; 0/0 is 0."""
-    known, present = result.targets != -1, result.targets == 1
-    said = result.prediction.decisions & known
-    right = (said & present).sum(axis=1)
-    precision = right / np.maximum(said.sum(axis=1), 1)
-    recall = right / np.maximum(present.sum(axis=1), 1)
-    return float(precision.mean()), float(recall.mean())

@@ -6,13 +6,13 @@ if (form) {
   const said = form.querySelector("output");
   const show = () => {
     const kinds = new Set([...form.querySelectorAll("input:checked")].map((box) => box.value));
-    let pictures = 0;
+    let images = 0;
     for (const group of groups) {
       const chosen = kinds.has(group.dataset.kind) && (label.value === "" || group.dataset.label === label.value);
       group.hidden = !chosen;
-      pictures += chosen ? group.querySelectorAll(".card").length : 0;
+      images += chosen ? group.querySelectorAll(".card").length : 0;
     }
-    said.textContent = pictures === 1 ? "1 picture" : pictures + " pictures";
+    said.textContent = images === 1 ? "1 image" : images + " images";
   };
   form.hidden = false;
   label.selectedIndex = Math.min(1, label.options.length - 1);

@@ -45,7 +45,7 @@ def choose(scores: Floats, targets: Targets, rule: Rule) -> Doubles:
 
 
 def out_of_fold(scores: Floats, targets: Targets, rule: Rule, *, folds: int = 5, seed: int = 0) -> Bools:
-    """[N, C] decisions on each fold of the pictures by thresholds that were chosen on the others."""
+    """[N, C] decisions on each fold of the images by thresholds that were chosen on the others."""
     decisions = np.zeros(scores.shape, dtype=np.bool_)
     for chosen_on, judged in split(len(scores), folds, seed):
         decisions[judged] = decide(scores[judged], choose(scores[chosen_on], targets[chosen_on], rule))
@@ -53,40 +53,42 @@ def out_of_fold(scores: Floats, targets: Targets, rule: Rule, *, folds: int = 5,
 
 
 def split(images: int, folds: int, seed: int) -> Iterator[tuple[Indices, Indices]]:
-    """For each fold the positions of the other pictures, and its own.
+    """For each fold the positions of the other images, and its own, both in order.
 
     Raises:
-        UsageError: fewer than 2 folds, or fewer pictures than folds.
+        UsageError: fewer than 2 folds, fewer images than folds, or a seed outside 0 to 2³² − 1.
     """
+    from sklearn.model_selection import KFold
+
     if not 2 <= folds <= images:
-        raise UsageError(f"expected 2 folds or more and at least as many pictures, got {folds} folds of {images}")
-    shuffled = np.random.default_rng(seed).permutation(images)
-    for part in np.array_split(shuffled, folds):
-        yield np.setdiff1d(shuffled, part), np.sort(part)
+        raise UsageError(f"expected 2 folds or more and at least as many images, got {folds} folds of {images}")
+    if not 0 <= seed < 2**32:
+        raise UsageError(f"expected a seed of the folds from 0 to 4294967295, got {seed}")
+    yield from KFold(folds, shuffle=True, random_state=seed).split(np.arange(images))
 
 
-def expecting(scores: Floats, *, labels_a_picture: float) -> Doubles:
-    """[C] one threshold for all labels, under which pictures have so many labels on average. Looks at no target.
+def expecting(scores: Floats, *, labels_per_image: float) -> Doubles:
+    """[C] one threshold for all labels, under which images have this many labels on average. Looks at no target.
 
     Raises:
         UsageError: not above 0 and below the number of labels.
     """
-    if not 0 < labels_a_picture < scores.shape[1]:
+    if not 0 < labels_per_image < scores.shape[1]:
         raise UsageError(
-            f"expected more than 0 and fewer than {scores.shape[1]} labels a picture, as many as there are, "
-            f"got {labels_a_picture:g}"
+            f"expected more than 0 and fewer than {scores.shape[1]} labels per image, as many as there are, "
+            f"got {labels_per_image:g}"
         )
-    return np.full(scores.shape[1], _quantile_cut(scores.ravel(), labels_a_picture / scores.shape[1]))
+    return np.full(scores.shape[1], _quantile_cut(scores.ravel(), labels_per_image / scores.shape[1]))
 
 
 def sharing(scores: Floats, *, share: float) -> Doubles:
-    """[C] a threshold for each label that this share of the pictures exceeds. Looks at no target.
+    """[C] a threshold for each label that this share of the images exceeds. Looks at no target.
 
     Raises:
         UsageError: not within (0, 1).
     """
     if not 0 < share < 1:
-        raise UsageError(f"expected a share of pictures within (0, 1), got {share:g}")
+        raise UsageError(f"expected a share of images within (0, 1), got {share:g}")
     return np.array([_quantile_cut(column, share) for column in scores.T])
 
 
