@@ -26,7 +26,7 @@ def encoder() -> tiny.Tiny:
 
 
 def test_it_is_small_and_clips_own_architecture(encoder: tiny.Tiny) -> None:
-    size = files("zsprompt.encoders").joinpath("tiny.safetensors").stat().st_size
+    size = files("zsprompt.encoders.clip").joinpath("tiny.safetensors").stat().st_size
     assert size <= 6_000_000
     assert type(encoder._model).__name__ == "CLIP"
     assert encoder._model.transformer.width // encoder._model.transformer.resblocks[0].attn.num_heads == 64
@@ -79,7 +79,7 @@ def test_colours_and_variants_mean_something(encoder: tiny.Tiny) -> None:
 @pytest.mark.parametrize("content", [b"", b"no safetensors", None])
 def test_a_damaged_file_is_one_line(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "tiny.safetensors"
-    with files("zsprompt.encoders").joinpath("tiny.safetensors").open("rb") as whole, path.open("wb") as copy:
+    with files("zsprompt.encoders.clip").joinpath("tiny.safetensors").open("rb") as whole, path.open("wb") as copy:
         shutil.copyfileobj(whole, copy)
     path.write_bytes(path.read_bytes()[:100_000] if content is None else content)
     with pytest.raises(ModelError, match="install zsprompt again"):
