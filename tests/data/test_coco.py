@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 from trees import COCO_IDS, COCO_NAMES, coco_json, make_coco, message, present, write
 
 from zsprompt.data import Dataset, load_dataset
-from zsprompt.data.datasets import json_stream
+from zsprompt.data.datasets import json_stream, label_tables
 from zsprompt.data.datasets.coco import read_instances
 from zsprompt.data.datasets.json_stream import read_arrays
 from zsprompt.errors import DataError, UnknownName
-from zsprompt.experiments.reproduction.tables import tables
 
 
 def coco(root: Path, split: str | None = None, name: str = "coco") -> Dataset:
@@ -234,4 +233,4 @@ def test_the_parsed_table_is_read_back_and_a_changed_file_is_parsed_again(
     assert (first.labels, list(first.images), first.notes) == (again.labels, list(again.images), again.notes)
     write(path, path.read_text().replace('"category_id": 18', '"category_id": 17'))
     assert present(coco(tmp_path), 1) == ["cat", "potted plant"]
-    assert len(list(tables.tables_folder().iterdir())) == 2
+    assert len(list(label_tables.tables_folder().iterdir())) == 2

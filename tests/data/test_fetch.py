@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from command_line import ROOT, SUPPORT, environment
+from command_line import IMPORTABLE, ROOT, environment
 from fakes import draw
 from file_server import FileServer, Reply, quick_connections
 from test_unpack import make_tar, make_zip, tree
@@ -362,7 +362,7 @@ KILLED = """
 @pytest.mark.parametrize("where", ["download", "check", "unpack", "move"])
 def test_a_kill_at_any_point_is_made_good_by_the_next_call(server: FileServer, tmp_path: Path, where: str) -> None:
     command = [sys.executable, "-c", textwrap.dedent(KILLED), where, server.url, str(tmp_path)]
-    env = environment() | {"PYTHONPATH": f"{SUPPORT}{os.pathsep}{ROOT}"}
+    env = environment() | {"PYTHONPATH": os.pathsep.join(map(str, (*IMPORTABLE, ROOT)))}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 9, done.stderr
     assert "test" not in known(server).here(tmp_path)

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trees import message, write
 
+from zsprompt.data.datasets import label_tables
 from zsprompt.data.datasets.label_tables import Table, cached, tables_folder
 from zsprompt.errors import DataError
-from zsprompt.experiments.reproduction.tables import tables
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 
@@ -42,7 +42,7 @@ def test_a_table_comes_back_as_it_was(rows: list[tuple[str, str]], labels: list[
     random = np.random.default_rng(seed)
     targets = random.integers(lowest, 2, (len(rows), len(labels))).astype(np.int8)
     one = Table(tuple(a for a, _ in rows), tuple(b for _, b in rows), tuple(labels), targets, {"k": seed})
-    back = tables._unpacked(tables._packed(one))
+    back = label_tables._unpacked(label_tables._packed(one))
     assert equal(one, back)
     assert back.targets.dtype == np.int8
 
@@ -63,7 +63,7 @@ def test_another_content_parser_or_format_is_another_table(tmp_path: Path, monke
     write(source, "contenu")
     assert equal(cached("k", [source], lambda: table(0)), table(0))
     write(source, "content")
-    monkeypatch.setattr(tables, "FORMAT", 2)
+    monkeypatch.setattr(label_tables, "FORMAT", 2)
     assert equal(cached("k", [source], lambda: table(0)), table(0))
 
 
@@ -105,7 +105,7 @@ def test_a_full_or_closed_disk_is_no_error_and_leaves_nothing(
 
     source = write(tmp_path / "x", "content")
     with monkeypatch.context() as patch:
-        where = {"mkstemp": tables.tempfile, "fsync": os, "replace": Path}[failing]
+        where = {"mkstemp": label_tables.tempfile, "fsync": os, "replace": Path}[failing]
         patch.setattr(where, failing, full)
         assert equal(cached("k", [source], table), table())
     assert not tables_folder().exists() or not list(tables_folder().iterdir())

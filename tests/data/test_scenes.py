@@ -46,7 +46,7 @@ def test_weights_and_shares_are_kept() -> None:
 
 
 def test_the_same_picture_in_another_process() -> None:
-    code = "import sys, hashlib; from zsprompt.data.scenes import DrawnImage\n"
+    code = "import sys, hashlib; from zsprompt.data.datasets.scenes import DrawnImage\n"
     code += "print(hashlib.sha256(DrawnImage('test 4').read()).hexdigest())"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment())
     assert other.stdout.strip() == hashlib.sha256(DrawnImage("test 4").read()).hexdigest()

@@ -11,7 +11,7 @@ from pathlib import Path
 SUPPORT = Path(__file__).parent
 TESTS = SUPPORT.parent
 ROOT = TESTS.parent
-IMPORTABLE = (SUPPORT, TESTS / "adapters", TESTS / "contracts")
+IMPORTABLE = (SUPPORT, TESTS / "adapters", TESTS / "contracts", TESTS / "data")
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 

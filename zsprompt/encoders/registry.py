@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from zsprompt._utils.registry import find, installed, is_object_path
+from zsprompt._utils.registry import find, import_object, installed, is_object_path
 from zsprompt.encoders.base import Encoder, EncoderLoader, Precision
 from zsprompt.encoders.clip.openai_models import OPENAI_MODELS
 from zsprompt.errors import ModelError, UnknownName, UsageError, ZspromptError
@@ -20,13 +19,13 @@ class EncoderEntry:
     Attributes:
         name: the model's name, or PREFIX:REST for a family: every name that begins with PREFIX: or PREFIX,field=value:
             belongs to it.
+        path: module:function below `zsprompt.encoders`, an EncoderLoader. It is imported when a model is loaded.
         about: a line for people.
-        path: package.module:function, an EncoderLoader. It is imported when a model is loaded.
     """
 
     name: str
-    about: str
     path: str
+    about: str
 
     @property
     def is_family(self) -> bool:
@@ -38,48 +37,47 @@ class EncoderEntry:
         """The name, or a family's prefix."""
         return self.name.partition(":")[0]
 
-    def loader(self) -> EncoderLoader:
-        """What makes the encoder."""
-        module, _, function = self.path.partition(":")
-        loader: EncoderLoader = getattr(importlib.import_module(module), function)
+    @property
+    def load(self) -> EncoderLoader:
+        """The loader."""
+        loader: EncoderLoader = import_object(f"zsprompt.encoders.{self.path}")
         return loader
 
 
-ENCODERS = (
-    EncoderEntry(
-        "tiny",
-        "a small CLIP of our own, trained on the drawn scenes; comes with zsprompt",
-        "zsprompt.encoders.clip.tiny:load_tiny",
-    ),
-    *(
+ENCODERS = {
+    entry.name: entry
+    for entry in (
         EncoderEntry(
-            name,
-            f"OpenAI CLIP, downloaded on first use ({file})",
-            "zsprompt.encoders.clip.openai_clip:load_openai",
-        )
-        for name, (_, file) in OPENAI_MODELS.items()
-    ),
-    EncoderEntry(
-        "conse",
-        "ConSE on photographs from PyPI parts alone (extra 'offline'); no download",
-        "zsprompt.encoders.conse:load_conse",
-    ),
-    EncoderEntry(
-        "pyramid:MODEL",
-        "MODEL on larger pictures, square by square. Fields: d, levels, keep, seed.",
-        "zsprompt.encoders.pyramid:load_pyramid",
-    ),
-)
+            "tiny",
+            "clip.tiny:load_tiny",
+            "a small CLIP of our own, trained on the drawn scenes; comes with zsprompt",
+        ),
+        *(
+            EncoderEntry(name, "clip.openai_clip:load_openai", f"OpenAI CLIP, downloaded on first use ({file})")
+            for name, (_, file) in OPENAI_MODELS.items()
+        ),
+        EncoderEntry(
+            "conse",
+            "conse:load_conse",
+            "ConSE on photographs from PyPI parts alone (extra 'offline'); no download",
+        ),
+        EncoderEntry(
+            "pyramid:MODEL",
+            "pyramid:load_pyramid",
+            "MODEL on larger pictures, square by square. Fields: d, levels, keep, seed.",
+        ),
+    )
+}
 """Built-in encoders. An encoder is its module and one line here; the contract tests run over this table."""
 
-_BY_KEY = {entry.key: entry for entry in ENCODERS}
+_BY_KEY = {entry.key: entry for entry in ENCODERS.values()}
 _PLANNED = ("open_clip",)  # families to come: no module of that name may be taken for one
 _GROUP = "zsprompt.encoders"
 
 
 def available_models() -> dict[str, str]:
     """Model names that `load_encoder` knows, each with a line about it."""
-    built_in = {entry.name: entry.about for entry in ENCODERS}
+    built_in = {name: entry.about for name, entry in ENCODERS.items()}
     return built_in | {name: f"installed: {path}" for name, path in installed(_GROUP).items()}
 
 
@@ -100,7 +98,7 @@ def load_encoder(name: str = "ViT-B/32", *, device: str = "auto", precision: Pre
     if precision not in get_args(Precision):
         raise UnknownName("precision", precision, get_args(Precision))
     if entry := _entry(name):
-        return entry.loader()(name, device=device, precision=precision)
+        return entry.load(name, device=device, precision=precision)
     if _reads_as_path(name) or Path(name).is_file():
         from zsprompt.encoders.clip.openai_clip import OpenAIClip
 
