@@ -39,7 +39,7 @@ from PIL import Image
 
 from zsprompt._utils.byte_cache import ByteCache
 from zsprompt.data import load_dataset
-from zsprompt.data.datasets.image_captions import captions_for, read_picture_captions, save_picture_captions
+from zsprompt.data.datasets.image_captions import captions_for, read_image_captions, save_image_captions
 from zsprompt.data.images import ImageFile
 from zsprompt.errors import DataError, ImageError, LLMError, UsageError
 from zsprompt.llm import Answers, Budget, ChatClient, Described, Server, Writer, answers_folder, describe_pictures
@@ -163,7 +163,7 @@ def test_pictures_in_tar_files_and_lists_are_found(
     (tmp_path / "list.jsonl").write_text('{"image": "photos/04.png"}\n', encoding="utf-8")
     done = cli("describe", "some.tar", "list.jsonl", "photos/05.png", *llm, "--out", "captions.csv")
     assert done.stderr == "passed over 1 other file\n"
-    assert read_picture_captions(tmp_path / "captions.csv") == {
+    assert read_image_captions(tmp_path / "captions.csv") == {
         "photos/05.png": said(*SHADES[5]),
         "some.tar/a/three.png": said(*SHADES[3]),
         "photos/04.png": said(*SHADES[4]),
@@ -577,7 +577,7 @@ CAPTIONS = st.text(st.sampled_from("ab ,;\"'|é😀."), min_size=1, max_size=20)
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_names_of_any_marks_come_back(tmp_path: Path, pairs: list[tuple[str, str]]) -> None:
     path = tmp_path / "captions.csv"
-    save_picture_captions(dict(pairs), path)
+    save_image_captions(dict(pairs), path)
     wanted = [" ".join(caption.split()) for _, caption in pairs]
     assert captions_for([image for image, _ in pairs], path) == tuple(wanted)
     assert captions_for([image for image, _ in pairs][::-1], path) == tuple(wanted[::-1])
@@ -610,7 +610,7 @@ def test_a_name_with_every_mark_goes_through_the_command(
 )
 def test_captions_are_read_from_lists_of_any_kind(tmp_path: Path, name: str, content: str) -> None:
     (tmp_path / name).write_text(content, encoding="utf-8")
-    assert read_picture_captions(tmp_path / name) == {"a.jpg": "a dog", "c.jpg": "a cat, and more"}
+    assert read_image_captions(tmp_path / name) == {"a.jpg": "a dog", "c.jpg": "a cat, and more"}
     text = line(DataError, lambda: captions_for(["a.jpg", "b.jpg", "c.jpg"], tmp_path / name))
     assert text == (
         f"expected a caption in {tmp_path / name} for each of 3 pictures, found none for 1 (b.jpg); "
@@ -619,7 +619,7 @@ def test_captions_are_read_from_lists_of_any_kind(tmp_path: Path, name: str, con
 
 
 def test_many_pictures_without_a_caption_are_counted_and_the_first_ones_named(tmp_path: Path) -> None:
-    save_picture_captions({"0": "a dog"}, tmp_path / "c.csv")
+    save_image_captions({"0": "a dog"}, tmp_path / "c.csv")
     text = line(DataError, lambda: captions_for([str(n) for n in range(5000)], tmp_path / "c.csv"))
     assert "for each of 5,000 pictures, found none for 4,999 (1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 4,989 more)" in text
 
@@ -643,7 +643,7 @@ def test_many_pictures_without_a_caption_are_counted_and_the_first_ones_named(tm
 def test_a_broken_file_of_captions_is_one_line(tmp_path: Path, name: str, content: bytes, text: str) -> None:
     path = tmp_path / name
     path.write_bytes(content)
-    found = line(DataError, lambda: read_picture_captions(path))
+    found = line(DataError, lambda: read_image_captions(path))
     assert text.format(path) in found
     assert str(path) in found
 

@@ -18,6 +18,7 @@ from zsprompt.data import Dataset
 from zsprompt.errors import ModelError, PlanError
 from zsprompt.evaluation.result_files import load_result
 from zsprompt.experiments.ablation import Ablation, Row, ablate, grid, read_plan, title
+from zsprompt.experiments.spec import Resources
 from zsprompt.metrics import false_discovery
 from zsprompt.prompts.labels import TextSpace
 from zsprompt.report.tables import latex, markdown, save_ablation, terminal_table
@@ -73,7 +74,7 @@ def measure(rows: list[Row], out: Path, planted: PlantedEncoder, told: list[str]
         return EmbeddingStore(planted, cache=out.parent / "cache")
 
     with heard_by((told if told is not None else []).append):
-        return ablate(rows, out, open_store=store_of)
+        return ablate(rows, out, resources=Resources(make_store=store_of))
 
 
 def test_rows_are_measured_compared_with_the_first_and_adjusted(

@@ -9,7 +9,8 @@ from typing import Any
 
 from zsprompt.errors import UnknownName, UsageError
 
-_IN_WORDS = {int: "a whole number", float: "a number", str: "a text", type(None): "none"}
+_IN_WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "yes or no", type(None): "none"}
+_SWITCH = {"yes": True, "no": False, "true": True, "false": False}
 
 
 def split_spec(text: str) -> tuple[str, dict[str, str]]:
@@ -19,15 +20,24 @@ def split_spec(text: str) -> tuple[str, dict[str, str]]:
         UsageError: a setting without a value, or a field twice.
     """
     name, *settings = text.split(",")
+    return name, split_fields(settings, text)
+
+
+def split_fields(settings: Sequence[str], text: str) -> dict[str, str]:
+    """The values of "field=value" texts, by field; `text` is what they are parts of.
+
+    Raises:
+        UsageError: a setting without a value, or a field twice.
+    """
     given: dict[str, str] = {}
     for setting in settings:
         field, equals, value = setting.partition("=")
         if not equals or not field.strip():
-            raise UsageError(f"expected field=value after {name!r}, found {setting!r}; for example {name},scale=20")
+            raise UsageError(f"expected field=value in {text!r}, found {setting!r}")
         if field.strip() in given:
             raise UsageError(f"expected each field once, found {field.strip()} twice in {text!r}")
         given[field.strip()] = value.strip()
-    return name, given
+    return given
 
 
 def field_names(kind: type[Any], without: Collection[str] = ()) -> list[str]:
@@ -36,7 +46,11 @@ def field_names(kind: type[Any], without: Collection[str] = ()) -> list[str]:
 
 
 def construct(
-    kind: type[Any], settings: Mapping[str, str], ready: Mapping[str, Any] | None = None, without: Collection[str] = ()
+    kind: type[Any],
+    settings: Mapping[str, str],
+    ready: Mapping[str, Any] | None = None,
+    without: Collection[str] = (),
+    name: str = "",
 ) -> Any:
     """A dataclass from the texts of its fields.
 
@@ -45,6 +59,7 @@ def construct(
         settings: texts by field.
         ready: further fields, as they are.
         without: fields that no specification may set.
+        name: what the fields belong to, for messages; the class's name where empty.
 
     Raises:
         UnknownName: no such field or choice.
@@ -55,7 +70,7 @@ def construct(
     values = {}
     for field, value in settings.items():
         if field not in known:
-            raise UnknownName(f"field of {kind.__name__}", field, known)
+            raise UnknownName(f"field of {name or kind.__name__}", field, known)
         values[field] = _value(field, value, hints[field])
     try:
         return kind(**(ready or {}), **values)
@@ -90,12 +105,16 @@ def _restored(field: str, value: object, hint: Any) -> object:
 def _value(field: str, text: str, hint: Any) -> object:
     """`text` as the type that `hint` (possibly a union with None, or a Literal) allows."""
     choices: Sequence[Any] = typing.get_args(hint) or (hint,)
-    if typing.get_origin(hint) is typing.Literal:
-        if text not in choices:
-            raise UnknownName(f"value of {field}", text, [str(c) for c in choices])
-        return text
     if type(None) in choices and text.lower() == "none":
         return None
+    named = next((part for part in (hint, *choices) if typing.get_origin(part) is typing.Literal), None)
+    if named is not None:
+        allowed = typing.get_args(named)
+        if text not in allowed:
+            raise UnknownName(f"value of {field}", text, [str(choice) for choice in allowed])
+        return text
+    if bool in choices and text.lower() in _SWITCH:
+        return _SWITCH[text.lower()]
     for kind in (int, float, str):
         if kind in choices:
             try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zsprompt.cli.options import Json
+from zsprompt.cli.options import Json, argument, option
 from zsprompt.cli.session import note, refusals
 from zsprompt.errors import DataError, UnknownName
 
@@ -18,20 +18,18 @@ if TYPE_CHECKING:
     from zsprompt.data.download.catalogue import Known
     from zsprompt.data.download.check import ListCheck, Report
 
-data_app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="See which data sets there are, check one, or fetch one."
-)
+data_app = typer.Typer(no_args_is_help=True, help="List the data sets, check one, or fetch one.")
 
 _NAMED = 10  # entries that are named in text; --json names all
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A data set; see `zsprompt data list`.")]
-Root = Annotated[Path | None, typer.Option(help="Its folder. [default: looked for in ZSPROMPT_DATA]")]
+Name = Annotated[str, argument("A data set; see `zsprompt data list`.", "NAME")]
+Root = Annotated[Path | None, option("Folder of the data set. [default: ZSPROMPT_DATA]")]
 
 
 @data_app.command("list")
 def list_(
     root: Annotated[
-        Path | None, typer.Option(help="Where to look. [default: ZSPROMPT_DATA, else the user's data directory]")
+        Path | None, option("Where to look. [default: ZSPROMPT_DATA, else the user's data directory]")
     ] = None,
     json: Json = False,
 ) -> None:
@@ -55,8 +53,8 @@ def list_(
 def check(
     name: Name,
     root: Root = None,
-    split: Annotated[str | None, typer.Option(help="Only this list. [default: those that make up the set]")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Do not read the pictures.")] = False,
+    split: Annotated[str | None, option("Only this list. [default: those that make up the data set]")] = None,
+    quick: Annotated[bool, option("Do not read the images.", "--quick")] = False,
     json: Json = False,
 ) -> None:
     """Look whether one is whole.
@@ -88,14 +86,14 @@ def check(
 def fetch(
     name: Name,
     root: Annotated[
-        Path | None, typer.Option(help="Where to put it. [default: ZSPROMPT_DATA, else the user's data directory]")
+        Path | None, option("Where to put it. [default: ZSPROMPT_DATA, else the user's data directory]")
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Only what this list needs. [default: all]")] = None,
+    split: Annotated[str | None, option("Only what this list needs. [default: all]")] = None,
     source: Annotated[
         str | None,
-        typer.Option("--from", help="A folder or an https address that holds the archives. [default: the official]"),
+        option("A folder or an https address that holds the archives. [default: the official one]", "--from"),
     ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Also what is here already.")] = False,
+    again: Annotated[bool, option("Also what is here already.", "--again")] = False,
 ) -> None:
     """Fetch one and put it in place.
 

@@ -1,149 +1,511 @@
-"""Options that several commands share, and the words that options choose from."""
+"""Options that several commands share: the table of a run's options, how each is read, and the old spellings."""
 
 from __future__ import annotations
 
-from enum import Enum
+import functools
+import inspect
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
+import click
 import typer
+from rich.markup import escape
 
 from zsprompt._utils.registry import DEFAULT_MODEL
+from zsprompt._utils.specs import construct, split_fields, split_spec
+from zsprompt.cli.session import note
+from zsprompt.errors import UsageError
+
+if TYPE_CHECKING:
+    from zsprompt.experiments.spec import Resources, RunSpec
+
+DATA, CAPTIONS, DECISIONS, COMPUTATION, OUTPUT = "Data", "Captions", "Decisions", "Computation", "Output"
+"""Panels of --help, in this order after the options that matter first."""
 
 
-class DifficultOption(str, Enum):
-    """--difficult"""
-
-    ignore = "ignore"
-    negative = "negative"
-    positive = "positive"
+def option(text: str, *names: str, panel: str | None = None, **settings: Any) -> Any:
+    """A typer option whose help is shown as it stands: square brackets are no markup."""
+    return typer.Option(*names, help=escape(text), rich_help_panel=panel, **settings)
 
 
-class NamesOption(str, Enum):
-    """--names"""
-
-    readable = "readable"
-    raw = "raw"
+def argument(text: str, metavar: str) -> Any:
+    """A typer argument whose help is shown as it stands."""
+    return typer.Argument(help=escape(text), metavar=metavar)
 
 
-class DeviceOption(str, Enum):
-    """--device"""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
-
-class PrecisionOption(str, Enum):
-    """--precision"""
-
-    auto = "auto"
-    bfloat16 = "bfloat16"
-    int8 = "int8"
-
-
-class ThresholdKind(str, Enum):
-    """--kind of thresholds"""
-
-    per_label = "per-label"
-    one = "global"
-
-
-class CalibrationOption(str, Enum):
-    """--calibrate"""
-
-    platt = "platt"
-    isotonic = "isotonic"
-
-
-class ListKind(str, Enum):
-    """What `zsprompt list` lists."""
-
-    strategies = "strategies"
-    datasets = "datasets"
-    prompts = "prompts"
-    models = "models"
-    adapters = "adapters"
-
-
-Model = Annotated[str, typer.Option(help="A name (see `zsprompt list models`) or an OpenAI CLIP checkpoint file.")]
-RunModel = Annotated[
-    str | None,
-    typer.Option(
-        help="A name (see `zsprompt list models`) or an OpenAI CLIP checkpoint file. "
-        f"[default: the data set's own, else {DEFAULT_MODEL}]"
-    ),
-]
-Prompts = Annotated[
-    str | None,
-    typer.Option(help="A prompt set (see `zsprompt list prompts`) or a .toml file. [default: the strategy's]"),
-]
-Device = Annotated[DeviceOption, typer.Option(help="Where the model runs.")]
-PrecisionChoice = Annotated[
-    PrecisionOption,
-    typer.Option(
-        help="auto: float16 on a GPU, float32 on a CPU. bfloat16, int8 (CLIP): faster on a CPU, a little different."
-    ),
-]
-LlmModel = Annotated[
-    str | None,
-    typer.Option(help="The LLM that captions what the bank lacks, for llm. [default: ZSPROMPT_LLM_MODEL]"),
-]
-LlmBaseUrl = Annotated[
-    str | None,
-    typer.Option(
-        help="Its OpenAI-compatible server: a URL, openai, qwen, qwen-cn or local. [default: ZSPROMPT_LLM_BASE_URL]"
-    ),
-]
-LlmTimeout = Annotated[
-    float | None,
-    typer.Option(min=0.1, help="Seconds for a whole answer. [default: ZSPROMPT_LLM_TIMEOUT, else 60]"),
-]
-MaxCalls = Annotated[int | None, typer.Option(min=0, help="Ask the LLM at most so many questions, and keep what came.")]
-MaxTokens = Annotated[
-    int | None, typer.Option(min=0, help="Use at most about so many of its tokens, and keep what came.")
-]
-Offline = Annotated[bool, typer.Option("--offline", help="Ask no LLM server; answers that are kept still count.")]
-CaptionBank = Annotated[
-    str | None,
-    typer.Option(
-        "--captions",
-        help="For llm: a caption bank, by name or as a .jsonl file. [default: the data set's own, if it has one]",
-    ),
-]
-Strategies = Annotated[str, typer.Option(help="[normalised:]NAME[,field=value…]; see `zsprompt list strategies`.")]
-ThresholdsFile = Annotated[
-    Path | None, typer.Option(help="Decide by the thresholds of a file that `zsprompt thresholds` made.")
-]
-Root = Annotated[Path | None, typer.Option(help="Its folder. [default: looked for in ZSPROMPT_DATA]")]
-Split = Annotated[str | None, typer.Option(help="Which of its lists. [default: the data set's test list]")]
-Names = Annotated[NamesOption, typer.Option(help='"potted plant" or "pottedplant".')]
-Limit = Annotated[int | None, typer.Option(min=1, help="Only the first N pictures.")]
-Sample = Annotated[int | None, typer.Option(min=1, help="Only N pictures drawn so that every label keeps its share.")]
-Seed = Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Which draw --sample makes. [default: 0]")]
-Pictures = Annotated[
-    list[Path],
-    typer.Argument(
-        metavar="IMAGE|FOLDER|TAR|LIST...",
-        help="Pictures, folders of them, .tar files (WebDataset shards), .csv, .jsonl or .parquet lists of files.",
-    ),
-]
-Difficult = Annotated[DifficultOption, typer.Option(help="What a label with only difficult objects counts as.")]
-SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures that cannot be read.")]
-Labels = Annotated[str | None, typer.Option(help='Your words, separated by commas: "dog, cat".')]
-LabelsFile = Annotated[Path | None, typer.Option(help="A text file with one label a line.")]
-PictureCaptions = Annotated[
-    Path | None,
-    typer.Option(
-        help="A caption of each picture, as `zsprompt describe` writes them, for adapters that read captions."
-    ),
-]
-Without = Annotated[str | None, typer.Option(help='All labels but these: "a, b".')]
-BatchSize = Annotated[
-    int | None, typer.Option(min=1, max=2**16, help="Pictures or texts encoded at a time. [default: 64 pictures]")
-]
+Json = Annotated[bool, option("Print one JSON object and nothing else.", "--json", panel=OUTPUT)]
 CacheFolder = Annotated[
-    Path | None,
-    typer.Option(envvar="ZSPROMPT_CACHE", help="Folder for stored embeddings. [default: the user's cache directory]"),
+    Path | None, option("Folder for stored embeddings; also before the command.", "--cache", hidden=True)
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Images = Annotated[
+    list[Path],
+    argument(
+        "Images, folders of images, .tar files (WebDataset shards), and .csv, .jsonl or .parquet lists of files.",
+        "IMAGE|FOLDER|TAR|LIST...",
+    ),
+]
+
+Fields = Mapping[str, Any]
+"""Values by the fields of RunSpec, and "batch_size", which belongs to the store."""
+
+
+@dataclass(frozen=True)
+class RunOption:
+    """One option of every command that makes runs.
+
+    Attributes:
+        name: of the parameter; "image_captions" is --image-captions.
+        kind: type of its value.
+        sets: fields of RunSpec that it can set.
+        help: a sentence for --help.
+        read: its fields and their values, from the option's value.
+        panel: of --help; None for the options that matter first.
+        now: for an old spelling, the new one; empty for an option of today.
+    """
+
+    name: str
+    kind: Any
+    sets: tuple[str, ...]
+    help: str
+    read: Callable[[Any], Fields]
+    panel: str | None = None
+    now: str = ""
+
+    @property
+    def flag(self) -> str:
+        """As it is typed."""
+        return f"--{self.name.replace('_', '-')}"
+
+    def parameter(self, repeated: bool) -> inspect.Parameter:
+        """The parameter of a command function that typer makes an option of."""
+        shown = f"Old spelling of `{self.now}`." if self.now else self.help
+        if repeated and not self.now:
+            shown += " May be repeated."
+        default = False if self.kind is bool else None
+        kind: Any = self.kind
+        if kind is not bool:
+            kind = list[kind] | None if repeated else kind | None
+        info = option(shown, self.flag, panel=self.panel, hidden=bool(self.now))
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        return inspect.Parameter(self.name, keyword, default=default, annotation=Annotated[kind, info])
+
+
+@dataclass(frozen=True)
+class _DataFields:
+    """What may follow the name of a data set."""
+
+    root: str | None = None
+    split: str | None = None
+    names: str | None = None
+    difficult: str | None = None
+    limit: int | None = None
+    sample: int | None = None
+    seed: int | None = None
+    skip_bad: bool | None = None
+
+
+@dataclass(frozen=True)
+class _DeviceFields:
+    """What may follow the device."""
+
+    precision: str | None = None
+    batch_size: int | None = None
+
+
+@dataclass(frozen=True)
+class _SampleFields:
+    """What may follow the size of a sample."""
+
+    seed: int | None = None
+
+
+def _family(head: str, kind: type[Any]) -> Callable[[str], Fields]:
+    """Reads "HEAD[,field=value…]" as the field `head` and the fields of `kind`."""
+
+    def read(text: str) -> Fields:
+        name, settings = split_spec(text)
+        values = construct(kind, settings, name=f"--{head}")
+        return {head: name.strip(), **{key: getattr(values, key) for key in settings}}
+
+    return read
+
+
+def _read_sample(text: str) -> Fields:
+    values = dict(_family("sample", _SampleFields)(text))
+    return values | {"sample": whole_number(values["sample"], "--sample", 1)}
+
+
+def whole_number(text: str, flag: str, least: int) -> int:
+    """The number that `text` is. Raises UsageError for anything else, or one below `least`."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = least - 1
+    if number < least:
+        raise UsageError(f"expected a whole number of at least {least} for {flag}, found {text!r}")
+    return number
+
+
+def _as(name: str) -> Callable[[Any], Fields]:
+    return lambda value: {name: value}
+
+
+def _as_text(name: str) -> Callable[[Any], Fields]:
+    return lambda value: {name: str(value)}
+
+
+_OF_DATA = ("dataset", "root", "split", "names", "difficult", "limit", "sample", "seed", "skip_bad")
+
+RUN_OPTIONS: tuple[RunOption, ...] = (
+    RunOption(
+        "strategy",
+        str,
+        ("strategy",),
+        "[WRAPPER:…]NAME[,field=value…] or adapter:FILE; see `zsprompt list strategies`.",
+        _as("strategy"),
+    ),
+    RunOption(
+        "dataset",
+        str,
+        _OF_DATA,
+        "NAME[,field=value…]; see `zsprompt list datasets`. Fields: root, split, names (readable or raw), difficult "
+        "(ignore, negative or positive), limit (the first images only), sample, seed, skip_bad.",
+        _family("dataset", _DataFields),
+    ),
+    RunOption(
+        "model",
+        str,
+        ("model",),
+        "A name (see `zsprompt list models`) or an OpenAI CLIP checkpoint file. "
+        f"[default: the adapter's or the data set's own, else {DEFAULT_MODEL}]",
+        _as("model"),
+    ),
+    RunOption(
+        "prompts",
+        str,
+        ("prompts",),
+        "A prompt set (see `zsprompt list prompts`) or a .toml file. [default: the strategy's]",
+        _as("prompts"),
+    ),
+    RunOption("root", Path, ("root",), "Folder of the data set. [default: ZSPROMPT_DATA]", _as_text("root"), DATA),
+    RunOption("split", str, ("split",), "Which list of the data set. [default: its test list]", _as("split"), DATA),
+    RunOption("labels", str, ("labels",), 'Your labels: "dog, cat", or @FILE with one per line.', _as("labels"), DATA),
+    RunOption("without", str, ("without",), 'All labels but these: "dog, cat".', _as("without"), DATA),
+    RunOption(
+        "sample",
+        str,
+        ("sample", "seed"),
+        "N[,seed=K]: only N images, drawn so that every label keeps its share.",
+        _read_sample,
+        DATA,
+    ),
+    RunOption("skip_bad", bool, ("skip_bad",), "Leave out images that cannot be read.", _as("skip_bad"), DATA),
+    RunOption(
+        "captions",
+        str,
+        ("captions",),
+        "Caption bank for strategy llm, by name or as a .jsonl file. [default: the data set's own]",
+        _as("captions"),
+        CAPTIONS,
+    ),
+    RunOption(
+        "image_captions",
+        Path,
+        ("image_captions",),
+        "A caption for each image, from `zsprompt caption-images`, for adapters that read captions.",
+        _as_text("image_captions"),
+        CAPTIONS,
+    ),
+    RunOption(
+        "llm",
+        str,
+        ("llm",),
+        "[SERVER:]MODEL[,field=value…] for captions that the bank lacks. SERVER: openai, qwen, qwen-cn or local. "
+        "Fields: url, model, timeout, max_calls, max_tokens, offline. [default: ZSPROMPT_LLM_…]",
+        _as("llm"),
+        CAPTIONS,
+    ),
+    RunOption(
+        "thresholds",
+        Path,
+        ("thresholds",),
+        "Decide by the thresholds in a file that `zsprompt thresholds` wrote.",
+        _as_text("thresholds"),
+        DECISIONS,
+    ),
+    RunOption(
+        "device",
+        str,
+        ("device", "precision"),
+        "auto, cpu or cuda, then [,field=value…]: precision (auto, bfloat16 or int8), batch_size.",
+        _family("device", _DeviceFields),
+        COMPUTATION,
+    ),
+)
+"""The options of a run. A new one is a line here and a field of RunSpec."""
+
+
+def _old(name: str, kind: Any, field_: str, now: str, read: Callable[[Any], Fields] | None = None) -> RunOption:
+    return RunOption(name, kind, (field_,), "", read or _as(field_), now=now)
+
+
+def _part_of_llm(name: str) -> Callable[[Any], Fields]:
+    return lambda value: {"llm": f"{name}={'yes' if value is True else value}"}
+
+
+OLD_SPELLINGS: tuple[RunOption, ...] = (
+    _old("labels_file", Path, "labels", "--labels @FILE", lambda value: {"labels": f"@{value}"}),
+    _old("names", str, "names", "--dataset NAME,names=KIND"),
+    _old("difficult", str, "difficult", "--dataset NAME,difficult=RULE"),
+    _old("limit", int, "limit", "--dataset NAME,limit=N"),
+    _old("seed", int, "seed", "--sample N,seed=K"),
+    _old("picture_captions", Path, "image_captions", "--image-captions FILE", _as_text("image_captions")),
+    _old("precision", str, "precision", "--device auto,precision=KIND"),
+    _old("batch_size", int, "device", "--device auto,batch_size=N", _as("batch_size")),
+    _old("llm_model", str, "llm", "--llm MODEL", _part_of_llm("model")),
+    _old("llm_base_url", str, "llm", "--llm url=URL", _part_of_llm("url")),
+    _old("llm_timeout", float, "llm", "--llm timeout=SECONDS", _part_of_llm("timeout")),
+    _old("max_calls", int, "llm", "--llm max_calls=N", _part_of_llm("max_calls")),
+    _old("max_tokens", int, "llm", "--llm max_tokens=N", _part_of_llm("max_tokens")),
+    _old("offline", bool, "llm", "--llm offline=yes", _part_of_llm("offline")),
+)
+"""Options of earlier versions: still read, with one line that names the new spelling."""
+
+
+@dataclass(frozen=True)
+class Old:
+    """An old spelling of an option that one command has.
+
+    Attributes:
+        name: of the parameter.
+        kind: type of its value.
+        now: the new spelling.
+        flag: as it is typed.
+    """
+
+    name: str
+    kind: Any
+    now: str
+    flag: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.flag:
+            object.__setattr__(self, "flag", f"--{self.name.replace('_', '-')}")
+
+    def parameter(self) -> inspect.Parameter:
+        """The hidden parameter of a command function."""
+        info = option(f"Old spelling of `{self.now}`.", self.flag, hidden=True)
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        return inspect.Parameter(self.name, keyword, default=None, annotation=Annotated[self.kind | None, info])
+
+
+@dataclass(frozen=True)
+class GivenRun:
+    """What the options of a run were given as.
+
+    Attributes:
+        values: by the options' names; those that were not given are missing.
+        cache: folder for embeddings; the default where None.
+        old: values of the command's own old spellings, by name; those that were not given are missing.
+        reasons: why the command has no use for a field of RunSpec.
+    """
+
+    values: Mapping[str, Any]
+    cache: Path | None = None
+    old: Mapping[str, Any] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    def spec(self, **own: Any) -> RunSpec:
+        """The run that the options describe. Raises UsageError for options that exclude each other.
+
+        Args:
+            own: fields that the command sets itself; a value of an option goes before it.
+        """
+        from zsprompt.experiments.spec import RunSpec
+
+        self._tell_of_old_spellings()
+        merged = _merged([(o, o.read(self.values[o.name])) for o in _ALL if o.name in self.values])
+        if unused := [name for name in merged if name in self.reasons]:
+            raise UsageError(f"{unused[0].replace('_', ' ')} has no use here: {self.reasons[unused[0]]}; leave it out")
+        return RunSpec(**{**own, **{name: value for name, value in merged.items() if name != "batch_size"}})
+
+    def specs(self) -> list[RunSpec]:
+        """A run for every combination of repeated options: data set, then model, strategy, prompts, then others.
+
+        --root goes to the data sets that have files.
+
+        Raises:
+            UsageError: options that exclude each other.
+        """
+        from zsprompt.data import takes_root
+        from zsprompt.experiments.spec import RunSpec
+
+        self._tell_of_old_spellings()
+        axes = sorted((o for o in _ALL if o.name in self.values), key=lambda o: _SLOWEST.get(o.name, len(_SLOWEST)))
+        rows = []
+        for values in product(*(_listed(self.values[o.name]) for o in axes)):
+            merged = _merged([(o, o.read(value)) for o, value in zip(axes, values, strict=True)])
+            if not takes_root(str(merged.get("dataset"))):
+                merged.pop("root", None)
+            rows.append(RunSpec(**{name: value for name, value in merged.items() if name != "batch_size"}))
+        return rows
+
+    def only(self, names: Collection[str]) -> dict[str, Any]:
+        """The fields that the options `names` set. Raises UsageError for one that is repeated."""
+        merged = _merged([(o, o.read(value)) for o, value in self._singles() if o.name in names])
+        return {name: value for name, value in merged.items() if name != "batch_size"}
+
+    def resources(self) -> Resources:
+        """Cache, batch size and progress for the runs."""
+        from zsprompt._utils.progress import terminal
+        from zsprompt.experiments.spec import Resources
+
+        sizes = [o.read(value).get("batch_size") for o, value in self._singles() if o.name in ("device", "batch_size")]
+        size = next((size for size in sizes if size is not None), None)
+        return Resources(cache=cache_folder(self.cache) or "default", batch_size=size, progress=terminal)
+
+    def _singles(self) -> list[tuple[RunOption, Any]]:
+        return [(o, value) for o in _ALL for value in _listed(self.values.get(o.name)) if o.name in self.values]
+
+    def _tell_of_old_spellings(self) -> None:
+        for old in OLD_SPELLINGS:
+            if old.name in self.values:
+                note(f"note: {old.flag} is now `{old.now}`; the old spelling still works")
+
+
+_ALL = (*RUN_OPTIONS, *OLD_SPELLINGS)
+_SLOWEST = {"dataset": 0, "model": 1, "strategy": 2, "prompts": 3}
+
+
+def takes_run(
+    *,
+    repeated: bool = False,
+    required: Sequence[str] = (),
+    leave_out: Mapping[str, str] | None = None,
+    old: Sequence[Old] = (),
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command function the options of a run. It takes them as its first parameter, a GivenRun.
+
+    Args:
+        repeated: whether each may be given several times.
+        required: options that must be given.
+        leave_out: fields of RunSpec that the command has no use for, each with the reason. An option that can set
+            none of the other fields is left out.
+        old: old spellings of the command's own options.
+    """
+    reasons = dict(leave_out or {})
+    options = [o for o in _ALL if set(o.sets) - reasons.keys()]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+        taken = {parameter.name for parameter in own} | {one.name for one in old}
+        given = [o.parameter(repeated) for o in options if o.name not in taken]
+        if required:
+            given = [p.replace(default=inspect.Parameter.empty) if p.name in required else p for p in given]
+
+        @functools.wraps(command)
+        def wrapper(**values: Any) -> None:
+            run = _given({o.name: values.pop(o.name) for o in options if o.name not in taken})
+            cache, before = values.pop("cache"), _given({one.name: values.pop(one.name) for one in old})
+            for one in old:
+                if one.name in before:
+                    note(f"note: {one.flag} is now `{one.now}`; the old spelling still works")
+            command(GivenRun(run, cache, before, reasons), **values)
+
+        _show(wrapper, _arranged([*given, *(one.parameter() for one in old)], own, CacheFolder))
+        wrapper.left_out = reasons  # type: ignore[attr-defined]
+        return wrapper
+
+    return decorate
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the options' values that were given."""
+    return {name: value for name, value in values.items() if value is not None and value is not False and value != []}
+
+
+def _arranged(run: list[inspect.Parameter], own: list[inspect.Parameter], cache: Any) -> list[inspect.Parameter]:
+    """The command's own parameters and those of a run, in the order of panels."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    own = [parameter.replace(kind=keyword) for parameter in own]
+    first = [parameter for parameter in own if parameter.default is inspect.Parameter.empty]
+    others = [parameter for parameter in own if parameter not in first]
+    cached = inspect.Parameter("cache", keyword, default=None, annotation=cache)
+    order = {None: 0, DATA: 1, CAPTIONS: 2, DECISIONS: 3, COMPUTATION: 4, OUTPUT: 5}
+    return sorted([*first, *run, *others, cached], key=lambda parameter: order.get(_panel(parameter), 3))
+
+
+def _panel(parameter: inspect.Parameter) -> str | None:
+    panel: str | None = parameter.annotation.__metadata__[0].rich_help_panel
+    return panel
+
+
+def _show(wrapper: Callable[..., None], parameters: list[inspect.Parameter]) -> None:
+    """Let typer see these parameters in place of the function's own."""
+    wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+
+
+def renamed(command: Callable[..., None], old: str, new: str) -> Callable[..., None]:
+    """`command` under its old name, which says the new one."""
+
+    @functools.wraps(command)
+    def wrapper(**values: Any) -> None:
+        note(f"note: `zsprompt {old}` is now `zsprompt {new}`; the old name still works")
+        command(**values)
+
+    _show(wrapper, list(inspect.signature(command, eval_str=True).parameters.values()))
+    return wrapper
+
+
+def cache_folder(given: Path | None) -> Path | None:
+    """--cache of the command, else the one before the command; None for the default."""
+    context = click.get_current_context(silent=True)
+    root = context.find_root().params.get("cache") if context else None
+    return given or root
+
+
+def read_family(
+    text: str | None, kind: type[Any], flag: str, *, head: str = "", old: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The fields that "field=value,…", and old spellings, give to a dataclass.
+
+    Args:
+        text: the option's value; None where it was not given.
+        kind: the dataclass.
+        flag: the option, for messages.
+        head: the field that a first part without "=" stands for.
+        old: values of old spellings, by field.
+
+    Raises:
+        UsageError, UnknownName: no such field, a field twice, or a value of another type.
+    """
+    parts = text.split(",") if text else []
+    if parts and head and "=" not in parts[0]:
+        parts[0] = f"{head}={parts[0]}"
+    parts += [f"{name}={value}" for name, value in (old or {}).items()]
+    settings = split_fields(parts, f"{flag} {','.join(parts)}")
+    values = construct(kind, settings, name=flag)
+    return {name: getattr(values, name) for name in settings}
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _merged(parts: Sequence[tuple[RunOption, Fields]]) -> dict[str, Any]:
+    """All fields together; parts of --llm join. Raises UsageError for a field that two options set."""
+    merged: dict[str, Any] = {}
+    by: dict[str, str] = {}
+    for o, values in parts:
+        for name, value in values.items():
+            if name == "llm" and name in merged:
+                merged[name] += f",{value}"
+            elif name in merged:
+                raise UsageError(f"expected {name} once, found it in {by[name]} and in {o.flag}")
+            else:
+                merged[name], by[name] = value, o.flag
+    return merged

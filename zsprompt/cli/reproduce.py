@@ -1,4 +1,4 @@
-"""The command line of reproductions: the tables of the sources, beside our own numbers."""
+"""zsprompt reproduce."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from zsprompt._utils.text import counted
-from zsprompt.cli.options import CacheFolder, Device, DeviceOption, Json
+from zsprompt.cli.options import COMPUTATION, CacheFolder, Json, argument, cache_folder, option
 from zsprompt.cli.session import note, refusals
 
 
-class GroundOption(str, Enum):
+class Ground(str, Enum):
     """--on"""
 
     auto = "auto"
@@ -21,45 +21,38 @@ class GroundOption(str, Enum):
     scenes = "scenes"
 
 
+class Device(str, Enum):
+    """--device"""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
 def reproduce(
-    table: Annotated[
-        str | None, typer.Argument(metavar="[TABLE]", help="A table's name; without it they are listed.")
-    ] = None,
-    root: Annotated[
-        Path | None, typer.Option(help="Folder of the real data sets. [default: looked for in ZSPROMPT_DATA]")
-    ] = None,
-    on: Annotated[
-        GroundOption, typer.Option(help="real data, drawn scenes, or real data where they are found.")
-    ] = GroundOption.auto,
-    seeds: Annotated[int, typer.Option(min=1, help="Train each adapter so many times, with seeds 0, 1, …")] = 1,
+    table: Annotated[str | None, argument("A table's name; without it they are listed.", "[TABLE]")] = None,
+    root: Annotated[Path | None, option("Folder of the real data sets. [default: ZSPROMPT_DATA]")] = None,
+    on: Annotated[Ground, option("Real data, drawn scenes, or real data where they are found.")] = Ground.auto,
+    seeds: Annotated[int, option("Train each adapter this many times, with seeds 0, 1, …", min=1)] = 1,
     out: Annotated[
-        Path | None,
-        typer.Option(help="Folder for table, results and adapters; what is finished there is not repeated."),
+        Path | None, option("Folder for table, results and adapters; what is finished there is not repeated.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="At most so many epochs.")] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="At most N pictures to learn from and N to test on: for a try.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="This model in place of every row's. [default: the source's]")
-    ] = None,
-    device: Device = DeviceOption.auto,
+    epochs: Annotated[int | None, option("Maximum number of epochs.", min=1)] = None,
+    limit: Annotated[int | None, option("At most N images to learn from and N to test on: for a trial.", min=1)] = None,
+    model: Annotated[str | None, option("This model in place of every row's. [default: the source's]")] = None,
+    device: Annotated[Device, option("Where models run.", panel=COMPUTATION)] = Device.auto,
     cache: CacheFolder = None,
     json: Json = False,
 ) -> None:
-    """Train and measure the rows of a source's table, and print them beside its published numbers."""
+    """Train and measure the rows of a source's table, and print them next to its published numbers."""
     with refusals(quiet=("zsprompt.adapters.train_loop",)):  # a line for each epoch would hide the table's own
         from zsprompt._utils.files import to_json
         from zsprompt._utils.progress import terminal
         from zsprompt.experiments.reproduction import reproduce as measure
-        from zsprompt.experiments.reproduction import tables
         from zsprompt.report.of_reproduction import save, terminal_table
 
         if table is None:
-            listed = {name: known.about for name, known in tables().items()}
-            width = max(map(len, listed))
-            lines = "\n".join(f"{name:{width}}  {about}" for name, about in listed.items())
-            typer.echo(to_json({"tables": listed}) if json else lines)
+            typer.echo(_listed(json))
             return
         done = measure(
             table,
@@ -71,7 +64,7 @@ def reproduce(
             limit=limit,
             model=model,
             device=device.value,
-            cache=cache or "default",
+            cache=cache_folder(cache) or "default",
             progress=terminal,
         )
         if out:
@@ -80,3 +73,14 @@ def reproduce(
         if done.failed:
             note(f"error: expected {counted(len(done.cells), 'measurement')}, {len(done.failed)} failed; see above why")
             raise typer.Exit(1)
+
+
+def _listed(json: bool) -> str:
+    from zsprompt._utils.files import to_json
+    from zsprompt.experiments.reproduction import tables
+
+    listed = {name: known.about for name, known in tables().items()}
+    if json:
+        return to_json({"tables": listed})
+    width = max(map(len, listed))
+    return "\n".join(f"{name:{width}}  {about}" for name, about in listed.items())

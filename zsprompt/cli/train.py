@@ -1,7 +1,8 @@
-"""The command line of training."""
+"""zsprompt train."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import isnan
 from pathlib import Path
@@ -9,28 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zsprompt._utils.registry import DEFAULT_MODEL
-from zsprompt.cli.options import (
-    BatchSize,
-    CacheFolder,
-    Device,
-    DeviceOption,
-    Json,
-    Labels,
-    LabelsFile,
-    Limit,
-    Names,
-    NamesOption,
-    PictureCaptions,
-    PrecisionChoice,
-    PrecisionOption,
-    Prompts,
-    Root,
-    RunModel,
-    SkipBad,
-    Without,
-)
-from zsprompt.cli.session import chosen_labels, note, open_store, refusals, with_captions_of
+from zsprompt.cli.options import GivenRun, Json, Old, option, read_family, takes_run
+from zsprompt.cli.session import note, refusals
 from zsprompt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,134 +19,164 @@ if TYPE_CHECKING:
     from zsprompt.adapters.training import Course
     from zsprompt.data import Dataset
     from zsprompt.experiments.few_shot import Repeat
+    from zsprompt.experiments.spec import Resources, RunSpec
+    from zsprompt.store import EmbeddingStore
 
-_SOURCE = "[default: as in the adapter's source]"
+TRAINING = "Training"
+"""The panel of training's own options."""
+
+_LEFT_OUT = {
+    "strategy": "the adapter is what is trained",
+    "captions": "a caption bank words label sets, which no adapter reads",
+    "llm": "an LLM words label sets, which no adapter reads",
+    "thresholds": "training makes no decisions",
+    "difficult": "targets that are left out take no part in training",
+}
+_OLD = (
+    Old("epochs", int, "--schedule epochs=N"),
+    Old("batch_size_of_step", int, "--schedule batch_size=N", "--train-batch"),
+    Old("lr", float, "--schedule lr=X"),
+    Old("weight_decay", float, "--schedule weight_decay=X"),
+    Old("optimizer", str, "--schedule optimizer=NAME"),
+    Old("loss", str, "--schedule loss=NAME"),
+    Old("warm_up", float, "--schedule warm_up=X"),
+    Old("decay", str, "--schedule decay=NAME"),
+    Old("patience", int, "--schedule patience=N"),
+    Old("selective", float, "--schedule selective=X"),
+    Old("clip_weight", float, "--schedule clip_weight=X"),
+    Old("seed", int, "--schedule seed=K"),
+)
 
 
+@takes_run(required=("dataset",), leave_out=_LEFT_OUT, old=_OLD)
 def train(
-    adapter: Annotated[str, typer.Option(help="KIND[,field=value…]; see `zsprompt list adapters`.")],
-    dataset: Annotated[str, typer.Option(help="A data set; see `zsprompt list datasets`.")],
-    out: Annotated[Path, typer.Option(help="Folder for the adapter, its history and a plot of its course.")],
-    root: Root = None,
-    split: Annotated[str | None, typer.Option(help="The list to learn from. [default: its training list]")] = None,
-    validation: Annotated[
+    given: GivenRun,
+    adapter: Annotated[str, option("KIND[,field=value…]; see `zsprompt list adapters`.")],
+    out: Annotated[Path, option("Folder for the adapter, its history and a plot of its course.")],
+    schedule: Annotated[
         str | None,
-        typer.Option(
-            help="A list, or a share of the pictures put aside, to choose the best epoch. [default: 0.1 from 500 on]"
+        option(
+            "field=value,…: epochs, lr, batch_size, weight_decay, optimizer, loss, warm_up, decay, patience, "
+            "selective, clip_weight, seed. [default: as in the adapter's source]",
+            panel=TRAINING,
         ),
     ] = None,
-    test: Annotated[str | None, typer.Option(help="A list to measure the adapter on afterwards.")] = None,
-    labels: Labels = None,
-    labels_file: LabelsFile = None,
-    without: Without = None,
-    limit: Limit = None,
+    validation: Annotated[
+        str | None,
+        option(
+            "A list, or a share of the images to put aside, to choose the best epoch. [default: 0.1 from 500 images]",
+            panel=TRAINING,
+        ),
+    ] = None,
+    test: Annotated[str | None, option("A list to measure the adapter on afterwards.", panel=TRAINING)] = None,
     fraction: Annotated[
-        list[float] | None, typer.Option(help="Learn from this share of the pictures, 0..1. Repeat it for several.")
+        list[float] | None, option("Learn from this share of the images, 0..1. May be repeated.", panel=TRAINING)
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Train with so many seeds, and give the deviation.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="The first seed.")] = 0,
-    epochs: Annotated[int | None, typer.Option(min=1, help=f"At most. {_SOURCE}")] = None,
-    train_batch: Annotated[int | None, typer.Option(min=1, help=f"Pictures a step. {_SOURCE}")] = None,
-    lr: Annotated[float | None, typer.Option(help=f"Learning rate. {_SOURCE}")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help=_SOURCE)] = None,
-    optimizer: Annotated[str | None, typer.Option(help=f"adam or adamw. {_SOURCE}")] = None,
-    loss: Annotated[str | None, typer.Option(help=f"mse, bce, asl, bce+clip or asl+clip. {_SOURCE}")] = None,
-    warm_up: Annotated[float | None, typer.Option(help="Share of steps in which the rate rises, 0..1.")] = None,
-    decay: Annotated[str | None, typer.Option(help="linear or none: how the rate falls.")] = None,
-    patience: Annotated[int | None, typer.Option(min=1, help="Stop after so many epochs without a better one.")] = None,
-    selective: Annotated[
-        float | None, typer.Option(help="Selective supervision: so many random labels for each present one.")
-    ] = None,
-    clip_weight: Annotated[
-        float | None, typer.Option(help="Of the contrastive loss beside the other. [default: 1]")
-    ] = None,
-    model: RunModel = None,
-    prompts: Prompts = None,
-    names: Names = NamesOption.readable,
-    picture_captions: PictureCaptions = None,
-    device: Device = DeviceOption.auto,
-    precision: PrecisionChoice = PrecisionOption.auto,
-    batch_size: BatchSize = None,
-    skip_bad: SkipBad = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished training in --out.")] = False,
-    cache: CacheFolder = None,
+    seeds: Annotated[
+        int, option("Train with this many seeds, and report the deviation.", panel=TRAINING, min=1, max=1000)
+    ] = 1,
+    resume: Annotated[bool, option("Go on with the unfinished training in --out.", "--resume", panel=TRAINING)] = False,
     json: Json = False,
 ) -> None:
-    """Train an adapter on stored embeddings; `run --strategy adapter:DIR` then stands beside the prompts."""
-    schedule_options: dict[str, Any] = {
-        "epochs": epochs,
-        "batch_size": train_batch,
-        "lr": lr,
-        "weight_decay": weight_decay,
-    }
-    schedule_options |= {"optimizer": optimizer, "loss": loss, "warm_up": warm_up, "decay": decay}
-    schedule_options |= {"patience": patience, "selective": selective, "clip_weight": clip_weight}
+    """Train an adapter on stored embeddings. `run --strategy adapter:DIR` then measures it like a prompt strategy."""
     with refusals(again="the same command with --resume goes on from the last whole epoch"):
-        from zsprompt._utils.files import to_json
-        from zsprompt._utils.progress import terminal
         from zsprompt.adapters import load_kind
-        from zsprompt.data import TRAINING, load_dataset
-        from zsprompt.report.of_training import save_training_curve
 
         kind = load_kind(adapter)
-        schedule = _schedule(kind, seed, schedule_options)
-        source = split or TRAINING.get(dataset)
-
-        def load(which: str | None) -> Dataset:
-            data = load_dataset(dataset, root=root, split=which, names=names.value)
-            data = with_captions_of(data, picture_captions)
-            return data.with_labels(chosen_labels(data.labels, labels, labels_file, without))
-
-        data = load(source)
-        data = data if limit is None else data.first(limit)
-        judges = _validation(validation, load)
+        spec, resources = _learning(given.spec()), given.resources()
+        changed = _changed_schedule(kind, schedule, given)
+        load = _loader(spec, resources)
+        options: dict[str, Any] = {
+            "validation": _validation(validation, load),
+            "schedule": changed,
+            "prompts": spec.prompts,
+            "out": out,
+            "skip_bad": spec.skip_bad,
+            "device": spec.device,
+            "progress": resources.progress,
+        }
         tested = load(test) if test else None
-        several = bool(fraction) or seeds > 1
-        with open_store(model or data.model or DEFAULT_MODEL, device, precision, batch_size, cache) as store:
-            options: dict[str, Any] = {"validation": judges, "schedule": schedule, "prompts": prompts, "out": out}
-            options |= {"skip_bad": skip_bad, "device": device.value, "progress": terminal}
-            if several:
-                from zsprompt.experiments.few_shot import repeat, repeat_folder
-
-                found = repeat(kind, data, store, fractions=fraction or [1.0], seeds=seeds, test=tested, **options)
-                for one in found:
-                    save_training_curve(one.course, repeat_folder(out, one.fraction, one.seed))
-                for line in _said(found):
-                    note(line)
-                typer.echo(to_json({"repeats": _records(found)}) if json else _repeats_table(found))
-                note(f"adapters in {out}")
-                return
-            from zsprompt.adapters.training import train as learn
-
-            course = learn(kind, data, store, resume=resume, **options)
-            save_training_curve(course, out)
-            for line in course.notes:
-                note(line)
-            measured = _measured(course, tested, store, device.value)
-            typer.echo(to_json(course.to_dict() | measured) if json else _summary(course, measured))
-            note(f"adapter in {out}; use it with --strategy adapter:{out}")
+        resolved = spec.resolve(resources)
+        with resources.open_store(resolved.model, spec.device, spec.precision) as store:
+            if fraction or seeds > 1:
+                plan = {"fractions": fraction or [1.0], "seeds": seeds, "test": tested}
+                _train_several(kind, resolved.data, store, plan | options, json)
+            else:
+                _train_one(kind, resolved.data, store, tested, options | {"resume": resume}, json)
 
 
-def _schedule(kind: Kind, seed: int, options: dict[str, Any]) -> Schedule:
-    given = {name: value for name, value in options.items() if value is not None}
-    if given and not hasattr(kind, "network"):
-        named = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise UsageError(f"this adapter is fitted at once and has no epochs; leave out {named}")
-    return replace(kind.schedule, seed=seed, **given)
+def _learning(spec: RunSpec) -> RunSpec:
+    """The run on the list that adapters learn from, where none is named."""
+    from zsprompt.data import TRAINING as LISTS
+
+    return spec if spec.split else replace(spec, split=LISTS.get(spec.dataset_name))
 
 
-def _validation(text: str | None, load: Any) -> Dataset | float | None:
+def _loader(spec: RunSpec, resources: Resources) -> Callable[[str], Dataset]:
+    """Loads another list of the same data set, whole, with the same labels and captions."""
+
+    def load(split: str) -> Dataset:
+        whole = replace(spec, split=split, limit=None, sample=None, seed=None)
+        return whole.resolve(resources).data
+
+    return load
+
+
+def _changed_schedule(kind: Kind, text: str | None, given: GivenRun) -> Schedule:
+    from zsprompt.adapters import Schedule
+
+    names = {"batch_size_of_step": "batch_size"}
+    old = {names.get(name, name): value for name, value in given.old.items()}
+    changes = read_family(text, Schedule, "--schedule", old=old)
+    if set(changes) - {"seed"} and not hasattr(kind, "network"):
+        named = ", ".join(name for name in changes if name != "seed")
+        raise UsageError(f"this adapter is fitted at once and has no epochs; leave out {named} of --schedule")
+    return replace(kind.schedule, **changes)
+
+
+def _validation(text: str | None, load: Callable[[str], Dataset]) -> Dataset | float | None:
     """What --validation stands for: a share if it reads as a number, else a list."""
     if text is None:
         return None
     try:
         return float(text)
     except ValueError:
-        found: Dataset = load(text)
-        return found
+        return load(text)
 
 
-def _measured(course: Course, test: Dataset | None, store: Any, device: str) -> dict[str, Any]:
+def _train_one(
+    kind: Kind, data: Dataset, store: EmbeddingStore, test: Dataset | None, options: dict[str, Any], json: bool
+) -> None:
+    from zsprompt._utils.files import to_json
+    from zsprompt.adapters.training import train as learn
+    from zsprompt.report.of_training import save_training_curve
+
+    out = options["out"]
+    course = learn(kind, data, store, **options)
+    save_training_curve(course, out)
+    for line in course.notes:
+        note(line)
+    measured = _measured(course, test, store, options["device"])
+    typer.echo(to_json(course.to_dict() | measured) if json else _summary(course, measured))
+    note(f"adapter in {out}; use it with --strategy adapter:{out}")
+
+
+def _train_several(kind: Kind, data: Dataset, store: EmbeddingStore, options: dict[str, Any], json: bool) -> None:
+    from zsprompt._utils.files import to_json
+    from zsprompt.experiments.few_shot import repeat, repeat_folder
+    from zsprompt.report.of_training import save_training_curve
+
+    out = options["out"]
+    runs = repeat(kind, data, store, **options)
+    for one in runs:
+        save_training_curve(one.course, repeat_folder(out, one.fraction, one.seed))
+    for line in _notes(runs):
+        note(line)
+    typer.echo(to_json({"repeats": _records(runs)}) if json else _repeats_table(runs))
+    note(f"adapters in {out}")
+
+
+def _measured(course: Course, test: Dataset | None, store: EmbeddingStore, device: str) -> dict[str, Any]:
     if test is None:
         return {}
     from zsprompt.evaluation.run import run
@@ -197,13 +208,13 @@ def _summary(course: Course, measured: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _said(found: list[Repeat]) -> list[str]:
-    """What must be known of the trainings and of their results, each once."""
-    told = (line for one in found for line in (*one.course.notes, *(one.result.warnings if one.result else ())))
+def _notes(runs: Sequence[Repeat]) -> list[str]:
+    """What must be known of the training runs and of their results, each once."""
+    told = (line for one in runs for line in (*one.course.notes, *(one.result.warnings if one.result else ())))
     return list(dict.fromkeys(told))
 
 
-def _records(found: list[Repeat]) -> list[dict[str, Any]]:
+def _records(runs: Sequence[Repeat]) -> list[dict[str, Any]]:
     return [
         {
             "fraction": one.fraction,
@@ -211,15 +222,15 @@ def _records(found: list[Repeat]) -> list[dict[str, Any]]:
             **one.course.to_dict(),
             "test_mAP": one.result.mAP if one.result else None,
         }
-        for one in found
+        for one in runs
     ]
 
 
-def _repeats_table(found: list[Repeat]) -> str:
+def _repeats_table(runs: Sequence[Repeat]) -> str:
     from zsprompt.experiments.few_shot import repeats_frame
 
     lines = ["fraction  pictures  seeds  validation mAP        test mAP"]
-    for row in repeats_frame(found).to_dict("records"):
+    for row in repeats_frame(runs).to_dict("records"):
         cells = [_spread(row[name], row[f"{name}_deviation"]) for name in ("validation_mAP", "test_mAP")]
         lines.append(f"{row['fraction']:8g}  {row['pictures']:8,}  {row['seeds']:5}  {cells[0]:>14}  {cells[1]:>14}")
     return "\n".join(lines)

@@ -65,6 +65,7 @@ def predict(
     store: EmbeddingStore,
     *,
     strategy: Strategy | None = None,
+    captions: Mapping[str, str] | None = None,
 ) -> Predictions:
     """Which of `labels` are on the pictures at `paths`.
 
@@ -73,6 +74,7 @@ def predict(
         labels: your words.
         store: where pictures and texts are embedded.
         strategy: `Normalised(PerLabel())` by default.
+        captions: by image id, for an adapter that reads captions.
 
     Raises:
         DataError: a path is missing, a tar file or list is broken, or no picture was found. A picture that cannot be
@@ -80,7 +82,7 @@ def predict(
         LabelError: labels are blank, duplicate or too long for the model.
         ModelError, CacheError: see EmbeddingStore.
     """
-    return joined(predict_in_parts(paths, labels, store, strategy=strategy))
+    return joined(predict_in_parts(paths, labels, store, strategy=strategy, captions=captions))
 
 
 def predict_in_parts(
@@ -89,6 +91,7 @@ def predict_in_parts(
     store: EmbeddingStore,
     *,
     strategy: Strategy | None = None,
+    captions: Mapping[str, str] | None = None,
 ) -> Iterator[Predictions]:
     """What `predict` says, `PART` pictures at a time, for more pictures than scores fit in memory.
 
@@ -105,7 +108,7 @@ def predict_in_parts(
     refs = iter(sources)
     done = 0
     while part := list(islice(refs, PART)):
-        yield replace(_predicted(part, labels, store, chosen), passed_over=passed_over)
+        yield replace(_predicted(part, labels, store, chosen, captions), passed_over=passed_over)
         passed_over = 0  # said once
         done += len(part)
     if done != sources.count:
@@ -117,9 +120,16 @@ def _predicted(
     labels: tuple[str, ...],
     store: EmbeddingStore,
     strategy: Strategy,
+    captions: Mapping[str, str] | None,
 ) -> Predictions:
     store.take_unfamiliar()
-    embedded = embed(refs, store, reads(strategy))
+    texts = None if captions is None else [captions.get(ref.id.strip(), "") for ref in refs]
+    embedded = embed(refs, store, reads(strategy), [] if texts is None else [texts])
+    if texts is not None and (missing := [refs[i].id for i in embedded.kept if not texts[i]]):
+        raise DataError(
+            f"expected a caption for each of {len(embedded.kept):,} images, found none for {len(missing):,} "
+            f"({missing[0]}); `zsprompt caption-images` on the same images writes them"
+        )
     answer = strategy.predict(embedded.images, labels, store)
     return Predictions(
         images=tuple(refs[i].id for i in embedded.kept),

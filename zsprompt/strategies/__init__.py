@@ -15,6 +15,7 @@ from zsprompt.strategies.registry import (
     load_strategy,
     on_device,
     own_labels,
+    own_model,
     with_captions,
 )
 from zsprompt.strategies.thresholded import Thresholded
@@ -41,6 +42,7 @@ __all__ = [
     "load_thresholds",
     "on_device",
     "own_labels",
+    "own_model",
     "reads",
     "refuse",
     "save_thresholds",

@@ -94,6 +94,13 @@ def own_labels(strategy: Strategy) -> tuple[str, ...] | None:
     return strategy.trained.labels if isinstance(strategy, Adapter) else None
 
 
+def own_model(strategy: Strategy) -> str | None:
+    """The model that an adapter, or the one inside, was trained on; None for a strategy that any model suits."""
+    if isinstance(strategy, Normalised | Thresholded):
+        return own_model(strategy.strategy)
+    return strategy.trained.model if isinstance(strategy, Adapter) else None
+
+
 def on_device(strategy: Strategy, device: str) -> Strategy:
     """`strategy`, its adapter computing on `device` where it has one that was not told where."""
     if isinstance(strategy, Normalised | Thresholded):

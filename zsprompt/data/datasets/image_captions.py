@@ -14,7 +14,7 @@ _COLUMNS = ("caption", "captions")
 _NAMED = 10
 
 
-def read_picture_captions(path: Path) -> dict[str, str]:
+def read_image_captions(path: Path) -> dict[str, str]:
     """Picture id -> its caption on one line, from any list that `rows.read_rows` reads; blank captions are left out.
 
     Raises:
@@ -38,9 +38,9 @@ def captions_for(images: Sequence[str], path: Path) -> tuple[str, ...]:
 
     Raises:
         DataError: pictures have no caption there; they are counted and the first ones named. See also
-            `read_picture_captions`.
+            `read_image_captions`.
     """
-    captions = read_picture_captions(path)
+    captions = read_image_captions(path)
     found = [captions.get(image.strip()) for image in images]  # cells are read without blanks around them
     missing = [image for image, caption in zip(images, found, strict=True) if caption is None]
     if missing:
@@ -52,8 +52,8 @@ def captions_for(images: Sequence[str], path: Path) -> tuple[str, ...]:
     return tuple(caption for caption in found if caption is not None)
 
 
-def save_picture_captions(captions: Mapping[str, str], path: Path) -> None:
-    """Write a CSV with columns image and caption, which `read_picture_captions` reads.
+def save_image_captions(captions: Mapping[str, str], path: Path) -> None:
+    """Write a CSV with columns image and caption, which `read_image_captions` reads.
 
     Raises:
         OutputError: it cannot be written.

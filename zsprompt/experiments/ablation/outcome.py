@@ -124,7 +124,7 @@ def _record(number: int, entry: Entry) -> dict[str, Any]:
         "strategy": row.strategy if isinstance(row.strategy, str) else repr(row.strategy),
         "prompts": entry.prompts or row.prompts,
         "model": entry.model or row.model,
-        "dataset": recipe.get("dataset") or (row.dataset if isinstance(row.dataset, str) else row.dataset.name),
+        "dataset": recipe.get("dataset") or row.dataset_name,
         "split": recipe.get("split") or row.split,
         "names": row.names,
         "difficult": row.difficult,

@@ -3,67 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from zsprompt._utils.files import read_text
-from zsprompt.data import Dataset
-from zsprompt.encoders import Encoder
-from zsprompt.errors import PlanError, ZspromptError
+from zsprompt.errors import PlanError, UsageError, ZspromptError
+from zsprompt.experiments.spec import RunSpec
 from zsprompt.prompts import parse_toml
-from zsprompt.strategies import Strategy
 
-_NUMBERS = ("limit", "sample", "seed")
+Row = RunSpec
+"""One line of a plan."""
 
-
-@dataclass(frozen=True)
-class Row:
-    """One line of a plan: what `zsprompt run` would be given, or the objects themselves.
-
-    Attributes:
-        strategy: as for load_strategy, or a strategy.
-        dataset: as for load_dataset, or a Dataset.
-        prompts: a prompt set for a strategy by name; the strategy's own where None.
-        model: as for load_encoder, or an encoder; the data set's own where None.
-        root: the data set's folder.
-        split: which of its lists.
-        names: "readable" or "raw".
-        difficult: what a left-out target counts as.
-        captions: a caption bank for llm; the data set's own where None.
-        thresholds: a thresholds file.
-        limit: only the first pictures.
-        sample: only so many, drawn so that every label keeps its share.
-        seed: of that draw.
-    """
-
-    strategy: str | Strategy
-    dataset: str | Dataset
-    prompts: str | None = None
-    model: str | Encoder | None = None
-    root: str | None = None
-    split: str | None = None
-    names: str = "readable"
-    difficult: str = "ignore"
-    captions: str | None = None
-    thresholds: str | None = None
-    limit: int | None = None
-    sample: int | None = None
-    seed: int = 0
+_LABEL_LISTS = ("labels", "without")  # a tuple of names is one value there
+_KINDS = {"limit": int, "sample": int, "seed": int, "skip_bad": bool}
 
 
-def grid(**axes: Any) -> list[Row]:
-    """Rows for every combination; each argument is a field of Row, a list of values multiplies.
+def grid(**axes: Any) -> list[RunSpec]:
+    """Rows for every combination; each argument is a field of RunSpec, and a list of values multiplies.
 
     The first argument varies slowest: grid(dataset="scenes", strategy=["top-all", "per-label"], prompts=["bare"]).
+    A tuple multiplies too, except for `labels` and `without`, where it is one list of names.
     """
-    values = [value if isinstance(value, list | tuple) else [value] for value in axes.values()]
-    return [Row(**dict(zip(axes, combination, strict=True))) for combination in product(*values)]
+    values = [_values(name, value) for name, value in axes.items()]
+    return [RunSpec(**dict(zip(axes, combination, strict=True))) for combination in product(*values)]
 
 
-def read_plan(path: Path | str) -> list[Row]:
-    """The rows of a TOML file: [[row]] sections with Row's fields, lists multiply; [all] holds what all rows share.
+def read_plan(path: Path | str) -> list[RunSpec]:
+    """The rows of a TOML file: [[row]] sections with RunSpec's fields, lists multiply; [all] holds what all share.
 
     Raises:
         PlanError: no file, no TOML, no rows, an unknown field or a value of the wrong kind.
@@ -77,29 +45,44 @@ def read_plan(path: Path | str) -> list[Row]:
     sections = isinstance(rows, list) and rows and all(isinstance(row, dict) for row in [shared, *rows])
     if set(data) - {"all", "row"} or not sections:
         raise PlanError(f"expected [[row]] sections and perhaps one [all] in {path}, found {', '.join(data) or 'none'}")
-    found: list[Row] = []
+    plan: list[RunSpec] = []
     for number, row in enumerate(rows, 1):
-        found += grid(**_checked(f"{path}, row {number}", shared | row))
-    return found
+        where = f"{path}, row {number}"
+        values = _checked(where, shared | row)
+        try:
+            plan += grid(**values)
+        except UsageError as error:
+            raise PlanError(f"{where}: {error}") from None
+    return plan
 
 
-def title(row: Row) -> str:
+def title(row: RunSpec) -> str:
     """A row in a few words."""
     model = row.model if isinstance(row.model, str) or row.model is None else row.model.name
-    data = row.dataset if isinstance(row.dataset, str) else row.dataset.name
     strategy = row.strategy if isinstance(row.strategy, str) else type(row.strategy).__name__
-    options = [getattr(row, f.name) for f in fields(Row)[5:] if getattr(row, f.name) != f.default]
-    return " ".join(str(part) for part in (strategy, row.prompts, model, data, *options) if part)
+    named = ("strategy", "dataset", "prompts", "model", "root")
+    options = [value for name, value in row.to_dict().items() if name not in named]
+    return " ".join(_word(part) for part in (strategy, row.prompts, model, row.dataset_name, *options) if part)
+
+
+def _word(value: object) -> str:
+    return ", ".join(value) if isinstance(value, list) else str(value)
+
+
+def _values(name: str, value: object) -> list[Any]:
+    if isinstance(value, list):
+        return value
+    return list(value) if isinstance(value, tuple) and name not in _LABEL_LISTS else [value]
 
 
 def _checked(where: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    known = {f.name for f in fields(Row)}
+    known = {part.name for part in fields(RunSpec)}
     for key, value in row.items():
         if key not in known:
             raise PlanError(f"{where}: unknown field {key!r}; expected one of {', '.join(sorted(known))}")
-        kind = int if key in _NUMBERS else str
+        kind = _KINDS.get(key, str)
         values = value if isinstance(value, list) else [value]
-        if not values or not all(isinstance(one, kind) and not isinstance(one, bool) for one in values):
+        if not values or not all(type(one) is kind for one in values):
             raise PlanError(f"{where}: expected {key} to be {kind.__name__} or a list of them, found {value!r}")
     missing = {"strategy", "dataset"} - set(row)
     if missing:

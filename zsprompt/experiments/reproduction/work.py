@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from zsprompt._utils.files import remove, require_folder
 from zsprompt._utils.progress import Progress, quiet
@@ -19,19 +17,18 @@ from zsprompt.adapters import Kind, Schedule, Trained, load_adapter, load_kind
 from zsprompt.adapters.adapter_file import FILE
 from zsprompt.adapters.training import CHECKPOINT, PROMPTS, train
 from zsprompt.data import Dataset, load_dataset, takes_root
-from zsprompt.encoders import Encoder, load_encoder
+from zsprompt.encoders import load_encoder
 from zsprompt.encoders.random_texts import RandomTexts
-from zsprompt.errors import AdapterError, ResultError, TrainingError, UnknownName, UsageError, ZspromptError
-from zsprompt.evaluation import run as evaluate
-from zsprompt.evaluation.result_files import load_result, save_result
+from zsprompt.errors import AdapterError, TrainingError, UnknownName, UsageError, ZspromptError
 from zsprompt.experiments import protocols
+from zsprompt.experiments.engine import Failure, Job, folder_name, identity_of, measured_once, work_off
 from zsprompt.experiments.protocols import Protocol
 from zsprompt.experiments.reproduction.outcome import COUNTS, Cell, Measures, Reproduction, counts_of, measures_of
 from zsprompt.experiments.reproduction.tables import Ground, Settings, Table, find_table
-from zsprompt.llm import Captions, load_bank
+from zsprompt.experiments.spec import Prepared, Resources, RunSpec
 from zsprompt.prompts import load_prompts
 from zsprompt.store import EmbeddingStore
-from zsprompt.strategies import Adapter, Strategy, lacks_captions, load_strategy, reads, with_captions
+from zsprompt.strategies import Adapter, reads
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +89,7 @@ def reproduce(
         require_folder(Path(str(out)) / name)
     data = _Data(root, limit)
     ground, cells = _cells(table, on, data, epochs, model)
-    work = _Work(data, None if out is None else Path(out), device, cache, progress)
+    work = _Work(data, None if out is None else Path(out), device, Resources(cache=cache, progress=progress))
     jobs: dict[_Job, str] = {}
     for cell in cells:
         for seed in _seeds(cell, seeds):
@@ -144,9 +141,9 @@ def _seed(cell: Cell, seed: int) -> str:
     return f"seed {seed}" if cell.settings.adapter else "untrained"
 
 
-def _filled(cell: Cell, outcomes: Sequence[Measures | str]) -> Cell:
-    errors = [outcome for outcome in outcomes if isinstance(outcome, str)]
-    measured = tuple(outcome for outcome in outcomes if not isinstance(outcome, str))
+def _filled(cell: Cell, outcomes: Sequence[Measures | Failure]) -> Cell:
+    errors = [outcome.reason for outcome in outcomes if isinstance(outcome, Failure)]
+    measured = tuple(outcome for outcome in outcomes if not isinstance(outcome, Failure))
     return replace(cell, measures=measured, error=errors[0]) if errors else replace(cell, measures=measured)
 
 
@@ -228,7 +225,7 @@ class _Data:
             try:
                 self.get(ref)
             except ZspromptError as error:
-                return _line(error)
+                return Failure.of(error).reason
         return ""
 
     def protocol(self, settings: Settings, seed: int) -> Protocol:
@@ -278,9 +275,9 @@ class _Training:
     def folder(self, store: EmbeddingStore) -> str:
         prompts = load_prompts(self.prompts)
         made_from = (self.kind, self.schedule, prompts.name, prompts.digest, store.fingerprint)
-        identity = _identity(self.data, self.kind.reads)
+        identity = identity_of(self.data, self.kind.reads)
         words = f"{self.settings.adapter} {self.data.name} {store.encoder.name} seed {self.seed}"
-        return _folder(words, (*made_from, self.seed, identity))
+        return folder_name(words, (*made_from, self.seed, identity))
 
 
 @dataclass
@@ -290,68 +287,45 @@ class _Work:
     data: _Data
     out: Path | None
     device: str
-    cache: Path | str | None
-    progress: Progress
+    resources: Resources
     trained: dict[str, Trained] = field(default_factory=dict)
 
-    def done(self, jobs: Mapping[_Job, str]) -> dict[_Job, Measures | str]:
-        """What each measurement, by its name, came to, or why it failed; model by model."""
-        found: dict[_Job, Measures | str] = {}
-        for _, group in groupby(sorted(jobs, key=_model), key=_model):
-            for job, outcome in self._with_model(list(group)):
-                found[job] = outcome
-                logger.info(f"{len(found)}/{len(jobs)}  {jobs[job]}: {_said(outcome)}")
-            self.trained.clear()
-        return found
+    def done(self, cells: Mapping[_Job, str]) -> dict[_Job, Measures | Failure]:
+        """What each measurement came to, or why it failed."""
+        jobs = [Job(_group(settings), partial(self._measures, settings, seed)) for settings, seed in cells]
+        outcomes: list[Measures | Failure] = work_off(jobs, self._open_store, list(cells.values()), _in_words)
+        return dict(zip(cells, outcomes, strict=True))
 
-    def _with_model(
-        self, jobs: Sequence[tuple[Settings, int]]
-    ) -> Iterator[tuple[tuple[Settings, int], Measures | str]]:
-        if jobs[0][0].counts:
-            yield from ((job, self._counted(*job)) for job in jobs)
-            return
-        try:
-            store = EmbeddingStore(_encoder(jobs[0][0], self.device), cache=self.cache, progress=self.progress)
-        except ZspromptError as error:
-            yield from ((job, _line(error)) for job in jobs)
-            return
-        with store:
-            for job in jobs:
-                yield job, self._attempt(*job, store)
+    def _open_store(self, group: Hashable) -> EmbeddingStore:
+        model, texts = cast("tuple[str, str]", group)
+        encoder = load_encoder(model, device=self.device)
+        return self.resources.open_store(RandomTexts(encoder) if texts == "random" else encoder)
 
-    def _counted(self, settings: Settings, seed: int) -> Measures | str:
-        try:
-            return counts_of(self.data.protocol(settings, seed))
-        except ZspromptError as error:
-            return _line(error)
-
-    def _attempt(self, settings: Settings, seed: int, store: EmbeddingStore) -> Measures | str:
-        try:
-            return self._measures(settings, seed, store)
-        except Exception as error:  # a stranger's model may raise anything, and the other rows go on
-            return _line(error)
-
-    def _measures(self, settings: Settings, seed: int, store: EmbeddingStore) -> Measures:
+    def _measures(self, settings: Settings, seed: int, store: EmbeddingStore | None) -> Measures:
         parts = self.data.protocol(settings, seed)
-        strategy = self._strategy(settings, seed, parts, store)
-        difficult: Any = settings.difficult
-        if self.out is None:
-            return measures_of(evaluate.run(strategy, parts.test, store, difficult=difficult))
-        identity = _identity(parts.test, reads(strategy))
-        words = f"{settings.what} {parts.test.name} {settings.protocol} {store.encoder.name} seed {seed}"
-        made_from = (strategy, store.fingerprint, settings.difficult, identity)
-        folder = self.out / RESULTS / _folder(words, made_from)
-        with suppress(ResultError):  # not finished, or damaged since
-            return measures_of(load_result(folder))
-        result = evaluate.run(strategy, parts.test, store, difficult=difficult)
-        save_result(result, folder)
+        if store is None:
+            return counts_of(parts)
+        spec = RunSpec(
+            strategy=settings.strategy or self._adapter(settings, seed, parts, store),
+            dataset=parts.test,
+            prompts=settings.prompts if settings.strategy else None,
+            difficult=settings.difficult,
+            device=self.device,
+        )
+        prepared = spec.resolve(self.resources).prepared(store)
+        result, _ = measured_once(self._folder(settings, seed, prepared), lambda: (prepared.run(), {}))
         return measures_of(result)
 
-    def _strategy(self, settings: Settings, seed: int, parts: Protocol, store: EmbeddingStore) -> Strategy:
-        if settings.strategy is not None:
-            strategy = load_strategy(settings.strategy, prompts=settings.prompts)
-            bank = parts.test.bank
-            return with_captions(strategy, Captions(load_bank(bank))) if lacks_captions(strategy) and bank else strategy
+    def _folder(self, settings: Settings, seed: int, prepared: Prepared) -> Path | None:
+        if self.out is None:
+            return None
+        identity = identity_of(prepared.data, reads(prepared.strategy))
+        model = prepared.store.encoder.name
+        words = f"{settings.what} {prepared.data.name} {settings.protocol} {model} seed {seed}"
+        made_from = (prepared.strategy, prepared.store.fingerprint, settings.difficult, identity)
+        return self.out / RESULTS / folder_name(words, made_from)
+
+    def _adapter(self, settings: Settings, seed: int, parts: Protocol, store: EmbeddingStore) -> Adapter:
         kind = load_kind(str(settings.adapter))
         training = _Training(kind, schedule_of(settings, kind, seed), parts.learn, settings, seed)
         name = training.folder(store)
@@ -375,7 +349,7 @@ class _Work:
                 prompts=training.prompts,
                 resume=folder is not None and (folder / CHECKPOINT).exists(),
                 device=self.device,
-                progress=self.progress,
+                progress=self.resources.progress,
             )
         except TrainingError:
             if folder is not None:
@@ -390,42 +364,12 @@ def schedule_of(settings: Settings, kind: Kind, seed: int) -> Schedule:
     return given if settings.epochs is None else replace(given, epochs=min(given.epochs, settings.epochs))
 
 
-def _encoder(settings: Settings, device: str) -> Encoder:
-    encoder = load_encoder(settings.encoder, device=device)
-    return RandomTexts(encoder) if settings.texts == "random" else encoder
-
-
-def _model(job: _Job) -> tuple[bool, str, str]:
+def _group(settings: Settings) -> Hashable:
     """What decides on the store; counts need none."""
-    settings, _ = job
-    return (True, "", "") if settings.counts else (False, settings.encoder, settings.texts)
+    return None if settings.counts else (settings.encoder, settings.texts)
 
 
-def _identity(data: Dataset, read: frozenset[str]) -> str:
-    """A digest of pictures, labels, targets, and captions where they are read."""
-    found = hashlib.sha256(repr((data.name, data.split, data.names, data.labels)).encode("utf-8", "surrogatepass"))
-    for image in data.images:
-        found.update(image.id.encode("utf-8", "surrogateescape") + b"\0")
-    found.update(data.targets.tobytes())
-    if "captions" in read:
-        found.update(repr(data.caption_columns).encode("utf-8", "surrogatepass"))
-    return found.hexdigest()
-
-
-def _folder(words: str, made_from: Sequence[object]) -> str:
-    """`words`, and a digest of everything that what lies in the folder depends on."""
-    digest = hashlib.sha256(repr(made_from).encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    return f"{re.sub(r'[^A-Za-z0-9.=]+', '-', words).strip('-')[:80]}-{digest}"
-
-
-def _said(outcome: Measures | str) -> str:
-    if isinstance(outcome, str):
-        return f"failed: {outcome}"
-    if (None, "mAP") in outcome:
-        return f"mAP {100 * outcome[None, 'mAP']:.1f}"
-    return ", ".join(f"{outcome[None, name]:,} {name}" for name in sorted(COUNTS) if (None, name) in outcome)
-
-
-def _line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if isinstance(error, ZspromptError) else f"{type(error).__name__}: {text}"
+def _in_words(measures: Measures) -> str:
+    if (None, "mAP") in measures:
+        return f"mAP {100 * measures[None, 'mAP']:.1f}"
+    return ", ".join(f"{measures[None, name]:,} {name}" for name in sorted(COUNTS) if (None, name) in measures)

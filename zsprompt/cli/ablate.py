@@ -1,0 +1,61 @@
+"""zsprompt ablate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zsprompt._utils.text import counted
+from zsprompt.cli.options import GivenRun, Json, option, takes_run
+from zsprompt.cli.session import note, refusals
+from zsprompt.errors import UsageError
+
+if TYPE_CHECKING:
+    from zsprompt.experiments.spec import RunSpec
+
+_HOW_ROWS_RUN = ("device", "precision", "batch_size", "skip_bad")
+"""Options that may stand next to --plan: they say how rows run, not which rows there are."""
+
+
+@takes_run(repeated=True)
+def ablate(
+    given: GivenRun,
+    out: Annotated[Path, option("Folder for the table, and for a result folder for each row.")],
+    plan: Annotated[Path | None, option("A TOML file with the rows, in place of options that name rows.")] = None,
+    json: Json = False,
+) -> None:
+    """Measure every combination of options once, and say which differences are real. A stopped ablation goes on."""
+    with refusals():
+        from zsprompt._utils.files import to_json
+        from zsprompt.experiments.ablation import ablate as measure
+        from zsprompt.report.tables import save_ablation, terminal_table
+
+        rows = _rows(given, plan)
+        done = measure(rows, out, resources=given.resources())
+        save_ablation(done, out)
+        records = done.records()
+        typer.echo(to_json({"rows": records}) if json else terminal_table(records))
+        note(f"table in {out}; `zsprompt report {out}` makes a page of it")
+        failed = [record["row"] for record in records if record["error"]]
+        if failed:
+            many = counted(len(rows), "row")
+            note(f"error: expected {many}, {len(failed)} failed: {', '.join(map(str, failed))}; see above why")
+            raise typer.Exit(1)
+
+
+def _rows(given: GivenRun, plan: Path | None) -> list[RunSpec]:
+    from dataclasses import replace
+
+    from zsprompt.experiments.ablation import read_plan
+
+    if plan:
+        if set(given.values) - set(_HOW_ROWS_RUN):
+            raise UsageError("expected the rows in --plan alone, found options that name rows too")
+        how = given.only(_HOW_ROWS_RUN)
+        return [replace(row, **how) for row in read_plan(plan)]
+    for name in ("strategy", "dataset"):
+        if name not in given.values:
+            raise UsageError(f"expected --{name} once or more, or --plan FILE, found neither")
+    return given.specs()

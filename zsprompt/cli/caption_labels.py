@@ -1,0 +1,169 @@
+"""zsprompt caption-labels: captions of label sets, written by an LLM ahead of a run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from itertools import chain, combinations
+from math import comb
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zsprompt.cli.options import CAPTIONS, GivenRun, Json, Old, option, read_family, takes_run
+from zsprompt.cli.session import note, refusals
+from zsprompt.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from zsprompt.experiments.spec import Prepared
+    from zsprompt.llm import Budget, Captions, Plan, Written
+    from zsprompt.prompts import LabelSet
+
+NO_LLM = "expected an LLM to ask, found none; give --llm [SERVER:]MODEL or ZSPROMPT_LLM_MODEL"
+_MOST_SETS = 2**20
+_NAMED = 10
+_LEFT_OUT = {
+    "thresholds": "captions are written before anything is decided",
+    "image_captions": "label sets come from images, not from their captions",
+    "difficult": "no target is looked at",
+}
+
+
+@dataclass(frozen=True)
+class _Price:
+    """What --price may hold: per million tokens."""
+
+    into: float | None = None
+    out: float | None = None
+
+
+_OLD = (
+    Old("price_in", float, "--price in=X"),
+    Old("price_out", float, "--price out=X"),
+)
+
+
+@takes_run(leave_out=_LEFT_OUT, old=_OLD)
+def caption_labels(
+    given: GivenRun,
+    out: Annotated[Path | None, option("A .jsonl file for the captions, for --captions.")] = None,
+    set_size: Annotated[int, option("With --labels and no --dataset: size of the largest label set.", min=1)] = 2,
+    dry_run: Annotated[
+        bool, option("Say how many requests it would take, and send none.", "--dry-run", panel=CAPTIONS)
+    ] = False,
+    price: Annotated[
+        str | None, option("in=X,out=Y: price of a million tokens, for --dry-run.", panel=CAPTIONS)
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Have an LLM write a caption for each label set of a run, each once, within a budget."""
+    with refusals():
+        from zsprompt._utils.files import require_writable
+        from zsprompt.llm.options import captions_from
+
+        spec, resources = given.spec(strategy="llm"), given.resources()
+        if spec.dataset is None and spec.labels is None:
+            raise UsageError("expected --dataset NAME, or --labels for sets of your labels, found neither")
+        cost = _price(price, given)
+        if out:
+            require_writable(out)
+        bank, writer = spec.captions, resources.writer(spec.llm)
+        with replace(spec, captions=None, llm=None).prepare(resources) as prepared:  # naming sets takes no captions
+            sets = _sets(prepared, set_size)
+            captions = captions_from(bank or (prepared.dataset.bank if prepared.dataset else None), writer)
+            if captions is None or (captions.writer is None and not dry_run):
+                raise UsageError(NO_LLM)
+            plan = captions.plan(sets, prepared.labels)
+            note(_planned(plan, captions, cost))
+            if dry_run:
+                typer.echo(_json({"dry_run": True} | asdict(plan)) if json else f"{plan.asked}")
+                return
+            written = captions.fetch(sets, prepared.labels, prepared.store.fits)
+        if captions.writer is not None:
+            _finish(written, captions.writer.budget, out, json)
+
+
+def _sets(prepared: Prepared, largest: int) -> Sequence[LabelSet]:
+    """The label sets of a run on a data set, or all sets of the labels."""
+    if prepared.dataset is None:
+        return _sets_of_labels(prepared.labels, largest)
+    from zsprompt.errors import BadImages
+    from zsprompt.store import Images
+    from zsprompt.strategies import ListAll, Llm, TopAll
+
+    strategy, data = prepared.strategy, prepared.dataset
+    if not isinstance(strategy, Llm | TopAll | ListAll):
+        raise UsageError(
+            f"expected a strategy with label sets (llm, top-all, list-all), found {prepared.spec.strategy!r}"
+        )
+    embedded = prepared.store.images(data.images)
+    if embedded.bad:
+        raise BadImages([(data.images[i].id, reason) for i, reason in embedded.bad], len(data.images))
+    return strategy.label_sets(Images(embedded.vectors), data.labels, prepared.store)
+
+
+def _sets_of_labels(labels: Sequence[str], largest: int) -> list[LabelSet]:
+    from zsprompt.prompts import check_labels
+
+    ordered = sorted(check_labels(labels))
+    count = sum(comb(len(ordered), size) for size in range(min(largest, len(ordered)) + 1))
+    if count > _MOST_SETS:
+        raise UsageError(f"{len(ordered)} labels have {count:,} sets of at most {largest}; use a smaller --set-size")
+    return list(chain.from_iterable(combinations(ordered, size) for size in range(largest + 1)))
+
+
+def _price(text: str | None, given: GivenRun) -> _Price:
+    old = {name.removeprefix("price_"): value for name, value in given.old.items()}
+    parts = [*(text.split(",") if text else []), *(f"{name}={value}" for name, value in old.items())]
+    renamed = ",".join("into" + part.strip()[2:] if part.strip().startswith("in=") else part for part in parts)
+    price = _Price(**read_family(renamed, _Price, "--price"))
+    if any(value is not None and value < 0 for value in (price.into, price.out)):
+        raise UsageError(f"expected prices of at least 0, found --price {text}")
+    return price
+
+
+def _planned(plan: Plan, captions: Captions, price: _Price) -> str:
+    where = f" in bank {captions.bank.name}" if plan.banked else ""
+    text = f"{plan.sets:,} label sets: {plan.banked:,}{where}, {plan.answered:,} answered before, {plan.asked:,} to ask"
+    if not plan.asked:
+        return text
+    text += f"; about {plan.question_tokens:,} tokens to ask and at most {plan.answer_tokens:,} to answer"
+    if price == _Price():
+        return text
+    asking = plan.question_tokens * (price.into or 0) / 1e6
+    return f"{text}, which costs {asking:,.2f} to {asking + plan.answer_tokens * (price.out or 0) / 1e6:,.2f}"
+
+
+def _finish(written: Written, budget: Budget, out: Path | None, json: bool) -> None:
+    from zsprompt.prompts import save_bank
+
+    if out:
+        save_bank(written.captions.values(), out)
+    facts = {
+        "captions": len(written.captions),
+        "requests": budget.calls_made,
+        "tokens": budget.tokens_used,
+        "shortened": len(written.shortened),
+        "failed": {" + ".join(sorted(key)): complaint for key, complaint in written.failed.items()},
+        "unasked": written.unasked,
+    }
+    kept = f"; written to {out}" if out else ""
+    typer.echo(
+        _json(facts) if json else f"{len(written.captions):,} captions, {budget.calls_made:,} requests now{kept}"
+    )
+    if written.shortened:
+        note(f"{len(written.shortened):,} cut at the end of a clause to fit the model")
+    for key, complaint in list(written.failed.items())[:_NAMED]:
+        note(f"two answers were rejected for {' + '.join(sorted(key)) or 'the empty set'}: {complaint}")
+    if written.failed:
+        note(f"{len(written.failed):,} sets have no caption; in a run the template words them")
+    if written.unasked:
+        note(f"the budget ended with {written.unasked:,} sets left; the same command goes on from there")
+
+
+def _json(facts: dict[str, Any]) -> str:
+    from zsprompt._utils.files import to_json
+
+    return to_json(facts)

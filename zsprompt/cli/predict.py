@@ -1,0 +1,123 @@
+"""zsprompt predict."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zsprompt.cli.options import DECISIONS, GivenRun, Images, Json, option, takes_run
+from zsprompt.cli.session import note, refusals
+from zsprompt.errors import UsageError
+
+if TYPE_CHECKING:
+    from zsprompt.evaluation.predict import Predictions, Totals
+    from zsprompt.strategies import Strategy
+
+_NO_DATA_SET = "images are given as paths and have no targets"
+_LEFT_OUT = ("dataset", "root", "split", "names", "difficult", "without", "limit", "sample", "seed", "skip_bad")
+
+
+@takes_run(leave_out=dict.fromkeys(_LEFT_OUT, _NO_DATA_SET))
+def predict(
+    given: GivenRun,
+    images: Images,
+    threshold: Annotated[
+        float | None,
+        option(
+            "A label is present from this many standard deviations above the mean score of the image; 2 unless given. "
+            "For per-label and normalised: strategies.",
+            "--threshold",
+            panel=DECISIONS,
+        ),
+    ] = None,
+    out: Annotated[Path | None, option("CSV file for the decisions and all scores.")] = None,
+    json: Json = False,
+) -> None:
+    """Say which of your labels are on your images."""
+    with refusals():
+        from zsprompt._utils.files import require_writable
+        from zsprompt.evaluation.predict import Totals, predict_in_parts
+        from zsprompt.evaluation.provenance import describe, made_up, undescribed
+
+        spec, resources = given.spec(), given.resources()
+        if spec.thresholds is not None and threshold is not None:
+            raise UsageError("expected --threshold or --thresholds, found both")
+        resolved = spec.resolve(resources)
+        resolved = dataclasses.replace(
+            resolved, strategy=_with_threshold(resolved.strategy, threshold, str(spec.strategy))
+        )
+        labels = resolved.labels
+        if out:
+            require_writable(out)
+        totals = Totals()
+        with resources.open_store(resolved.model, spec.device, spec.precision) as store:
+            strategy = resolved.prepared(store).strategy
+            recipe = describe(strategy, store)
+            captions = resolved.image_captions
+            parts = totals.watch(predict_in_parts(images, labels, store, strategy=strategy, captions=captions))
+            _show(parts, labels, recipe, out, json)
+        _say_totals(totals, labels, recipe, out)
+        for warning in (*undescribed(strategy, labels), *made_up(totals.worded)):
+            note(warning)
+        if totals.bad:
+            raise typer.Exit(1)
+
+
+def _with_threshold(strategy: Strategy, threshold: float | None, name: str) -> Strategy:
+    if threshold is None:
+        return strategy
+    fields: list[str] = (
+        [part.name for part in dataclasses.fields(strategy)] if dataclasses.is_dataclass(strategy) else []
+    )
+    if "threshold" not in fields:
+        raise UsageError(f"strategy {name} decides without a threshold; use --threshold with normalised:{name}")
+    settings = [setting.partition("=")[0].strip() for setting in name.split(",")[1:]]
+    if "threshold" in settings:
+        raise UsageError(f"expected one threshold, found --threshold {threshold:g} and another in {name!r}")
+    changed: Strategy = dataclasses.replace(strategy, threshold=threshold)  # type: ignore[type-var]
+    return changed
+
+
+def _show(
+    parts: Iterable[Predictions], labels: Sequence[str], recipe: dict[str, Any], out: Path | None, json: bool
+) -> None:
+    from zsprompt import report
+    from zsprompt._utils.files import to_json
+    from zsprompt.evaluation.predict import joined
+    from zsprompt.evaluation.result_files import save_predictions
+
+    if json:
+        answer = joined(parts)
+        parts = [answer]
+    if out:
+        save_predictions(parts, labels, out)
+    if json:
+        typer.echo(to_json(report.predictions_dict(answer, recipe)))
+    elif not out:
+        for part in parts:
+            for line in report.predictions_table(part):
+                typer.echo(line)
+
+
+def _say_totals(totals: Totals, labels: Sequence[str], recipe: dict[str, Any], out: Path | None) -> None:
+    from zsprompt._utils.text import counted
+    from zsprompt.evaluation.provenance import never_seen
+    from zsprompt.report import printable
+
+    for image, reason in totals.bad:
+        note(f"cannot read {printable(image)}: {reason}")
+    if totals.passed_over:
+        note(f"passed over {counted(totals.passed_over, 'other file')}")
+    if totals.overflowed:
+        note(f"left out {counted(totals.overflowed, 'candidate')} whose text does not fit the model")
+    for warning in never_seen(recipe["model"], tuple(totals.unfamiliar)):
+        note(warning)
+    done = f"{counted(totals.pictures, 'image')}, {counted(len(labels), 'label')}, model {recipe['model']}"
+    note(f"{done}; scores in {out}" if out else done)
+    if totals.bad:
+        total = counted(totals.pictures + len(totals.bad), "image")
+        note(f"error: expected {total} that can be read, {len(totals.bad):,} cannot; fix or remove them")

@@ -1,0 +1,40 @@
+"""zsprompt run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zsprompt.cli.options import GivenRun, Json, option, takes_run
+from zsprompt.cli.session import can_print, note, refusals
+
+
+@takes_run(required=("strategy", "dataset"))
+def run(
+    given: GivenRun,
+    eleven_point: Annotated[bool, option("Also VOC's interpolated mAPs.", "--eleven-point", hidden=True)] = False,
+    out: Annotated[Path | None, option("Folder for result.json, scores.csv and per_class.csv.")] = None,
+    json: Json = False,
+) -> None:
+    """Measure a strategy on a data set: mAP, F1 and chance."""
+    with refusals():
+        from zsprompt import report
+        from zsprompt._utils.files import require_folder, to_json
+        from zsprompt.evaluation.result_files import save_result
+
+        spec, resources = given.spec(), given.resources()
+        resolved = spec.resolve(resources)
+        if out:
+            require_folder(out)
+        with resources.open_store(resolved.model, spec.device, spec.precision) as store:
+            result = resolved.prepared(store).run()
+        if out:
+            save_result(result, out)
+        shown = report.result_table(result, blocks=can_print("█"), interpolated=eleven_point)
+        typer.echo(to_json(result.to_dict()) if json else shown)
+        for warning in result.warnings:
+            note(warning)
+        for image, reason in result.skipped:
+            note(f"left out {report.printable(image)}: {reason}")

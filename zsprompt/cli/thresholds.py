@@ -1,0 +1,141 @@
+"""zsprompt thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from zsprompt.cli.options import DECISIONS, GivenRun, Json, Old, argument, option, read_family, takes_run
+from zsprompt.cli.session import can_print, note, refusals
+from zsprompt.errors import UsageError
+
+if TYPE_CHECKING:
+    from zsprompt.experiments.spec import Prepared
+    from zsprompt.strategies import Thresholds
+
+_EXPECTED = 1.5
+"""Labels per image that thresholds without targets expect unless told; VOC2007's photographs have 1.4."""
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """What --rule may hold."""
+
+    kind: Literal["per-label", "global"] = "per-label"
+    precision: float | None = None
+    calibrate: Literal["platt", "isotonic"] | None = None
+    folds: int = 5
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class _Expectation:
+    """What --expect may hold."""
+
+    labels: float | None = None
+    share: float | None = None
+
+
+_OLD = (
+    Old("kind", str, "--rule KIND"),
+    Old("precision_wanted", float, "--rule KIND,precision=P", "--wanted-precision"),
+    Old("calibrate", str, "--rule KIND,calibrate=METHOD"),
+    Old("folds", int, "--rule KIND,folds=K"),
+    Old("folds_seed", int, "--rule KIND,seed=K"),
+    Old("share", float, "--expect share=S"),
+)
+_FIELDS = {"precision_wanted": "precision", "folds_seed": "seed"}
+
+
+@takes_run(leave_out={"thresholds": "they are what the command chooses"}, old=_OLD)
+def thresholds(
+    given: GivenRun,
+    out: Annotated[Path, option("The JSON file to write, for --thresholds.")],
+    images: Annotated[
+        list[Path] | None, argument("Unlabelled images, in place of --dataset.", "[IMAGE|FOLDER...]")
+    ] = None,
+    rule: Annotated[
+        str | None,
+        option(
+            "With a data set: per-label or global, then [,field=value…]: precision (reach it, in place of the best "
+            "F1), calibrate (platt or isotonic: probabilities too), folds, seed. [default: per-label,folds=5,seed=0]",
+            "--rule",
+            panel=DECISIONS,
+        ),
+    ] = None,
+    expect: Annotated[
+        str | None,
+        option(
+            f"Without targets: labels per image on average, or share=S: each label on this share of images. "
+            f"[default: {_EXPECTED}, a guess]",
+            "--expect",
+            panel=DECISIONS,
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Choose when a score counts as yes: from a labelled data set, or from how many labels you expect per image."""
+    old = {_FIELDS.get(name, name): value for name, value in given.old.items() if name != "share"}
+    with refusals():
+        from zsprompt._utils.files import require_writable
+        from zsprompt.strategies import save_thresholds
+
+        spec = given.spec()
+        if (spec.dataset is None) == (not images):
+            raise UsageError("expected either --dataset with labels, or images and --labels, found neither or both")
+        chosen = replace(_Rule(), **read_family(rule, _Rule, "--rule", head="kind", old=old))
+        shares = {name: value for name, value in given.old.items() if name == "share"}
+        expectation = _Expectation(**read_family(expect, _Expectation, "--expect", head="labels", old=shares))
+        if images and chosen != _Rule():
+            raise UsageError("expected --rule with --dataset, whose targets it reads, found unlabelled images")
+        if spec.dataset is not None and expectation != _Expectation():
+            raise UsageError("expected --expect with unlabelled images, found --dataset; --rule chooses by targets")
+        require_writable(out)
+        with spec.prepare(given.resources()) as prepared:
+            made = _expected(prepared, images, expectation) if images else _judged(prepared, chosen)
+        save_thresholds(made, out)
+        _show(made, out, json)
+
+
+def _judged(prepared: Prepared, rule: _Rule) -> Thresholds:
+    """Thresholds chosen by targets."""
+    from zsprompt.evaluation.choose_thresholds import Rule
+    from zsprompt.evaluation.provenance import learnt_from
+    from zsprompt.evaluation.thresholds import choose_thresholds
+
+    result = prepared.run()
+    for warning in learnt_from(prepared.strategy, prepared.data.name, result.images):
+        note(warning)
+    return choose_thresholds(
+        result, rule=Rule(rule.kind, rule.precision), calibrate=rule.calibrate, folds=rule.folds, seed=rule.seed
+    )
+
+
+def _expected(prepared: Prepared, images: Sequence[Path], expect: _Expectation) -> Thresholds:
+    """Thresholds chosen by how many labels images have, without targets."""
+    from zsprompt.evaluation.predict import predict
+    from zsprompt.evaluation.provenance import describe
+    from zsprompt.evaluation.thresholds import expected_thresholds
+
+    labels, per_image = prepared.labels, expect.labels
+    captions = prepared.resolved.image_captions
+    answer = predict(images, labels, prepared.store, strategy=prepared.strategy, captions=captions)
+    if expect == _Expectation():
+        per_image = min(_EXPECTED, len(labels) / 2)
+    recipe = describe(prepared.strategy, prepared.store)
+    return expected_thresholds(answer, recipe, labels_a_picture=per_image, share=expect.share)
+
+
+def _show(made: Thresholds, out: Path, json: bool) -> None:
+    from zsprompt._utils.files import to_json
+    from zsprompt.report.terminal import thresholds_table
+    from zsprompt.strategies import thresholds_dict
+
+    typer.echo(to_json(thresholds_dict(made)) if json else thresholds_table(made, blocks=can_print("█")))
+    note(f"thresholds in {out}; use them with --thresholds {out}")
+    if not made.tuned:
+        note("chosen by how many labels you expect, not by what is right: nothing here says how good they are")

@@ -1,0 +1,107 @@
+"""zsprompt write-prompts: prompt files by an LLM, and the random words they have to beat."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zsprompt.cli.caption_labels import NO_LLM
+from zsprompt.cli.options import GivenRun, Old, argument, option, takes_run
+from zsprompt.cli.session import note, refusals
+from zsprompt.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from zsprompt.llm import Writer
+
+_NO_RUN = "writing prompts involves no run"
+
+
+class Kind(str, Enum):
+    """What `zsprompt write-prompts` makes."""
+
+    descriptions = "descriptions"
+    paraphrases = "paraphrases"
+    random_words = "random-words"
+
+
+_LEFT_OUT = dict.fromkeys(
+    (
+        *("strategy", "dataset", "model", "prompts", "root", "split", "names", "without", "captions"),
+        *("image_captions", "thresholds", "difficult", "limit", "sample", "skip_bad", "device", "precision", "seed"),
+    ),
+    _NO_RUN,
+)
+
+
+@takes_run(leave_out=_LEFT_OUT, old=(Old("seed_of_words", int, "--random-seed K", "--seed"),))
+def write_prompts(
+    given: GivenRun,
+    kind: Annotated[Kind, argument("What to write.", "KIND")],
+    out: Annotated[Path, option("The .toml file to write, for --prompts; random words also .jsonl, for --captions.")],
+    count: Annotated[int, option("Texts per label, or number of paraphrases.", min=1, max=50)] = 6,
+    template: Annotated[str, option("What to paraphrase.")] = "a photo of {a_label}",
+    like: Annotated[
+        str, option("The prompt set (for a .jsonl file: caption bank) that random words imitate.")
+    ] = "photo",
+    random_seed: Annotated[int, option("Seed of the random words.")] = 0,
+) -> None:
+    """Write a prompt file: descriptions or paraphrases by an LLM, or the random words they have to beat."""
+    with refusals():
+        from zsprompt._utils.files import require_writable
+
+        spec, resources = given.spec(), given.resources()
+        require_writable(out)
+        if kind is Kind.random_words:
+            typer.echo(_random_words(out, like, spec.label_list, given.old.get("seed_of_words", random_seed)))
+            return
+        labels = () if kind is Kind.paraphrases else _required(spec.label_list)
+        writer = resources.writer(spec.llm)
+        if writer is None:
+            raise UsageError(NO_LLM)
+        typer.echo(_texts_of_llm(writer, kind, out, labels, template, count))
+
+
+def _required(labels: Sequence[str] | None) -> Sequence[str]:
+    if labels is None:
+        raise UsageError('expected --labels "dog, cat" or --labels @FILE, found neither')
+    return labels
+
+
+def _random_words(out: Path, like: str, labels: Sequence[str] | None, seed: int) -> str:
+    """Write the control of a caption bank (.jsonl) or of a prompt set; returns what was written."""
+    from zsprompt.llm import rewrites
+    from zsprompt.prompts import load_bank, load_prompts, save_bank
+
+    if out.suffix == ".jsonl":
+        captions = rewrites.random_captions(load_bank(like), seed)
+        save_bank(captions, out)
+        return f"{out}: {len(captions)} captions"
+    texts = rewrites.random_words(load_prompts(like), _required(labels), seed)
+    about = f"Random words, as many and as long as the texts of {like}; seed {seed}."
+    rewrites.save_prompts(out, about=about, source="zsprompt write-prompts random-words", described=texts)
+    return _in_words(out, texts)
+
+
+def _texts_of_llm(writer: Writer, kind: Kind, out: Path, labels: Sequence[str], template: str, count: int) -> str:
+    """Write what an LLM answers; returns what was written."""
+    from zsprompt.llm import rewrites
+
+    source = f"{writer.client.server.model}, asked by zsprompt write-prompts {kind.value}"
+    if kind is Kind.paraphrases:
+        templates = rewrites.paraphrase(writer, template, count)
+        rewrites.save_templates(out, about=f"Paraphrases of {template!r}.", source=source, templates=templates)
+        return f"{out}: {len(templates)} templates"
+    texts = rewrites.describe(writer, labels, count)
+    rewrites.save_prompts(out, about="Visual descriptions of labels.", source=source, described=texts)
+    if without := [label for label, own in texts.items() if not own]:
+        note(f"every sentence was rejected for {', '.join(without)}; the template words them")
+    return _in_words(out, texts)
+
+
+def _in_words(out: Path, texts: dict[str, list[str]]) -> str:
+    return f"{out}: {sum(map(len, texts.values()))} texts for {len(texts)} labels"

@@ -1,0 +1,365 @@
+"""RunSpec: one description of a run, for the command line, plans, Python and the provenance of results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, cast, get_args
+
+from zsprompt._utils.progress import Progress, quiet
+from zsprompt._utils.registry import DEFAULT_MODEL, is_object_path
+from zsprompt.data import Dataset, load_dataset
+from zsprompt.data.datasets.image_captions import captions_for, read_image_captions
+from zsprompt.encoders import Encoder, Precision, available_models, load_encoder
+from zsprompt.errors import UnknownName, UsageError
+from zsprompt.evaluation.result import Result
+from zsprompt.evaluation.run import run
+from zsprompt.evaluation.thresholds import with_thresholds
+from zsprompt.llm.options import LlmOptions, captions_from, open_writer, parse_llm
+from zsprompt.llm.writer import Writer
+from zsprompt.metrics import DIFFICULT, Difficult
+from zsprompt.prompts.label_text import choose_labels, read_labels
+from zsprompt.store import EmbeddingStore
+from zsprompt.strategies import (
+    Strategy,
+    Thresholds,
+    lacks_captions,
+    load_strategy,
+    load_thresholds,
+    on_device,
+    own_labels,
+    own_model,
+    with_captions,
+)
+
+Device = Literal["auto", "cpu", "cuda"]
+_CHOICES = {
+    "names": ("readable", "raw"),
+    "difficult": DIFFICULT,
+    "device": get_args(Device),
+    "precision": get_args(Precision),
+}
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run: what to ask, of which images, with which model.
+
+    Its fields are the keys of a plan, the options of the command line and what a result keeps under "run".
+
+    Attributes:
+        strategy: a specification such as "top-all,scale=20", or a strategy.
+        dataset: a name such as "voc", or a Dataset; None for images without targets.
+        prompts: a prompt set for a strategy by name; the strategy's own where None.
+        model: a name, a checkpoint file, or an encoder. Where None: the model an adapter was trained on, else the
+            data set's own, else ViT-B/32.
+        root: folder of the data set.
+        split: which of its lists.
+        names: "readable" or "raw" label names.
+        labels: the labels to ask about, as names, as "dog, cat", or as "@FILE"; all where None.
+        without: labels to leave out, written the same way.
+        captions: a caption bank for strategy llm, by name or file; the data set's own where None.
+        image_captions: a file with a caption for each image, for adapters that read captions.
+        llm: an LLM for captions that the bank lacks, see `parse_llm`; the environment's where None.
+        thresholds: a thresholds file, or Thresholds, to decide by.
+        difficult: what a target that is left out counts as: "ignore", "negative" or "positive".
+        limit: only the first images.
+        sample: only this many images, drawn so that every label keeps its share.
+        seed: of that draw; 0 where None.
+        device: "auto", "cpu" or "cuda", for the model and for an adapter.
+        precision: "auto", "bfloat16" or "int8".
+        skip_bad: leave out images that cannot be read.
+
+    Raises:
+        UsageError: fields that exclude each other.
+        UnknownName: a choice that does not exist.
+    """
+
+    strategy: str | Strategy = "normalised:per-label"
+    dataset: str | Dataset | None = None
+    prompts: str | None = None
+    model: str | Encoder | None = None
+    root: str | None = None
+    split: str | None = None
+    names: str = "readable"
+    labels: str | tuple[str, ...] | None = None
+    without: str | tuple[str, ...] = ()
+    captions: str | None = None
+    image_captions: str | None = None
+    llm: str | None = None
+    thresholds: str | Thresholds | None = None
+    difficult: str = "ignore"
+    limit: int | None = None
+    sample: int | None = None
+    seed: int | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    skip_bad: bool = False
+
+    def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            if (value := getattr(self, name)) not in choices:
+                raise UnknownName(name, value, choices)
+        if self.limit is not None and self.sample is not None:
+            raise UsageError("expected either limit (the first N images) or sample (N drawn at random), found both")
+        if self.seed is not None and self.sample is None:
+            raise UsageError("expected sample with seed, found seed alone")
+        if self.labels is not None and self.without:
+            raise UsageError("expected either labels or without, found both")
+
+    @property
+    def label_list(self) -> tuple[str, ...] | None:
+        """The labels to ask about; None for all. Raises LabelError for a file that cannot be read."""
+        return _listed(self.labels)
+
+    @property
+    def dataset_name(self) -> str:
+        """The data set's name; empty without one."""
+        return self.dataset.name if isinstance(self.dataset, Dataset) else self.dataset or ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields that differ from their defaults, in JSON's types; objects stand as their names."""
+        values = {part.name: (getattr(self, part.name), part.default) for part in fields(self)}
+        return {
+            name: _plain(value)
+            for name, (value, default) in values.items()
+            if value is not default and value != default
+        }
+
+    def prepare(self, resources: Resources | None = None) -> Prepared:
+        """Load strategy and data set, and open the store. Close the answer, or use it in a `with` statement.
+
+        Args:
+            resources: cache, progress, and what several runs share; those of one run alone where None.
+
+        Raises:
+            ZspromptError: whatever strategy, data set, model, captions or thresholds refuse.
+        """
+        resources = resources or Resources()
+        resolved = self.resolve(resources)
+        store = resources.open_store(resolved.model, self.device, self.precision)
+        try:
+            return resolved.prepared(store)
+        except BaseException:
+            store.close()
+            raise
+
+    def resolve(self, resources: Resources) -> Resolved:
+        """Everything that needs no model: strategy with captions, data set, and the model's name."""
+        strategy = on_device(self._strategy(), self.device)
+        data = self._data(resources)
+        strategy = self._with_captions(strategy, data, resources)
+        model = self.model or _known_model(own_model(strategy)) or (data.model if data else None) or DEFAULT_MODEL
+        return Resolved(self, strategy, data, model)
+
+    def run(self, resources: Resources | None = None) -> Result:
+        """Measure the run. Raises UsageError without a data set, and what `prepare` and `zsprompt.run` raise."""
+        with self.prepare(resources) as prepared:
+            return prepared.run()
+
+    def _strategy(self) -> Strategy:
+        if isinstance(self.strategy, str):
+            return load_strategy(self.strategy, prompts=self.prompts)
+        if self.prompts is not None:
+            raise UsageError(
+                f"expected prompts for a strategy by name, found {self.prompts!r} for one that has its own"
+            )
+        return self.strategy
+
+    def _data(self, resources: Resources) -> Dataset | None:
+        """The images and labels that the fields select; None without a data set."""
+        if self.dataset is None:
+            if given := [name for name in ("root", "split", "without", "limit", "sample") if getattr(self, name)]:
+                raise UsageError(f"expected a data set with {given[0].replace('_', ' ')}, found none")
+            return None
+        data = resources.dataset(self)
+        data = data if self.limit is None else data.first(self.limit)
+        data = data if self.sample is None else data.sample(self.sample, self.seed or 0)
+        if self.image_captions is not None:
+            data = replace(data, written=captions_for([image.id for image in data.images], Path(self.image_captions)))
+        labels = choose_labels(data.labels, self.label_list, _listed(self.without) or ())
+        return data if labels == data.labels else data.with_labels(labels)
+
+    def _with_captions(self, strategy: Strategy, data: Dataset | None, resources: Resources) -> Strategy:
+        """`strategy` with a bank's and an LLM's captions, if it reads them."""
+        asked = self.captions is not None or (self.llm is not None and parse_llm(self.llm).names_a_server)
+        if not lacks_captions(strategy) and not asked:
+            return strategy
+        captions = captions_from(self.captions or (data.bank if data else None), resources.writer(self.llm))
+        return strategy if captions is None else with_captions(strategy, captions)
+
+
+@dataclass
+class Resources:
+    """What several runs share: where embeddings are kept, progress, and what has been loaded.
+
+    Attributes:
+        cache: see EmbeddingStore.
+        batch_size: see EmbeddingStore.
+        progress: where progress is shown.
+        make_store: makes the store of a model in place of `open_store`'s own way; for encoders made elsewhere.
+    """
+
+    cache: Path | str | None = "default"
+    batch_size: int | None = None
+    progress: Progress = quiet
+    make_store: Callable[[str | Encoder], EmbeddingStore] | None = None
+    _datasets: dict[Hashable, Dataset] = field(default_factory=dict, repr=False)
+    _writers: dict[str, Writer | None] = field(default_factory=dict, repr=False)
+
+    def dataset(self, spec: RunSpec) -> Dataset:
+        """The data set of `spec`, whole, loaded once. Raises what `load_dataset` raises."""
+        if isinstance(spec.dataset, Dataset):
+            return spec.dataset
+        key = (spec.dataset, spec.root, spec.split, spec.names)
+        if key not in self._datasets:
+            self._datasets[key] = load_dataset(str(spec.dataset), root=spec.root, split=spec.split, names=spec.names)
+        return self._datasets[key]
+
+    def writer(self, llm: str | None) -> Writer | None:
+        """The LLM that `llm`, else the environment, names; runs that name the same one share its budget."""
+        key = llm or ""
+        if key not in self._writers:
+            options = parse_llm(llm) if llm else LlmOptions()
+            folder = Path(self.cache) if self.cache not in (None, "default") else None
+            self._writers[key] = open_writer(options, cache=folder, progress=self.progress)
+        return self._writers[key]
+
+    def open_store(self, model: str | Encoder, device: str = "auto", precision: str = "auto") -> EmbeddingStore:
+        """A new store for a model. Raises ModelError, CacheError, UnknownName."""
+        if self.make_store is not None:
+            return self.make_store(model)
+        if isinstance(model, str):
+            model = load_encoder(model, device=device, precision=cast("Precision", precision))
+        return EmbeddingStore(model, cache=self.cache, batch_size=self.batch_size, progress=self.progress)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A run with all that it names loaded, but for its model.
+
+    Attributes:
+        spec: what was asked for.
+        strategy: with its captions; without thresholds, which need the model.
+        dataset: images and labels of the run; None without a data set.
+        model: the model's name, or an encoder.
+    """
+
+    spec: RunSpec
+    strategy: Strategy
+    dataset: Dataset | None
+    model: str | Encoder
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels to ask about. Without a data set: those asked for, else the thresholds' or the adapter's own.
+
+        Raises:
+            UsageError: nothing names any.
+        """
+        if self.dataset is not None:
+            return self.dataset.labels
+        own = self.cuts.labels if self.cuts else own_labels(self.strategy)
+        labels = self.spec.label_list or own
+        if labels is None:
+            raise UsageError('expected --labels "dog, cat" or --labels @FILE, found neither')
+        return labels
+
+    @property
+    def data(self) -> Dataset:
+        """The data set. Raises UsageError where there is none."""
+        if self.dataset is None:
+            raise UsageError("expected a data set, found none")
+        return self.dataset
+
+    @cached_property
+    def cuts(self) -> Thresholds | None:
+        """The thresholds to decide by. Raises ThresholdError for a file that cannot be used."""
+        cuts = self.spec.thresholds
+        return load_thresholds(cuts) if isinstance(cuts, str) else cuts
+
+    @cached_property
+    def image_captions(self) -> Mapping[str, str] | None:
+        """Captions by image id, for images without a data set. Raises DataError for a file that cannot be used."""
+        return None if self.spec.image_captions is None else read_image_captions(Path(self.spec.image_captions))
+
+    def prepared(self, store: EmbeddingStore) -> Prepared:
+        """The run on an open store, with its thresholds. Raises ThresholdError where they do not belong to it."""
+        strategy = self.strategy
+        if self.cuts is not None:
+            strategy = with_thresholds(strategy, self.cuts, store, self.dataset)
+        return Prepared(self, strategy, store)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that is ready: strategy, data set and open store.
+
+    Attributes:
+        resolved: what was asked for, and what it names.
+        strategy: with captions and thresholds.
+        store: where texts and images are embedded.
+    """
+
+    resolved: Resolved
+    strategy: Strategy
+    store: EmbeddingStore
+
+    @property
+    def spec(self) -> RunSpec:
+        """What was asked for."""
+        return self.resolved.spec
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """See Resolved."""
+        return self.resolved.labels
+
+    @property
+    def dataset(self) -> Dataset | None:
+        """Images and labels of the run; None without a data set."""
+        return self.resolved.dataset
+
+    @property
+    def data(self) -> Dataset:
+        """See Resolved."""
+        return self.resolved.data
+
+    def run(self) -> Result:
+        """Measure it; the result keeps the description. Raises UsageError without a data set; see `zsprompt.run`."""
+        difficult = cast("Difficult", self.spec.difficult)
+        result = run(self.strategy, self.data, self.store, difficult=difficult, skip_bad=self.spec.skip_bad)
+        return replace(result, recipe={**result.recipe, "run": self.spec.to_dict()})
+
+    def __enter__(self) -> Prepared:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.store.close()
+
+
+def _listed(labels: str | tuple[str, ...] | None) -> tuple[str, ...] | None:
+    return read_labels(labels) if isinstance(labels, str) else labels
+
+
+def _known_model(name: str | None) -> str | None:
+    """An adapter's model, if it is a name that can be loaded; one made in Python is known by its object alone."""
+    if name is None or name in available_models() or is_object_path(name) or name.startswith("pyramid"):
+        return name
+    return name if Path(name).is_file() else None
+
+
+def _plain(value: object) -> object:
+    """A field's value in JSON's types."""
+    if isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, tuple):
+        return list(value)
+    if isinstance(value, Dataset):
+        return value.name
+    return value.name if isinstance(value, Encoder) else repr(value)
