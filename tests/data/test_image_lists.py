@@ -18,7 +18,7 @@ from trees import LIST_ROWS, make_list, message, picture, present, write
 
 from zsprompt.data import Dataset, load_dataset
 from zsprompt.data import image_lists as rows
-from zsprompt.data.image_lists import picture_folder, read_rows
+from zsprompt.data.image_lists import image_folder, read_rows
 from zsprompt.errors import DataError, UnknownName
 
 
@@ -99,8 +99,8 @@ def test_pictures_lie_beside_the_list_or_in_data_or_images(tmp_path: Path) -> No
         moved = write(tmp_path / where / "x" / "list.jsonl", path.read_bytes())
         (moved.parent / "pictures").mkdir()
     picture(tmp_path / "other" / "images" / "a.png")
-    assert picture_folder(tmp_path / "other" / "x.csv", "a.png") == tmp_path / "other" / "images"
-    assert picture_folder(tmp_path / "other" / "x.csv", "gone\0.png") == tmp_path / "other"
+    assert image_folder(tmp_path / "other" / "x.csv", "a.png") == tmp_path / "other" / "images"
+    assert image_folder(tmp_path / "other" / "x.csv", "gone\0.png") == tmp_path / "other"
 
 
 @pytest.mark.parametrize(

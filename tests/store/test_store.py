@@ -56,7 +56,7 @@ def test_a_warm_store_gives_the_very_bits_and_encodes_nothing(tmp_path: Path) ->
 def test_reading_the_cache_in_blocks_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [f"{word} {n}" for n in range(4) for word in ("cat", "dog")]
     cold = fresh(tmp_path / "c")[0].texts(texts)
-    monkeypatch.setattr("zsprompt.store.store._READ_BLOCK", 3)
+    monkeypatch.setattr("zsprompt.store.cached_embeddings._READ_BLOCK", 3)
     store, encoder = fresh(tmp_path / "c")
     assert store.texts(texts).tobytes() == cold.tobytes()
     assert encoder.texts_seen == []
@@ -263,7 +263,7 @@ def test_a_damaged_entry_is_noticed_and_computed_again(tmp_path: Path) -> None:
 
 def test_an_entry_of_another_width_is_not_used(tmp_path: Path) -> None:
     store, _ = fresh(tmp_path / "c")
-    store._cache.put_many({store._text_key("dog"): bytes(12)})
+    store._cached.put({store._cached.text_key("dog"): bytes(12)})
     assert store.texts(["dog"]).shape == (1, 256)
 
 

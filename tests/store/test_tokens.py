@@ -33,7 +33,8 @@ from zsprompt.encoders.clip import products
 from zsprompt.encoders.clip.openai_clip import OpenAIClip
 from zsprompt.errors import CacheError, ModelError
 from zsprompt.store import EmbeddingStore
-from zsprompt.store.store import EmbeddedTokens, StoredTokens
+from zsprompt.store.cached_embeddings import StoredTokens
+from zsprompt.store.store import EmbeddedImages
 
 torch = pytest.importorskip("torch")
 with warnings.catch_warnings():
@@ -232,7 +233,7 @@ def fresh(folder: Path | None, **options: object) -> tuple[EmbeddingStore, Spati
     return EmbeddingStore(encoder, cache=folder, **options), encoder
 
 
-def every(found: EmbeddedTokens) -> np.ndarray:
+def every(found: EmbeddedImages) -> np.ndarray:
     return found.tokens.read(range(found.tokens.shape[0]))
 
 
@@ -482,7 +483,7 @@ def test_one_thread_reads_while_another_embeds(tmp_path: Path) -> None:
 # -- tokens that are lost ----------------------------------------------------------------------------------------
 
 
-def token_keys(found: EmbeddedTokens) -> tuple[bytes, ...]:
+def token_keys(found: EmbeddedImages) -> tuple[bytes, ...]:
     assert isinstance(found.tokens, StoredTokens)
     return found.tokens.keys
 

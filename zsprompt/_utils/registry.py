@@ -9,23 +9,14 @@ from typing import Any
 
 from zsprompt.errors import UnknownName, UsageError
 
-RESERVED_PREFIXES = ("normalised", "adapter", "open_clip", "pyramid")
-"""Words before a colon that are the command line's own; any other colon means package.module:Object."""
-
-
 DEFAULT_MODEL = "ViT-B/32"
 """The model of a run whose data set has none of its own."""
 
 
 def is_object_path(name: str) -> bool:
-    """Whether `name` reads as package.module:Object."""
+    """Whether `name` reads as package.module:Object. A room asks its own table first, prefixes included."""
     head, colon, tail = name.partition(":")
-    return (
-        bool(colon)
-        and head not in RESERVED_PREFIXES
-        and tail.isidentifier()
-        and all(part.isidentifier() for part in head.split("."))
-    )
+    return bool(colon) and tail.isidentifier() and all(part.isidentifier() for part in head.split("."))
 
 
 def import_object(path: str) -> Any:

@@ -1,4 +1,4 @@
-"""Picture lists in CSV, JSON lines and Parquet, a row at a time."""
+"""Image lists in CSV, JSON lines and Parquet, read row by row."""
 
 from __future__ import annotations
 
@@ -16,23 +16,22 @@ from zsprompt.errors import DataError
 LIST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 
 IMAGE_COLUMNS = tuple("image path file filename file_name filepath image_path image_name imageid image_id".split())
-"""Names, in lower case, that the column of pictures may have; in a CSV with none of them it is the first."""
+"""Names, in lower case, that the column of images may have; in a CSV with none of them it is the first."""
 
-PICTURE_FOLDERS = ("", "data", "images")
-"""Where a list's pictures are looked for beside it, by the first one."""
+IMAGE_FOLDERS = ("", "data", "images")
+"""Folders next to a list where its images are looked for, by the first image."""
 
-_SEPARATORS = ",;\t"
 _LONGEST_LINE = 2**24
 _PARQUET_ROWS = 4096
 
 
 @dataclass(frozen=True)
 class ListRow:
-    """One row of a picture list.
+    """One row of an image list.
 
     Attributes:
         line: its number in the file, from 1 (in Parquet, of the row).
-        image: the picture's file name as it stands there.
+        image: the image's file name as it stands there.
         values: the other columns.
     """
 
@@ -41,7 +40,20 @@ class ListRow:
     values: Mapping[str, Any]
 
 
-def read_rows(path: Path, *, images_only: bool = False) -> Iterator[ListRow]:
+@dataclass(frozen=True)
+class CsvLayout:
+    """What a CSV's columns look like.
+
+    Attributes:
+        separators: characters that may stand between cells; the most frequent one in the first line is taken.
+        image_first: the first column holds the images whatever it is called, and a caption CSV is like any other.
+    """
+
+    separators: str = ",;\t"
+    image_first: bool = False
+
+
+def read_rows(path: Path, *, images_only: bool = False, layout: CsvLayout | None = None) -> Iterator[ListRow]:
     """The rows of a .csv, .tsv, .jsonl or .parquet file; memory does not grow with their number.
 
     A caption CSV (ImageID,Labels,Caption), whose quotes mislead CSV readers, is read by its own rules.
@@ -49,15 +61,14 @@ def read_rows(path: Path, *, images_only: bool = False) -> Iterator[ListRow]:
     Args:
         path: the list.
         images_only: leave `values` empty, which spares reading Parquet's other columns.
+        layout: read a CSV of this layout, whatever the file is called.
 
     Raises:
-        DataError: missing, not UTF-8, no header or rows, a row without a picture, cut short, or pyarrow is missing.
+        DataError: missing, not UTF-8, no header or rows, a row without an image, cut short, or pyarrow is missing.
     """
-    kind = path.suffix.lower()
-    read = _read_parquet if kind == ".parquet" else _read_json_lines if kind in (".jsonl", ".ndjson") else _read_csv
     count = 0
     try:
-        for row in read(path, images_only):
+        for row in _rows(path, images_only, layout):
             count += 1
             if not row.image.strip():
                 raise DataError(f"{path}, line {row.line}: expected a picture's file name, found a blank")
@@ -65,17 +76,21 @@ def read_rows(path: Path, *, images_only: bool = False) -> Iterator[ListRow]:
     except FileNotFoundError:
         raise DataError(f"expected a list of pictures at {path}, found none") from None
     except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        raise DataError(f"{path}: expected UTF-8, found byte 0x{byte:02x}; save the file as UTF-8") from None
+        line, byte = _first_bad_line(path), error.object[error.start]
+        raise DataError(
+            f"{path}, line {line}: expected UTF-8, found byte 0x{byte:02x}; save the file as UTF-8"
+        ) from None
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from None
+    except ValueError as error:  # of a name that no file can have
+        raise DataError(f"cannot read {path}: {error}") from None
     if not count:
         raise DataError(f"expected rows in {path}, found none")
 
 
-def picture_folder(path: Path, first: str) -> Path:
-    """The folder that names in the list `path` are relative to, by where its first picture is."""
-    places = [path.parent / name for name in PICTURE_FOLDERS]
+def image_folder(path: Path, first: str) -> Path:
+    """The folder that names in the list `path` are relative to, by where its first image is."""
+    places = [path.parent / name for name in IMAGE_FOLDERS]
     return next((place for place in places if _is_file(place / first)), path.parent)
 
 
@@ -86,18 +101,38 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _read_csv(path: Path, images_only: bool) -> Iterator[ListRow]:
+def _rows(path: Path, images_only: bool, layout: CsvLayout | None) -> Iterator[ListRow]:
+    suffix = path.suffix.lower()
+    if layout is None and suffix == ".parquet":
+        return _read_parquet(path, images_only)
+    if layout is None and suffix in (".jsonl", ".ndjson"):
+        return _read_json_lines(path, images_only)
+    return _read_csv(path, images_only, layout or CsvLayout())
+
+
+def _first_bad_line(path: Path) -> int:
+    """The number of the first line that is not UTF-8."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return number
+    return 1
+
+
+def _read_csv(path: Path, images_only: bool, layout: CsvLayout) -> Iterator[ListRow]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         first = file.readline(_LONGEST_LINE)
-        if is_caption_header(first):
+        if not layout.image_first and is_caption_header(first):
             yield from _read_caption_csv(path)
             return
         file.seek(0)
-        separator = max(_SEPARATORS, key=first.count)
+        separator = max(layout.separators, key=first.count)
         reader = csv.reader(file, delimiter=separator, strict=True)
         try:
-            header = [cell.strip() for cell in next(reader, [])]
-            column = _image_column(path, header)
+            header = [cell.strip() for cell in next(filter(None, reader), [])]
+            column = _first_column(path, header, separator) if layout.image_first else _image_column(path, header)
             for cells in reader:
                 if cells:
                     yield _csv_row(path, reader.line_num, header, cells, column, images_only)
@@ -117,14 +152,30 @@ def _csv_row(
 
 
 def _image_column(path: Path, header: Sequence[str]) -> int:
-    if not header or not header[0]:
+    column = _named(header) or 0
+    if not header or not header[column]:
         raise DataError(f"{path}, line 1: expected a header with a column 'image', found a blank line or nothing")
     if Path(header[0]).suffix.lower() in SUFFIXES:
         raise DataError(f"{path}, line 1: expected a header with a column 'image', found a picture: {header[0]!r}")
-    repeated = next((name for n, name in enumerate(header) if name in header[:n]), None)
+    _check_columns(path, header)
+    return column
+
+
+def _first_column(path: Path, header: Sequence[str], separator: str) -> int:
+    if len(header) < 2:
+        found = header or "a blank line or nothing"
+        raise DataError(
+            f"{path}, line 1: expected an image column and at least one more with {separator!r} between them, "
+            f"found {found}"
+        )
+    _check_columns(path, header[1:])
+    return 0
+
+
+def _check_columns(path: Path, columns: Sequence[str]) -> None:
+    repeated = next((name for n, name in enumerate(columns) if name in columns[:n]), None)
     if repeated is not None:
         raise DataError(f"{path}, line 1: expected each column once, found {repeated!r} again")
-    return _named(header) or 0
 
 
 def _named(names: Sequence[str]) -> int | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zsprompt.data.image_lists import LIST_SUFFIXES, picture_folder, read_rows
+from zsprompt.data.image_lists import LIST_SUFFIXES, image_folder, read_rows
 from zsprompt.data.images import ImageFile, ImageRef, find_images
 from zsprompt.data.tars import PACKED_SUFFIXES, TAR_SUFFIXES, read_members
 from zsprompt.errors import DataError
@@ -76,5 +76,5 @@ def _refs(path: Path) -> Iterator[ImageRef | None]:
 def _listed(path: Path) -> Iterator[ImageFile]:
     folder = None
     for row in read_rows(path, images_only=True):
-        folder = folder or picture_folder(path, row.image)
+        folder = folder or image_folder(path, row.image)
         yield ImageFile(row.image, folder / row.image)

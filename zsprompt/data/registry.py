@@ -4,64 +4,75 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
-from zsprompt._utils.registry import find, installed
+from zsprompt._utils.registry import find, import_object, installed
 from zsprompt.data.dataset import Dataset, Origin
-from zsprompt.data.datasets import (
-    captions_csv,
-    coco,
-    folder,
-    image_folders,
-    image_list,
-    kaggle10,
-    nus_wide,
-    scenes,
-    shards,
-    voc,
-)
 from zsprompt.data.download.catalogue import CATALOGUE
 from zsprompt.errors import DataError, UnknownName, UsageError, ZspromptError
 
-DATASETS: dict[str, Callable[..., Dataset]] = {
-    "scenes": scenes.load,
-    "voc": voc.load_2007,
-    "voc2012": voc.load_2012,
-    "coco": coco.load_2014,
-    "coco2017": coco.load_2017,
-    "nus-wide": nus_wide.load,
-    "kaggle10": kaggle10.load,
-    "captions-csv": captions_csv.load,
-    "folder": folder.load,
-    "list": image_list.load,
-    "image-folders": image_folders.load,
-    "shards": shards.load,
-}
-"""Built-in data sets. The contract tests run over this table."""
 
-TRAINING = {
-    "scenes": "train",
-    "voc": "trainval",
-    "voc2012": "train",
-    "coco": "train-labelled",
-    "coco2017": "train-labelled",
-    "nus-wide": "train",
-    "kaggle10": "train-70",
-    "captions-csv": "train",
+@dataclass(frozen=True)
+class DatasetEntry:
+    """A line of the table.
+
+    Attributes:
+        name: the data set's name.
+        path: module:function below `zsprompt.data.datasets`, a loader with the arguments (root, *, split, names). It is
+            imported when a data set is loaded, and the first line of its documentation is what people read about it.
+        training: the split that adapters learn from unless told; None for a data set of the user's own.
+        has_files: whether it lies in a folder.
+    """
+
+    name: str
+    path: str
+    training: str | None = None
+    has_files: bool = True
+
+    @property
+    def load(self) -> Callable[..., Dataset]:
+        """The loader."""
+        loader: Callable[..., Dataset] = import_object(f"zsprompt.data.datasets.{self.path}")
+        return loader
+
+    @property
+    def about(self) -> str:
+        """A line for people."""
+        return (self.load.__doc__ or "").split("\n")[0]
+
+
+DATASETS = {
+    entry.name: entry
+    for entry in (
+        DatasetEntry("scenes", "scenes:load", training="train", has_files=False),
+        DatasetEntry("voc", "voc:load_2007", training="trainval"),
+        DatasetEntry("voc2012", "voc:load_2012", training="train"),
+        DatasetEntry("coco", "coco:load_2014", training="train-labelled"),
+        DatasetEntry("coco2017", "coco:load_2017", training="train-labelled"),
+        DatasetEntry("nus-wide", "nus_wide:load", training="train"),
+        DatasetEntry("kaggle10", "kaggle10:load", training="train-70"),
+        DatasetEntry("captions-csv", "captions_csv:load", training="train"),
+        DatasetEntry("folder", "image_list:load_folder"),
+        DatasetEntry("list", "image_list:load"),
+        DatasetEntry("image-folders", "image_folders:load"),
+        DatasetEntry("shards", "shards:load"),
+    )
 }
-"""The list that adapters learn from unless told; a data set of your own has none by default."""
+"""Built-in data sets. A data set is its module and one line here; the contract tests run over this table."""
+
+TRAINING = {name: entry.training for name, entry in DATASETS.items() if entry.training}
+"""The split of each data set that adapters learn from unless told."""
 
 _GROUP = "zsprompt.data"
-_WITHOUT_FILES = frozenset(("scenes",))
 
 
 def available_datasets() -> dict[str, str]:
     """Data set names that `load_dataset` knows, each with the first line of its loader's documentation."""
-    built_in = {name: (load.__doc__ or "").split("\n")[0] for name, load in DATASETS.items()}
+    built_in = {name: entry.about for name, entry in DATASETS.items()}
     return built_in | {name: f"installed: {path}" for name, path in installed(_GROUP).items()}
 
 
@@ -72,7 +83,7 @@ def data_folder() -> Path:
 
 def takes_root(name: str) -> bool:
     """Whether a data set lies in a folder; scenes are drawn."""
-    return name not in _WITHOUT_FILES
+    return name not in DATASETS or DATASETS[name].has_files
 
 
 def load_dataset(
@@ -81,7 +92,7 @@ def load_dataset(
     """The data set a name stands for.
 
     Args:
-        name: a key of `DATASETS`, or package.module:Object, a loader with these arguments or a Dataset.
+        name: a name of the table, or package.module:Object, a loader with these arguments or a Dataset.
         root: its folder; by default looked for in `data_folder()`. "scenes" is drawn and has none.
         split: a list of the data set ("test"); each has a default.
         names: "readable" ("potted plant") or "raw" ("pottedplant").
@@ -93,7 +104,8 @@ def load_dataset(
     """
     if names not in ("readable", "raw"):
         raise UnknownName("kind of names", names, ["readable", "raw"])
-    loader: Any = find("data set", name, DATASETS, _GROUP)
+    entry = DATASETS.get(name)
+    loader: Any = entry.load if entry else find("data set", name, DATASETS, _GROUP)
     if isinstance(loader, Dataset):
         return loader
     if not callable(loader):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from zsprompt.encoders.base import BatchedEncoder, Encoder, Precision, Resizable, SpatialEncoder
-from zsprompt.encoders.registry import OPENAI_MODELS, available_models, load_encoder
+from zsprompt.encoders.clip.openai_models import OPENAI_MODELS
+from zsprompt.encoders.registry import available_models, load_encoder
 
 __all__ = [
     "OPENAI_MODELS",

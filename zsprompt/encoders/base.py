@@ -38,7 +38,7 @@ class Encoder(Protocol):
         ...
 
     def encode_images(self, images: Sequence[Image]) -> Floats:
-        """[N, D] float32, unit rows, from RGB pictures of any size, `prepare`d or not."""
+        """[N, D] float32, unit rows, from RGB images of any size, `prepare`d or not."""
         ...
 
     def fits(self, texts: Sequence[str]) -> Bools:
@@ -59,10 +59,10 @@ class Encoder(Protocol):
 
 @runtime_checkable
 class SpatialEncoder(Protocol):
-    """An Encoder that also gives what its tower knows of the places in a picture.
+    """An Encoder that also gives what its tower knows of the places in an image.
 
     Attributes:
-        token_shape: (L, D') of one picture: how many tokens, and how wide. D' need not be D.
+        token_shape: (L, D') of one image: how many tokens, and how wide. D' need not be D.
     """
 
     token_shape: tuple[int, int]
@@ -71,14 +71,14 @@ class SpatialEncoder(Protocol):
         """([N, D] float32 unit rows, [N, L, D'] float16 unit rows) in one pass of the tower.
 
         The first are what `encode_images` gives. Token 0 is the pooled vector, the others are the places, row by row;
-        an encoder that cuts a picture into patches stacks those of its patches.
+        an encoder that cuts an image into patches stacks those of its patches.
         """
         ...
 
 
 @runtime_checkable
 class BatchedEncoder(Protocol):
-    """An Encoder that says how many pictures it is best given at a time.
+    """An Encoder that says how many images it is best given at a time.
 
     Attributes:
         image_batch: that number; a store gives others 64.
@@ -89,7 +89,7 @@ class BatchedEncoder(Protocol):
 
 @runtime_checkable
 class Resizable(Protocol):
-    """An Encoder that can `prepare` a picture for another size than its tower's.
+    """An Encoder that can `prepare` an image for another size than its tower's.
 
     Attributes:
         image_size: S, side of the square that its tower sees, in pixels.
@@ -98,9 +98,15 @@ class Resizable(Protocol):
     image_size: int
 
     def prepare_at(self, image: Image, size: int) -> Image:
-        """What `prepare` gives, [size, size] instead of [S, S]: the same part of the picture, more of its pixels."""
+        """What `prepare` gives, [size, size] instead of [S, S]: the same part of the image, more of its pixels."""
         ...
 
 
 Precision = Literal["auto", "bfloat16", "int8"]
 """float16 on a GPU, float32 on a CPU; or factors rounded in matrix products, with bfloat16 in convolutions too."""
+
+
+class EncoderLoader(Protocol):
+    """What a line of the table of encoders names: it makes the encoder that `name` stands for, see load_encoder."""
+
+    def __call__(self, name: str, *, device: str, precision: Precision) -> Encoder: ...

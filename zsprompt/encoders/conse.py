@@ -182,6 +182,11 @@ class Conse(Encoder):
         return self.encode_texts([CLASS_TEXT.format(name) for name in names])
 
 
+def load_conse(name: str = "conse", *, device: str = "auto", precision: Precision = "auto") -> Conse:
+    """ConSE; see Conse."""
+    return Conse(device=device, precision=precision)
+
+
 @dataclass(frozen=True)
 class _Files:
     """Where pip put the weights: the classifier's file, the sentence encoder's folder."""

@@ -153,22 +153,22 @@ def corners(size: int, square: int, level: int) -> list[tuple[int, int]]:
     return [(left, top) for top in ends for left in ends]
 
 
-def load_pyramid(text: str, *, device: str, precision: Precision) -> Pyramid:
+def load_pyramid(name: str, *, device: str, precision: Precision) -> Pyramid:
     """The encoder that pyramid[,field=value…]:MODEL stands for.
 
     Raises:
         UsageError: no model, or a field or value that there is not; what load_encoder raises for MODEL.
     """
-    head, colon, model = text.partition(":")
+    head, colon, model = name.partition(":")
     if not colon or not model:
-        raise UsageError(f"expected pyramid[,field=value…]:MODEL, found {text!r}; for example pyramid,d=2:ViT-B/32")
+        raise UsageError(f"expected pyramid[,field=value…]:MODEL, found {name!r}; for example pyramid,d=2:ViT-B/32")
     given: dict[str, str] = {}
     for setting in head.split(",")[1:]:
         field, _, value = (part.strip() for part in setting.partition("="))
         if field not in _FIELDS:
             raise UnknownName("field of pyramid", field, _FIELDS)
         if field in given:
-            raise UsageError(f"expected each field once, found {field} twice in {text!r}")
+            raise UsageError(f"expected each field once, found {field} twice in {name!r}")
         given[field] = value
     d, seed = (_number(field, given.get(field, default), int) for field, default in (("d", "2"), ("seed", "0")))
     keep, levels = _number("keep", given.get("keep", "1"), float), given.get("levels", "all")

@@ -15,8 +15,9 @@ import numpy as np
 from zsprompt._utils.arrays import Indices
 from zsprompt.data.dataset import Dataset
 from zsprompt.data.datasets.find_folder import find_base, found_there
-from zsprompt.data.datasets.folder import read_flags
 from zsprompt.data.datasets.image_index import Pictures
+from zsprompt.data.datasets.image_list import flag_targets
+from zsprompt.data.image_lists import read_rows
 from zsprompt.data.images import ImageFile
 from zsprompt.errors import DataError, UnknownName
 
@@ -49,8 +50,9 @@ def load(root: Path, *, split: str | None = None, names: str = "readable") -> Da
     """
     base = find_base(root, "the CSV of Kaggle's ten classes", _FOLDERS, lambda folder: any(folder.glob("*.csv")))
     path = _table_file(base)
-    written, targets = read_flags(path, _IMAGE_COLUMNS, RAW_NAMES)
-    ids, notes = _mended(path, written)
+    rows = list(read_rows(path))
+    _, targets = flag_targets(path, rows, RAW_NAMES)
+    ids, notes = _corrected(path, [row.image for row in rows])
     kept = _chosen(ids, split or "all")
     pictures = Pictures.below(base, ("images", "Images", "train"))
     images = [ImageFile(ids[n], pictures.path(ids[n])) for n in kept]
@@ -66,6 +68,9 @@ def _table_file(base: Path) -> Path:
         raise DataError(
             f"expected one CSV with the columns {', '.join(RAW_NAMES)} in {base}, found {len(found)} ({there})"
         )
+    if not set(_IMAGE_COLUMNS) & set(header := _header(found[0])):
+        wanted = ", ".join((_IMAGE_COLUMNS[0], *RAW_NAMES))
+        raise DataError(f"{found[0]}, line 1: expected the columns {wanted}, found {', '.join(header)}")
     return found[0]
 
 
@@ -77,7 +82,7 @@ def _header(path: Path) -> list[str]:
         return []
 
 
-def _mended(path: Path, written: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+def _corrected(path: Path, written: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
     """Each row's picture, and a sentence where the published table names one twice.
 
     Row n is of image<n>.jpg all through that table, but rows 7822 and 7823 say image7722.jpg and image7723.jpg.

@@ -20,13 +20,13 @@ from zsprompt._utils.arrays import Bools, Floats, Halves, unit_rows
 from zsprompt._utils.http_download import download, sha256_file
 from zsprompt._utils.progress import Progress, terminal
 from zsprompt.encoders.base import Encoder, Precision
+from zsprompt.encoders.clip.openai_models import OPENAI_MODELS
 from zsprompt.encoders.clip.products import Run, convolutions, products
 from zsprompt.encoders.clip.residual import ResidualTower
 from zsprompt.encoders.clip.token_trie import TrieTower
 from zsprompt.encoders.clip.tokens import Tokeniser
 from zsprompt.encoders.clip.transformer import PictureTower
 from zsprompt.encoders.devices import pick_device
-from zsprompt.encoders.registry import OPENAI_MODELS
 from zsprompt.errors import DownloadError, LabelError, ModelError
 
 if TYPE_CHECKING:
@@ -194,6 +194,11 @@ class OpenAIClip(Encoder):
         left = round((scaled[0] - size) / 2)
         top = round((scaled[1] - size) / 2)
         return image.crop((left, top, left + size, top + size))
+
+
+def load_openai(name: str, *, device: str = "auto", precision: Precision = "auto") -> OpenAIClip:
+    """The model that OpenAI published under `name`; see OpenAIClip.from_name."""
+    return OpenAIClip.from_name(name, device=device, precision=precision)
 
 
 def _without_far_ends(image: Image, ratio: int) -> Image:

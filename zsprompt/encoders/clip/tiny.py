@@ -42,7 +42,7 @@ class Tiny(OpenAIClip):
         return word in self._words or ("-" in word and all(part in self._words for part in word.split("-")))
 
 
-def load_tiny(*, device: str = "auto", precision: Precision = "auto") -> Tiny:
+def load_tiny(name: str = "tiny", *, device: str = "auto", precision: Precision = "auto") -> Tiny:
     """The model that comes with zsprompt. Raises ModelError if its file is missing or damaged."""
     with as_file(files(__package__).joinpath(_FILE)) as path:
         return _read(path, device, precision)

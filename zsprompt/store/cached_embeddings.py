@@ -1,0 +1,122 @@
+"""What a cache folder holds of one encoder: vectors and spatial tokens, under keys that hold all that changes them."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from zsprompt._utils.arrays import Floats, Halves, Indices
+from zsprompt._utils.byte_cache import ByteCache
+from zsprompt._utils.text import counted, in_bytes
+from zsprompt.encoders import Encoder, SpatialEncoder
+from zsprompt.errors import CacheError
+from zsprompt.store.image_files import cache_key
+
+logger = logging.getLogger(__name__)
+
+_DECODER = "rgb/1"  # names how bytes become pixels (data.images.decode): change it there, change it here
+_READ_BLOCK = 4096
+_TOKENS_BLOCK = 64  # images whose tokens are read at a time
+_DISK_SHARE = 1.3  # of the tokens' own size, at most: pages that are not full, and the database's log
+
+
+@dataclass(frozen=True)
+class StoredTokens:
+    """Tokens under `keys` of a cache; see Tokens. One thread may read while another embeds."""
+
+    cache: ByteCache
+    keys: tuple[bytes, ...]
+    token_shape: tuple[int, int]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(N, L, D')."""
+        return len(self.keys), *self.token_shape
+
+    def read(self, rows: Sequence[int] | Indices) -> Halves:
+        """[n, L, D'] float16: the tokens of the images at `rows`, in that order.
+
+        Raises:
+            CacheError: the cache was closed, or an entry is damaged or gone.
+        """
+        if self.cache.closed:
+            raise CacheError(f"expected an open store to read tokens from, found {self.cache.folder} closed")
+        result = np.empty((len(rows), *self.token_shape), dtype=np.float16)
+        for start in range(0, len(rows), _TOKENS_BLOCK):
+            keys = [self.keys[row] for row in rows[start : start + _TOKENS_BLOCK]]
+            for i, value in enumerate(self.cache.get_many(keys), start):
+                if value is None or len(value) != result[i].nbytes:
+                    raise CacheError(
+                        f"expected spatial tokens in cache {self.cache.folder}, found an entry damaged or gone; "
+                        f"run `zsprompt cache verify --cache '{self.cache.folder}'`, then again"
+                    )
+                result[i] = np.frombuffer(value, dtype=np.float16).reshape(self.token_shape)
+        return result
+
+
+@dataclass(frozen=True)
+class CachedEmbeddings:
+    """The entries of `encoder` in `cache`. Without a cache there are none, and none are kept."""
+
+    encoder: Encoder
+    cache: ByteCache | None
+
+    def text_key(self, text: str) -> bytes:
+        """The key of a text's vector."""
+        return cache_key("text", self.encoder.fingerprint, text.encode("utf-8", "surrogatepass"))
+
+    def image_key(self, digest: bytes) -> bytes:
+        """The key of the vector of an image with this content."""
+        return cache_key(f"image {_DECODER}", self.encoder.fingerprint, digest)
+
+    def tokens_key(self, digest: bytes, token_shape: tuple[int, int]) -> bytes:
+        """The key of the spatial tokens of an image with this content."""
+        return cache_key(f"tokens/1 {token_shape} {_DECODER}", self.encoder.fingerprint, digest)
+
+    def get(self, keys: Sequence[bytes]) -> Iterator[bytes | None]:
+        """The stored value of each key or None, read in blocks: a million of them at once would fill gigabytes."""
+        if self.cache is None:
+            yield from (None for _ in keys)
+            return
+        for start in range(0, len(keys), _READ_BLOCK):
+            yield from self.cache.get_many(keys[start : start + _READ_BLOCK])
+
+    def put(self, entries: Mapping[bytes, bytes]) -> None:
+        """Keep these values by key, all or none."""
+        if self.cache:
+            self.cache.put_many(entries)
+
+    def vectors(self, keys: Sequence[bytes]) -> Iterator[Floats | None]:
+        """[D] the vector under each key; None where there is none of this width."""
+        for value in self.get(keys):
+            yield np.frombuffer(value, dtype=np.float32) if value and len(value) == 4 * self.encoder.dim else None
+
+    def images(self, digests: Sequence[bytes], spatial: SpatialEncoder | None = None) -> Iterator[Floats | None]:
+        """[D] the vector of each content; None where it is missing, or its tokens are where they are wanted."""
+        complete = [True] * len(digests)
+        if spatial and self.cache:
+            complete = self.cache.has_many([self.tokens_key(digest, spatial.token_shape) for digest in digests])
+        vectors = self.vectors([self.image_key(digest) for digest in digests])
+        for has_all, vector in zip(complete, vectors, strict=True):
+            yield vector if has_all else None
+
+
+def check_space(cache: ByteCache, images: int, token_shape: tuple[int, int]) -> None:
+    """Log what the tokens of this many images will take. Raises CacheError if the disk has too little space."""
+    if not images:
+        return
+    what, needed, free = (
+        f"tokens of {counted(images, 'picture')}",
+        2 * images * math.prod(token_shape),
+        cache.free_bytes(),
+    )
+    if needed * _DISK_SHARE > free:
+        raise CacheError(
+            f"expected {in_bytes(int(needed * _DISK_SHARE))} free for {what} in {cache.folder}, "
+            f"found {in_bytes(free)}; use a folder with more room (--cache DIR)"
+        )
+    logger.info(f"{what}: {in_bytes(needed)} in {cache.folder}")

@@ -1,0 +1,89 @@
+"""An encoder that is not trusted: its failures become ModelError, and its answers are checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from zsprompt._utils.arrays import Floats, Halves
+from zsprompt.encoders import Encoder, SpatialEncoder
+from zsprompt.errors import ModelError, ZspromptError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+@dataclass(frozen=True)
+class CheckedEncoder:
+    """What the store calls of `encoder`. Every method raises ModelError if the encoder fails or answers wrongly."""
+
+    encoder: Encoder
+
+    def spatial(self) -> SpatialEncoder:
+        """The encoder, if it has spatial tokens."""
+        if not isinstance(self.encoder, SpatialEncoder):
+            raise ModelError(
+                f"expected a model with spatial tokens, found {self.encoder.name}, which has none; "
+                "use an adapter on pooled vectors, or another --model"
+            )
+        return self.encoder
+
+    def texts(self, texts: Sequence[str]) -> Floats:
+        """[T, D] float32, unit rows."""
+        return self._vectors(self.encoder.encode_texts, texts)
+
+    def images(self, images: Sequence[Image]) -> Floats:
+        """[N, D] float32, unit rows."""
+        return self._vectors(self.encoder.encode_images, images)
+
+    def tokens(self, images: Sequence[Image]) -> tuple[Floats, Halves]:
+        """([N, D] float32 unit rows, [N, L, D'] float16)."""
+        spatial = self.spatial()
+        vectors, tokens = self._call(lambda batch: _two_arrays(spatial.encode_tokens(batch)), images)
+        self._check(vectors, (len(images), self.encoder.dim))
+        self._check(tokens, (len(images), *spatial.token_shape))
+        return vectors, tokens
+
+    def prepare(self, image: Image) -> Image:
+        """`image` as the encoder wants it."""
+        try:
+            return self.encoder.prepare(image)
+        except Exception as error:  # an encoder from elsewhere may raise anything
+            raise ModelError(f"model {self.encoder.name} failed to prepare a picture ({_reason(error)})") from error
+
+    def _vectors(self, encode: Callable[[Sequence[A]], Floats], batch: Sequence[A]) -> Floats:
+        vectors = self._call(lambda items: np.asarray(encode(items), dtype=np.float32), batch)
+        self._check(vectors, (len(batch), self.encoder.dim))
+        return vectors
+
+    def _call(self, encode: Callable[[Sequence[A]], B], batch: Sequence[A]) -> B:
+        try:
+            return encode(batch)
+        except ZspromptError:
+            raise
+        except Exception as error:  # an encoder from elsewhere may raise anything
+            raise ModelError(
+                f"model {self.encoder.name} failed on a batch of {len(batch)} ({_reason(error)}); "
+                "if memory ran out, use a smaller --batch-size"
+            ) from error
+
+    def _check(self, array: Floats | Halves, expected: tuple[int, ...]) -> None:
+        if array.shape != expected or not np.isfinite(array).all():
+            what = f"shape {array.shape}" if array.shape != expected else "values that are not finite"
+            kind = "embeddings" if len(expected) == 2 else "spatial tokens"
+            raise ModelError(f"expected {kind} of shape {expected} from {self.encoder.name}, found {what}")
+
+
+def _two_arrays(answer: tuple[Floats, Halves]) -> tuple[Floats, Halves]:
+    vectors, tokens = answer
+    return np.asarray(vectors, dtype=np.float32), np.asarray(tokens, dtype=np.float16)
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
