@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from zsprompt.strategies.adapter import Adapter
-from zsprompt.strategies.base import Prediction, Strategy, reads, refuse, supervision
+from zsprompt.strategies.base import Prediction, Strategy, Wrapper, rebuild, walk
+from zsprompt.strategies.capabilities import (
+    lacks_captions,
+    on_device,
+    own_labels,
+    reads,
+    refuse,
+    supervision,
+    with_captions,
+)
 from zsprompt.strategies.list_all import ListAll
 from zsprompt.strategies.llm import Llm
 from zsprompt.strategies.normalised import Normalised
 from zsprompt.strategies.per_label import PerLabel
-from zsprompt.strategies.registry import (
-    STRATEGIES,
-    available_strategies,
-    lacks_captions,
-    load_strategy,
-    on_device,
-    own_labels,
-    with_captions,
-)
+from zsprompt.strategies.registry import STRATEGIES, WRAPPERS, available_strategies, load_strategy
 from zsprompt.strategies.thresholded import Thresholded
 from zsprompt.strategies.thresholds import Thresholds, load_thresholds, save_thresholds, thresholds_dict
 from zsprompt.strategies.top_all import TopAll
@@ -24,6 +25,7 @@ from zsprompt.strategies.yes_or_no import YesOrNo
 
 __all__ = [
     "STRATEGIES",
+    "WRAPPERS",
     "Adapter",
     "ListAll",
     "Llm",
@@ -34,6 +36,7 @@ __all__ = [
     "Thresholded",
     "Thresholds",
     "TopAll",
+    "Wrapper",
     "YesOrNo",
     "available_strategies",
     "lacks_captions",
@@ -42,9 +45,11 @@ __all__ = [
     "on_device",
     "own_labels",
     "reads",
+    "rebuild",
     "refuse",
     "save_thresholds",
     "supervision",
     "thresholds_dict",
+    "walk",
     "with_captions",
 ]

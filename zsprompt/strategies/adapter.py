@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from zsprompt.adapters import Trained, Views
@@ -45,6 +45,15 @@ class Adapter:
     def reads(self) -> frozenset[str]:
         """See Reads."""
         return self.trained.kind.reads
+
+    @property
+    def own_labels(self) -> tuple[str, ...]:
+        """See OwnsLabels."""
+        return self.trained.labels
+
+    def on_device(self, device: str) -> Adapter:
+        """See Computes."""
+        return replace(self, device=device) if self.device == "auto" else self
 
     def refuse(self, labels: Sequence[str], texts: TextSpace) -> None:
         """See Refuses. Raises AdapterError for another encoder or label list than it was trained with."""
