@@ -300,7 +300,7 @@ def test_going_on_with_another_kind_or_other_data_is_refused_naming_them(tmp_pat
         fit_variant("adam", path, progress=progress, identity={"pictures": "a"})
     with pytest.raises(TrainingError, match="with pictures a instead of b"):
         fit_variant("adam", path, identity={"pictures": "b"})
-    with pytest.raises(TrainingError, match=r"kind LinearProbe\(\) instead of Fc\("):
+    with pytest.raises(TrainingError, match="adapter linear-probe instead of fc"):
         fit(Fc(), sizes_of(world()), world(48), directions(), VARIANTS["adam"][1], checkpoint=path)
 
 
@@ -841,7 +841,7 @@ def test_going_on_with_a_training_gives_the_same_and_nothing_is_overwritten(draw
         ({"schedule": replace(QUICK, lr=1e-3)}, "lr 0.002 instead of 0.001"),
         ({"validation": 0.2}, "with pictures drawn all without 15 for validation"),
         ({"prompts": "bare"}, "prompts photo .* instead of bare"),
-        ({"kind": "fc"}, "kind Mld"),
+        ({"kind": "fc"}, "adapter mld"),
         ({"encoder": SpatialPlanted(fingerprint="planted/2")}, "model planted/1 instead of planted/2"),
         ({"data": drawn.with_labels(LABELS[::-1])}, "labels cat"),
         ({"data": labelled(drawn, 0, 1 - drawn.targets[0, 0])}, "expected (positives|negatives)"),
@@ -863,7 +863,7 @@ def test_going_on_with_a_finished_training_takes_it_and_another_one_is_refused(d
     assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == times
     with pytest.raises(TrainingError, match="finished one with epochs 3 instead of 4"):
         learn(drawn, out=tmp_path, validation=0.25, resume=True, schedule=replace(QUICK, epochs=4))
-    with pytest.raises(TrainingError, match="finished one with kind Mld"):
+    with pytest.raises(TrainingError, match="finished one with adapter mld"):
         learn(drawn, "knn", out=tmp_path, validation=0.25, resume=True)
     new = learn(drawn, out=tmp_path / "new", validation=0.25, resume=True)  # stopped before its first whole epoch
     assert new.trained.digest == first.trained.digest
@@ -871,7 +871,7 @@ def test_going_on_with_a_finished_training_takes_it_and_another_one_is_refused(d
 
 def test_going_on_beside_an_adapter_that_no_training_wrote_is_one_line(drawn: Dataset, tmp_path: Path) -> None:
     save_adapter(_trained(Fc()), tmp_path / FILE)
-    with pytest.raises(TrainingError, match="found a finished one with epochs None instead of 3"):
+    with pytest.raises(TrainingError, match="found a finished one with adapter None instead of mld"):
         learn(drawn, out=tmp_path, resume=True)
     course = learn(drawn)
     facts = {**course.trained.facts, "history": [{"number": 1}]}

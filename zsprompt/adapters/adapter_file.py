@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsprompt._utils.arrays import Floats
+from zsprompt._utils.digests import digest as value_digest
 from zsprompt._utils.read_ahead import ahead
 from zsprompt._utils.specs import restored
 from zsprompt._version import __version__
@@ -51,6 +52,7 @@ class Trained:
         weights: arrays by name.
         facts: recipe, data, metrics and history, as its file holds them.
         captions: which captions it was trained with, in their order; empty without any.
+        file: where it is kept; None for one that is kept nowhere.
     """
 
     kind: Kind
@@ -62,10 +64,11 @@ class Trained:
     weights: Mapping[str, NDArray[Any]] = field(repr=False)
     facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
     captions: tuple[str, ...] = field(default=(), repr=False)
+    file: str | None = field(default=None, repr=False)
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
-        digest = hashlib.sha256(repr((self.kind, self.labels, self.fingerprint)).encode())
+        digest = hashlib.sha256(value_digest((self.kind, self.labels, self.fingerprint)).encode())
         for name in sorted(self.weights):
             digest.update(name.encode() + np.ascontiguousarray(self.weights[name]).tobytes())
         object.__setattr__(self, "digest", digest.hexdigest()[:12])
@@ -197,7 +200,7 @@ def load_adapter(path: Path | str) -> Trained:
             f"{facts.get('zsprompt')}; use that version"
         )
     try:
-        found = _value(facts, weights)
+        found = _value(facts, weights, path)
         wrong = next(_faults(found), None)
     except ZspromptError as error:
         raise AdapterError(f"expected an adapter in {path} that this zsprompt knows: {error}") from None
@@ -209,7 +212,7 @@ def load_adapter(path: Path | str) -> Trained:
     return found
 
 
-def _value(facts: Mapping[str, Any], weights: Mapping[str, NDArray[Any]]) -> Trained:
+def _value(facts: Mapping[str, Any], weights: Mapping[str, NDArray[Any]], path: Path) -> Trained:
     """Raises what a header that no training wrote may lead to."""
     if facts["adapter"] not in ADAPTERS:
         raise AdapterError(f"unknown kind {facts['adapter']!r}; known: {', '.join(ADAPTERS)}")
@@ -229,6 +232,7 @@ def _value(facts: Mapping[str, Any], weights: Mapping[str, NDArray[Any]]) -> Tra
         weights=weights,
         facts=_facts(facts["facts"]),
         captions=_texts("captions", facts["captions"]),
+        file=str(path),
     )
 
 

@@ -23,7 +23,7 @@ from zsprompt._utils.read_ahead import ahead
 from zsprompt.adapters.adapter_file import answer, state, tensors
 from zsprompt.adapters.examples import Batch, Examples
 from zsprompt.adapters.kinds import Kind, Sizes, as_array
-from zsprompt.adapters.registry import name_of
+from zsprompt.adapters.registry import name_of, spec_of
 from zsprompt.adapters.schedule import Schedule
 from zsprompt.adapters.tensors import read_arrays, write_arrays
 from zsprompt.errors import AdapterError, TrainingError, UsageError
@@ -366,7 +366,7 @@ def _part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[
 
 
 def _said(kind: Kind, schedule: Schedule, identity: Mapping[str, str]) -> dict[str, str]:
-    return {name: str(value) for name, value in asdict(schedule).items()} | {"kind": repr(kind)} | dict(identity)
+    return {name: str(value) for name, value in asdict(schedule).items()} | {"adapter": spec_of(kind)} | dict(identity)
 
 
 def _seed(seed: int, epoch: int) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
+from zsprompt._utils.registry import object_path
 from zsprompt.adapters import Trained, Views
 from zsprompt.errors import AdapterError, UnknownName, UsageError
 from zsprompt.prompts.labels import TextSpace, check_labels, label_vectors
@@ -45,6 +46,12 @@ class Adapter:
     def reads(self) -> frozenset[str]:
         """See Reads."""
         return self.trained.kind.reads
+
+    @property
+    def written(self) -> str:
+        """See Written."""
+        file = self.trained.file
+        return object_path(type(self)) if file is None else f"adapter:{file}"
 
     @property
     def own_labels(self) -> tuple[str, ...]:

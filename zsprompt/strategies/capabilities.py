@@ -76,6 +76,16 @@ class TakesCaptions(Protocol):
         ...
 
 
+@runtime_checkable
+class Written(Protocol):
+    """A strategy that a specification does not write by its name in a table."""
+
+    @property
+    def written(self) -> str:
+        """What stands for it, as "adapter:FILE"; empty where it is given apart, as thresholds are."""
+        ...
+
+
 def supervision(strategy: Strategy) -> str:
     """The most that a strategy, or one inside it, says it has seen; "not declared" where one of them says nothing."""
     degrees = get_args(Supervision)

@@ -10,13 +10,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zsprompt._utils.registry import Table, find, installed
-from zsprompt._utils.specs import construct, field_names, split_spec
+from zsprompt._utils.digests import digest
+from zsprompt._utils.registry import Table, find, installed, object_path
+from zsprompt._utils.specs import construct, field_names, settings_of, split_spec
 from zsprompt.adapters import load_adapter
 from zsprompt.errors import UnknownName, UsageError
 from zsprompt.prompts import PromptSet, load_prompts
 from zsprompt.strategies.adapter import Adapter
-from zsprompt.strategies.base import Strategy
+from zsprompt.strategies.base import Strategy, walk
+from zsprompt.strategies.capabilities import Written
 
 STRATEGIES = Table(
     {
@@ -80,6 +82,44 @@ def load_strategy(text: str, *, prompts: PromptSet | str | None = None) -> Strat
     for wrapper in reversed(wrappers):
         made = construct(WRAPPERS[wrapper], shares[wrapper], {"strategy": made}, _NO_SETTINGS)
     return made
+
+
+def spec_of(strategy: Strategy) -> str:
+    """The specification that `load_strategy` reads back; prompts, captions and thresholds are given apart from it.
+
+    An adapter that is kept in no file, and a class that no table names, are package.module:Class without fields.
+    """
+    parts: list[str] = []
+    settings: list[str] = []
+    outer: set[str] = set()  # fields of the parts so far: an inner one of the same name is written with its part
+    for part in walk(strategy):
+        kind = type(part)
+        if not (written := _written(part)):
+            continue
+        parts.append(written)
+        changed = settings_of(part, _NO_SETTINGS) if written != object_path(kind) else {}
+        name = written.partition(":")[0]
+        settings += [f"{name}.{key}={text}" if key in outer else f"{key}={text}" for key, text in changed.items()]
+        if WRAPPERS.name_of(kind) is None:
+            break
+        outer |= set(_fields(kind))
+    return ",".join([":".join(parts), *settings])
+
+
+def _written(part: Strategy) -> str:
+    """How a specification writes one part; empty for one that is given apart from it."""
+    if isinstance(part, Written):
+        return part.written
+    kind = type(part)
+    return WRAPPERS.name_of(kind) or STRATEGIES.name_of(kind) or object_path(kind)
+
+
+def digest_of(strategy: Strategy) -> str:
+    """12 hexadecimal digits that two strategies share where class and fields are equal; see `_utils.digests`.
+
+    Prompt sets, captions, adapters and thresholds count by their own digests.
+    """
+    return digest(strategy)
 
 
 def _unwrapped(text: str) -> tuple[list[str], str]:

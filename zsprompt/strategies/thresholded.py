@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from zsprompt.prompts.labels import TextSpace, check_labels
 from zsprompt.store.image_embeddings import Images
@@ -24,6 +25,7 @@ class Thresholded:
 
     strategy: Strategy
     thresholds: Thresholds
+    written: ClassVar[str] = ""  # by a specification: thresholds come from a file of their own
 
     @property
     def inner(self) -> Strategy:
