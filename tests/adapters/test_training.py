@@ -441,7 +441,7 @@ def test_validation_is_the_map_that_metrics_give() -> None:
     examples, judged = world(48), world(40, seed=1)
     for kind in (SMALL["mld"], SMALL["knn"]):
         found = fit(kind, sizes_of(examples), examples, directions(), PLAIN, validation=judged)
-        scores = replace(_trained(kind), weights=found.weights).answer(judged.views, WORDS, directions())
+        scores = replace(_trained(kind), weights=found.weights).answer(judged.images, WORDS, directions())
         assert found.mAP == pytest.approx(metrics.average_precision(scores, judged.targets).mean(), abs=1e-9)
 
 
@@ -479,8 +479,8 @@ class Broken:
 
 def broken(good: int, error: Exception | None = None) -> Examples:
     examples = world(48)
-    assert isinstance(examples.views.tokens, Rows)
-    return replace(examples, views=replace(examples.views, tokens=Broken(examples.views.tokens, good, error)))
+    assert isinstance(examples.images.tokens, Rows)
+    return replace(examples, images=replace(examples.images, tokens=Broken(examples.images.tokens, good, error)))
 
 
 def test_a_loss_that_is_no_number_stops_naming_epoch_and_step_and_keeps_the_best_weights() -> None:
@@ -526,7 +526,7 @@ def test_weights_that_explode_are_never_kept_wherever_the_training_ends(epochs: 
         assert epochs < 8
     assert found is not None
     assert all(np.isfinite(value).all() for value in found.weights.values())
-    scores = replace(_trained(LinearProbe()), weights=found.weights).answer(judged.views, WORDS, directions())
+    scores = replace(_trained(LinearProbe()), weights=found.weights).answer(judged.images, WORDS, directions())
     if validation:
         assert np.isfinite(scores).all()
 
@@ -556,9 +556,9 @@ class Slow:
 
 def test_tokens_are_read_while_the_network_computes() -> None:
     examples = world(48)
-    assert isinstance(examples.views.tokens, Rows)
-    slow = Slow(examples.views.tokens, 0.06)
-    late = replace(examples, views=replace(examples.views, tokens=slow))
+    assert isinstance(examples.images.tokens, Rows)
+    slow = Slow(examples.images.tokens, 0.06)
+    late = replace(examples, images=replace(examples.images, tokens=slow))
     plan = replace(PLAIN, epochs=1, batch_size=6)  # eight batches
     with at_step(0, lambda: time.sleep(0.1)) as computing:
         found = fit(SMALL["mld,spatial"], sizes_of(world()), late, directions(), plan, progress=computing)
@@ -646,7 +646,7 @@ def test_targets_that_are_left_out_do_not_teach_absence(name: str) -> None:
     def said(value: int) -> float:
         shown = replace(examples, targets=np.where(hidden, value, targets).astype(np.int8))
         weights = fit(SMALL[name], sizes_of(examples), shown, directions(), plan).weights
-        answer = replace(_trained(SMALL[name]), weights=weights).answer(asked.views, WORDS, directions())
+        answer = replace(_trained(SMALL[name]), weights=weights).answer(asked.images, WORDS, directions())
         return float(np.median(probabilities(answer)[asked.targets == 1]))
 
     assert said(-1) > 0.8

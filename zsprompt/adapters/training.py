@@ -15,7 +15,7 @@ from zsprompt._utils.id_digests import packed
 from zsprompt._utils.progress import Progress, quiet
 from zsprompt._utils.text import counted
 from zsprompt.adapters.adapter_file import FILE, Trained, load_adapter, save_adapter
-from zsprompt.adapters.examples import Examples, Views
+from zsprompt.adapters.examples import Examples
 from zsprompt.adapters.kinds import Kind, Sizes
 from zsprompt.adapters.registry import load_kind, spec_of
 from zsprompt.adapters.schedule import Schedule
@@ -178,14 +178,13 @@ class _Job:
         refuse_or_skip(dataset, found.bad, self.skip_bad)
         if found.shortened:
             logger.info(f"{counted(found.shortened, 'caption')} cut to the words that fit the model")
-        views = Views(found.images.vectors, found.images.tokens, found.images.captions)
         known = dataset.select(found.kept) if found.bad else dataset
-        return known, Examples(views, known.targets)
+        return known, Examples(found.images, known.targets)
 
     def sizes(self, dataset: Dataset, seen: Examples) -> Sizes:
-        views, dim = seen.views, seen.views.vectors.shape[1]
-        features = dim if views.tokens is None else views.tokens.shape[2]
-        captions = 0 if views.captions is None else views.captions.shape[1]
+        images, dim = seen.images, seen.images.vectors.shape[1]
+        features = dim if images.tokens is None else images.tokens.shape[2]
+        captions = 0 if images.captions is None else images.captions.shape[1]
         return Sizes(dim, features, len(dataset.labels), captions)
 
     def identity(self, learning: Dataset, judging: Dataset | None) -> dict[str, str]:

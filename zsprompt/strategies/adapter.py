@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from zsprompt._utils.registry import object_path
-from zsprompt.adapters import Trained, Views
+from zsprompt.adapters import Trained
 from zsprompt.errors import AdapterError, UnknownName, UsageError
 from zsprompt.prompts.labels import TextSpace, check_labels, label_vectors
 from zsprompt.store.image_embeddings import Images
@@ -79,9 +79,8 @@ class Adapter:
         trained = self.trained
         self.refuse(labels, texts)
         _require_captions(trained, images)
-        views = Views(images.vectors, images.tokens, images.captions)
         words = label_vectors(trained.prompts, labels, texts)
-        scores = trained.answer(views, labels, words, pick_device(self.device))
+        scores = trained.answer(images, labels, words, pick_device(self.device))
         return Prediction(scores, scores > math.log(self.threshold / (1 - self.threshold)))
 
 
