@@ -20,9 +20,9 @@ from common import arguments, save
 from PIL.Image import Image
 
 from zsprompt._utils.arrays import Floats, Halves, unit_rows
-from zsprompt.adapters import Examples, Schedule, Sizes, Views, fit, load_kind
+from zsprompt.adapters import Examples, Schedule, Sizes, fit, load_kind
 from zsprompt.encoders import Encoder
-from zsprompt.store import EmbeddingStore
+from zsprompt.store import EmbeddingStore, Images
 
 DIM, TOKENS, LABELS = 512, 50, 20
 
@@ -82,10 +82,10 @@ def main() -> None:
         ):
             kind: Any = load_kind(spec)
             spatial = "tokens" in kind.reads
-            views = Views(some.vectors, some.tokens) if spatial else Views(vectors)
-            targets = (rng.random((len(views), LABELS)) < 0.1).astype(np.int8)
+            images = Images(some.vectors, some.tokens) if spatial else Images(vectors)
+            targets = (rng.random((len(images), LABELS)) < 0.1).astype(np.int8)
             for threads in sorted({1, torch.get_num_threads()}):
-                rows.append(measured(spec, Examples(views, targets), texts, kind.schedule, options.epochs, threads))
+                rows.append(measured(spec, Examples(images, targets), texts, kind.schedule, options.epochs, threads))
     save(rows, options.out)
 
 
@@ -102,11 +102,11 @@ def measured(
     seconds = median(epoch.seconds for epoch in counted)
     return {
         "adapter": spec,
-        "pictures": len(examples.views),
+        "pictures": len(examples.images),
         "threads": threads,
         "batch size": schedule.batch_size,
         "seconds an epoch": seconds,
-        "pictures a second": len(examples.views) / seconds,
+        "pictures a second": len(examples.images) / seconds,
         "waiting for the store": median(epoch.waiting / epoch.seconds for epoch in counted),
         "parameters": sum(value.size for value in done.weights.values()),
     }

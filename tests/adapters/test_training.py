@@ -234,7 +234,7 @@ def test_going_on_with_another_kind_or_other_data_is_refused_naming_them(tmp_pat
         fit_variant("adam", path, progress=progress, identity={"pictures": "a"})
     with pytest.raises(TrainingError, match="with pictures a instead of b"):
         fit_variant("adam", path, identity={"pictures": "b"})
-    with pytest.raises(TrainingError, match=r"kind LinearProbe\(\) instead of Fc\("):
+    with pytest.raises(TrainingError, match="adapter linear-probe instead of fc"):
         fit(Fc(), sizes_of(world()), world(48), directions(), VARIANTS["adam"][1], checkpoint=path)
 
 
@@ -375,7 +375,7 @@ def test_validation_is_the_map_that_metrics_give() -> None:
     examples, judged = world(48), world(40, seed=1)
     for kind in (SMALL["mld"], SMALL["knn"]):
         found = fit(kind, sizes_of(examples), examples, directions(), PLAIN, validation=judged)
-        scores = replace(_trained(kind), weights=found.weights).answer(judged.views, WORDS, directions())
+        scores = replace(_trained(kind), weights=found.weights).answer(judged.images, WORDS, directions())
         assert found.mAP == pytest.approx(metrics.average_precision(scores, judged.targets).mean(), abs=1e-9)
 
 
@@ -411,8 +411,8 @@ class Broken:
 
 def broken(good: int, error: Exception | None = None) -> Examples:
     examples = world(48)
-    assert isinstance(examples.views.tokens, Rows)
-    return replace(examples, views=replace(examples.views, tokens=Broken(examples.views.tokens, good, error)))
+    assert isinstance(examples.images.tokens, Rows)
+    return replace(examples, images=replace(examples.images, tokens=Broken(examples.images.tokens, good, error)))
 
 
 def test_a_loss_that_is_no_number_stops_naming_epoch_and_step_and_keeps_the_best_weights() -> None:
@@ -458,7 +458,7 @@ def test_weights_that_explode_are_never_kept_wherever_the_training_ends(epochs: 
         assert epochs < 8
     assert found is not None
     assert all(np.isfinite(value).all() for value in found.weights.values())
-    scores = replace(_trained(LinearProbe()), weights=found.weights).answer(judged.views, WORDS, directions())
+    scores = replace(_trained(LinearProbe()), weights=found.weights).answer(judged.images, WORDS, directions())
     if validation:
         assert np.isfinite(scores).all()
 
@@ -488,9 +488,9 @@ class Slow:
 
 def test_tokens_are_read_while_the_network_computes() -> None:
     examples = world(48)
-    assert isinstance(examples.views.tokens, Rows)
-    slow = Slow(examples.views.tokens, 0.06)
-    late = replace(examples, views=replace(examples.views, tokens=slow))
+    assert isinstance(examples.images.tokens, Rows)
+    slow = Slow(examples.images.tokens, 0.06)
+    late = replace(examples, images=replace(examples.images, tokens=slow))
     plan = replace(PLAIN, epochs=1, batch_size=6)  # eight batches
     with at_step(0, lambda: time.sleep(0.1)) as computing:
         found = fit(SMALL["mld,spatial"], sizes_of(world()), late, directions(), plan, progress=computing)
@@ -578,7 +578,7 @@ def test_targets_that_are_left_out_do_not_teach_absence(name: str) -> None:
     def said(value: int) -> float:
         shown = replace(examples, targets=np.where(hidden, value, targets).astype(np.int8))
         weights = fit(SMALL[name], sizes_of(examples), shown, directions(), plan).weights
-        answer = replace(_trained(SMALL[name]), weights=weights).answer(asked.views, WORDS, directions())
+        answer = replace(_trained(SMALL[name]), weights=weights).answer(asked.images, WORDS, directions())
         return float(np.median(probabilities(answer)[asked.targets == 1]))
 
     assert said(-1) > 0.8
@@ -773,7 +773,7 @@ def test_going_on_with_a_training_gives_the_same_and_nothing_is_overwritten(draw
         ({"schedule": replace(QUICK, lr=1e-3)}, "lr 0.002 instead of 0.001"),
         ({"validation": 0.2}, "with pictures drawn all without 15 for validation"),
         ({"prompts": "bare"}, "prompts photo .* instead of bare"),
-        ({"kind": "fc"}, "kind Mld"),
+        ({"kind": "fc"}, "adapter mld"),
         ({"encoder": SpatialPlanted(fingerprint="planted/2")}, "model planted/1 instead of planted/2"),
         ({"data": drawn.with_labels(LABELS[::-1])}, "labels cat"),
         ({"data": labelled(drawn, 0, 1 - drawn.targets[0, 0])}, "expected (positives|negatives)"),
@@ -795,7 +795,7 @@ def test_going_on_with_a_finished_training_takes_it_and_another_one_is_refused(d
     assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == times
     with pytest.raises(TrainingError, match="finished one with epochs 3 instead of 4"):
         learn(drawn, out=tmp_path, validation=0.25, resume=True, schedule=replace(QUICK, epochs=4))
-    with pytest.raises(TrainingError, match="finished one with kind Mld"):
+    with pytest.raises(TrainingError, match="finished one with adapter mld"):
         learn(drawn, "knn", out=tmp_path, validation=0.25, resume=True)
     new = learn(drawn, out=tmp_path / "new", validation=0.25, resume=True)  # stopped before its first whole epoch
     assert new.trained.digest == first.trained.digest
@@ -803,7 +803,7 @@ def test_going_on_with_a_finished_training_takes_it_and_another_one_is_refused(d
 
 def test_going_on_beside_an_adapter_that_no_training_wrote_is_one_line(drawn: Dataset, tmp_path: Path) -> None:
     save_adapter(_trained(Fc()), tmp_path / FILE)
-    with pytest.raises(TrainingError, match="found a finished one with epochs None instead of 3"):
+    with pytest.raises(TrainingError, match="found a finished one with adapter None instead of mld"):
         learn(drawn, out=tmp_path, resume=True)
     course = learn(drawn)
     facts = {**course.trained.facts, "history": [{"number": 1}]}

@@ -276,7 +276,9 @@ def test_permuting_labels_permutes_decisions(made: Thresholds) -> None:
         (lambda facts: None, "cannot read thresholds file"),
         (lambda facts: [], "written by `zsprompt thresholds`"),
         (lambda facts: facts | {"format": "else"}, "written by `zsprompt thresholds`"),
-        (lambda facts: facts | {"version": 2}, "expected version 1"),
+        (lambda facts: facts | {"version": 1}, "expected version 2"),
+        (lambda facts: facts | {"version": 1}, "found 1; make it again with `zsprompt thresholds`"),
+        (lambda facts: facts | {"version": 3}, "found 3; update zsprompt"),
         (lambda facts: {k: v for k, v in facts.items() if k != "rule"}, "expected 'rule'"),
         (lambda facts: facts | {"made_for": 3}, "expected 'made_for'"),
         (lambda facts: facts | {"thresholds": [1, 2]}, "as many numbers as labels"),
@@ -290,7 +292,7 @@ def test_permuting_labels_permutes_decisions(made: Thresholds) -> None:
         (lambda facts: facts | {"calibration": {"method": "platt", "curves": [[[1], [2]]]}}, "a calibration curve"),
         (lambda facts: facts | {"calibration": {"method": "platt", "curves": [[1, 2]] * 3}}, "a calibration curve"),
     ],
-    ids=range(13),
+    ids=range(15),
 )
 def test_damaged_files_are_named(change: Callable, said: str, tmp_path: Path) -> None:
     path = tmp_path / "t.json"
@@ -345,6 +347,28 @@ def test_thresholds_for_something_else_are_refused(world: tuple[Dataset, Embeddi
     fine = with_thresholds(PerLabel(), thresholds, store)
     with pytest.raises(ThresholdError, match=r"expected the 8 labels .* found also wolf and no "):
         fine.predict(Images(store.images(data.images).vectors), ["cat", "wolf"], store)
+
+
+def test_what_decides_is_the_digest_and_no_text_for_people(world: tuple[Dataset, EmbeddingStore]) -> None:
+    data, store = world
+    result = evaluate.run(PerLabel(), data, store)
+    thresholds = choose_thresholds(result)
+    renamed = replace(thresholds, made_for=dict(thresholds.made_for) | {"strategy": "else", "prompts": []})
+    assert isinstance(with_thresholds(PerLabel(), renamed, store), Thresholded)
+    other = replace(thresholds, made_for=dict(thresholds.made_for) | {"strategy_digest": "0"})
+    with pytest.raises(ThresholdError, match=r"strategy PerLabel.* found some for PerLabel.*\(0\)"):
+        with_thresholds(PerLabel(), other, store)
+
+
+def test_results_that_thresholds_cannot_be_made_from_are_refused(world: tuple[Dataset, EmbeddingStore]) -> None:
+    data, store = world
+    result = evaluate.run(PerLabel(), data, store)
+    older = {key: value for key, value in result.recipe.items() if key != "strategy_digest"}
+    with pytest.raises(ThresholdError, match=r"expected strategy_digest .* of an older zsprompt; run it again"):
+        choose_thresholds(replace(result, recipe=older))
+    decided = evaluate.run(with_thresholds(PerLabel(), choose_thresholds(result), store), data, store)
+    with pytest.raises(ThresholdError, match="found some by thresholds"):
+        choose_thresholds(decided)
 
 
 def test_pictures_that_thresholds_were_chosen_on_are_not_reported_on(world: tuple[Dataset, EmbeddingStore]) -> None:

@@ -31,7 +31,6 @@ from zsprompt.adapters import (
     Schedule,
     Sizes,
     Trained,
-    Views,
     fit,
     save_adapter,
 )
@@ -109,7 +108,7 @@ def made(kind: Kind, labels: tuple[str, ...] = LABELS, **changes: Any) -> Adapte
     targets = (np.random.default_rng(1).random((40, len(labels))) < 0.4).astype(np.int8)
     sizes = Sizes(DIM, DIM, len(labels), 2 if "captions" in kind.reads else 0)
     schedule = replace(kind.schedule, epochs=2, lr=0.01, batch_size=16)
-    examples = Examples(Views(seen.vectors, seen.tokens, seen.captions), targets)
+    examples = Examples(seen, targets)
     weights = fit(kind, sizes, examples, texts_of(labels), schedule).weights
     captions = ("given", "written") if "captions" in kind.reads else ()
     facts = {"kind": kind, "sizes": sizes, "labels": labels, "weights": weights, "captions": captions} | changes

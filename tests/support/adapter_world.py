@@ -24,10 +24,10 @@ from zsprompt.adapters import (
     Neighbours,
     Sizes,
     Trained,
-    Views,
     fit,
 )
 from zsprompt.prompts import load_prompts
+from zsprompt.store import Images
 
 WORDS = ("cat", "dog", "owl", "hat", "sea")
 DIM, PLACES, WIDE = 16, 5, 12
@@ -63,7 +63,7 @@ def world(count: int = 60, seed: int = 0, wide: int = DIM, noise: float = 0.3) -
     seen = np.pad(looks, ((0, 0), (0, 0)))[None] * present[:, :, None]
     places = (seen + noise * random.normal(size=(count, PLACES, DIM)) / 4) @ np.eye(DIM, wide)
     tokens = Rows(unit_rows(places).astype(np.float16))
-    return Examples(Views(vectors, tokens, unit_rows(told)), present.astype(np.int8))
+    return Examples(Images(vectors, tokens, unit_rows(told)), present.astype(np.int8))
 
 
 SMALL: dict[str, Kind] = {
@@ -94,7 +94,7 @@ every_kind = pytest.mark.parametrize("kind", SMALL.values(), ids=SMALL)
 
 
 def sizes_of(examples: Examples) -> Sizes:
-    views = examples.views
+    views = examples.images
     assert views.tokens is not None
     assert views.captions is not None
     return Sizes(DIM, views.tokens.shape[2], examples.targets.shape[1], views.captions.shape[1])

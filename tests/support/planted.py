@@ -12,6 +12,8 @@ from zsprompt.strategies import Prediction
 
 RECIPE: dict[str, Any] = {
     "strategy": "PerLabel(prompts=PromptSet(name='photo', digest='0'), threshold=2.0)",
+    "spec": "per-label",
+    "strategy_digest": "000000000000",
     "prompts": ["photo 0"],
     "model": "planted",
     "fingerprint": "planted/1",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -14,7 +14,7 @@ DEFAULT_MODEL = "ViT-B/32"
 
 
 def is_object_path(name: str) -> bool:
-    """Whether `name` reads as package.module:Object. A room asks its own table first, prefixes included."""
+    """Whether `name` reads as package.module:Object. Ask after the prefixes that a table reserves."""
     head, colon, tail = name.partition(":")
     return bool(colon) and tail.isidentifier() and all(part.isidentifier() for part in head.split("."))
 
@@ -34,6 +34,36 @@ def import_object(path: str) -> Any:
         return getattr(module, attribute)
     except AttributeError:
         raise UsageError(f"module {module_name!r} has no {attribute!r}") from None
+
+
+class Table(Mapping[str, type[Any]]):
+    """Names of classes, each given as package.module:Class and imported when it is first asked for.
+
+    So adding one is a line, and a table costs no import until somebody looks.
+    """
+
+    def __init__(self, paths: Mapping[str, str]) -> None:
+        self._paths = dict(paths)
+
+    def __getitem__(self, name: str) -> type[Any]:
+        kind: type[Any] = import_object(self._paths[name])
+        return kind
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def name_of(self, kind: type[Any]) -> str | None:
+        """The name of a class; None where it is not in the table."""
+        path = object_path(kind)
+        return next((name for name, known in self._paths.items() if known == path), None)
+
+
+def object_path(kind: type[Any]) -> str:
+    """package.module:Class of a class."""
+    return f"{kind.__module__}:{kind.__qualname__}"
 
 
 def installed(group: str) -> dict[str, str]:

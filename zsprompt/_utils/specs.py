@@ -45,6 +45,20 @@ def field_names(kind: type[Any], without: Collection[str] = ()) -> list[str]:
     return [part.name for part in dataclasses.fields(kind) if part.init and part.name not in without]
 
 
+def settings_of(value: Any, without: Collection[str] = ()) -> dict[str, str]:
+    """The fields of a dataclass that differ from their defaults, as texts that `construct` reads back.
+
+    Fields that are left out of the repr are no part of the recipe.
+    """
+    changed = {}
+    for part in dataclasses.fields(value):
+        default = part.default if part.default_factory is dataclasses.MISSING else part.default_factory()
+        found = getattr(value, part.name)
+        if part.init and part.repr and part.name not in without and found != default:
+            changed[part.name] = "none" if found is None else str(found)
+    return changed
+
+
 def construct(
     kind: type[Any],
     settings: Mapping[str, str],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zsprompt.adapters.adapter_file import Trained, load_adapter, save_adapter
-from zsprompt.adapters.examples import Batch, Examples, Views
+from zsprompt.adapters.examples import Examples
 from zsprompt.adapters.fitted import Forest, Neighbours
 from zsprompt.adapters.kinds import DmDecoder, Fc, Fusion, Kind, LinearProbe, Mld, MlDecoder, Sizes
 from zsprompt.adapters.registry import ADAPTERS, available_adapters, load_kind, name_of, spec_of
@@ -12,7 +12,6 @@ from zsprompt.adapters.train_loop import Epoch, Fitted, fit
 
 __all__ = [
     "ADAPTERS",
-    "Batch",
     "DmDecoder",
     "Epoch",
     "Examples",
@@ -28,7 +27,6 @@ __all__ = [
     "Schedule",
     "Sizes",
     "Trained",
-    "Views",
     "available_adapters",
     "fit",
     "load_adapter",

@@ -15,15 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsprompt._utils.arrays import Floats
+from zsprompt._utils.digests import digest as value_digest
 from zsprompt._utils.read_ahead import ahead
 from zsprompt._utils.specs import restored
 from zsprompt._version import __version__
-from zsprompt.adapters.examples import Batch, Views
 from zsprompt.adapters.kinds import Kind, Pictures, Sizes, as_array
 from zsprompt.adapters.registry import ADAPTERS, name_of
 from zsprompt.adapters.tensors import read_arrays, write_arrays
 from zsprompt.errors import AdapterError, ZspromptError
 from zsprompt.prompts import PromptSet
+from zsprompt.store.image_embeddings import Images
 
 VERSION = 1
 """Of the file's layout. A file of a newer version is refused, never guessed at."""
@@ -51,6 +52,7 @@ class Trained:
         weights: arrays by name.
         facts: recipe, data, metrics and history, as its file holds them.
         captions: which captions it was trained with, in their order; empty without any.
+        file: where it is kept; None for one that is kept nowhere.
     """
 
     kind: Kind
@@ -62,10 +64,11 @@ class Trained:
     weights: Mapping[str, NDArray[Any]] = field(repr=False)
     facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
     captions: tuple[str, ...] = field(default=(), repr=False)
+    file: str | None = field(default=None, repr=False)
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
-        digest = hashlib.sha256(repr((self.kind, self.labels, self.fingerprint)).encode())
+        digest = hashlib.sha256(value_digest((self.kind, self.labels, self.fingerprint)).encode())
         for name in sorted(self.weights):
             digest.update(name.encode() + np.ascontiguousarray(self.weights[name]).tobytes())
         object.__setattr__(self, "digest", digest.hexdigest()[:12])
@@ -89,22 +92,22 @@ class Trained:
             )
         return [place[label] for label in labels]
 
-    def answer(self, views: Views, labels: Sequence[str], texts: Floats, device: str = "cpu") -> Floats:
+    def answer(self, images: Images, labels: Sequence[str], texts: Floats, device: str = "cpu") -> Floats:
         """[N, C] logits of pictures for labels, whose texts [C, D] are unit rows.
 
         Raises:
             AdapterError: a kind that is bound to other labels, or vectors of another width.
         """
         order = self.order(labels)
-        width = views.vectors.shape[1]
+        width = images.vectors.shape[1]
         if width != self.sizes.dim:
             raise AdapterError(f"expected vectors of {self.sizes.dim} numbers, found {width}; use model {self.model}")
         kind: Any = self.kind
         if not hasattr(kind, "network"):
-            scores: Floats = kind.answer(self.weights, views)
+            scores: Floats = kind.answer(self.weights, images)
             return scores if order is None else scores[:, order]
         own = texts if order is None else texts[np.argsort(order)]  # in the adapter's own order
-        scores = answer(kind, self._network(device), views, own, device)
+        scores = answer(kind, self._network(device), images, own, device)
         return scores if order is None else scores[:, order]
 
     def _network(self, device: str) -> Any:
@@ -121,33 +124,34 @@ class Trained:
         return network.eval()
 
 
-def answer(kind: Any, network: Any, views: Views, texts: Floats, device: str) -> Floats:
+def answer(kind: Any, network: Any, images: Images, texts: Floats, device: str) -> Floats:
     """[N, C] logits of a network in evaluation mode, pictures read ahead while it computes."""
     import torch
 
     labels = torch.from_numpy(np.array(texts)).to(device)
-    rows = [np.arange(i, min(i + _AT_ONCE, len(views))) for i in range(0, len(views), _AT_ONCE)]
+    rows = [np.arange(i, min(i + _AT_ONCE, len(images))) for i in range(0, len(images), _AT_ONCE)]
     found: list[Floats] = [np.empty((0, len(texts)), dtype=np.float32)]
     with ThreadPoolExecutor(1, "zsprompt-read") as pool, torch.inference_mode():
-        for batch in ahead(pool, views.read, rows, _AHEAD):
+        for batch in ahead(pool, images.read, rows, _AHEAD):
             logits = kind.logits(network, tensors(batch, device), labels)
             found.append(logits.float().cpu().numpy())
     return np.concatenate(found)
 
 
-def tensors(batch: Batch, device: str) -> Pictures:
+def tensors(images: Images, device: str) -> Pictures:
     """A batch where the network is."""
     import torch
 
-    def there(value: Floats | None) -> torch.Tensor | None:
-        if value is None:
-            return None
+    def there(value: NDArray[Any]) -> torch.Tensor:
         tensor = torch.from_numpy(np.ascontiguousarray(value))
         return tensor if device == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
 
-    vectors = there(batch.vectors)
-    assert vectors is not None
-    return Pictures(vectors, there(batch.tokens), there(batch.captions))
+    tokens, captions = images.tokens, images.captions
+    return Pictures(
+        there(images.vectors),
+        None if tokens is None else there(tokens.read(range(len(images)))).float(),
+        None if captions is None else there(captions),
+    )
 
 
 def state(network: Any) -> dict[str, NDArray[Any]]:
@@ -197,7 +201,7 @@ def load_adapter(path: Path | str) -> Trained:
             f"{facts.get('zsprompt')}; use that version"
         )
     try:
-        found = _value(facts, weights)
+        found = _value(facts, weights, path)
         wrong = next(_faults(found), None)
     except ZspromptError as error:
         raise AdapterError(f"expected an adapter in {path} that this zsprompt knows: {error}") from None
@@ -209,7 +213,7 @@ def load_adapter(path: Path | str) -> Trained:
     return found
 
 
-def _value(facts: Mapping[str, Any], weights: Mapping[str, NDArray[Any]]) -> Trained:
+def _value(facts: Mapping[str, Any], weights: Mapping[str, NDArray[Any]], path: Path) -> Trained:
     """Raises what a header that no training wrote may lead to."""
     if facts["adapter"] not in ADAPTERS:
         raise AdapterError(f"unknown kind {facts['adapter']!r}; known: {', '.join(ADAPTERS)}")
@@ -229,6 +233,7 @@ def _value(facts: Mapping[str, Any], weights: Mapping[str, NDArray[Any]]) -> Tra
         weights=weights,
         facts=_facts(facts["facts"]),
         captions=_texts("captions", facts["captions"]),
+        file=str(path),
     )
 
 

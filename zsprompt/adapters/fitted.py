@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsprompt._utils.arrays import Doubles, Floats, unit_rows
-from zsprompt.adapters.examples import Examples, Views
+from zsprompt.adapters.examples import Examples
 from zsprompt.adapters.kinds import Sizes, Weights
 from zsprompt.adapters.schedule import Schedule
 from zsprompt.errors import TrainingError, UsageError
+from zsprompt.store.image_embeddings import Images
 
 Inputs = Literal["image", "both", "captions"]
 
@@ -55,15 +56,15 @@ class Neighbours:
 
     def fit(self, examples: Examples, seed: int) -> dict[str, NDArray[Any]]:
         """See FittedKind."""
-        vectors = _joined(examples.views, self.inputs)
+        vectors = _joined(examples.images, self.inputs)
         if len(vectors) < self.k:
             raise TrainingError(f"expected at least k = {self.k} training pictures, found {len(vectors)}; lower k")
         return {"vectors": vectors.astype(np.float32), "targets": examples.targets.astype(np.int8)}
 
-    def answer(self, weights: Weights, views: Views) -> Floats:
+    def answer(self, weights: Weights, images: Images) -> Floats:
         """See FittedKind: the logit of the share of neighbours that have the label; ties by how near those are."""
         known, targets = weights["vectors"], weights["targets"]
-        seen = _joined(views, self.inputs)
+        seen = _joined(images, self.inputs)
         labels = targets.shape[1]
         rows = max(1, _CELLS // max(len(known), self.k * labels))
         found = [self._some(seen[i : i + rows], known, targets) for i in range(0, len(seen), rows)]
@@ -124,12 +125,12 @@ class Forest:
         present = (examples.targets == 1).astype(np.int8)
         forest = RandomForestClassifier(self.trees, max_depth=self.depth, random_state=seed, n_jobs=-1)
         # scikit-learn warns of one column
-        forest.fit(_joined(examples.views, self.inputs), present.ravel() if present.shape[1] == 1 else present)
+        forest.fit(_joined(examples.images, self.inputs), present.ravel() if present.shape[1] == 1 else present)
         return _packed([tree.tree_ for tree in forest.estimators_], present)
 
-    def answer(self, weights: Weights, views: Views) -> Floats:
+    def answer(self, weights: Weights, images: Images) -> Floats:
         """See FittedKind: the logit of the mean share over the trees."""
-        seen = _joined(views, self.inputs)
+        seen = _joined(images, self.inputs)
         shares = np.zeros((len(seen), weights["share"].shape[1]))
         starts = weights["start"]
         for start in starts[:-1]:
@@ -200,15 +201,15 @@ def _leaves(weights: Weights, seen: Floats, root: int) -> NDArray[np.int64]:
         place[inside] = np.where(low, weights["left"][nodes], weights["right"][nodes])
 
 
-def _joined(views: Views, inputs: Inputs) -> Floats:
+def _joined(images: Images, inputs: Inputs) -> Floats:
     """[N, D], or [N, D + K·D] with captions; unit rows, so that a product of two is their cosine."""
     if inputs == "image":
-        return views.vectors
-    captions = views.captions
+        return images.vectors
+    captions = images.captions
     if captions is None:
         raise UsageError(f"expected captions for inputs={inputs}, found none; use inputs=image")
     flat = captions.reshape(len(captions), captions.shape[1] * captions.shape[2])
-    return unit_rows(flat if inputs == "captions" else np.concatenate([views.vectors, flat], axis=1))
+    return unit_rows(flat if inputs == "captions" else np.concatenate([images.vectors, flat], axis=1))
 
 
 def _width(inputs: Inputs, sizes: Sizes) -> int:

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsprompt._utils.arrays import Floats
-from zsprompt.adapters.examples import Examples, Views
+from zsprompt.adapters.examples import Examples
 from zsprompt.adapters.schedule import Schedule
 from zsprompt.errors import UsageError
+from zsprompt.store.image_embeddings import Images
 
 if TYPE_CHECKING:
     import torch
@@ -104,7 +105,7 @@ class FittedKind(Kind, Protocol):
         """What `answer` needs."""
         ...
 
-    def answer(self, weights: Weights, views: Views) -> Floats:
+    def answer(self, weights: Weights, images: Images) -> Floats:
         """[N, C] logits."""
         ...
 

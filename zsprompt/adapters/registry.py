@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
-from zsprompt._utils.specs import construct, field_names, split_spec
+from zsprompt._utils.specs import construct, field_names, settings_of, split_spec
 from zsprompt.adapters.fitted import Forest, Neighbours
 from zsprompt.adapters.kinds import DmDecoder, Fc, Fusion, Kind, LinearProbe, Mld, MlDecoder
 from zsprompt.errors import UnknownName
@@ -55,6 +54,4 @@ def name_of(kind: Kind) -> str:
 
 def spec_of(kind: Kind) -> str:
     """What `load_kind` makes the same kind of: the fields that differ from their defaults."""
-    parts: list[Any] = list(dataclasses.fields(kind))  # type: ignore[arg-type]
-    changed = [f"{part.name}={getattr(kind, part.name)}" for part in parts if getattr(kind, part.name) != part.default]
-    return ",".join([name_of(kind), *changed])
+    return ",".join([name_of(kind), *(f"{field}={text}" for field, text in settings_of(kind).items())])

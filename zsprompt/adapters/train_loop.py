@@ -21,12 +21,13 @@ from zsprompt._utils.arrays import Floats, Indices, Targets
 from zsprompt._utils.progress import Progress, quiet
 from zsprompt._utils.read_ahead import ahead
 from zsprompt.adapters.adapter_file import answer, state, tensors
-from zsprompt.adapters.examples import Batch, Examples
+from zsprompt.adapters.examples import Examples
 from zsprompt.adapters.kinds import Kind, Sizes, as_array
-from zsprompt.adapters.registry import name_of
+from zsprompt.adapters.registry import name_of, spec_of
 from zsprompt.adapters.schedule import Schedule
 from zsprompt.adapters.tensors import read_arrays, write_arrays
 from zsprompt.errors import AdapterError, TrainingError, UsageError
+from zsprompt.store.image_embeddings import Images
 
 if TYPE_CHECKING:
     import torch
@@ -146,7 +147,7 @@ def _fitted_at_once(kind: Any, training: Examples, validation: Examples | None, 
     weights = kind.fit(training, seed)
     if validation is None:
         return Fitted(weights)
-    return Fitted(weights, mAP=_mean_ap(kind.answer(weights, validation.views), validation.targets))
+    return Fitted(weights, mAP=_mean_ap(kind.answer(weights, validation.images), validation.targets))
 
 
 def _mean_ap(scores: Floats, targets: Targets) -> float:
@@ -193,9 +194,9 @@ class _Run:
         if hasattr(self.network, "begin"):
             targets = self.training.targets
             some = slice(None, None, 1 + targets.size // _CELLS)  # of a million pictures a part says as much
-            vectors = torch.from_numpy(self.training.views.vectors[some])
+            vectors = torch.from_numpy(self.training.images.vectors[some])
             self.network.begin(vectors, torch.from_numpy(np.array(self.texts)), torch.from_numpy(targets[some]))
-        self.steps = math.ceil(len(self.training.views) / self.schedule.batch_size)
+        self.steps = math.ceil(len(self.training.images) / self.schedule.batch_size)
         self.labels = torch.from_numpy(np.array(self.texts)).to(self.device)
 
     @property
@@ -219,7 +220,7 @@ class _Run:
         seed = _seed(self.schedule.seed, number)
         torch.manual_seed(seed)
         drawn = torch.Generator().manual_seed(seed)
-        order = np.random.RandomState(seed).permutation(len(self.training.views))
+        order = np.random.RandomState(seed).permutation(len(self.training.images))
         rows = [order[i : i + self.schedule.batch_size] for i in range(0, len(order), self.schedule.batch_size)]
         self.network.train()
         losses: list[torch.Tensor] = []
@@ -244,10 +245,10 @@ class _Run:
             self.best, self.best_weights = number, state(self.network)
         return done
 
-    def _read(self, rows: Indices) -> tuple[Batch, Targets]:
-        return self.training.views.read(rows), self.training.targets[rows]
+    def _read(self, rows: Indices) -> tuple[Images, Targets]:
+        return self.training.images.read(rows), self.training.targets[rows]
 
-    def _step(self, batch: Batch, targets: Targets, rate: float, drawn: torch.Generator) -> torch.Tensor:
+    def _step(self, batch: Images, targets: Targets, rate: float, drawn: torch.Generator) -> torch.Tensor:
         import torch
 
         for group in self.optimizer.param_groups:
@@ -259,7 +260,7 @@ class _Run:
         self.optimizer.step()
         return loss.detach()
 
-    def _loss(self, batch: Batch, targets: torch.Tensor, drawn: torch.Generator) -> torch.Tensor:
+    def _loss(self, batch: Images, targets: torch.Tensor, drawn: torch.Generator) -> torch.Tensor:
         from zsprompt.adapters import losses
 
         labels = self.labels
@@ -296,7 +297,7 @@ class _Run:
         if self.validation is None:
             return None
         self.network.eval()
-        scores = answer(self.kind, self.network, self.validation.views, self.texts, self.device)
+        scores = answer(self.kind, self.network, self.validation.images, self.texts, self.device)
         if not np.isfinite(scores).all():
             raise self._diverged("validation scores that did not", number, self.steps)
         return _mean_ap(scores, self.validation.targets)
@@ -366,7 +367,7 @@ def _part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[
 
 
 def _said(kind: Kind, schedule: Schedule, identity: Mapping[str, str]) -> dict[str, str]:
-    return {name: str(value) for name, value in asdict(schedule).items()} | {"kind": repr(kind)} | dict(identity)
+    return {name: str(value) for name, value in asdict(schedule).items()} | {"adapter": spec_of(kind)} | dict(identity)
 
 
 def _seed(seed: int, epoch: int) -> int:

@@ -15,7 +15,7 @@ from zsprompt._utils.id_digests import packed
 from zsprompt._utils.progress import Progress, quiet
 from zsprompt._utils.text import counted
 from zsprompt.adapters.adapter_file import FILE, Trained, load_adapter, save_adapter
-from zsprompt.adapters.examples import Examples, Views
+from zsprompt.adapters.examples import Examples
 from zsprompt.adapters.kinds import Kind, Sizes
 from zsprompt.adapters.registry import load_kind, spec_of
 from zsprompt.adapters.schedule import Schedule
@@ -122,7 +122,7 @@ def train(
     if validation is None and not hasattr(kind, "network"):
         validation = 0.0
     learning, judging, notes = split_off(dataset, validation, schedule)
-    job = _Job(kind, store, prompts, schedule, skip_bad)
+    job = _Job(kind, store, prompts, schedule, skip_bad, where)
     _check_targets(learning)
     learning, seen = job.examples(learning)
     _check_targets(learning)  # again, of the pictures that could be read
@@ -133,7 +133,7 @@ def train(
     sizes = job.sizes(learning, seen)
     kind.check(sizes)
     identity = job.identity(learning, judging)
-    if resume and where is not None and (found := _finished(where, _settings(kind, schedule), identity)):
+    if resume and where is not None and (found := _finished(where, spec_of(kind), _settings(kind, schedule), identity)):
         return found
     texts = label_vectors(prompts, dataset.labels, store)
     fitted, fault = _fitted(
@@ -169,6 +169,7 @@ class _Job:
     prompts: PromptSet
     schedule: Schedule
     skip_bad: bool
+    out: Path | None
 
     def examples(self, dataset: Dataset) -> tuple[Dataset, Examples]:
         """The pictures that could be read, and what is read of them."""
@@ -177,19 +178,17 @@ class _Job:
         refuse_or_skip(dataset, found.bad, self.skip_bad)
         if found.shortened:
             logger.info(f"{counted(found.shortened, 'caption')} cut to the words that fit the model")
-        views = Views(found.images.vectors, found.images.tokens, found.images.captions)
         known = dataset.select(found.kept) if found.bad else dataset
-        return known, Examples(views, known.targets)
+        return known, Examples(found.images, known.targets)
 
     def sizes(self, dataset: Dataset, seen: Examples) -> Sizes:
-        views, dim = seen.views, seen.views.vectors.shape[1]
-        features = dim if views.tokens is None else views.tokens.shape[2]
-        captions = 0 if views.captions is None else views.captions.shape[1]
+        images, dim = seen.images, seen.images.vectors.shape[1]
+        features = dim if images.tokens is None else images.tokens.shape[2]
+        captions = 0 if images.captions is None else images.captions.shape[1]
         return Sizes(dim, features, len(dataset.labels), captions)
 
     def identity(self, learning: Dataset, judging: Dataset | None) -> dict[str, str]:
         return {
-            "kind": repr(self.kind),
             "model": self.store.fingerprint,
             "prompts": f"{self.prompts.name} {self.prompts.digest}",
             "labels": " | ".join(learning.labels),
@@ -218,6 +217,7 @@ class _Job:
             fingerprint=self.store.fingerprint,
             weights=fitted.weights,
             captions=tuple(learning.caption_columns) if reads_captions else (),
+            file=None if self.out is None else str(self.out / FILE),
             facts={
                 "recipe": {"adapter": spec_of(self.kind), **_settings(self.kind, self.schedule)},
                 "data": {
@@ -314,7 +314,7 @@ def _check_folder(folder: Path, resume: bool) -> None:
         raise TrainingError(f"expected no adapter in {folder}, found {FILE}; use another --out, or delete it first")
 
 
-def _finished(folder: Path, settings: Mapping[str, Any], identity: Mapping[str, str]) -> Course | None:
+def _finished(folder: Path, adapter: str, settings: Mapping[str, Any], identity: Mapping[str, str]) -> Course | None:
     """The training that a folder holds the end of; None where there is none.
 
     Raises:
@@ -325,7 +325,7 @@ def _finished(folder: Path, settings: Mapping[str, Any], identity: Mapping[str, 
     trained = load_adapter(folder)
     facts = trained.facts
     said = {key: str(value) for key, value in facts.get("recipe", {}).items()} | facts.get("identity", {})
-    wanted = {key: str(value) for key, value in settings.items()} | dict(identity)
+    wanted = {"adapter": adapter} | {key: str(value) for key, value in settings.items()} | dict(identity)
     if facts.get("diverged"):
         raise TrainingError(str(facts["diverged"]))
     for key, value in wanted.items():

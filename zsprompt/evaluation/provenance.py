@@ -14,7 +14,8 @@ from zsprompt._version import __version__
 from zsprompt.adapters import Trained
 from zsprompt.prompts import PromptSet
 from zsprompt.store import EmbeddingStore
-from zsprompt.strategies import Strategy, supervision
+from zsprompt.strategies import Strategy, Thresholds, supervision
+from zsprompt.strategies.registry import digest_of, spec_of
 
 A = TypeVar("A")
 
@@ -23,13 +24,20 @@ _VERSIONED = ("torch", "torchvision", "transformers", "clip-anytorch", "numpy", 
 
 
 def describe(strategy: Strategy, store: EmbeddingStore) -> dict[str, Any]:
-    """What a prediction was made with, as every result holds it: strategy, prompts, model, supervision, versions."""
+    """What a prediction was made with, as every result holds it: strategy, prompts, model, supervision, versions.
+
+    "spec" is what `load_strategy` reads, "strategy_digest" tells whether two strategies are the same, and "strategy"
+    is for people to read. Of thresholds there are the digest and the rule.
+    """
     return {
         "strategy": repr(strategy),
+        "spec": spec_of(strategy),
+        "strategy_digest": digest_of(strategy),
         "prompts": [f"{prompts.name} {prompts.digest}" for prompts in prompt_sets(strategy)],
         "model": store.encoder.name,
         "fingerprint": store.encoder.fingerprint,
         "supervision": supervision(strategy),
+        **_thresholds(strategy),
         **_adapters(strategy),
         "versions": {"zsprompt": __version__, "python": platform.python_version(), **_versions(_VERSIONED)},
     }
@@ -110,6 +118,13 @@ def _parts(value: object, kind: type[A]) -> Iterator[A]:
     elif dataclasses.is_dataclass(value):
         for part in dataclasses.fields(value):
             yield from _parts(getattr(value, part.name), kind)
+
+
+def _thresholds(strategy: Strategy) -> dict[str, Any]:
+    """Which thresholds decide, for a recipe; nothing where the strategy decides itself."""
+    for thresholds in _parts(strategy, Thresholds):
+        return {"thresholds": {"digest": thresholds.digest, "rule": thresholds.rule, "tuned": thresholds.tuned}}
+    return {}
 
 
 def _adapters(strategy: Strategy) -> dict[str, Any]:

@@ -22,8 +22,14 @@ from zsprompt.strategies import Strategy, Thresholded
 from zsprompt.strategies.calibration import Method, fit
 from zsprompt.strategies.thresholds import Thresholds
 
-_OWN = ("strategy", "prompts", "model", "fingerprint")
+_SAME = ("strategy_digest", "model", "fingerprint")
 """What of a recipe must be the same for scores to be the same."""
+
+_MADE_FOR = ("strategy", "spec", "prompts", *_SAME)
+"""What of a recipe thresholds keep: what must be the same, and what people read."""
+
+
+_LONGEST = 200
 
 
 def choose_thresholds(
@@ -49,9 +55,13 @@ def choose_thresholds(
 
     Raises:
         UsageError: fewer images than folds, or no label with positives.
-        ThresholdError: the result's decisions come from thresholds already.
+        ThresholdError: the result's decisions come from thresholds already, or an older version wrote the result.
     """
     rule = rule or Rule()
+    if "thresholds" in result.recipe:
+        raise ThresholdError(
+            "expected a strategy's own decisions, found some by thresholds; run it without --thresholds"
+        )
     scores, targets = result.prediction.scores, result.targets
     if not (targets == 1).any():
         raise UsageError("expected images with labels to choose thresholds by, found none that has any")
@@ -76,7 +86,7 @@ def choose_thresholds(
         values=tuple(map(float, values)),
         rule=_in_words(rule),
         tuned=True,
-        made_for={key: result.recipe[key] for key in _OWN},
+        made_for=_made_for(result.recipe),
         made_on=_made_on(result),
         measured=measured,
         calibration=fit(scores, targets, calibrate) if calibrate else None,
@@ -114,7 +124,7 @@ def expected_thresholds(
         values=tuple(map(float, values)),
         rule=rule,
         tuned=False,
-        made_for={key: recipe[key] for key in _OWN},
+        made_for=_made_for(recipe),
         made_on={"dataset": None, "images": len(predictions.images)},
     )
 
@@ -129,11 +139,11 @@ def with_thresholds(
             `dataset`.
     """
     found = describe(strategy, store)
-    for key in _OWN:
+    for key in _SAME:
         if thresholds.made_for.get(key) != found[key]:
             raise ThresholdError(
-                f"expected thresholds for {key} {_shown(found[key])}, found some for "
-                f"{_shown(thresholds.made_for.get(key))}; use what they were made for, or make new ones"
+                f"expected thresholds for {key.removesuffix('_digest')} {_shown(key, found)}, found some for "
+                f"{_shown(key, thresholds.made_for)}; use what they were made for, or make new ones"
             )
     if dataset is not None and (seen := _seen(thresholds, dataset)):
         raise ThresholdError(
@@ -186,6 +196,22 @@ def _seen(thresholds: Thresholds, dataset: Dataset) -> int:
         ) from None
 
 
-def _shown(value: object) -> str:
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return text if len(text) <= 200 else text[:200] + "…"
+def _made_for(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What thresholds keep of a recipe.
+
+    Raises:
+        ThresholdError: the recipe is of a result that does not tell its strategy from others.
+    """
+    if missing := [key for key in _MADE_FOR if key not in recipe]:
+        raise ThresholdError(
+            f"expected {missing[0]} in the recipe of the result, found one of an older zsprompt; run it again"
+        )
+    return {key: recipe[key] for key in _MADE_FOR}
+
+
+def _shown(key: str, recipe: Mapping[str, Any]) -> str:
+    """The value of a key of _SAME as people read it."""
+    if key != "strategy_digest":
+        return str(recipe.get(key))
+    text = str(recipe.get("strategy"))
+    return f"{text if len(text) <= _LONGEST else text[:_LONGEST] + '…'} ({recipe.get(key)})"

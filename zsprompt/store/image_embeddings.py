@@ -1,22 +1,59 @@
-"""What a strategy sees of images."""
+"""What a strategy or an adapter sees of images."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from zsprompt._utils.arrays import Floats, Tokens
+import numpy as np
+
+from zsprompt._utils.arrays import Floats, Halves, Indices, Tokens
+
+
+@dataclass(frozen=True)
+class TokenArray:
+    """Spatial tokens in memory.
+
+    Attributes:
+        values: [N, L, D'] float16, unit rows.
+    """
+
+    values: Halves
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(N, L, D')."""
+        images, tokens, width = self.values.shape
+        return images, tokens, width
+
+    def read(self, rows: Sequence[int] | Indices) -> Halves:
+        """[n, L, D'] float16: the tokens of the images at `rows`, in that order."""
+        return self.values[np.asarray(rows, dtype=np.intp)]
 
 
 @dataclass(frozen=True)
 class Images:
-    """What a strategy sees of N pictures.
+    """Embeddings of N images.
 
     Attributes:
         vectors: [N, D] float32, unit rows.
         tokens: [N, L, D'] spatial tokens, read in parts, where an adapter asks for them.
-        captions: [N, K, D] float32, unit rows, K captions a picture, where an adapter asks for them.
+        captions: [N, K, D] float32, unit rows, K captions per image, where an adapter asks for them.
     """
 
     vectors: Floats
     tokens: Tokens | None = None
     captions: Floats | None = None
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def read(self, rows: Sequence[int] | Indices) -> Images:
+        """The images at `rows`, in that order, with their tokens in memory.
+
+        Raises:
+            CacheError: tokens are in a store that was closed or is damaged.
+        """
+        places = np.asarray(rows, dtype=np.intp)
+        tokens = None if self.tokens is None else TokenArray(self.tokens.read(places))
+        return Images(self.vectors[places], tokens, None if self.captions is None else self.captions[places])

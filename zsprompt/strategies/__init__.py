@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from zsprompt.strategies.adapter import Adapter
-from zsprompt.strategies.base import Prediction, Strategy, reads, refuse, supervision
+from zsprompt.strategies.base import Prediction, Strategy, Wrapper, rebuild, walk
+from zsprompt.strategies.capabilities import (
+    lacks_captions,
+    on_device,
+    own_labels,
+    own_model,
+    reads,
+    refuse,
+    supervision,
+    with_captions,
+)
 from zsprompt.strategies.list_all import ListAll
 from zsprompt.strategies.llm import Llm
 from zsprompt.strategies.normalised import Normalised
 from zsprompt.strategies.per_label import PerLabel
-from zsprompt.strategies.registry import (
-    STRATEGIES,
-    available_strategies,
-    lacks_captions,
-    load_strategy,
-    on_device,
-    own_labels,
-    own_model,
-    with_captions,
-)
+from zsprompt.strategies.registry import STRATEGIES, WRAPPERS, available_strategies, digest_of, load_strategy, spec_of
 from zsprompt.strategies.thresholded import Thresholded
 from zsprompt.strategies.thresholds import Thresholds, load_thresholds, save_thresholds, thresholds_dict
 from zsprompt.strategies.top_all import TopAll
@@ -25,6 +26,7 @@ from zsprompt.strategies.yes_or_no import YesOrNo
 
 __all__ = [
     "STRATEGIES",
+    "WRAPPERS",
     "Adapter",
     "ListAll",
     "Llm",
@@ -35,8 +37,10 @@ __all__ = [
     "Thresholded",
     "Thresholds",
     "TopAll",
+    "Wrapper",
     "YesOrNo",
     "available_strategies",
+    "digest_of",
     "lacks_captions",
     "load_strategy",
     "load_thresholds",
@@ -44,9 +48,12 @@ __all__ = [
     "own_labels",
     "own_model",
     "reads",
+    "rebuild",
     "refuse",
     "save_thresholds",
+    "spec_of",
     "supervision",
     "thresholds_dict",
+    "walk",
     "with_captions",
 ]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
-from zsprompt.adapters import Trained, Views
+from zsprompt._utils.registry import object_path
+from zsprompt.adapters import Trained
 from zsprompt.errors import AdapterError, UnknownName, UsageError
 from zsprompt.prompts.labels import TextSpace, check_labels, label_vectors
 from zsprompt.store.image_embeddings import Images
@@ -46,6 +47,26 @@ class Adapter:
         """See Reads."""
         return self.trained.kind.reads
 
+    @property
+    def written(self) -> str:
+        """See Written."""
+        file = self.trained.file
+        return object_path(type(self)) if file is None else f"adapter:{file}"
+
+    @property
+    def own_model(self) -> str:
+        """See OwnsModel."""
+        return self.trained.model
+
+    @property
+    def own_labels(self) -> tuple[str, ...]:
+        """See OwnsLabels."""
+        return self.trained.labels
+
+    def on_device(self, device: str) -> Adapter:
+        """See Computes."""
+        return replace(self, device=device) if self.device == "auto" else self
+
     def refuse(self, labels: Sequence[str], texts: TextSpace) -> None:
         """See Refuses. Raises AdapterError for another encoder or label list than it was trained with."""
         self.trained.order(labels)
@@ -63,9 +84,8 @@ class Adapter:
         trained = self.trained
         self.refuse(labels, texts)
         _require_captions(trained, images)
-        views = Views(images.vectors, images.tokens, images.captions)
         words = label_vectors(trained.prompts, labels, texts)
-        scores = trained.answer(views, labels, words, pick_device(self.device))
+        scores = trained.answer(images, labels, words, pick_device(self.device))
         return Prediction(scores, scores > math.log(self.threshold / (1 - self.threshold)))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
@@ -56,57 +56,54 @@ class Strategy(Protocol):
 
 
 Supervision = Literal["label-free", "transductive", "tuned", "trained"]
-"""What a strategy has seen: label names alone; other pictures too; targets too; or its very weights come from them."""
+"""What a strategy has seen: label names alone; other images too; targets too; or its very weights come from them."""
 
 
 @runtime_checkable
-class Declares(Protocol):
-    """A strategy that says what it has seen."""
+class Wrapper(Strategy, Protocol):
+    """A strategy around another one, which it asks. `walk` and `rebuild` go through it."""
 
     @property
-    def supervision(self) -> Supervision:
-        """See Supervision."""
+    def inner(self) -> Strategy:
+        """The strategy inside."""
+        ...
+
+    def with_inner(self, strategy: Strategy) -> Strategy:
+        """The same wrapper around another strategy."""
         ...
 
 
-def supervision(strategy: Strategy) -> str:
-    """What a strategy says it has seen; "not declared" where it says nothing."""
-    return strategy.supervision if isinstance(strategy, Declares) else "not declared"
-
-
 @runtime_checkable
-class Reads(Protocol):
-    """A strategy that reads more of a picture than its vector."""
+class JudgesAlone(Protocol):
+    """A strategy that says whether a label's score depends on that label alone, so that others may join it."""
 
     @property
-    def reads(self) -> frozenset[str]:
-        """Of "tokens" and "captions"."""
-        ...
-
-
-def reads(strategy: Strategy) -> frozenset[str]:
-    """What beside vectors a strategy, or the one inside it, reads of pictures: "tokens", "captions"."""
-    if isinstance(strategy, Reads):
-        return strategy.reads
-    inner = getattr(strategy, "strategy", None)
-    return reads(inner) if inner is not None else frozenset()
+    def judges_alone(self) -> bool: ...
 
 
 @runtime_checkable
-class Refuses(Protocol):
-    """A strategy that knows before any picture is embedded whether it can answer."""
+class _Holder(Protocol):
+    """A wrapper that only has a field `strategy`: it can be walked through, and not rebuilt."""
 
-    def refuse(self, labels: Sequence[str], texts: TextSpace) -> None:
-        """Raise what `predict` would raise for these labels and this encoder."""
-        ...
+    @property
+    def strategy(self) -> object: ...
 
 
-def refuse(strategy: Strategy, labels: Sequence[str], texts: TextSpace) -> None:
-    """Raise what a strategy, or the one inside it, would raise of labels and encoder; pictures may take hours."""
-    if isinstance(strategy, Refuses):
-        strategy.refuse(labels, texts)
-    elif (inner := getattr(strategy, "strategy", None)) is not None:
-        refuse(inner, labels, texts)
+def walk(strategy: Strategy) -> Iterator[Strategy]:
+    """A strategy and those inside it, outermost first."""
+    yield strategy
+    if isinstance(strategy, Wrapper):
+        yield from walk(strategy.inner)
+    elif isinstance(strategy, _Holder) and isinstance(strategy.strategy, Strategy):
+        yield from walk(strategy.strategy)
+
+
+def rebuild(strategy: Strategy, change: Callable[[Strategy], Strategy]) -> Strategy:
+    """A strategy with `change` made to it and to those inside it, innermost first; itself where nothing changes."""
+    if isinstance(strategy, Wrapper):
+        inner = rebuild(strategy.inner, change)
+        strategy = strategy if inner is strategy.inner else strategy.with_inner(inner)
+    return change(strategy)
 
 
 def softmax_scale(scale: float | None, texts: TextSpace) -> float:

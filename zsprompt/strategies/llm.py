@@ -40,6 +40,15 @@ class Llm:
     captions: Captions | None = None
     supervision: ClassVar[Supervision] = "label-free"
 
+    @property
+    def lacks_captions(self) -> bool:
+        """See TakesCaptions."""
+        return self.captions is None
+
+    def with_captions(self, captions: Captions) -> Llm:
+        """See TakesCaptions."""
+        return dataclasses.replace(self, captions=captions)
+
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy; `worded` of the answer counts where the captions came from.
 

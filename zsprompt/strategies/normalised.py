@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
 from zsprompt.errors import UsageError
 from zsprompt.prompts.labels import TextSpace, check_labels
 from zsprompt.store.image_embeddings import Images
-from zsprompt.strategies.base import THRESHOLD, Prediction, Strategy, above, neutral_company, standardise, supervision
-from zsprompt.strategies.per_label import PerLabel
-from zsprompt.strategies.yes_or_no import YesOrNo
+from zsprompt.strategies.base import (
+    THRESHOLD,
+    JudgesAlone,
+    Prediction,
+    Strategy,
+    Supervision,
+    above,
+    neutral_company,
+    standardise,
+)
 
-_ALONE = (PerLabel, YesOrNo)  # a label's score does not depend on the other labels, so neutral words may join
 _FEWEST = 4
 
 
@@ -35,11 +42,16 @@ class Normalised:
 
     strategy: Strategy
     threshold: float = THRESHOLD
+    supervision: ClassVar[Supervision] = "label-free"
 
     @property
-    def supervision(self) -> str:
-        """The inner strategy's."""
-        return supervision(self.strategy)
+    def inner(self) -> Strategy:
+        """See Wrapper."""
+        return self.strategy
+
+    def with_inner(self, strategy: Strategy) -> Normalised:
+        """See Wrapper."""
+        return replace(self, strategy=strategy)
 
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy. Raises what the inner strategy raises.
@@ -48,7 +60,8 @@ class Normalised:
             UsageError: too few labels, or a threshold that no z can reach.
         """
         labels = check_labels(labels)
-        company = neutral_company(labels) if isinstance(self.strategy, _ALONE) else ()
+        alone = isinstance(self.strategy, JudgesAlone) and self.strategy.judges_alone
+        company = neutral_company(labels) if alone else ()
         everything = (*labels, *company)
         if len(everything) < _FEWEST:
             raise UsageError(

@@ -29,6 +29,7 @@ class PerLabel:
     prompts: PromptSet = field(default_factory=lambda: load_prompts("photo"))
     threshold: float = THRESHOLD
     supervision: ClassVar[Supervision] = "label-free"
+    judges_alone: ClassVar[bool] = True
 
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy. Raises LabelError for a label too long for the encoder, UsageError for the threshold."""

@@ -1,4 +1,4 @@
-"""Strategies: how embeddings of pictures, labels and texts become scores and decisions. All of it is numpy.
+"""Strategies: how embeddings of images, labels and texts become scores and decisions. All of it is numpy.
 
 Source, where not said otherwise: Chen et al. 2024, MMM-CLIP, section "Multi-method to Prompt CLIP".
 """
@@ -6,125 +6,165 @@ Source, where not said otherwise: Chen et al. 2024, MMM-CLIP, section "Multi-met
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zsprompt._utils.registry import find, installed
-from zsprompt._utils.specs import construct, field_names, split_spec
+from zsprompt._utils.digests import digest
+from zsprompt._utils.registry import Table, find, installed, object_path
+from zsprompt._utils.specs import construct, field_names, settings_of, split_spec
 from zsprompt.adapters import load_adapter
-from zsprompt.errors import UsageError
-from zsprompt.llm import Captions
+from zsprompt.errors import UnknownName, UsageError
 from zsprompt.prompts import PromptSet, load_prompts
 from zsprompt.strategies.adapter import Adapter
-from zsprompt.strategies.base import Strategy
-from zsprompt.strategies.list_all import ListAll
-from zsprompt.strategies.llm import Llm
-from zsprompt.strategies.normalised import Normalised
-from zsprompt.strategies.per_label import PerLabel
-from zsprompt.strategies.thresholded import Thresholded
-from zsprompt.strategies.top_all import TopAll
-from zsprompt.strategies.yes_or_no import YesOrNo
+from zsprompt.strategies.base import Strategy, walk
+from zsprompt.strategies.capabilities import Written
 
-STRATEGIES: dict[str, type[Any]] = {
-    "per-label": PerLabel,
-    "yes-or-no": YesOrNo,
-    "list-all": ListAll,
-    "top-all": TopAll,
-    "llm": Llm,
-}
+STRATEGIES = Table(
+    {
+        "per-label": "zsprompt.strategies.per_label:PerLabel",
+        "yes-or-no": "zsprompt.strategies.yes_or_no:YesOrNo",
+        "list-all": "zsprompt.strategies.list_all:ListAll",
+        "top-all": "zsprompt.strategies.top_all:TopAll",
+        "llm": "zsprompt.strategies.llm:Llm",
+    }
+)
 """Built-in strategies. The contract tests run over this table."""
 
+WRAPPERS = Table(
+    {
+        "normalised": "zsprompt.strategies.normalised:Normalised",
+    }
+)
+"""Strategies around another one, which is their field `strategy`. Before a colon their names mean nothing else."""
+
+ADAPTER = "adapter"
+"""Before a colon, the file of a trained adapter follows."""
+
 _GROUP = "zsprompt.strategies"
-_NORMALISED = "normalised:"
-_ADAPTER = "adapter:"
-_NO_SETTINGS = ("prompts", "strategy", "captions", "trained")
+_NO_SETTINGS = ("prompts", "strategy", "captions", "trained", "thresholds")
 
 
 def available_strategies() -> dict[str, str]:
     """Strategy names that `load_strategy` knows, each with the first line of its documentation and its fields."""
     built_in = {name: _about(kind) for name, kind in STRATEGIES.items()}
-    wrapped = {f"{_NORMALISED}NAME": _about(Normalised), f"{_ADAPTER}FILE": _about(Adapter)}
-    return built_in | wrapped | {name: f"installed: {path}" for name, path in installed(_GROUP).items()}
+    wrappers = {f"{name}:NAME": _about(kind) for name, kind in WRAPPERS.items()}
+    others = {name: f"installed: {path}" for name, path in installed(_GROUP).items()}
+    return built_in | wrappers | {f"{ADAPTER}:FILE": _about(Adapter)} | others
 
 
 def load_strategy(text: str, *, prompts: PromptSet | str | None = None) -> Strategy:
-    """The strategy that [normalised:]NAME[,field=value…] stands for.
+    """The strategy that [WRAPPER:…]NAME[,field=value…] stands for.
+
+    A field goes to the outermost part that has it; `PART.field=value` names the part.
 
     Args:
-        text: for example "top-all,order=alphabetical,scale=20" or "normalised:per-label". NAME may also be
-            adapter:FILE, what `zsprompt train` wrote, or package.module:Object, a strategy or something that makes
-            one from its fields.
+        text: for example "top-all,order=alphabetical,scale=20", "normalised:per-label" or
+            "normalised:per-label,threshold=2,per-label.threshold=3". NAME may also be adapter:FILE, what
+            `zsprompt train` wrote, or package.module:Object, a strategy or something that makes one from its fields.
         prompts: the prompt set, or its name; each strategy has a default, and an adapter has its own.
 
     Raises:
-        UnknownName: no such strategy or field.
-        UsageError: a value that its field does not take.
+        UnknownName: no such strategy, part or field.
+        UsageError: a value that its field does not take, or a wrapper twice.
         AdapterError: an adapter's file cannot be used.
     """
-    wrap = text.startswith(_NORMALISED)
-    bare = text.removeprefix(_NORMALISED)
-    name, given = _adapter_spec(bare) if bare.startswith(_ADAPTER) else split_spec(bare)
-    if name.startswith(_NORMALISED):
-        raise UsageError(f"expected normalised: once, found {text!r}; standardising twice changes nothing")
-    outer = {"threshold": given.pop("threshold")} if wrap and "threshold" in given else {}
-    inner = _adapter(name, given, prompts) if name.startswith(_ADAPTER) else _make(name, given, prompts)
-    if not wrap:
-        return inner
-    wrapped: Strategy = construct(Normalised, outer, {"strategy": inner}, _NO_SETTINGS)
-    return wrapped
+    wrappers, bare = _unwrapped(text)
+    name, given = _adapter_spec(bare) if bare.startswith(f"{ADAPTER}:") else split_spec(bare)
+    made: Strategy
+    if name.startswith(f"{ADAPTER}:"):
+        shares = _shared_out(given, wrappers, ADAPTER, Adapter)
+        made = _adapter(name, shares[ADAPTER], prompts)
+    else:
+        kind = find("strategy", name, STRATEGIES, _GROUP, also=[f"{wrapper}:NAME" for wrapper in WRAPPERS])
+        shares = _shared_out(given, wrappers, name, kind)
+        made = _make(name, kind, shares[name], prompts)
+    for wrapper in reversed(wrappers):
+        made = construct(WRAPPERS[wrapper], shares[wrapper], {"strategy": made}, _NO_SETTINGS)
+    return made
 
 
-def with_captions(strategy: Strategy, captions: Captions) -> Strategy:
-    """`strategy`, or the one inside it, with these captions.
+def spec_of(strategy: Strategy) -> str:
+    """The specification that `load_strategy` reads back; prompts, captions and thresholds are given apart from it.
 
-    Raises:
-        UsageError: it words its candidates by templates.
+    An adapter that is kept in no file, and a class that no table names, are package.module:Class without fields.
     """
-    if isinstance(strategy, Normalised):
-        return dataclasses.replace(strategy, strategy=with_captions(strategy.strategy, captions))
-    if not isinstance(strategy, Llm):
-        raise UsageError(f"captions are for strategy llm, found {type(strategy).__name__}, which uses templates")
-    return dataclasses.replace(strategy, captions=captions)
+    parts: list[str] = []
+    settings: list[str] = []
+    outer: set[str] = set()  # fields of the parts so far: an inner one of the same name is written with its part
+    for part in walk(strategy):
+        kind = type(part)
+        if not (written := _written(part)):
+            continue
+        parts.append(written)
+        changed = settings_of(part, _NO_SETTINGS) if written != object_path(kind) else {}
+        name = written.partition(":")[0]
+        settings += [f"{name}.{key}={text}" if key in outer else f"{key}={text}" for key, text in changed.items()]
+        if WRAPPERS.name_of(kind) is None:
+            break
+        outer |= set(_fields(kind))
+    return ",".join([":".join(parts), *settings])
 
 
-def own_labels(strategy: Strategy) -> tuple[str, ...] | None:
-    """The labels an adapter, or the one inside, was trained with; None for a strategy that has none of its own."""
-    if isinstance(strategy, Normalised | Thresholded):
-        return own_labels(strategy.strategy)
-    return strategy.trained.labels if isinstance(strategy, Adapter) else None
+def _written(part: Strategy) -> str:
+    """How a specification writes one part; empty for one that is given apart from it."""
+    if isinstance(part, Written):
+        return part.written
+    kind = type(part)
+    return WRAPPERS.name_of(kind) or STRATEGIES.name_of(kind) or object_path(kind)
 
 
-def own_model(strategy: Strategy) -> str | None:
-    """The model that an adapter, or the one inside, was trained on; None for a strategy that any model suits."""
-    if isinstance(strategy, Normalised | Thresholded):
-        return own_model(strategy.strategy)
-    return strategy.trained.model if isinstance(strategy, Adapter) else None
+def digest_of(strategy: Strategy) -> str:
+    """12 hexadecimal digits that two strategies share where class and fields are equal; see `_utils.digests`.
+
+    Prompt sets, captions, adapters and thresholds count by their own digests.
+    """
+    return digest(strategy)
 
 
-def on_device(strategy: Strategy, device: str) -> Strategy:
-    """`strategy`, its adapter computing on `device` where it has one that was not told where."""
-    if isinstance(strategy, Normalised | Thresholded):
-        return dataclasses.replace(strategy, strategy=on_device(strategy.strategy, device))
-    if isinstance(strategy, Adapter) and strategy.device == "auto":
-        return dataclasses.replace(strategy, device=device)
-    return strategy
+def _unwrapped(text: str) -> tuple[list[str], str]:
+    """The wrappers of a specification, outermost first, and the rest."""
+    wrappers: list[str] = []
+    rest = text
+    while (head := rest.partition(":")[0]) in WRAPPERS and ":" in rest:
+        if head in wrappers:
+            raise UsageError(f"expected {head}: once, found it twice in {text!r}; leave one out")
+        wrappers.append(head)
+        rest = rest.partition(":")[2]
+    return wrappers, rest
 
 
-def lacks_captions(strategy: Strategy) -> bool:
-    """Whether it, or the one inside it, words its candidates by captions and has none yet."""
-    if isinstance(strategy, Normalised):
-        return lacks_captions(strategy.strategy)
-    return isinstance(strategy, Llm) and strategy.captions is None
+def _shared_out(given: Mapping[str, str], wrappers: list[str], name: str, kind: Any) -> dict[str, dict[str, str]]:
+    """The settings of each part of a specification.
+
+    Args:
+        given: values by field, or by PART.field.
+        wrappers: names, outermost first.
+        name: of the innermost part.
+        kind: the innermost part's class, or an object.
+    """
+    fields = {wrapper: _fields(WRAPPERS[wrapper]) for wrapper in wrappers}
+    shares: dict[str, dict[str, str]] = {part: {} for part in (*wrappers, name)}
+    for key, value in given.items():
+        part, dot, field = key.rpartition(".")
+        if not dot:
+            part = next((wrapper for wrapper in wrappers if field in fields[wrapper]), name)
+        if part not in shares:
+            raise UnknownName(f"part before .{field}", part, list(shares))
+        if field in shares[part]:
+            raise UsageError(f"expected each field once, found {field} of {part} twice; leave one out")
+        shares[part][field] = value
+    return shares
 
 
 def _adapter_spec(text: str) -> tuple[str, dict[str, str]]:
     """As split_spec, for a path that may hold commas: settings stand behind what is there."""
     path = text
     settings: list[str] = []
-    while "," in path and not _is_there(path.removeprefix(_ADAPTER)):
+    while "," in path and not _is_there(path.removeprefix(f"{ADAPTER}:")):
         path, _, setting = path.rpartition(",")
         settings.insert(0, setting)
-    return path, split_spec(",".join(["adapter", *settings]))[1]
+    return path, split_spec(",".join([ADAPTER, *settings]))[1]
 
 
 def _is_there(path: str) -> bool:
@@ -138,7 +178,7 @@ def _adapter(name: str, settings: dict[str, str], prompts: PromptSet | str | Non
     """The adapter of a file, with its own wordings, for they are part of what it learnt."""
     if prompts is not None:
         raise UsageError(f"an adapter words labels as it was trained to; leave out prompts for {name}")
-    ready = {"trained": load_adapter(name.removeprefix(_ADAPTER))}
+    ready = {"trained": load_adapter(name.removeprefix(f"{ADAPTER}:"))}
     made: Strategy = construct(Adapter, settings, ready, _NO_SETTINGS)
     return made
 
@@ -152,8 +192,7 @@ def _fields(kind: type[Any]) -> list[str]:
     return field_names(kind, _NO_SETTINGS)
 
 
-def _make(name: str, settings: dict[str, str], prompts: PromptSet | str | None) -> Strategy:
-    kind = find("strategy", name, STRATEGIES, _GROUP, also=(f"{_NORMALISED}NAME",))
+def _make(name: str, kind: Any, settings: dict[str, str], prompts: PromptSet | str | None) -> Strategy:
     made = kind
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         chosen = load_prompts(prompts) if isinstance(prompts, str) else prompts

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from zsprompt.prompts.labels import TextSpace, check_labels
 from zsprompt.store.image_embeddings import Images
-from zsprompt.strategies.base import Prediction, Strategy, Supervision, supervision
+from zsprompt.strategies.base import Prediction, Strategy, Supervision
 from zsprompt.strategies.thresholds import Thresholds
 
 
@@ -24,13 +25,20 @@ class Thresholded:
 
     strategy: Strategy
     thresholds: Thresholds
+    written: ClassVar[str] = ""  # by a specification: thresholds come from a file of their own
+
+    @property
+    def inner(self) -> Strategy:
+        """See Wrapper."""
+        return self.strategy
+
+    def with_inner(self, strategy: Strategy) -> Thresholded:
+        """See Wrapper."""
+        return replace(self, strategy=strategy)
 
     @property
     def supervision(self) -> Supervision:
-        """Tuned where the thresholds looked at targets, transductive where they looked at other pictures; trained
-        where the scores come from targets themselves."""
-        if supervision(self.strategy) == "trained":
-            return "trained"
+        """Tuned where the thresholds looked at targets, transductive where they looked at other images."""
         return "tuned" if self.thresholds.tuned else "transductive"
 
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -13,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from zsprompt._utils.arrays import Bools, Doubles, Floats
+from zsprompt._utils.digests import digest
 from zsprompt._utils.files import read_text, whole_file
 from zsprompt.errors import ThresholdError
 from zsprompt.strategies.calibration import Calibration
 
 FORMAT = "zsprompt thresholds"
-VERSION = 1
+VERSION = 2
+"""2: a strategy is known by its digest; 1 knew it by the text that Python shows of it."""
 
 _FIELDS = {"format", "version", "labels", "thresholds", "rule", "tuned", "made_for", "made_on", "measured"}
 _METHODS = ("platt", "isotonic")
@@ -35,7 +36,7 @@ class Thresholds:
         values: C thresholds, a label being present where its score exceeds its own; NaN where it is never said.
         rule: how they were chosen, in words.
         tuned: whether targets were looked at; else only scores of other pictures were.
-        made_for: strategy, prompts, model and fingerprint whose scores they cut.
+        made_for: the strategy (and its digest, which decides), prompts, model and fingerprint whose scores they cut.
         made_on: data set, split and pictures they were chosen on.
         measured: how good they were on pictures that they were not chosen on.
         calibration: turns the same scores into probabilities, where one was fitted.
@@ -52,8 +53,7 @@ class Thresholds:
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
-        said = repr((self.labels, self.values, self.calibration))
-        object.__setattr__(self, "digest", hashlib.sha256(said.encode()).hexdigest()[:12])
+        object.__setattr__(self, "digest", digest((self.labels, self.values, self.calibration)))
 
     def order(self, labels: Sequence[str]) -> list[int]:
         """Where each of `labels` stands among the thresholds.
@@ -142,8 +142,9 @@ def _read(path: Path) -> dict[str, Any]:
         raise ThresholdError(f"cannot read thresholds file {path}: {error}") from None
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         raise ThresholdError(f"expected a file written by `zsprompt thresholds` at {path}, found another")
-    if facts.get("version") != VERSION:
-        raise ThresholdError(f"expected version {VERSION} in {path}, found {facts.get('version')!r}; update zsprompt")
+    if (found := facts.get("version")) != VERSION:
+        remedy = "make it again with `zsprompt thresholds`" if found == 1 else "update zsprompt"
+        raise ThresholdError(f"expected version {VERSION} in {path}, found {found!r}; {remedy}")
     missing = sorted(_FIELDS - set(facts))
     parts = [key for key in ("made_for", "made_on", "measured") if not isinstance(facts.get(key), dict)]
     parts += [key for key in ("labels", "thresholds") if not isinstance(facts.get(key), list)]

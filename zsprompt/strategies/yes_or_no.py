@@ -28,6 +28,7 @@ class YesOrNo:
     prompts: PromptSet = field(default_factory=lambda: load_prompts("seed-paper"))
     scale: float | None = None
     supervision: ClassVar[Supervision] = "label-free"
+    judges_alone: ClassVar[bool] = True
 
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy. Raises LabelError for a label too long for the encoder."""

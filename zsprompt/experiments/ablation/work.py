@@ -19,7 +19,7 @@ from zsprompt.experiments.engine import Failure, Job, folder_name, identity_of, 
 from zsprompt.experiments.spec import Prepared, Resolved, Resources, RunSpec
 from zsprompt.store import EmbeddingStore
 from zsprompt.store.embed import embed
-from zsprompt.strategies import lacks_captions, load_strategy, reads, refuse
+from zsprompt.strategies import digest_of, lacks_captions, load_strategy, reads, refuse
 
 
 def ablate(rows: Sequence[RunSpec], out: Path | str, *, resources: Resources | None = None) -> Ablation:
@@ -112,7 +112,7 @@ def _folder_name(prepared: Prepared) -> str:
     """A readable name that ends in a digest of everything the row's result depends on."""
     spec, strategy = prepared.spec, prepared.strategy
     made_from = (
-        *(repr(strategy), prepared.store.fingerprint, identity_of(prepared.data, reads(strategy))),
+        *(digest_of(strategy), prepared.store.fingerprint, identity_of(prepared.data, reads(strategy))),
         *(spec.difficult, spec.skip_bad),
     )
     return folder_name(title(spec), made_from)

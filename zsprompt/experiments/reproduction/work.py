@@ -28,7 +28,7 @@ from zsprompt.experiments.reproduction.tables import Ground, Settings, Table, fi
 from zsprompt.experiments.spec import Prepared, Resources, RunSpec
 from zsprompt.prompts import load_prompts
 from zsprompt.store import EmbeddingStore
-from zsprompt.strategies import Adapter, reads
+from zsprompt.strategies import Adapter, digest_of, reads
 
 logger = logging.getLogger(__name__)
 
@@ -322,7 +322,7 @@ class _Work:
         identity = identity_of(prepared.data, reads(prepared.strategy))
         model = prepared.store.encoder.name
         words = f"{settings.what} {prepared.data.name} {settings.protocol} {model} seed {seed}"
-        made_from = (prepared.strategy, prepared.store.fingerprint, settings.difficult, identity)
+        made_from = (digest_of(prepared.strategy), prepared.store.fingerprint, settings.difficult, identity)
         return self.out / RESULTS / folder_name(words, made_from)
 
     def _adapter(self, settings: Settings, seed: int, parts: Protocol, store: EmbeddingStore) -> Adapter:
