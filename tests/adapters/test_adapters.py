@@ -192,7 +192,12 @@ def test_kinds_and_files_load_no_torch() -> None:
 # -- every kind learns -------------------------------------------------------------------------------------------------
 
 
-@every_kind
+QUICK = ("linear-probe", "mld", "fusion", "knn")
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(SMALL[name], id=name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in SMALL]
+)
 def test_every_kind_learns_what_is_planted(kind: Kind) -> None:
     judged = world(80, seed=1)
     rate = 1e-3 if kind == SMALL["fusion,mutan"] else 4e-3  # products of two inputs move twice
@@ -389,6 +394,7 @@ def test_an_unwritable_place_is_one_line_and_nothing_is_left(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_old_file_stays(file: Path, tmp_path: Path) -> None:
     """The limit on a file's size stands for the disk's end."""
     (tmp_path / FILE).write_bytes(file.read_bytes())
