@@ -184,8 +184,10 @@ def _token_trie() -> str:
     records = _read("token-trie-vit-b32-64photos-torch2.15-cpu2core.csv")
     columns = ["wording", "method", "texts", "tokens run", "seconds", "times as fast as the fastest padded batch"]
     rows = [
-        [r["wording"], r["way"], f"{int(r['texts']):,}", f"{int(r['tokens_run']):,}", f"{float(r['seconds']):.2f}"]
-        + [f"{float(r['times_fastest_padded']):.1f}"]
+        [
+            *(r["wording"], r["way"], f"{int(r['texts']):,}", f"{int(r['tokens_run']):,}"),
+            *(f"{float(r['seconds']):.2f}", f"{float(r['times_fastest_padded']):.1f}"),
+        ]
         for r in records
     ]
     return _table(columns, rows, numbers=2)
@@ -194,8 +196,10 @@ def _token_trie() -> str:
 def _towers() -> str:
     columns = ["tower", "method", "images per second", "speed-up", "mAP"]
     rows = [
-        [r["tower"], r["way"], f"{float(r['pictures_per_s']):,.0f}", f"{float(r['times_plain']):.1f}"]
-        + [_percent(r["mAP"], 2) if r["mAP"] else ""]
+        [
+            *(r["tower"], r["way"], f"{float(r['pictures_per_s']):,.0f}", f"{float(r['times_plain']):.1f}"),
+            _percent(r["mAP"], 2) if r["mAP"] else "",
+        ]
         for r in _read("precision-torch2.15-cpu2core.csv")
         if r["pictures_per_s"]
     ]

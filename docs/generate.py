@@ -213,15 +213,19 @@ def _anchor(heading: str) -> str:
 # The Python API
 
 
+_PYTHON_INTRODUCTION = """# Python
+
+The public names of `zsprompt`. Importing the package loads neither torch nor a model; each name is loaded when it is
+first used.
+
+Letters: **N** images, **C** labels, **T** texts, **D** embedding width, **L** spatial tokens per image."""
+
+
 def python_page() -> str:
     """Every public name with its signature and docstring."""
     import zsprompt
 
-    parts = [
-        "# Python\n\nThe public names of `zsprompt`. Importing the package loads neither torch nor a model; each name is"
-        " loaded when it is first used.\n\nLetters: **N** images, **C** labels, **T** texts, **D** embedding width,"
-        " **L** spatial tokens per image."
-    ]
+    parts = [_PYTHON_INTRODUCTION]
     named = {name: getattr(zsprompt, name) for name in zsprompt.__all__ if not name.startswith("__")}
     for title, belongs in _KINDS.items():
         members = {name: value for name, value in named.items() if belongs(value)}
@@ -300,11 +304,10 @@ def _plain(parameter: inspect.Parameter) -> inspect.Parameter:
     default = parameter.default
     if isinstance(default, enum.Enum):
         return parameter.replace(default=_Text(repr(default.value)))
-    if default is not inspect.Parameter.empty and (callable(default) or _is_factory(default) or " at 0x" in repr(default)):
-        return parameter.replace(default=_Text("…"))
-    if dataclasses.is_dataclass(default):
-        return parameter.replace(default=_Text("…"))
-    return parameter
+    if default is inspect.Parameter.empty:
+        return parameter
+    unprintable = callable(default) or _is_factory(default) or dataclasses.is_dataclass(default)
+    return parameter.replace(default=_Text("…")) if unprintable or " at 0x" in repr(default) else parameter
 
 
 class _Text:
@@ -404,7 +407,8 @@ def _imported(path: Path, package: str) -> Iterator[str]:
             if parts[0] == package:
                 yield from parts[1:2] or (alias.name for alias in node.names)
         elif isinstance(node, ast.Import):
-            yield from (parts[1] for alias in node.names if (parts := alias.name.split("."))[0] == package and parts[1:])
+            names = [alias.name.split(".") for alias in node.names]
+            yield from (parts[1] for parts in names if parts[0] == package and parts[1:])
 
 
 def rooms_drawing(rooms: Mapping[str, set[str]]) -> str:
