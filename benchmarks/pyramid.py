@@ -29,8 +29,8 @@ import torch
 from common import arguments, median_seconds, random_vit_b32, save, seconds
 from PIL import Image
 
-from zsprompt.encoders.clip import products
 from zsprompt.encoders.clip.openai_clip import OpenAIClip
+from zsprompt.encoders.clip.products import products
 from zsprompt.encoders.clip.transformer import Layer
 from zsprompt.encoders.pyramid import Pyramid
 
