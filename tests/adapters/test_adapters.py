@@ -47,7 +47,6 @@ from zsprompt.adapters import (
     Schedule,
     Sizes,
     Trained,
-    Views,
     available_adapters,
     fit,
     load_adapter,
@@ -60,6 +59,7 @@ from zsprompt.adapters.adapter_file import FILE, answer
 from zsprompt.adapters.tensors import read_arrays, write_arrays
 from zsprompt.errors import AdapterError, OutputError, TrainingError, UsageError
 from zsprompt.prompts import load_prompts
+from zsprompt.store import Images
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -192,7 +192,12 @@ def test_kinds_and_files_load_no_torch() -> None:
 # -- every kind learns -------------------------------------------------------------------------------------------------
 
 
-@every_kind
+QUICK = ("linear-probe", "mld", "fusion", "knn")
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(SMALL[name], id=name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in SMALL]
+)
 def test_every_kind_learns_what_is_planted(kind: Kind) -> None:
     judged = world(80, seed=1)
     rate = 1e-3 if kind == SMALL["fusion,mutan"] else 4e-3  # products of two inputs move twice
@@ -211,7 +216,7 @@ def test_every_kind_learns_what_is_planted(kind: Kind) -> None:
 def test_tokens_may_be_of_another_width_than_texts(kind: Kind) -> None:
     examples = world(40, wide=WIDE)
     made = trained(kind, examples)
-    answer = made.answer(examples.views, WORDS, directions())
+    answer = made.answer(examples.images, WORDS, directions())
     assert answer.shape == (40, len(WORDS))
     assert np.isfinite(answer).all()
 
@@ -219,7 +224,7 @@ def test_tokens_may_be_of_another_width_than_texts(kind: Kind) -> None:
 # -- neighbours and forests against scikit-learn -----------------------------------------------------------------------
 
 
-def joined(views: Views, inputs: str) -> Floats:
+def joined(views: Images, inputs: str) -> Floats:
     assert views.captions is not None
     flat = views.captions.reshape(len(views), -1)
     return {"image": views.vectors, "captions": flat, "both": np.concatenate([views.vectors, flat], axis=1)}[inputs]
@@ -238,9 +243,9 @@ def test_neighbours_equal_scikit_learns(inputs: Any, k: int) -> None:
 
     known, asked = world(60), world(50, seed=1)
     kind = Neighbours(k=k, inputs=inputs)
-    found = probabilities(kind.answer(kind.fit(known, 0), asked.views))
-    other = KNeighborsClassifier(k, metric="cosine", algorithm="brute").fit(joined(known.views, inputs), known.targets)
-    expected = shares_of(other.predict_proba(joined(asked.views, inputs)), other.classes_)
+    found = probabilities(kind.answer(kind.fit(known, 0), asked.images))
+    other = KNeighborsClassifier(k, metric="cosine", algorithm="brute").fit(joined(known.images, inputs), known.targets)
+    expected = shares_of(other.predict_proba(joined(asked.images, inputs)), other.classes_)
     np.testing.assert_allclose(found, expected, atol=2e-4)
 
 
@@ -249,9 +254,9 @@ def test_of_equal_votes_the_nearer_ones_rank_higher_and_half_of_them_is_no_yes()
     known = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     targets = np.array([[1], [0], [0], [1]], dtype=np.int8)
     kind = Neighbours(k=2)
-    weights = kind.fit(Examples(Views(known), targets), 0)
+    weights = kind.fit(Examples(Images(known), targets), 0)
     at = np.radians([0, 3, 87, 45])
-    scores = kind.answer(weights, Views(np.stack([np.cos(at), np.sin(at)], axis=1).astype(np.float32)))[:, 0]
+    scores = kind.answer(weights, Images(np.stack([np.cos(at), np.sin(at)], axis=1).astype(np.float32)))[:, 0]
     assert np.array_equal(scores > 0, [False, False, False, False])  # one of two votes, or none
     assert scores[0] > scores[1] > scores[3]
 
@@ -260,17 +265,17 @@ def test_neighbours_count_only_votes_that_are_known() -> None:
     known = np.eye(4, dtype=np.float32)
     targets = np.array([[1, -1], [-1, -1], [0, 1], [1, 0]], dtype=np.int8)
     kind = Neighbours(k=4)
-    answer = probabilities(kind.answer(kind.fit(Examples(Views(known), targets), 0), Views(known)))
+    answer = probabilities(kind.answer(kind.fit(Examples(Images(known), targets), 0), Images(known)))
     np.testing.assert_allclose(answer, np.tile([2 / 3, 1 / 2], (4, 1)), atol=1e-3)
 
 
 def test_neighbours_in_blocks_and_of_no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    kind, views = Neighbours(k=3), world(30, seed=1).views
+    kind, views = Neighbours(k=3), world(30, seed=1).images
     weights = kind.fit(world(40), 0)
     whole = kind.answer(weights, views)
     monkeypatch.setattr("zsprompt.adapters.fitted._CELLS", 100)
     np.testing.assert_allclose(kind.answer(weights, views), whole, atol=1e-6)
-    assert kind.answer(weights, Views(views.vectors[:0])).shape == (0, len(WORDS))
+    assert kind.answer(weights, Images(views.vectors[:0])).shape == (0, len(WORDS))
 
 
 def test_fewer_pictures_than_neighbours_are_refused() -> None:
@@ -284,7 +289,7 @@ def grown(kind: Forest, examples: Examples, seed: int) -> Any:
 
     forest = RandomForestClassifier(kind.trees, max_depth=kind.depth, random_state=seed)
     present = (examples.targets == 1).astype(int)
-    return forest.fit(joined(examples.views, kind.inputs), present if present.shape[1] > 1 else present.ravel())
+    return forest.fit(joined(examples.images, kind.inputs), present if present.shape[1] > 1 else present.ravel())
 
 
 @pytest.mark.parametrize("inputs", ["image", "captions", "both"])
@@ -292,9 +297,9 @@ def grown(kind: Forest, examples: Examples, seed: int) -> Any:
 def test_forests_equal_scikit_learns(inputs: Any, depth: int) -> None:
     known, asked = world(60, noise=2), world(50, seed=1, noise=2)
     kind = Forest(trees=7, depth=depth, inputs=inputs)
-    found = probabilities(kind.answer(kind.fit(known, 5), asked.views))
+    found = probabilities(kind.answer(kind.fit(known, 5), asked.images))
     other = grown(kind, known, 5)
-    expected = shares_of(other.predict_proba(joined(asked.views, inputs)), other.classes_)
+    expected = shares_of(other.predict_proba(joined(asked.images, inputs)), other.classes_)
     np.testing.assert_allclose(found, np.clip(expected, 1e-4, 1 - 1e-4), atol=1e-6)
 
 
@@ -302,19 +307,19 @@ def test_forests_of_one_label_and_of_labels_that_all_or_none_have() -> None:
     known = world(40)
     one = replace(known, targets=known.targets[:, :1])
     kind = Forest(trees=5, depth=4)
-    found = probabilities(kind.answer(kind.fit(one, 0), known.views))
-    expected = grown(kind, one, 0).predict_proba(known.views.vectors)[:, 1]
+    found = probabilities(kind.answer(kind.fit(one, 0), known.images))
+    expected = grown(kind, one, 0).predict_proba(known.images.vectors)[:, 1]
     np.testing.assert_allclose(found[:, 0], np.clip(expected, 1e-4, 1 - 1e-4), atol=1e-6)
     constant = known.targets.copy()
     constant[:, 1], constant[:, 2], constant[3, 4] = 1, 0, -1
-    answer = probabilities(kind.answer(kind.fit(replace(known, targets=constant), 0), known.views))
+    answer = probabilities(kind.answer(kind.fit(replace(known, targets=constant), 0), known.images))
     assert (answer[:, 1] > 0.99).all()
     assert (answer[:, 2] < 0.01).all()
-    assert kind.answer(kind.fit(known, 0), Views(known.views.vectors[:0])).shape == (0, len(WORDS))
+    assert kind.answer(kind.fit(known, 0), Images(known.images.vectors[:0])).shape == (0, len(WORDS))
 
 
 def test_fitted_kinds_that_read_captions_refuse_pictures_without() -> None:
-    bare = Examples(Views(world().views.vectors), world().targets)
+    bare = Examples(Images(world().images.vectors), world().targets)
     for kind in (Neighbours(inputs="both"), Forest(inputs="captions")):
         with pytest.raises(UsageError, match="inputs=image"):
             kind.fit(bare, 0)
@@ -325,7 +330,7 @@ def test_fitted_kinds_that_read_captions_refuse_pictures_without() -> None:
 
 @every_kind
 def test_a_file_gives_back_the_very_adapter(kind: Kind, tmp_path: Path) -> None:
-    made, views = trained(kind), world(9, seed=4).views
+    made, views = trained(kind), world(9, seed=4).images
     save_adapter(made, tmp_path / FILE)
     for place in (tmp_path, tmp_path / FILE, str(tmp_path)):
         found = load_adapter(place)
@@ -389,6 +394,7 @@ def test_an_unwritable_place_is_one_line_and_nothing_is_left(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_old_file_stays(file: Path, tmp_path: Path) -> None:
     """The limit on a file's size stands for the disk's end."""
     (tmp_path / FILE).write_bytes(file.read_bytes())
@@ -608,7 +614,7 @@ def test_no_header_however_strange_leads_to_another_error(file: Path, data: st.D
     write_arrays(path, arrays, facts)
     found = read_or_refused(path)
     if found is not None:
-        assert found.answer(world(3).views, found.labels, directions()).shape == (3, len(WORDS))
+        assert found.answer(world(3).images, found.labels, directions()).shape == (3, len(WORDS))
         assert repr(found)
 
 
@@ -671,7 +677,7 @@ def test_arrays_of_fitted_kinds_however_strange_are_refused_or_answer(
     save_adapter(replace(made, weights=weights), path)
     found = read_or_refused(path)
     if found is not None:
-        answer = found.answer(world(4).views, WORDS, directions())
+        answer = found.answer(world(4).images, WORDS, directions())
         assert answer.shape == (4, len(WORDS))
         assert np.isfinite(answer).all()
 
@@ -690,7 +696,7 @@ def test_which_kinds_are_for_their_own_labels() -> None:
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("order", [[4, 3, 2, 1, 0], [2, 0, 3, 1, 4]])
 def test_labels_in_another_order_give_columns_in_that_order(name: str, order: list[int]) -> None:
-    made, views = trained(SMALL[name]), world(20, seed=2).views
+    made, views = trained(SMALL[name]), world(20, seed=2).images
     plain = made.answer(views, WORDS, directions())
     found = made.answer(views, [WORDS[c] for c in order], directions()[order])
     np.testing.assert_allclose(found, plain[:, order], atol=1e-5)
@@ -699,7 +705,7 @@ def test_labels_in_another_order_give_columns_in_that_order(name: str, order: li
 
 @pytest.mark.parametrize("name", BOUND)
 def test_other_labels_are_refused_naming_the_difference(name: str) -> None:
-    made, views = trained(SMALL[name]), world(3).views
+    made, views = trained(SMALL[name]), world(3).images
     kind = name_of(made.kind)
     for labels, said in (
         (("cat", "dog", "owl", "hat"), "no sea"),
@@ -714,7 +720,7 @@ def test_other_labels_are_refused_naming_the_difference(name: str) -> None:
 
 @pytest.mark.parametrize("name", FREE)
 def test_any_labels_are_answered_for_by_kinds_that_read_their_texts(name: str) -> None:
-    made, views = trained(SMALL[name]), world(6).views
+    made, views = trained(SMALL[name]), world(6).images
     for count in (1, 2, 9):
         answer = made.answer(views, [f"thing {c}" for c in range(count)], directions(count))
         assert answer.shape == (6, count)
@@ -724,15 +730,15 @@ def test_any_labels_are_answered_for_by_kinds_that_read_their_texts(name: str) -
 @every_kind
 def test_vectors_of_another_width_are_refused(kind: Kind) -> None:
     with pytest.raises(AdapterError, match="vectors of 16 numbers, found 8; use model planted"):
-        trained(kind).answer(Views(np.zeros((2, 8), np.float32)), WORDS, directions(dim=8))
+        trained(kind).answer(Images(np.zeros((2, 8), np.float32)), WORDS, directions(dim=8))
 
 
 @every_kind
 def test_no_pictures_get_no_answer_and_many_the_same_as_alone(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
-    made, views = trained(kind), world(12, seed=2).views
+    made, views = trained(kind), world(12, seed=2).images
     together = made.answer(views, WORDS, directions())
     assert together.dtype == np.float32
-    none = Views(views.vectors[:0], Rows(views.tokens.array[:0]), views.captions[:0])  # type: ignore[union-attr,index]
+    none = Images(views.vectors[:0], Rows(views.tokens.array[:0]), views.captions[:0])  # type: ignore[union-attr,index]
     assert made.answer(none, WORDS, directions()).shape == (0, len(WORDS))
     monkeypatch.setattr("zsprompt.adapters.adapter_file._AT_ONCE", 5)
     np.testing.assert_allclose(made.answer(views, WORDS, directions()), together, atol=1e-5)
@@ -741,7 +747,7 @@ def test_no_pictures_get_no_answer_and_many_the_same_as_alone(kind: Kind, monkey
 def test_answers_do_not_move_the_callers_random_numbers_or_depend_on_them() -> None:
     import torch
 
-    made, views = trained(SMALL["mld"]), world(5).views
+    made, views = trained(SMALL["mld"]), world(5).images
     torch.manual_seed(1)
     before = torch.get_rng_state()
     one = made.answer(views, WORDS, directions())
@@ -751,7 +757,7 @@ def test_answers_do_not_move_the_callers_random_numbers_or_depend_on_them() -> N
 
 
 def test_a_network_that_reads_captions_refuses_pictures_without() -> None:
-    bare = Views(world(3).views.vectors)
+    bare = Images(world(3).images.vectors)
     with pytest.raises(UsageError, match="2 captions a picture, found none"):
         trained(SMALL["fusion"]).answer(bare, WORDS, directions())
     with pytest.raises(UsageError, match="tokens=pooled"):
@@ -770,9 +776,9 @@ def test_a_start_at_the_cosines_ranks_as_they_do_and_no_label_is_favoured(kind: 
 
     examples, texts = world(), directions()
     network = kind.network(sizes_of(examples)).eval()
-    network.begin(*map(torch.from_numpy, (examples.views.vectors, texts, examples.targets)))
-    found = answer(kind, network, examples.views, texts, "cpu")
-    cosines = examples.views.vectors @ texts.T
+    network.begin(*map(torch.from_numpy, (examples.images.vectors, texts, examples.targets)))
+    found = answer(kind, network, examples.images, texts, "cpu")
+    cosines = examples.images.vectors @ texts.T
     slope, offset = network.slope.item(), network.offset.item()
     assert slope > 1
     np.testing.assert_allclose(found, slope * cosines + offset, rtol=1e-4, atol=1e-4)
@@ -804,7 +810,7 @@ def test_cosines_are_not_rounded_where_products_are() -> None:
             return torch.zeros(len(features), len(texts))
 
     examples, texts = world(), torch.from_numpy(directions())
-    vectors = torch.from_numpy(examples.views.vectors)
+    vectors = torch.from_numpy(examples.images.vectors)
     network = FromCosine(Nothing(), [])
     network.begin(vectors, texts, torch.from_numpy(examples.targets))
     plain = network(vectors, vectors, texts)
@@ -820,7 +826,7 @@ def test_left_out_targets_move_no_start_and_a_turned_text_begins_flat() -> None:
     examples, texts = world(), directions()
     starts = []
     for fill in (None, -1):
-        vectors, targets = examples.views.vectors, examples.targets
+        vectors, targets = examples.images.vectors, examples.targets
         if fill is not None:
             vectors = np.concatenate([vectors, -vectors[:5]])
             targets = np.concatenate([targets, np.full((5, targets.shape[1]), fill, dtype=np.int8)])
@@ -828,7 +834,7 @@ def test_left_out_targets_move_no_start_and_a_turned_text_begins_flat() -> None:
         network.begin(*map(torch.from_numpy, (vectors, texts, targets)))
         starts.append((network.slope.item(), network.offset.item()))
     assert starts[0] == pytest.approx(starts[1], rel=1e-6)
-    network.begin(*map(torch.from_numpy, (examples.views.vectors, -texts, examples.targets)))
+    network.begin(*map(torch.from_numpy, (examples.images.vectors, -texts, examples.targets)))
     assert network.slope.item() == 1
 
 
