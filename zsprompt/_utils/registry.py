@@ -14,7 +14,7 @@ DEFAULT_MODEL = "ViT-B/32"
 
 
 def is_object_path(name: str) -> bool:
-    """Whether `name` reads as package.module:Object. A room asks its own table first, prefixes included."""
+    """Whether `name` reads as package.module:Object. Ask after the prefixes that a table reserves."""
     head, colon, tail = name.partition(":")
     return bool(colon) and tail.isidentifier() and all(part.isidentifier() for part in head.split("."))
 
