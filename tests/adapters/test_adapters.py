@@ -38,12 +38,7 @@ from zsprompt._utils.specs import construct, restored
 from zsprompt.adapters import (
     ADAPTERS,
     Examples,
-    Fc,
-    Forest,
     Kind,
-    LinearProbe,
-    Mld,
-    Neighbours,
     Schedule,
     Sizes,
     Trained,
@@ -55,7 +50,13 @@ from zsprompt.adapters import (
     save_adapter,
     spec_of,
 )
-from zsprompt.adapters.adapter_file import FILE, answer
+from zsprompt.adapters.adapter_file import FILE
+from zsprompt.adapters.forward import answer
+from zsprompt.adapters.kinds.fc import FcSpec
+from zsprompt.adapters.kinds.forest import ForestSpec
+from zsprompt.adapters.kinds.knn import KnnSpec
+from zsprompt.adapters.kinds.linear_probe import LinearProbeSpec
+from zsprompt.adapters.kinds.mld import MldSpec
 from zsprompt.adapters.tensors import read_arrays, write_arrays
 from zsprompt.errors import AdapterError, OutputError, TrainingError, UsageError
 from zsprompt.prompts import load_prompts
@@ -70,7 +71,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A decoder's file."""
     path = tmp_path_factory.mktemp("adapter") / FILE
-    save_adapter(trained(Mld(heads=2, feed_forward=4)), path)
+    save_adapter(trained(MldSpec(heads=2, feed_forward=4)), path)
     return path
 
 
@@ -171,11 +172,11 @@ def test_fields_survive_being_text_and_being_json(name: str, data: st.DataObject
     [("blocks", True), ("blocks", 2.0), ("blocks", None), ("dropout", "0.1"), ("tokens", ["pooled"])],
 )
 def test_fields_of_another_type_in_json_are_refused(field: str, value: object) -> None:
-    kept = {part.name: part.default for part in fields(Mld)}
+    kept = {part.name: part.default for part in fields(MldSpec)}
     with pytest.raises(ValueError, match=field):
-        restored(Mld, kept | {field: value})
+        restored(MldSpec, kept | {field: value})
     with pytest.raises(ValueError, match="names"):
-        restored(Mld, kept | {"more": 1})
+        restored(MldSpec, kept | {"more": 1})
 
 
 @pytest.mark.parametrize("changes", [{"dim": 0}, {"features": -1}, {"labels": 0}, {"captions": -1}, {"dim": 2**40}])
@@ -242,7 +243,7 @@ def test_neighbours_equal_scikit_learns(inputs: Any, k: int) -> None:
     from sklearn.neighbors import KNeighborsClassifier
 
     known, asked = world(60), world(50, seed=1)
-    kind = Neighbours(k=k, inputs=inputs)
+    kind = KnnSpec(k=k, inputs=inputs)
     found = probabilities(kind.answer(kind.fit(known, 0), asked.images))
     other = KNeighborsClassifier(k, metric="cosine", algorithm="brute").fit(joined(known.images, inputs), known.targets)
     expected = shares_of(other.predict_proba(joined(asked.images, inputs)), other.classes_)
@@ -253,7 +254,7 @@ def test_of_equal_votes_the_nearer_ones_rank_higher_and_half_of_them_is_no_yes()
     angles = np.radians([0, 10, 80, 90])
     known = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     targets = np.array([[1], [0], [0], [1]], dtype=np.int8)
-    kind = Neighbours(k=2)
+    kind = KnnSpec(k=2)
     weights = kind.fit(Examples(Images(known), targets), 0)
     at = np.radians([0, 3, 87, 45])
     scores = kind.answer(weights, Images(np.stack([np.cos(at), np.sin(at)], axis=1).astype(np.float32)))[:, 0]
@@ -264,26 +265,26 @@ def test_of_equal_votes_the_nearer_ones_rank_higher_and_half_of_them_is_no_yes()
 def test_neighbours_count_only_votes_that_are_known() -> None:
     known = np.eye(4, dtype=np.float32)
     targets = np.array([[1, -1], [-1, -1], [0, 1], [1, 0]], dtype=np.int8)
-    kind = Neighbours(k=4)
+    kind = KnnSpec(k=4)
     answer = probabilities(kind.answer(kind.fit(Examples(Images(known), targets), 0), Images(known)))
     np.testing.assert_allclose(answer, np.tile([2 / 3, 1 / 2], (4, 1)), atol=1e-3)
 
 
 def test_neighbours_in_blocks_and_of_no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    kind, views = Neighbours(k=3), world(30, seed=1).images
+    kind, views = KnnSpec(k=3), world(30, seed=1).images
     weights = kind.fit(world(40), 0)
     whole = kind.answer(weights, views)
-    monkeypatch.setattr("zsprompt.adapters.fitted._CELLS", 100)
+    monkeypatch.setattr("zsprompt.adapters.kinds.knn._CELLS", 100)
     np.testing.assert_allclose(kind.answer(weights, views), whole, atol=1e-6)
     assert kind.answer(weights, Images(views.vectors[:0])).shape == (0, len(WORDS))
 
 
 def test_fewer_pictures_than_neighbours_are_refused() -> None:
-    with pytest.raises(TrainingError, match=r"k = 20 training pictures, found 10; lower k"):
-        Neighbours().fit(world(10), 0)
+    with pytest.raises(TrainingError, match=r"k = 20 training images, found 10; lower k"):
+        KnnSpec().fit(world(10), 0)
 
 
-def grown(kind: Forest, examples: Examples, seed: int) -> Any:
+def grown(kind: ForestSpec, examples: Examples, seed: int) -> Any:
     """The same forest by scikit-learn."""
     from sklearn.ensemble import RandomForestClassifier
 
@@ -296,7 +297,7 @@ def grown(kind: Forest, examples: Examples, seed: int) -> Any:
 @pytest.mark.parametrize("depth", [1, 3, 16])
 def test_forests_equal_scikit_learns(inputs: Any, depth: int) -> None:
     known, asked = world(60, noise=2), world(50, seed=1, noise=2)
-    kind = Forest(trees=7, depth=depth, inputs=inputs)
+    kind = ForestSpec(trees=7, depth=depth, inputs=inputs)
     found = probabilities(kind.answer(kind.fit(known, 5), asked.images))
     other = grown(kind, known, 5)
     expected = shares_of(other.predict_proba(joined(asked.images, inputs)), other.classes_)
@@ -306,7 +307,7 @@ def test_forests_equal_scikit_learns(inputs: Any, depth: int) -> None:
 def test_forests_of_one_label_and_of_labels_that_all_or_none_have() -> None:
     known = world(40)
     one = replace(known, targets=known.targets[:, :1])
-    kind = Forest(trees=5, depth=4)
+    kind = ForestSpec(trees=5, depth=4)
     found = probabilities(kind.answer(kind.fit(one, 0), known.images))
     expected = grown(kind, one, 0).predict_proba(known.images.vectors)[:, 1]
     np.testing.assert_allclose(found[:, 0], np.clip(expected, 1e-4, 1 - 1e-4), atol=1e-6)
@@ -320,7 +321,7 @@ def test_forests_of_one_label_and_of_labels_that_all_or_none_have() -> None:
 
 def test_fitted_kinds_that_read_captions_refuse_pictures_without() -> None:
     bare = Examples(Images(world().images.vectors), world().targets)
-    for kind in (Neighbours(inputs="both"), Forest(inputs="captions")):
+    for kind in (KnnSpec(inputs="both"), ForestSpec(inputs="captions")):
         with pytest.raises(UsageError, match="inputs=image"):
             kind.fit(bare, 0)
 
@@ -356,7 +357,7 @@ def test_targets_of_another_type_give_the_same_adapter(kind: Kind, number: type,
 @pytest.mark.parametrize("name", ["photo", "ensemble", "describe-coco", "seed-code", "adds"])
 def test_label_texts_after_the_file_are_those_before(name: str, tmp_path: Path) -> None:
     prompts = load_prompts(name)
-    save_adapter(replace(trained(Fc()), prompts=prompts), tmp_path / FILE)
+    save_adapter(replace(trained(FcSpec()), prompts=prompts), tmp_path / FILE)
     found = load_adapter(tmp_path).prompts
     assert found.ensemble(WORDS) == prompts.ensemble(WORDS)
     assert (found.name, found.digest) == (prompts.name, prompts.digest)
@@ -364,20 +365,20 @@ def test_label_texts_after_the_file_are_those_before(name: str, tmp_path: Path) 
 
 def test_labels_and_names_of_any_letters_survive(tmp_path: Path) -> None:
     labels = ("кот", "犬", 'o"w{l}', "\udcff", "e\u0301")
-    save_adapter(replace(trained(Fc()), labels=labels, model="модель/№1"), tmp_path / FILE)
+    save_adapter(replace(trained(FcSpec()), labels=labels, model="модель/№1"), tmp_path / FILE)
     found = load_adapter(tmp_path)
     assert (found.labels, found.model) == (labels, "модель/№1")
 
 
 def test_the_digest_tells_adapters_apart() -> None:
-    made = trained(Fc())
+    made = trained(FcSpec())
     other = dict(made.weights)
     other["bias"] = np.nextafter(other["bias"], np.float32(9))
     changes: list[dict[str, Any]] = [
         {"weights": other},
         {"labels": WORDS[::-1]},
         {"fingerprint": "planted/2"},
-        {"kind": LinearProbe()},
+        {"kind": LinearProbeSpec()},
     ]
     digests = {replace(made, **change).digest for change in changes} | {made.digest}
     assert len(digests) == 1 + len(changes)
@@ -385,7 +386,7 @@ def test_the_digest_tells_adapters_apart() -> None:
 
 
 def test_an_unwritable_place_is_one_line_and_nothing_is_left(tmp_path: Path) -> None:
-    made = trained(Fc())
+    made = trained(FcSpec())
     with pytest.raises(OutputError, match="cannot write"):
         save_adapter(made, tmp_path / "nowhere" / FILE)
     (tmp_path / FILE).mkdir()
@@ -641,7 +642,7 @@ def test_weights_of_another_making_are_refused(change: Any, said: str, file: Pat
         load_adapter(rewritten(file, change))
 
 
-FITTED = {"knn": Neighbours(k=5), "forest": Forest(trees=3, depth=3)}
+FITTED = {"knn": KnnSpec(k=5), "forest": ForestSpec(trees=3, depth=3)}
 
 
 @pytest.mark.parametrize("name", FITTED)
@@ -740,7 +741,7 @@ def test_no_pictures_get_no_answer_and_many_the_same_as_alone(kind: Kind, monkey
     assert together.dtype == np.float32
     none = Images(views.vectors[:0], Rows(views.tokens.array[:0]), views.captions[:0])  # type: ignore[union-attr,index]
     assert made.answer(none, WORDS, directions()).shape == (0, len(WORDS))
-    monkeypatch.setattr("zsprompt.adapters.adapter_file._AT_ONCE", 5)
+    monkeypatch.setattr("zsprompt.adapters.forward._AT_ONCE", 5)
     np.testing.assert_allclose(made.answer(views, WORDS, directions()), together, atol=1e-5)
 
 
@@ -853,4 +854,4 @@ def test_what_starts_at_the_cosines_learns_and_every_part_of_it_moves(kind: Any)
 
 def test_a_mean_has_no_weights_that_could_begin_at_nothing() -> None:
     with pytest.raises(UsageError, match="expected read_out=linear with start=cosine"):
-        Mld(read_out="mean", start="cosine").check(Sizes(16, 16, 3))
+        MldSpec(read_out="mean", start="cosine").check(Sizes(16, 16, 3))

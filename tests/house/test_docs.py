@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -105,7 +106,9 @@ def test_each_kind_of_extension_has_an_example() -> None:
 def test_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ZSPROMPT_CACHE", str(tmp_path / "cache"))
-    exec(compile(EXAMPLES[name], f"the example {name!r}", "exec"), {"__name__": "example"})
+    module = ModuleType("example")
+    monkeypatch.setitem(sys.modules, module.__name__, module)  # dataclasses look their module up
+    exec(compile(EXAMPLES[name], f"the example {name!r}", "exec"), vars(module))
 
 
 def toml_below(page: str, heading: str) -> str:
