@@ -84,6 +84,9 @@ def test_preparing_changes_no_bit_and_twice_is_once(encoder: Encoder) -> None:
 
 
 def test_what_does_not_fit_is_refused_and_what_fits_is_not(encoder: Encoder) -> None:
+    if encoder.context_length is None:
+        assert encoder.fits([*TEXTS, LONG]).all()
+        return
     assert encoder.fits([*TEXTS, LONG]).tolist() == [True] * len(TEXTS) + [False]
     with pytest.raises(LabelError):
         encoder.encode_texts([LONG])
