@@ -330,7 +330,7 @@ def test_a_batch_is_no_larger_than_one_of_the_tower(d: int, pictures: int, tmp_p
 @pytest.mark.slow
 def test_a_run_on_drawn_scenes(cli: Cli) -> None:
     pytest.importorskip("torch")
-    options = ["--dataset", "scenes", "--limit", 20, "--strategy", "per-label", "--json"]
+    options = ["--dataset", "scenes,limit=20", "--strategy", "per-label", "--json"]
     done = cli("run", *options, "--model", "pyramid,d=2:tiny")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)

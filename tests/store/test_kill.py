@@ -36,7 +36,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def arguments(photos: Path, cache: Path, out: Path) -> list[object]:
     options = ["--strategy", "top-all", "--dataset", "folder", "--root", photos, "--model", "fakes:PlantedEncoder"]
-    return ["run", *options, "--batch-size", BATCH, "--cache", cache, "--out", out, "--json"]
+    return ["run", *options, "--device", f"auto,batch_size={BATCH}", "--cache", cache, "--out", out, "--json"]
 
 
 def stored(cache: Path) -> int:
