@@ -18,8 +18,7 @@ with warnings.catch_warnings():
     import clip  # noqa: F401 - imported here, so that its warnings stay here
     from clip.model import CLIP
 
-from zsprompt.encoders.clip import products
-from zsprompt.encoders.clip.products import plain
+from zsprompt.encoders.clip.products import plain, products
 
 VIT_B32 = (512, 224, 12, 768, 32, 77, 49408, 512, 8, 12)
 

@@ -1,6 +1,6 @@
 """The contact sheet of the drawn scenes: every kind in its variants, and test pictures as they come.
 
-python benchmarks/contact_sheet.py --out benchmarks/scenes.png
+python benchmarks/contact_sheet.py --out docs/images/scenes.png
 """
 
 from __future__ import annotations

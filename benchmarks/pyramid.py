@@ -29,8 +29,8 @@ import torch
 from common import arguments, median_seconds, random_vit_b32, save, seconds
 from PIL import Image
 
-from zsprompt.encoders.clip import products
 from zsprompt.encoders.clip.openai_clip import OpenAIClip
+from zsprompt.encoders.clip.products import products
 from zsprompt.encoders.clip.transformer import Layer
 from zsprompt.encoders.pyramid import Pyramid
 
@@ -128,7 +128,7 @@ def at_full_size(encoder: OpenAIClip, d: int) -> OpenAIClip:
     every = torch.cat([first, more.flatten(2)[0].T]).detach()
     visual.positional_embedding = torch.nn.Parameter(every, requires_grad=False)
     encoder.image_size, encoder.token_shape = B32.side * d, (len(every), encoder.dim)
-    encoder._pictures_at_once = BATCH // d**2  # as many tokens at a time as the patches have
+    encoder._images_at_once = BATCH // d**2  # as many tokens at a time as the patches have
     return encoder
 
 

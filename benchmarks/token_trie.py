@@ -21,8 +21,7 @@ import torch
 from common import CLIP, VIT_B32, arguments, clip, encode_rows, save, seconds
 
 import zsprompt as zs
-from zsprompt.encoders.clip import products
-from zsprompt.encoders.clip.products import plain
+from zsprompt.encoders.clip.products import plain, products
 from zsprompt.encoders.clip.token_trie import Trie, TrieTower
 from zsprompt.encoders.clip.tokens import Tokeniser
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_line import Cli, command, environment
+from command_line import Cli, run_here, run_process
 from fakes import PlantedEncoder
 
 from zsprompt.store import EmbeddingStore
@@ -82,18 +81,10 @@ def store(encoder: PlantedEncoder) -> EmbeddingStore:
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> Cli:
-    """Runs the installed `zsprompt` command; `--model fakes:PlantedEncoder` finds the planted world."""
+def cli(tmp_path: Path, request: pytest.FixtureRequest) -> Cli:
+    """Runs `zsprompt`, in this process or, with --slow, as the installed command.
 
-    def run(*args: object, env: dict[str, str] | None = None, **options: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command(*args),
-            capture_output=True,
-            text=True,
-            timeout=300,
-            cwd=options.get("cwd", tmp_path),
-            env=environment() | (env or {}),
-            check=False,
-        )
-
-    return run
+    `--model fakes:PlantedEncoder` finds the planted world.
+    """
+    run = run_process if request.config.getoption("--slow") else run_here
+    return lambda *args, env=None, cwd=tmp_path: run(*args, cwd=cwd, env=env or {})

@@ -38,16 +38,10 @@ from zsprompt._utils.specs import construct, restored
 from zsprompt.adapters import (
     ADAPTERS,
     Examples,
-    Fc,
-    Forest,
     Kind,
-    LinearProbe,
-    Mld,
-    Neighbours,
     Schedule,
     Sizes,
     Trained,
-    Views,
     available_adapters,
     fit,
     load_adapter,
@@ -56,10 +50,17 @@ from zsprompt.adapters import (
     save_adapter,
     spec_of,
 )
-from zsprompt.adapters.adapter_file import FILE, answer
+from zsprompt.adapters.adapter_file import FILE
+from zsprompt.adapters.forward import answer
+from zsprompt.adapters.kinds.fc import FcSpec
+from zsprompt.adapters.kinds.forest import ForestSpec
+from zsprompt.adapters.kinds.knn import KnnSpec
+from zsprompt.adapters.kinds.linear_probe import LinearProbeSpec
+from zsprompt.adapters.kinds.mld import MldSpec
 from zsprompt.adapters.tensors import read_arrays, write_arrays
 from zsprompt.errors import AdapterError, OutputError, TrainingError, UsageError
 from zsprompt.prompts import load_prompts
+from zsprompt.store import Images
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -70,7 +71,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A decoder's file."""
     path = tmp_path_factory.mktemp("adapter") / FILE
-    save_adapter(trained(Mld(heads=2, feed_forward=4)), path)
+    save_adapter(trained(MldSpec(heads=2, feed_forward=4)), path)
     return path
 
 
@@ -171,11 +172,11 @@ def test_fields_survive_being_text_and_being_json(name: str, data: st.DataObject
     [("blocks", True), ("blocks", 2.0), ("blocks", None), ("dropout", "0.1"), ("tokens", ["pooled"])],
 )
 def test_fields_of_another_type_in_json_are_refused(field: str, value: object) -> None:
-    kept = {part.name: part.default for part in fields(Mld)}
+    kept = {part.name: part.default for part in fields(MldSpec)}
     with pytest.raises(ValueError, match=field):
-        restored(Mld, kept | {field: value})
+        restored(MldSpec, kept | {field: value})
     with pytest.raises(ValueError, match="names"):
-        restored(Mld, kept | {"more": 1})
+        restored(MldSpec, kept | {"more": 1})
 
 
 @pytest.mark.parametrize("changes", [{"dim": 0}, {"features": -1}, {"labels": 0}, {"captions": -1}, {"dim": 2**40}])
@@ -192,7 +193,12 @@ def test_kinds_and_files_load_no_torch() -> None:
 # -- every kind learns -------------------------------------------------------------------------------------------------
 
 
-@every_kind
+QUICK = ("linear-probe", "mld", "fusion", "knn")
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(SMALL[name], id=name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in SMALL]
+)
 def test_every_kind_learns_what_is_planted(kind: Kind) -> None:
     judged = world(80, seed=1)
     rate = 1e-3 if kind == SMALL["fusion,mutan"] else 4e-3  # products of two inputs move twice
@@ -211,7 +217,7 @@ def test_every_kind_learns_what_is_planted(kind: Kind) -> None:
 def test_tokens_may_be_of_another_width_than_texts(kind: Kind) -> None:
     examples = world(40, wide=WIDE)
     made = trained(kind, examples)
-    answer = made.answer(examples.views, WORDS, directions())
+    answer = made.answer(examples.images, WORDS, directions())
     assert answer.shape == (40, len(WORDS))
     assert np.isfinite(answer).all()
 
@@ -219,7 +225,7 @@ def test_tokens_may_be_of_another_width_than_texts(kind: Kind) -> None:
 # -- neighbours and forests against scikit-learn -----------------------------------------------------------------------
 
 
-def joined(views: Views, inputs: str) -> Floats:
+def joined(views: Images, inputs: str) -> Floats:
     assert views.captions is not None
     flat = views.captions.reshape(len(views), -1)
     return {"image": views.vectors, "captions": flat, "both": np.concatenate([views.vectors, flat], axis=1)}[inputs]
@@ -237,10 +243,10 @@ def test_neighbours_equal_scikit_learns(inputs: Any, k: int) -> None:
     from sklearn.neighbors import KNeighborsClassifier
 
     known, asked = world(60), world(50, seed=1)
-    kind = Neighbours(k=k, inputs=inputs)
-    found = probabilities(kind.answer(kind.fit(known, 0), asked.views))
-    other = KNeighborsClassifier(k, metric="cosine", algorithm="brute").fit(joined(known.views, inputs), known.targets)
-    expected = shares_of(other.predict_proba(joined(asked.views, inputs)), other.classes_)
+    kind = KnnSpec(k=k, inputs=inputs)
+    found = probabilities(kind.answer(kind.fit(known, 0), asked.images))
+    other = KNeighborsClassifier(k, metric="cosine", algorithm="brute").fit(joined(known.images, inputs), known.targets)
+    expected = shares_of(other.predict_proba(joined(asked.images, inputs)), other.classes_)
     np.testing.assert_allclose(found, expected, atol=2e-4)
 
 
@@ -248,10 +254,10 @@ def test_of_equal_votes_the_nearer_ones_rank_higher_and_half_of_them_is_no_yes()
     angles = np.radians([0, 10, 80, 90])
     known = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     targets = np.array([[1], [0], [0], [1]], dtype=np.int8)
-    kind = Neighbours(k=2)
-    weights = kind.fit(Examples(Views(known), targets), 0)
+    kind = KnnSpec(k=2)
+    weights = kind.fit(Examples(Images(known), targets), 0)
     at = np.radians([0, 3, 87, 45])
-    scores = kind.answer(weights, Views(np.stack([np.cos(at), np.sin(at)], axis=1).astype(np.float32)))[:, 0]
+    scores = kind.answer(weights, Images(np.stack([np.cos(at), np.sin(at)], axis=1).astype(np.float32)))[:, 0]
     assert np.array_equal(scores > 0, [False, False, False, False])  # one of two votes, or none
     assert scores[0] > scores[1] > scores[3]
 
@@ -259,63 +265,63 @@ def test_of_equal_votes_the_nearer_ones_rank_higher_and_half_of_them_is_no_yes()
 def test_neighbours_count_only_votes_that_are_known() -> None:
     known = np.eye(4, dtype=np.float32)
     targets = np.array([[1, -1], [-1, -1], [0, 1], [1, 0]], dtype=np.int8)
-    kind = Neighbours(k=4)
-    answer = probabilities(kind.answer(kind.fit(Examples(Views(known), targets), 0), Views(known)))
+    kind = KnnSpec(k=4)
+    answer = probabilities(kind.answer(kind.fit(Examples(Images(known), targets), 0), Images(known)))
     np.testing.assert_allclose(answer, np.tile([2 / 3, 1 / 2], (4, 1)), atol=1e-3)
 
 
 def test_neighbours_in_blocks_and_of_no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    kind, views = Neighbours(k=3), world(30, seed=1).views
+    kind, views = KnnSpec(k=3), world(30, seed=1).images
     weights = kind.fit(world(40), 0)
     whole = kind.answer(weights, views)
-    monkeypatch.setattr("zsprompt.adapters.fitted._CELLS", 100)
+    monkeypatch.setattr("zsprompt.adapters.kinds.knn._CELLS", 100)
     np.testing.assert_allclose(kind.answer(weights, views), whole, atol=1e-6)
-    assert kind.answer(weights, Views(views.vectors[:0])).shape == (0, len(WORDS))
+    assert kind.answer(weights, Images(views.vectors[:0])).shape == (0, len(WORDS))
 
 
 def test_fewer_pictures_than_neighbours_are_refused() -> None:
-    with pytest.raises(TrainingError, match=r"k = 20 training pictures, found 10; lower k"):
-        Neighbours().fit(world(10), 0)
+    with pytest.raises(TrainingError, match=r"k = 20 training images, found 10; lower k"):
+        KnnSpec().fit(world(10), 0)
 
 
-def grown(kind: Forest, examples: Examples, seed: int) -> Any:
+def grown(kind: ForestSpec, examples: Examples, seed: int) -> Any:
     """The same forest by scikit-learn."""
     from sklearn.ensemble import RandomForestClassifier
 
     forest = RandomForestClassifier(kind.trees, max_depth=kind.depth, random_state=seed)
     present = (examples.targets == 1).astype(int)
-    return forest.fit(joined(examples.views, kind.inputs), present if present.shape[1] > 1 else present.ravel())
+    return forest.fit(joined(examples.images, kind.inputs), present if present.shape[1] > 1 else present.ravel())
 
 
 @pytest.mark.parametrize("inputs", ["image", "captions", "both"])
 @pytest.mark.parametrize("depth", [1, 3, 16])
 def test_forests_equal_scikit_learns(inputs: Any, depth: int) -> None:
     known, asked = world(60, noise=2), world(50, seed=1, noise=2)
-    kind = Forest(trees=7, depth=depth, inputs=inputs)
-    found = probabilities(kind.answer(kind.fit(known, 5), asked.views))
+    kind = ForestSpec(trees=7, depth=depth, inputs=inputs)
+    found = probabilities(kind.answer(kind.fit(known, 5), asked.images))
     other = grown(kind, known, 5)
-    expected = shares_of(other.predict_proba(joined(asked.views, inputs)), other.classes_)
+    expected = shares_of(other.predict_proba(joined(asked.images, inputs)), other.classes_)
     np.testing.assert_allclose(found, np.clip(expected, 1e-4, 1 - 1e-4), atol=1e-6)
 
 
 def test_forests_of_one_label_and_of_labels_that_all_or_none_have() -> None:
     known = world(40)
     one = replace(known, targets=known.targets[:, :1])
-    kind = Forest(trees=5, depth=4)
-    found = probabilities(kind.answer(kind.fit(one, 0), known.views))
-    expected = grown(kind, one, 0).predict_proba(known.views.vectors)[:, 1]
+    kind = ForestSpec(trees=5, depth=4)
+    found = probabilities(kind.answer(kind.fit(one, 0), known.images))
+    expected = grown(kind, one, 0).predict_proba(known.images.vectors)[:, 1]
     np.testing.assert_allclose(found[:, 0], np.clip(expected, 1e-4, 1 - 1e-4), atol=1e-6)
     constant = known.targets.copy()
     constant[:, 1], constant[:, 2], constant[3, 4] = 1, 0, -1
-    answer = probabilities(kind.answer(kind.fit(replace(known, targets=constant), 0), known.views))
+    answer = probabilities(kind.answer(kind.fit(replace(known, targets=constant), 0), known.images))
     assert (answer[:, 1] > 0.99).all()
     assert (answer[:, 2] < 0.01).all()
-    assert kind.answer(kind.fit(known, 0), Views(known.views.vectors[:0])).shape == (0, len(WORDS))
+    assert kind.answer(kind.fit(known, 0), Images(known.images.vectors[:0])).shape == (0, len(WORDS))
 
 
 def test_fitted_kinds_that_read_captions_refuse_pictures_without() -> None:
-    bare = Examples(Views(world().views.vectors), world().targets)
-    for kind in (Neighbours(inputs="both"), Forest(inputs="captions")):
+    bare = Examples(Images(world().images.vectors), world().targets)
+    for kind in (KnnSpec(inputs="both"), ForestSpec(inputs="captions")):
         with pytest.raises(UsageError, match="inputs=image"):
             kind.fit(bare, 0)
 
@@ -325,7 +331,7 @@ def test_fitted_kinds_that_read_captions_refuse_pictures_without() -> None:
 
 @every_kind
 def test_a_file_gives_back_the_very_adapter(kind: Kind, tmp_path: Path) -> None:
-    made, views = trained(kind), world(9, seed=4).views
+    made, views = trained(kind), world(9, seed=4).images
     save_adapter(made, tmp_path / FILE)
     for place in (tmp_path, tmp_path / FILE, str(tmp_path)):
         found = load_adapter(place)
@@ -351,7 +357,7 @@ def test_targets_of_another_type_give_the_same_adapter(kind: Kind, number: type,
 @pytest.mark.parametrize("name", ["photo", "ensemble", "describe-coco", "seed-code", "adds"])
 def test_label_texts_after_the_file_are_those_before(name: str, tmp_path: Path) -> None:
     prompts = load_prompts(name)
-    save_adapter(replace(trained(Fc()), prompts=prompts), tmp_path / FILE)
+    save_adapter(replace(trained(FcSpec()), prompts=prompts), tmp_path / FILE)
     found = load_adapter(tmp_path).prompts
     assert found.ensemble(WORDS) == prompts.ensemble(WORDS)
     assert (found.name, found.digest) == (prompts.name, prompts.digest)
@@ -359,20 +365,20 @@ def test_label_texts_after_the_file_are_those_before(name: str, tmp_path: Path) 
 
 def test_labels_and_names_of_any_letters_survive(tmp_path: Path) -> None:
     labels = ("кот", "犬", 'o"w{l}', "\udcff", "e\u0301")
-    save_adapter(replace(trained(Fc()), labels=labels, model="модель/№1"), tmp_path / FILE)
+    save_adapter(replace(trained(FcSpec()), labels=labels, model="модель/№1"), tmp_path / FILE)
     found = load_adapter(tmp_path)
     assert (found.labels, found.model) == (labels, "модель/№1")
 
 
 def test_the_digest_tells_adapters_apart() -> None:
-    made = trained(Fc())
+    made = trained(FcSpec())
     other = dict(made.weights)
     other["bias"] = np.nextafter(other["bias"], np.float32(9))
     changes: list[dict[str, Any]] = [
         {"weights": other},
         {"labels": WORDS[::-1]},
         {"fingerprint": "planted/2"},
-        {"kind": LinearProbe()},
+        {"kind": LinearProbeSpec()},
     ]
     digests = {replace(made, **change).digest for change in changes} | {made.digest}
     assert len(digests) == 1 + len(changes)
@@ -380,7 +386,7 @@ def test_the_digest_tells_adapters_apart() -> None:
 
 
 def test_an_unwritable_place_is_one_line_and_nothing_is_left(tmp_path: Path) -> None:
-    made = trained(Fc())
+    made = trained(FcSpec())
     with pytest.raises(OutputError, match="cannot write"):
         save_adapter(made, tmp_path / "nowhere" / FILE)
     (tmp_path / FILE).mkdir()
@@ -389,6 +395,7 @@ def test_an_unwritable_place_is_one_line_and_nothing_is_left(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_old_file_stays(file: Path, tmp_path: Path) -> None:
     """The limit on a file's size stands for the disk's end."""
     (tmp_path / FILE).write_bytes(file.read_bytes())
@@ -608,7 +615,7 @@ def test_no_header_however_strange_leads_to_another_error(file: Path, data: st.D
     write_arrays(path, arrays, facts)
     found = read_or_refused(path)
     if found is not None:
-        assert found.answer(world(3).views, found.labels, directions()).shape == (3, len(WORDS))
+        assert found.answer(world(3).images, found.labels, directions()).shape == (3, len(WORDS))
         assert repr(found)
 
 
@@ -635,7 +642,7 @@ def test_weights_of_another_making_are_refused(change: Any, said: str, file: Pat
         load_adapter(rewritten(file, change))
 
 
-FITTED = {"knn": Neighbours(k=5), "forest": Forest(trees=3, depth=3)}
+FITTED = {"knn": KnnSpec(k=5), "forest": ForestSpec(trees=3, depth=3)}
 
 
 @pytest.mark.parametrize("name", FITTED)
@@ -671,7 +678,7 @@ def test_arrays_of_fitted_kinds_however_strange_are_refused_or_answer(
     save_adapter(replace(made, weights=weights), path)
     found = read_or_refused(path)
     if found is not None:
-        answer = found.answer(world(4).views, WORDS, directions())
+        answer = found.answer(world(4).images, WORDS, directions())
         assert answer.shape == (4, len(WORDS))
         assert np.isfinite(answer).all()
 
@@ -690,7 +697,7 @@ def test_which_kinds_are_for_their_own_labels() -> None:
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("order", [[4, 3, 2, 1, 0], [2, 0, 3, 1, 4]])
 def test_labels_in_another_order_give_columns_in_that_order(name: str, order: list[int]) -> None:
-    made, views = trained(SMALL[name]), world(20, seed=2).views
+    made, views = trained(SMALL[name]), world(20, seed=2).images
     plain = made.answer(views, WORDS, directions())
     found = made.answer(views, [WORDS[c] for c in order], directions()[order])
     np.testing.assert_allclose(found, plain[:, order], atol=1e-5)
@@ -699,7 +706,7 @@ def test_labels_in_another_order_give_columns_in_that_order(name: str, order: li
 
 @pytest.mark.parametrize("name", BOUND)
 def test_other_labels_are_refused_naming_the_difference(name: str) -> None:
-    made, views = trained(SMALL[name]), world(3).views
+    made, views = trained(SMALL[name]), world(3).images
     kind = name_of(made.kind)
     for labels, said in (
         (("cat", "dog", "owl", "hat"), "no sea"),
@@ -714,7 +721,7 @@ def test_other_labels_are_refused_naming_the_difference(name: str) -> None:
 
 @pytest.mark.parametrize("name", FREE)
 def test_any_labels_are_answered_for_by_kinds_that_read_their_texts(name: str) -> None:
-    made, views = trained(SMALL[name]), world(6).views
+    made, views = trained(SMALL[name]), world(6).images
     for count in (1, 2, 9):
         answer = made.answer(views, [f"thing {c}" for c in range(count)], directions(count))
         assert answer.shape == (6, count)
@@ -724,24 +731,24 @@ def test_any_labels_are_answered_for_by_kinds_that_read_their_texts(name: str) -
 @every_kind
 def test_vectors_of_another_width_are_refused(kind: Kind) -> None:
     with pytest.raises(AdapterError, match="vectors of 16 numbers, found 8; use model planted"):
-        trained(kind).answer(Views(np.zeros((2, 8), np.float32)), WORDS, directions(dim=8))
+        trained(kind).answer(Images(np.zeros((2, 8), np.float32)), WORDS, directions(dim=8))
 
 
 @every_kind
 def test_no_pictures_get_no_answer_and_many_the_same_as_alone(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
-    made, views = trained(kind), world(12, seed=2).views
+    made, views = trained(kind), world(12, seed=2).images
     together = made.answer(views, WORDS, directions())
     assert together.dtype == np.float32
-    none = Views(views.vectors[:0], Rows(views.tokens.array[:0]), views.captions[:0])  # type: ignore[union-attr,index]
+    none = Images(views.vectors[:0], Rows(views.tokens.array[:0]), views.captions[:0])  # type: ignore[union-attr,index]
     assert made.answer(none, WORDS, directions()).shape == (0, len(WORDS))
-    monkeypatch.setattr("zsprompt.adapters.adapter_file._AT_ONCE", 5)
+    monkeypatch.setattr("zsprompt.adapters.forward._AT_ONCE", 5)
     np.testing.assert_allclose(made.answer(views, WORDS, directions()), together, atol=1e-5)
 
 
 def test_answers_do_not_move_the_callers_random_numbers_or_depend_on_them() -> None:
     import torch
 
-    made, views = trained(SMALL["mld"]), world(5).views
+    made, views = trained(SMALL["mld"]), world(5).images
     torch.manual_seed(1)
     before = torch.get_rng_state()
     one = made.answer(views, WORDS, directions())
@@ -751,7 +758,7 @@ def test_answers_do_not_move_the_callers_random_numbers_or_depend_on_them() -> N
 
 
 def test_a_network_that_reads_captions_refuses_pictures_without() -> None:
-    bare = Views(world(3).views.vectors)
+    bare = Images(world(3).images.vectors)
     with pytest.raises(UsageError, match="2 captions a picture, found none"):
         trained(SMALL["fusion"]).answer(bare, WORDS, directions())
     with pytest.raises(UsageError, match="tokens=pooled"):
@@ -770,9 +777,9 @@ def test_a_start_at_the_cosines_ranks_as_they_do_and_no_label_is_favoured(kind: 
 
     examples, texts = world(), directions()
     network = kind.network(sizes_of(examples)).eval()
-    network.begin(*map(torch.from_numpy, (examples.views.vectors, texts, examples.targets)))
-    found = answer(kind, network, examples.views, texts, "cpu")
-    cosines = examples.views.vectors @ texts.T
+    network.begin(*map(torch.from_numpy, (examples.images.vectors, texts, examples.targets)))
+    found = answer(kind, network, examples.images, texts, "cpu")
+    cosines = examples.images.vectors @ texts.T
     slope, offset = network.slope.item(), network.offset.item()
     assert slope > 1
     np.testing.assert_allclose(found, slope * cosines + offset, rtol=1e-4, atol=1e-4)
@@ -804,7 +811,7 @@ def test_cosines_are_not_rounded_where_products_are() -> None:
             return torch.zeros(len(features), len(texts))
 
     examples, texts = world(), torch.from_numpy(directions())
-    vectors = torch.from_numpy(examples.views.vectors)
+    vectors = torch.from_numpy(examples.images.vectors)
     network = FromCosine(Nothing(), [])
     network.begin(vectors, texts, torch.from_numpy(examples.targets))
     plain = network(vectors, vectors, texts)
@@ -820,7 +827,7 @@ def test_left_out_targets_move_no_start_and_a_turned_text_begins_flat() -> None:
     examples, texts = world(), directions()
     starts = []
     for fill in (None, -1):
-        vectors, targets = examples.views.vectors, examples.targets
+        vectors, targets = examples.images.vectors, examples.targets
         if fill is not None:
             vectors = np.concatenate([vectors, -vectors[:5]])
             targets = np.concatenate([targets, np.full((5, targets.shape[1]), fill, dtype=np.int8)])
@@ -828,7 +835,7 @@ def test_left_out_targets_move_no_start_and_a_turned_text_begins_flat() -> None:
         network.begin(*map(torch.from_numpy, (vectors, texts, targets)))
         starts.append((network.slope.item(), network.offset.item()))
     assert starts[0] == pytest.approx(starts[1], rel=1e-6)
-    network.begin(*map(torch.from_numpy, (examples.views.vectors, -texts, examples.targets)))
+    network.begin(*map(torch.from_numpy, (examples.images.vectors, -texts, examples.targets)))
     assert network.slope.item() == 1
 
 
@@ -847,4 +854,4 @@ def test_what_starts_at_the_cosines_learns_and_every_part_of_it_moves(kind: Any)
 
 def test_a_mean_has_no_weights_that_could_begin_at_nothing() -> None:
     with pytest.raises(UsageError, match="expected read_out=linear with start=cosine"):
-        Mld(read_out="mean", start="cosine").check(Sizes(16, 16, 3))
+        MldSpec(read_out="mean", start="cosine").check(Sizes(16, 16, 3))

@@ -27,12 +27,8 @@ from zsprompt import metrics
 from zsprompt._utils.arrays import Halves, Indices
 from zsprompt.adapters import (
     Examples,
-    Fc,
     Fitted,
     Kind,
-    LinearProbe,
-    Mld,
-    Neighbours,
     Schedule,
     Trained,
     fit,
@@ -40,6 +36,10 @@ from zsprompt.adapters import (
     save_adapter,
 )
 from zsprompt.adapters.adapter_file import FILE
+from zsprompt.adapters.kinds.fc import FcSpec
+from zsprompt.adapters.kinds.knn import KnnSpec
+from zsprompt.adapters.kinds.linear_probe import LinearProbeSpec
+from zsprompt.adapters.kinds.mld import MldSpec
 from zsprompt.adapters.train_loop import DivergedError
 from zsprompt.adapters.training import CHECKPOINT, ENOUGH, HISTORY, Course, split_off, train
 from zsprompt.data import Dataset
@@ -235,7 +235,7 @@ def test_going_on_with_another_kind_or_other_data_is_refused_naming_them(tmp_pat
     with pytest.raises(TrainingError, match="with pictures a instead of b"):
         fit_variant("adam", path, identity={"pictures": "b"})
     with pytest.raises(TrainingError, match="adapter linear-probe instead of fc"):
-        fit(Fc(), sizes_of(world()), world(48), directions(), VARIANTS["adam"][1], checkpoint=path)
+        fit(FcSpec(), sizes_of(world()), world(48), directions(), VARIANTS["adam"][1], checkpoint=path)
 
 
 def test_a_damaged_or_foreign_checkpoint_is_one_line_and_stays(tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_a_damaged_or_foreign_checkpoint_is_one_line_and_stays(tmp_path: Path) -
     with at_step(4, stop) as progress, pytest.raises(Stop):
         fit_variant("adam", path, progress=progress)
     whole = path.read_bytes()
-    save_adapter(_trained(Fc()), adapter)
+    save_adapter(_trained(FcSpec()), adapter)
     chance = random.Random(1)
     damaged = [whole[: chance.randrange(len(whole))] for _ in range(8)]
     for _ in range(8):
@@ -305,7 +305,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_one_others(kind: Kind) -
     first = weights(0)
     np.random.rand()
     assert weights(0) == first
-    assert (weights(1) == first) == isinstance(kind, Neighbours)  # which draws nothing
+    assert (weights(1) == first) == isinstance(kind, KnnSpec)  # which draws nothing
 
 
 @pytest.mark.parametrize("name", ["mld", "forest", "knn"])
@@ -333,7 +333,7 @@ def contrary(examples: Examples) -> Examples:
     return replace(examples, targets=1 - examples.targets)
 
 
-@pytest.mark.parametrize("kind", [LinearProbe(), SMALL["mld"], SMALL["fusion"]], ids=repr)
+@pytest.mark.parametrize("kind", [LinearProbeSpec(), SMALL["mld"], SMALL["fusion"]], ids=repr)
 def test_weights_are_those_of_the_best_epoch_not_of_the_last(kind: Kind) -> None:
     examples, judged = world(48), contrary(world(40, seed=1))
     schedule = replace(PLAIN, epochs=6, lr=0.01)
@@ -353,11 +353,11 @@ def test_of_equally_good_epochs_the_first_is_kept_and_without_validation_the_las
     examples = world(48)
     easy = world(30, seed=1, noise=0.05)
     plan = replace(PLAIN, epochs=8, lr=0.1)
-    found = fit(LinearProbe(), sizes_of(examples), examples, directions(), plan, validation=easy)
+    found = fit(LinearProbeSpec(), sizes_of(examples), examples, directions(), plan, validation=easy)
     reached = [epoch.mAP for epoch in found.history]
     assert reached[-1] == max(reached, key=lambda value: value or 0)
     assert found.best == reached.index(found.mAP) + 1 < 8
-    last = fit(LinearProbe(), sizes_of(examples), examples, directions(), plan)
+    last = fit(LinearProbeSpec(), sizes_of(examples), examples, directions(), plan)
     assert (last.best, last.mAP, {epoch.mAP for epoch in last.history}) == (8, None, {None})
 
 
@@ -365,9 +365,9 @@ def test_of_equally_good_epochs_the_first_is_kept_and_without_validation_the_las
 def test_training_stops_after_so_many_epochs_without_a_better_one(patience: int) -> None:
     examples, judged = world(48), contrary(world(40, seed=1))
     plan = replace(PLAIN, epochs=30, lr=0.01, patience=patience)
-    found = fit(LinearProbe(), sizes_of(examples), examples, directions(), plan, validation=judged)
+    found = fit(LinearProbeSpec(), sizes_of(examples), examples, directions(), plan, validation=judged)
     assert len(found.history) == found.best + patience < 30
-    alone = fit(LinearProbe(), sizes_of(examples), examples, directions(), replace(plan, epochs=6))
+    alone = fit(LinearProbeSpec(), sizes_of(examples), examples, directions(), replace(plan, epochs=6))
     assert len(alone.history) == 6  # nothing to be patient about
 
 
@@ -450,7 +450,12 @@ def test_weights_that_explode_are_never_kept_wherever_the_training_ends(epochs: 
     plan = replace(EXPLODING, epochs=epochs)
     try:
         found: Fitted | None = fit(
-            LinearProbe(), sizes_of(examples), examples, directions(), plan, validation=judged if validation else None
+            LinearProbeSpec(),
+            sizes_of(examples),
+            examples,
+            directions(),
+            plan,
+            validation=judged if validation else None,
         )
     except DivergedError as error:
         found = error.fitted
@@ -458,7 +463,7 @@ def test_weights_that_explode_are_never_kept_wherever_the_training_ends(epochs: 
         assert epochs < 8
     assert found is not None
     assert all(np.isfinite(value).all() for value in found.weights.values())
-    scores = replace(_trained(LinearProbe()), weights=found.weights).answer(judged.images, WORDS, directions())
+    scores = replace(_trained(LinearProbeSpec()), weights=found.weights).answer(judged.images, WORDS, directions())
     if validation:
         assert np.isfinite(scores).all()
 
@@ -587,7 +592,7 @@ def test_targets_that_are_left_out_do_not_teach_absence(name: str) -> None:
 
 # -- train, on a data set and through the store ------------------------------------------------------------------------
 
-MLD = Mld(heads=2, feed_forward=16, dropout=0.1)
+MLD = MldSpec(heads=2, feed_forward=16, dropout=0.1)
 QUICK = Schedule(epochs=3, batch_size=16, lr=2e-3, weight_decay=0.0, loss="bce")
 
 
@@ -802,7 +807,7 @@ def test_going_on_with_a_finished_training_takes_it_and_another_one_is_refused(d
 
 
 def test_going_on_beside_an_adapter_that_no_training_wrote_is_one_line(drawn: Dataset, tmp_path: Path) -> None:
-    save_adapter(_trained(Fc()), tmp_path / FILE)
+    save_adapter(_trained(FcSpec()), tmp_path / FILE)
     with pytest.raises(TrainingError, match="found a finished one with adapter None instead of mld"):
         learn(drawn, out=tmp_path, resume=True)
     course = learn(drawn)

@@ -335,6 +335,7 @@ def kept(folder: Path) -> int:
         opened.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
 def test_ended_midway_the_rest_alone_is_asked_about(
     server: ChatServer, llm: list[str], photos: Path, cli: Cli, tmp_path: Path, end: signal.Signals

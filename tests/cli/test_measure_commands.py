@@ -97,6 +97,7 @@ def test_ablate_refuses_in_one_line(photos: Path, cli: Cli, options: list[str], 
     assert said in one_line(done.stderr)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
 def test_a_killed_ablation_goes_on_where_it_was(photos: Path, cli: Cli, tmp_path: Path) -> None:
     axes = ("--strategy", "per-label", "--strategy", "yes-or-no", "--strategy", "top-all", "--strategy", "list-all")
@@ -167,6 +168,7 @@ def test_predict_with_thresholds_takes_their_labels_and_says_probabilities(
     assert set(answer["predictions"][0]["probabilities"]) == set(LABELS)
 
 
+@pytest.mark.slow
 def test_thresholds_of_llm_take_the_data_sets_own_captions(cli: Cli, tmp_path: Path) -> None:
     done = cli("thresholds", "--dataset", "scenes,limit=40", "--strategy", "llm", "--out", "t.json")
     assert done.returncode == 0, done.stderr
@@ -275,6 +277,7 @@ def test_report_of_two_runs_says_what_changed(runs: Path, cli: Cli) -> None:
     assert set(facts) == {"mAP", "ap", "flips", "first", "second"}
 
 
+@pytest.mark.slow
 def test_report_makes_a_page_of_an_ablation(photos: Path, cli: Cli, tmp_path: Path) -> None:
     cli(
         "ablate",

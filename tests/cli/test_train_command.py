@@ -212,6 +212,7 @@ def test_captions_of_a_file_are_read_where_an_adapter_reads_captions(photos: Pat
     assert (few.code, "found none for 20" in few.error) == (1, True)
 
 
+@pytest.mark.slow
 def test_fractions_and_seeds_are_a_table_and_json(photos: Path, zs: Run, tmp_path: Path) -> None:
     several = ("--fraction", 0.5, "--fraction", 1, "--seeds", 2, "--test", "test", "--validation", "val")
     few = ("--labels", "cat,dog,person")
@@ -448,6 +449,7 @@ def stopped(process: subprocess.Popen[str], out: Path, number: signal.Signals) -
     return Done(process.returncode, printed, said)
 
 
+@pytest.mark.slow
 def test_killed_or_interrupted_and_resumed_is_the_training_that_was_not(photos: Path, zs: Run, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     whole = zs(*long_training(photos, "--out", "whole", "--cache", cache))
@@ -483,6 +485,7 @@ def test_killed_or_interrupted_and_resumed_is_the_training_that_was_not(photos: 
     )
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(photos: Path, zs: Run, tmp_path: Path) -> None:
     """The limit on a file's size stands for the disk's end; pictures and texts are in the cache before."""
     cache = tmp_path / "cache"

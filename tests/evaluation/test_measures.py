@@ -27,15 +27,15 @@ hit_at_1 images labels mAP_low mAP_high
 """.split()
 
 
+PER_CLASS = "ap ap_low ap_high positives left_out chance precision recall f1 ap_11_point ap_all_point".split()
+
+
 def test_keys_and_columns_keep_their_names_and_order() -> None:
+    """New ones may stand between them."""
     result = planted_result()
-    assert list(result.to_dict())[: len(KEYS)] == KEYS
-    start = COLUMNS.index("mAP")
-    assert list(COLUMNS[start : start + len(ABLATION)]) == ABLATION
-    assert list(result.per_class()) == [
-        *("ap", "ap_low", "ap_high", "positives", "left_out", "chance", "precision", "recall", "f1"),
-        *("ap_11_point", "ap_all_point"),
-    ]
+    assert [key for key in result.to_dict() if key in KEYS] == KEYS
+    assert [column for column in COLUMNS if column in ABLATION] == ABLATION
+    assert [column for column in result.per_class() if column in PER_CLASS] == PER_CLASS
 
 
 def test_keys_and_titles_are_unique() -> None:

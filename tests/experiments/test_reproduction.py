@@ -215,6 +215,7 @@ def number(done: Reproduction, row: str, column: str, metric: str = "mAP") -> di
     return found[0]
 
 
+@pytest.mark.slow
 def test_a_planted_world_is_learnt_and_laid_beside_the_published_numbers(photos: Path) -> None:
     heard: list[str] = []
     with heard_by(heard.append):

@@ -6,12 +6,10 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from command_line import ROOT, environment
-from typer.core import TyperCommand, TyperGroup
 
 PACKAGE = ROOT / "zsprompt"
 
@@ -105,58 +103,3 @@ def test_help_loads_neither_torch_nor_pandas_nor_numpy() -> None:
         "assert not {'torch', 'pandas', 'clip', 'numpy', 'PIL'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", check], check=True, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL)
-
-
-def readme() -> str:
-    return (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def test_the_readme_has_no_blanks_and_the_commands_that_ci_runs() -> None:
-    assert not re.findall(r"@[A-Z]+@|TODO|TBD", readme())
-    for name, said in (("run", "zsprompt run --strategy top-all"), ("test", "pytest")):
-        block = readme().split(f"<!-- ci: {name} -->\n```sh\n")[1].split("```")[0]
-        assert said in block
-
-
-def test_every_option_that_the_readme_names_exists() -> None:
-    from typer.main import get_command
-
-    from zsprompt.cli import app
-
-    known = {option for command in commands_of(get_command(app)) for p in command.params for option in p.opts}
-    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", readme())) - {"--torch-backend"}
-    assert named
-    assert named <= known
-
-
-def commands_of(command: TyperCommand | TyperGroup) -> Iterator[TyperCommand]:
-    """A command's own, or those of a group and of the groups in it."""
-    if not isinstance(command, TyperGroup):
-        yield command
-        return
-    for below in command.commands.values():
-        yield from commands_of(below)
-
-
-def toml_after(words: str) -> str:
-    return readme().split(words)[1].split("```toml\n")[1].split("```")[0]
-
-
-def test_the_readmes_plan_loads(tmp_path: Path) -> None:
-    from zsprompt.experiments.ablation import read_plan
-
-    (tmp_path / "rows.toml").write_text(toml_after("a TOML file lists the rows"), encoding="utf-8")
-    rows = read_plan(tmp_path / "rows.toml")
-    assert [(row.strategy, row.prompts) for row in rows[:2]] == [("per-label", "photo"), ("per-label", "ensemble")]
-    assert len(rows) == 5
-
-
-def test_the_readmes_prompt_file_loads(tmp_path: Path) -> None:
-    from zsprompt.prompts import load_prompts
-
-    path = tmp_path / "mine.toml"
-    path.write_text(toml_after("Your own is a small file"), encoding="utf-8")
-    prompts = load_prompts(path)
-    assert prompts.texts([("owl", "scissors")]) == ["a photo of an owl and scissors"]
-    assert prompts.absent(["owl"]) == ["a photo without an owl"]
-    assert len(prompts.ensemble(["owl"])[0]) == 2

@@ -543,6 +543,7 @@ def kept(server: ChatServer, folder: Path) -> set[frozenset[str]]:
         return {key for key in MANY if not writer.unanswered([question(key, WORDS)])}
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_no_answered_set_is_paid_for_twice(server: ChatServer, tmp_path: Path) -> None:
     chance = random.Random(3)
     folder = tmp_path / "a"

@@ -163,6 +163,7 @@ class TestResamples:
 
 
 class TestInterval:
+    @pytest.mark.slow
     @pytest.mark.parametrize(("seed", "level"), [(0, 0.95), (1, 0.95), (0, 0.5)])
     @pytest.mark.parametrize("dtype", [np.float32, np.float64])
     def test_against_images_really_drawn(self, case: tuple, dtype: type, seed: int, level: float) -> None:

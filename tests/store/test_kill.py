@@ -35,7 +35,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def arguments(photos: Path, cache: Path, out: Path) -> list[object]:
-    options = ["--strategy", "top-all", "--dataset", "folder", "--root", photos, "--model", "fakes:PlantedEncoder"]
+    options = ["--strategy", "top-all", "--dataset", f"folder,root={photos}", "--model", "fakes:PlantedEncoder"]
     return ["run", *options, "--device", f"auto,batch_size={BATCH}", "--cache", cache, "--out", out, "--json"]
 
 

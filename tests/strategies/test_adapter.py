@@ -18,16 +18,8 @@ from messages import heard_by
 from zsprompt._utils.arrays import Floats, unit_rows
 from zsprompt._utils.id_digests import known_among, packed
 from zsprompt.adapters import (
-    DmDecoder,
     Examples,
-    Fc,
-    Forest,
-    Fusion,
     Kind,
-    LinearProbe,
-    Mld,
-    MlDecoder,
-    Neighbours,
     Schedule,
     Sizes,
     Trained,
@@ -35,6 +27,14 @@ from zsprompt.adapters import (
     save_adapter,
 )
 from zsprompt.adapters.adapter_file import FILE
+from zsprompt.adapters.kinds.dm_decoder import DmDecoderSpec
+from zsprompt.adapters.kinds.fc import FcSpec
+from zsprompt.adapters.kinds.forest import ForestSpec
+from zsprompt.adapters.kinds.fusion import FusionSpec
+from zsprompt.adapters.kinds.knn import KnnSpec
+from zsprompt.adapters.kinds.linear_probe import LinearProbeSpec
+from zsprompt.adapters.kinds.ml_decoder import MlDecoderSpec
+from zsprompt.adapters.kinds.mld import MldSpec
 from zsprompt.adapters.training import train
 from zsprompt.data import Dataset
 from zsprompt.errors import AdapterError, DataError, LabelError, ThresholdError, UnknownName, UsageError, ZspromptError
@@ -64,18 +64,18 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 DIM = 24  # RandomSpace's
 KINDS: dict[str, Kind] = {
-    "fc": Fc(),
-    "linear-probe": LinearProbe(),
-    "mld": Mld(heads=2, feed_forward=16),
-    "mld,spatial": Mld(heads=2, feed_forward=16, tokens="spatial"),
-    "ml-decoder": MlDecoder(heads=2, feed_forward=16),
-    "ml-decoder,groups": MlDecoder(heads=2, feed_forward=16, groups=3),
-    "dm-decoder": DmDecoder(blocks=2, heads=2, feed_forward=16),
-    "fusion": Fusion(hidden=16),
-    "fusion,image": Fusion(hidden=16, inputs="image"),
-    "knn": Neighbours(k=5),
-    "knn,both": Neighbours(k=5, inputs="both"),
-    "forest": Forest(trees=10, depth=5),
+    "fc": FcSpec(),
+    "linear-probe": LinearProbeSpec(),
+    "mld": MldSpec(heads=2, feed_forward=16),
+    "mld,spatial": MldSpec(heads=2, feed_forward=16, tokens="spatial"),
+    "ml-decoder": MlDecoderSpec(heads=2, feed_forward=16),
+    "ml-decoder,groups": MlDecoderSpec(heads=2, feed_forward=16, groups=3),
+    "dm-decoder": DmDecoderSpec(blocks=2, heads=2, feed_forward=16),
+    "fusion": FusionSpec(hidden=16),
+    "fusion,image": FusionSpec(hidden=16, inputs="image"),
+    "knn": KnnSpec(k=5),
+    "knn,both": KnnSpec(k=5, inputs="both"),
+    "forest": ForestSpec(trees=10, depth=5),
 }
 
 
@@ -143,7 +143,7 @@ def test_any_number_of_labels_works_where_any_labels_do(adapter: Adapter, count:
     if adapter.trained.kind.bound:
         with pytest.raises(AdapterError, match="found no "):
             adapter.predict(images(3), LABELS[:count], RandomSpace())
-        adapter = made(replace(adapter.trained.kind), LABELS[:count]) if count >= 3 else made(Fc(), LABELS[:count])  # type: ignore[type-var]
+        adapter = made(replace(adapter.trained.kind), LABELS[:count]) if count >= 3 else made(FcSpec(), LABELS[:count])  # type: ignore[type-var]
     answer = adapter.predict(images(3), LABELS[:count], RandomSpace())
     assert answer.scores.shape == (3, count)
     assert np.isfinite(answer.scores).all()

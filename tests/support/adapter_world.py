@@ -10,22 +10,15 @@ import numpy as np
 import pytest
 
 from zsprompt._utils.arrays import Floats, Halves, Indices, unit_rows
-from zsprompt.adapters import (
-    DmDecoder,
-    Examples,
-    Fc,
-    Fitted,
-    Forest,
-    Fusion,
-    Kind,
-    LinearProbe,
-    Mld,
-    MlDecoder,
-    Neighbours,
-    Sizes,
-    Trained,
-    fit,
-)
+from zsprompt.adapters import Examples, Fitted, Kind, Sizes, Trained, fit
+from zsprompt.adapters.kinds.dm_decoder import DmDecoderSpec
+from zsprompt.adapters.kinds.fc import FcSpec
+from zsprompt.adapters.kinds.forest import ForestSpec
+from zsprompt.adapters.kinds.fusion import FusionSpec
+from zsprompt.adapters.kinds.knn import KnnSpec
+from zsprompt.adapters.kinds.linear_probe import LinearProbeSpec
+from zsprompt.adapters.kinds.ml_decoder import MlDecoderSpec
+from zsprompt.adapters.kinds.mld import MldSpec
 from zsprompt.prompts import load_prompts
 from zsprompt.store import Images
 
@@ -67,28 +60,28 @@ def world(count: int = 60, seed: int = 0, wide: int = DIM, noise: float = 0.3) -
 
 
 SMALL: dict[str, Kind] = {
-    "fc": Fc(),
-    "fc,cosine": Fc(start="cosine"),
-    "linear-probe": LinearProbe(),
-    "mld": Mld(heads=2, feed_forward=32, dropout=0.1),
-    "mld,mean": Mld(heads=2, feed_forward=32, read_out="mean", blocks=2),
-    "mld,spatial": Mld(heads=2, feed_forward=32, tokens="spatial"),
-    "mld,cosine": Mld(heads=2, feed_forward=32, start="cosine"),
-    "ml-decoder": MlDecoder(heads=2, feed_forward=32),
-    "ml-decoder,groups,cosine": MlDecoder(heads=2, feed_forward=32, groups=2, start="cosine"),
-    "ml-decoder,groups": MlDecoder(heads=2, feed_forward=32, groups=2),
-    "ml-decoder,pooled": MlDecoder(heads=2, width=32, tokens="pooled"),
-    "dm-decoder": DmDecoder(blocks=2, heads=2, feed_forward=32),
-    "dm-decoder,cosine": DmDecoder(blocks=1, heads=2, feed_forward=32, start="cosine"),
-    "dm-decoder,pooled": DmDecoder(blocks=2, heads=2, feed_forward=32, tokens="pooled"),
-    "fusion": Fusion(hidden=32),
-    "fusion,image": Fusion(hidden=32, inputs="image", layers=2),
-    "fusion,captions": Fusion(hidden=32, inputs="captions"),
-    "fusion,mutan": Fusion(mode="mutan"),
-    "knn": Neighbours(k=5),
-    "knn,both": Neighbours(k=5, inputs="both"),
-    "forest": Forest(trees=20, depth=8),
-    "forest,captions": Forest(trees=20, depth=8, inputs="captions"),
+    "fc": FcSpec(),
+    "fc,cosine": FcSpec(start="cosine"),
+    "linear-probe": LinearProbeSpec(),
+    "mld": MldSpec(heads=2, feed_forward=32, dropout=0.1),
+    "mld,mean": MldSpec(heads=2, feed_forward=32, read_out="mean", blocks=2),
+    "mld,spatial": MldSpec(heads=2, feed_forward=32, tokens="spatial"),
+    "mld,cosine": MldSpec(heads=2, feed_forward=32, start="cosine"),
+    "ml-decoder": MlDecoderSpec(heads=2, feed_forward=32),
+    "ml-decoder,groups,cosine": MlDecoderSpec(heads=2, feed_forward=32, groups=2, start="cosine"),
+    "ml-decoder,groups": MlDecoderSpec(heads=2, feed_forward=32, groups=2),
+    "ml-decoder,pooled": MlDecoderSpec(heads=2, width=32, tokens="pooled"),
+    "dm-decoder": DmDecoderSpec(blocks=2, heads=2, feed_forward=32),
+    "dm-decoder,cosine": DmDecoderSpec(blocks=1, heads=2, feed_forward=32, start="cosine"),
+    "dm-decoder,pooled": DmDecoderSpec(blocks=2, heads=2, feed_forward=32, tokens="pooled"),
+    "fusion": FusionSpec(hidden=32),
+    "fusion,image": FusionSpec(hidden=32, inputs="image", layers=2),
+    "fusion,captions": FusionSpec(hidden=32, inputs="captions"),
+    "fusion,mutan": FusionSpec(mode="mutan"),
+    "knn": KnnSpec(k=5),
+    "knn,both": KnnSpec(k=5, inputs="both"),
+    "forest": ForestSpec(trees=20, depth=8),
+    "forest,captions": ForestSpec(trees=20, depth=8, inputs="captions"),
 }
 every_kind = pytest.mark.parametrize("kind", SMALL.values(), ids=SMALL)
 

@@ -1,12 +1,17 @@
-"""The real command line, as tests run it."""
+"""The command line, as tests run it: the real command, or the same function in this process."""
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
+from unittest import mock
 
 SUPPORT = Path(__file__).parent
 ROOT = SUPPORT.parent.parent
@@ -29,6 +34,45 @@ def asking(llm: Sequence[str], **fields: object) -> list[str]:
     """`llm`, an --llm option, with more fields."""
     flag, text = llm
     return [flag, ",".join([text, *(f"{name}={value}" for name, value in fields.items())])]
+
+
+def run_process(*args: object, cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run the installed command."""
+    line, env = command(*args), environment() | env
+    return subprocess.run(line, capture_output=True, text=True, timeout=300, cwd=cwd, env=env, check=False)
+
+
+def run_here(*args: object, cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run what the installed command runs, in this process: it saves the start and the imports."""
+    from zsprompt.__main__ import main
+
+    line, home, program = ["zsprompt", *map(str, args)], Path.cwd(), sys.modules["__main__"]
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    streams = {"stdin": io.StringIO(), "stdout": out, "stderr": err, "argv": line}
+    os.chdir(cwd)
+    sys.modules["__main__"] = ModuleType("__main__")  # by it, and argv, click finds the name that usage shows
+    try:
+        with mock.patch.multiple(sys, **streams), mock.patch.dict(os.environ, environment() | env):
+            status = _status(main)
+    finally:
+        sys.modules["__main__"] = program
+        os.chdir(home)
+    printed, told = (stream.buffer.getvalue().decode() for stream in (out, err))
+    return subprocess.CompletedProcess(line, status, printed, told)
+
+
+def _status(main: Callable[[], None]) -> int:
+    """The exit status of a program, whose warnings are as quiet as those of a user's process."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            main()
+    except SystemExit as stopped:
+        return stopped.code if isinstance(stopped.code, int) else int(stopped.code is not None)
+    except Exception:
+        traceback.print_exc()
+        return 1
+    return 0
 
 
 def one_line(stderr: str) -> str:

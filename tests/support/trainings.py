@@ -13,18 +13,24 @@ import pytest
 from adapter_world import directions, sizes_of, world
 
 from zsprompt._utils.progress import Advance
-from zsprompt.adapters import DmDecoder, Fc, Fitted, Fusion, Kind, LinearProbe, Mld, MlDecoder, Schedule, fit
+from zsprompt.adapters import Fitted, Kind, Schedule, fit
+from zsprompt.adapters.kinds.dm_decoder import DmDecoderSpec
+from zsprompt.adapters.kinds.fc import FcSpec
+from zsprompt.adapters.kinds.fusion import FusionSpec
+from zsprompt.adapters.kinds.linear_probe import LinearProbeSpec
+from zsprompt.adapters.kinds.ml_decoder import MlDecoderSpec
+from zsprompt.adapters.kinds.mld import MldSpec
 
 PLAIN = Schedule(epochs=4, batch_size=16, lr=3e-3, weight_decay=0.0, optimizer="adam", loss="bce", seed=5)
 VARIANTS: dict[str, tuple[Kind, Schedule]] = {
-    "adam": (LinearProbe(), replace(PLAIN, weight_decay=0.01)),
-    "adamw": (Fc(), replace(PLAIN, optimizer="adamw", weight_decay=0.1, loss="mse")),
-    "warm-up and decay": (Fusion(hidden=16), replace(PLAIN, warm_up=0.4, decay="linear")),
-    "dropout": (Mld(heads=2, feed_forward=16, dropout=0.5), replace(PLAIN, loss="asl")),
-    "selective": (Mld(heads=2, feed_forward=16, dropout=0.1), replace(PLAIN, selective=0.5, batch_size=8)),
-    "contrastive": (MlDecoder(heads=2, feed_forward=16), replace(PLAIN, loss="asl+clip", clip_weight=0.3)),
-    "early stop": (LinearProbe(), replace(PLAIN, epochs=12, patience=2, lr=0.05)),
-    "tokens": (DmDecoder(blocks=2, heads=2, feed_forward=16, dropout=0.2), PLAIN),
+    "adam": (LinearProbeSpec(), replace(PLAIN, weight_decay=0.01)),
+    "adamw": (FcSpec(), replace(PLAIN, optimizer="adamw", weight_decay=0.1, loss="mse")),
+    "warm-up and decay": (FusionSpec(hidden=16), replace(PLAIN, warm_up=0.4, decay="linear")),
+    "dropout": (MldSpec(heads=2, feed_forward=16, dropout=0.5), replace(PLAIN, loss="asl")),
+    "selective": (MldSpec(heads=2, feed_forward=16, dropout=0.1), replace(PLAIN, selective=0.5, batch_size=8)),
+    "contrastive": (MlDecoderSpec(heads=2, feed_forward=16), replace(PLAIN, loss="asl+clip", clip_weight=0.3)),
+    "early stop": (LinearProbeSpec(), replace(PLAIN, epochs=12, patience=2, lr=0.05)),
+    "tokens": (DmDecoderSpec(blocks=2, heads=2, feed_forward=16, dropout=0.2), PLAIN),
 }
 every_variant = pytest.mark.parametrize("name", VARIANTS)
 

@@ -17,7 +17,7 @@ Indices = NDArray[np.intp]
 
 
 class Tokens(Protocol):
-    """Spatial tokens of N pictures, of which only what is read comes into memory."""
+    """Spatial tokens of N images, of which only what is read comes into memory."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -25,7 +25,7 @@ class Tokens(Protocol):
         ...
 
     def read(self, rows: Sequence[int] | Indices) -> Halves:
-        """[n, L, D'] float16, unit rows: the tokens of the pictures at `rows`, in that order."""
+        """[n, L, D'] float16, unit rows: the tokens of the images at `rows`, in that order."""
         ...
 
 

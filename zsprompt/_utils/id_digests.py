@@ -1,4 +1,4 @@
-"""Pictures that something was chosen or trained on, remembered by digests of their ids, and recognised again."""
+"""Images that something was chosen or trained on, remembered by digests of their ids, and recognised again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Sequence
 
 _BYTES = 6
-"""Of a digest: enough that two of a million pictures are rarely taken for one."""
+"""Of a digest: enough that two of a million images are rarely taken for one."""
 
 
 def packed(ids: Sequence[str]) -> str:

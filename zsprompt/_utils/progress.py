@@ -75,7 +75,7 @@ def terminal(what: str, total: int, unit: str) -> Iterator[Advance]:
 
 
 def _outlook(done: int, total: int, unit: str, seconds: float) -> str:
-    """ "31 pictures/s, 0:12 left"; empty before anything is done."""
+    """ "31 images/s, 0:12 left"; empty before anything is done."""
     if not done or seconds <= 0:
         return ""
     rate = done / seconds

@@ -15,7 +15,7 @@ def words_of(texts: Iterable[str]) -> Iterator[str]:
 
 
 def counted(number: int, noun: str) -> str:
-    """ "1 picture", "2,000 pictures"."""
+    """ "1 image", "2,000 images"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -16,10 +15,9 @@ from numpy.typing import NDArray
 
 from zsprompt._utils.arrays import Floats
 from zsprompt._utils.digests import digest as value_digest
-from zsprompt._utils.read_ahead import ahead
 from zsprompt._utils.specs import restored
 from zsprompt._version import __version__
-from zsprompt.adapters.kinds import Kind, Pictures, Sizes, as_array
+from zsprompt.adapters.kinds.base import Answer, Kind, Sizes
 from zsprompt.adapters.registry import ADAPTERS, name_of
 from zsprompt.adapters.tensors import read_arrays, write_arrays
 from zsprompt.errors import AdapterError, ZspromptError
@@ -31,9 +29,6 @@ VERSION = 1
 
 FILE = "adapter.safetensors"
 """Name in the folder of a training."""
-
-_AT_ONCE = 256  # pictures in a network at a time when it answers
-_AHEAD = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +63,8 @@ class Trained:
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
-        digest = hashlib.sha256(value_digest((self.kind, self.labels, self.fingerprint)).encode())
+        fields = asdict(self.kind)  # type: ignore[call-overload]
+        digest = hashlib.sha256(value_digest((name_of(self.kind), fields, self.labels, self.fingerprint)).encode())
         for name in sorted(self.weights):
             digest.update(name.encode() + np.ascontiguousarray(self.weights[name]).tobytes())
         object.__setattr__(self, "digest", digest.hexdigest()[:12])
@@ -93,7 +89,7 @@ class Trained:
         return [place[label] for label in labels]
 
     def answer(self, images: Images, labels: Sequence[str], texts: Floats, device: str = "cpu") -> Floats:
-        """[N, C] logits of pictures for labels, whose texts [C, D] are unit rows.
+        """[N, C] logits of images for labels, whose texts [C, D] are unit rows.
 
         Raises:
             AdapterError: a kind that is bound to other labels, or vectors of another width.
@@ -102,61 +98,13 @@ class Trained:
         width = images.vectors.shape[1]
         if width != self.sizes.dim:
             raise AdapterError(f"expected vectors of {self.sizes.dim} numbers, found {width}; use model {self.model}")
-        kind: Any = self.kind
-        if not hasattr(kind, "network"):
-            scores: Floats = kind.answer(self.weights, images)
-            return scores if order is None else scores[:, order]
         own = texts if order is None else texts[np.argsort(order)]  # in the adapter's own order
-        scores = answer(kind, self._network(device), images, own, device)
+        scores = self._answer(images, own, device)
         return scores if order is None else scores[:, order]
 
-    def _network(self, device: str) -> Any:
-        return self._built.to(device)  # a module moves as a whole, and stays where it was last
-
     @cached_property
-    def _built(self) -> Any:
-        import torch
-
-        kind: Any = self.kind
-        with torch.random.fork_rng(devices=()):  # the first weights are drawn, and are not the caller's to notice
-            network = kind.network(self.sizes)
-        network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in self.weights.items()})
-        return network.eval()
-
-
-def answer(kind: Any, network: Any, images: Images, texts: Floats, device: str) -> Floats:
-    """[N, C] logits of a network in evaluation mode, pictures read ahead while it computes."""
-    import torch
-
-    labels = torch.from_numpy(np.array(texts)).to(device)
-    rows = [np.arange(i, min(i + _AT_ONCE, len(images))) for i in range(0, len(images), _AT_ONCE)]
-    found: list[Floats] = [np.empty((0, len(texts)), dtype=np.float32)]
-    with ThreadPoolExecutor(1, "zsprompt-read") as pool, torch.inference_mode():
-        for batch in ahead(pool, images.read, rows, _AHEAD):
-            logits = kind.logits(network, tensors(batch, device), labels)
-            found.append(logits.float().cpu().numpy())
-    return np.concatenate(found)
-
-
-def tensors(images: Images, device: str) -> Pictures:
-    """A batch where the network is."""
-    import torch
-
-    def there(value: NDArray[Any]) -> torch.Tensor:
-        tensor = torch.from_numpy(np.ascontiguousarray(value))
-        return tensor if device == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
-
-    tokens, captions = images.tokens, images.captions
-    return Pictures(
-        there(images.vectors),
-        None if tokens is None else there(tokens.read(range(len(images)))).float(),
-        None if captions is None else there(captions),
-    )
-
-
-def state(network: Any) -> dict[str, NDArray[Any]]:
-    """A network's weights by name."""
-    return {name: as_array(value) for name, value in network.state_dict().items()}
+    def _answer(self) -> Answer:
+        return self.kind.answering(self.weights, self.sizes)
 
 
 def save_adapter(trained: Trained, path: Path) -> None:
@@ -267,20 +215,8 @@ def _texts(name: str, value: object) -> tuple[str, ...]:
 
 def _faults(trained: Trained) -> Iterator[str]:
     """What is wrong with the weights."""
-    kind: Any = trained.kind
-    if not hasattr(kind, "network"):
-        wrong = kind.expected(trained.weights, trained.sizes)
-        if wrong:
-            yield wrong
-    else:
-        import torch
-
-        with torch.device("meta"):
-            wanted = {name: tuple(value.shape) for name, value in kind.network(trained.sizes).state_dict().items()}
-        found = {name: value.shape for name, value in trained.weights.items() if value.dtype == np.float32}
-        for name in sorted(set(wanted) | set(found)):
-            if wanted.get(name) != found.get(name):
-                yield f"weights of the sizes its header says ({name}: {wanted.get(name)}, found {found.get(name)})"
+    if wrong := trained.kind.fault(trained.weights, trained.sizes):
+        yield wrong
     for name, value in trained.weights.items():
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             yield f"finite weights ({name} has others)"

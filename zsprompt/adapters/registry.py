@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from zsprompt._utils.registry import Table
 from zsprompt._utils.specs import construct, field_names, settings_of, split_spec
-from zsprompt.adapters.fitted import Forest, Neighbours
-from zsprompt.adapters.kinds import DmDecoder, Fc, Fusion, Kind, LinearProbe, Mld, MlDecoder
+from zsprompt.adapters.kinds.base import Kind
 from zsprompt.errors import UnknownName
 
-ADAPTERS: dict[str, type[Any]] = {
-    "fc": Fc,
-    "mld": Mld,
-    "ml-decoder": MlDecoder,
-    "dm-decoder": DmDecoder,
-    "fusion": Fusion,
-    "linear-probe": LinearProbe,
-    "knn": Neighbours,
-    "forest": Forest,
-}
+ADAPTERS = Table(
+    {
+        "fc": "zsprompt.adapters.kinds.fc:FcSpec",
+        "mld": "zsprompt.adapters.kinds.mld:MldSpec",
+        "ml-decoder": "zsprompt.adapters.kinds.ml_decoder:MlDecoderSpec",
+        "dm-decoder": "zsprompt.adapters.kinds.dm_decoder:DmDecoderSpec",
+        "fusion": "zsprompt.adapters.kinds.fusion:FusionSpec",
+        "linear-probe": "zsprompt.adapters.kinds.linear_probe:LinearProbeSpec",
+        "knn": "zsprompt.adapters.kinds.knn:KnnSpec",
+        "forest": "zsprompt.adapters.kinds.forest:ForestSpec",
+    }
+)
 """Built-in kinds. The contract tests run over this table."""
 
 
@@ -46,10 +46,10 @@ def load_kind(text: str) -> Kind:
 
 def name_of(kind: Kind) -> str:
     """A kind's name in the table. Raises UnknownName for a class of another kind."""
-    for name, known in ADAPTERS.items():
-        if type(kind) is known:
-            return name
-    raise UnknownName("adapter", type(kind).__name__, ADAPTERS)
+    name = ADAPTERS.name_of(type(kind))
+    if name is None:
+        raise UnknownName("adapter", type(kind).__name__, ADAPTERS)
+    return name
 
 
 def spec_of(kind: Kind) -> str:

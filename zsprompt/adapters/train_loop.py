@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zsprompt import metrics
 from zsprompt._utils.arrays import Floats, Indices, Targets
 from zsprompt._utils.progress import Progress, quiet
 from zsprompt._utils.read_ahead import ahead
-from zsprompt.adapters.adapter_file import answer, state, tensors
 from zsprompt.adapters.examples import Examples
-from zsprompt.adapters.kinds import Kind, Sizes, as_array
+from zsprompt.adapters.forward import answer, as_array, state, tensors
+from zsprompt.adapters.job import Epoch, Fitted, Job, mean_ap
+from zsprompt.adapters.kinds.base import Kind, Sizes
+from zsprompt.adapters.kinds.with_epochs import WithEpochs
 from zsprompt.adapters.registry import name_of, spec_of
 from zsprompt.adapters.schedule import Schedule
 from zsprompt.adapters.tensors import read_arrays, write_arrays
@@ -38,47 +39,8 @@ CLIP_SCALE = 1 / 0.07
 """What cosines are multiplied by in the contrastive loss: CLIP's first temperature (Radford et al. 2021, 2.5)."""
 
 _AHEAD = 2
-_CELLS = 2**24
 _WORTH_SHARING = 2**27  # B · C · D²: multiplications of one D by D layer in a step
 _LOOK = 32  # steps after which losses are looked at: looking at each would make a GPU wait
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one epoch came to.
-
-    Attributes:
-        number: from 1.
-        loss: mean over its steps.
-        mAP: on the validation pictures, 0..1; None without any.
-        lr: of its last step.
-        seconds: it took, validation included.
-        waiting: seconds of them in which the network waited for pictures.
-    """
-
-    number: int
-    loss: float
-    mAP: float | None  # noqa: N815 - the field's own spelling
-    lr: float
-    seconds: float
-    waiting: float
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """Weights and how they were reached.
-
-    Attributes:
-        weights: arrays by name, of the best epoch.
-        best: its number; 0 for a kind that is fitted at once.
-        history: every epoch.
-        mAP: what these weights reach on the validation pictures, 0..1; None without any.
-    """
-
-    weights: Mapping[str, NDArray[Any]]
-    best: int = 0
-    history: tuple[Epoch, ...] = ()
-    mAP: float | None = None  # noqa: N815 - the field's own spelling
 
 
 class DivergedError(TrainingError):
@@ -124,16 +86,21 @@ def fit(
         TrainingError: the loss is no number any more (DivergedError), or the checkpoint belongs to another training.
     """
     kind.check(sizes)
-    if not hasattr(kind, "network"):
-        return _fitted_at_once(kind, training, validation, schedule.seed)
+    job = Job(sizes, training, texts, schedule, validation, checkpoint, identity or {}, device, progress)
+    return kind.learn(job)
+
+
+def run_epochs(kind: WithEpochs, job: Job) -> Fitted:
+    """Train a network; see `fit`."""
+    schedule, checkpoint = job.schedule, job.checkpoint
     _check_loss(kind, schedule)
-    with _own_randomness(), _few_threads(sizes, schedule):
-        run = _Run(kind, sizes, training, texts, schedule, validation, device)
-        said = _said(kind, schedule, identity or {})
+    with _own_randomness(), _few_threads(job.sizes, schedule):
+        run = _Run(kind, job.sizes, job.training, job.texts, schedule, job.validation, job.device)
+        said = _said(kind, schedule, job.identity)
         if checkpoint is not None and checkpoint.exists():
             run.resume(checkpoint, said)
         total = run.steps * schedule.epochs
-        with ThreadPoolExecutor(1, "zsprompt-read") as reader, progress("steps", total, "steps") as advance:
+        with ThreadPoolExecutor(1, "zsprompt-read") as reader, job.progress("steps", total, "steps") as advance:
             advance(run.steps * len(run.history))
             while run.goes_on:
                 epoch = run.epoch(reader, advance)
@@ -143,19 +110,8 @@ def fit(
     return run.fitted()
 
 
-def _fitted_at_once(kind: Any, training: Examples, validation: Examples | None, seed: int) -> Fitted:
-    weights = kind.fit(training, seed)
-    if validation is None:
-        return Fitted(weights)
-    return Fitted(weights, mAP=_mean_ap(kind.answer(weights, validation.images), validation.targets))
-
-
-def _mean_ap(scores: Floats, targets: Targets) -> float:
-    return metrics.mean_over_labels(metrics.average_precision(scores, targets))
-
-
-def _check_loss(kind: Kind, schedule: Schedule) -> None:
-    if schedule.loss.endswith("+clip") and not hasattr(kind, "aligned"):
+def _check_loss(kind: WithEpochs, schedule: Schedule) -> None:
+    if schedule.loss.endswith("+clip") and not kind.aligns:
         raise UsageError(
             f"loss {schedule.loss} is for ml-decoder, which brings pictures and labels into one space, "
             f"found adapter {name_of(kind)}; use --loss {schedule.loss.removesuffix('+clip')}"
@@ -171,7 +127,7 @@ def _check_loss(kind: Kind, schedule: Schedule) -> None:
 class _Run:
     """One training."""
 
-    kind: Any
+    kind: WithEpochs
     sizes: Sizes
     training: Examples
     texts: Floats
@@ -191,11 +147,7 @@ class _Run:
         self.optimizer: torch.optim.Optimizer = optimizer(
             self.network.parameters(), lr=self.schedule.lr, weight_decay=self.schedule.weight_decay
         )
-        if hasattr(self.network, "begin"):
-            targets = self.training.targets
-            some = slice(None, None, 1 + targets.size // _CELLS)  # of a million pictures a part says as much
-            vectors = torch.from_numpy(self.training.images.vectors[some])
-            self.network.begin(vectors, torch.from_numpy(np.array(self.texts)), torch.from_numpy(targets[some]))
+        self.kind.begin(self.network, self.training, self.texts)
         self.steps = math.ceil(len(self.training.images) / self.schedule.batch_size)
         self.labels = torch.from_numpy(np.array(self.texts)).to(self.device)
 
@@ -300,7 +252,7 @@ class _Run:
         scores = answer(self.kind, self.network, self.validation.images, self.texts, self.device)
         if not np.isfinite(scores).all():
             raise self._diverged("validation scores that did not", number, self.steps)
-        return _mean_ap(scores, self.validation.targets)
+        return mean_ap(scores, self.validation.targets)
 
     def save(self, path: Path, said: Mapping[str, str]) -> None:
         """Everything the next epoch depends on."""

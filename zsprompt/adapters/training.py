@@ -16,10 +16,11 @@ from zsprompt._utils.progress import Progress, quiet
 from zsprompt._utils.text import counted
 from zsprompt.adapters.adapter_file import FILE, Trained, load_adapter, save_adapter
 from zsprompt.adapters.examples import Examples
-from zsprompt.adapters.kinds import Kind, Sizes
+from zsprompt.adapters.job import Epoch, Fitted
+from zsprompt.adapters.kinds.base import Kind, Sizes
 from zsprompt.adapters.registry import load_kind, spec_of
 from zsprompt.adapters.schedule import Schedule
-from zsprompt.adapters.train_loop import DivergedError, Epoch, Fitted, fit
+from zsprompt.adapters.train_loop import DivergedError, fit
 from zsprompt.data import Dataset
 from zsprompt.data.dataset import refuse_or_skip
 from zsprompt.errors import TrainingError, UsageError
@@ -119,7 +120,7 @@ def train(
     if where is not None:
         require_folder(where)
         _check_folder(where, resume)
-    if validation is None and not hasattr(kind, "network"):
+    if validation is None and not kind.has_epochs:
         validation = 0.0
     learning, judging, notes = split_off(dataset, validation, schedule)
     job = _Job(kind, store, prompts, schedule, skip_bad, where)
@@ -302,7 +303,7 @@ def _check_targets(dataset: Dataset) -> None:
 
 def _settings(kind: Kind, schedule: Schedule) -> dict[str, Any]:
     """Of a schedule what a kind makes use of: one that is fitted at once has no epochs, no rate and no loss."""
-    return asdict(schedule) if hasattr(kind, "network") else {"seed": schedule.seed}
+    return asdict(schedule) if kind.has_epochs else {"seed": schedule.seed}
 
 
 def _check_folder(folder: Path, resume: bool) -> None:

@@ -10,9 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
-from rich.markup import escape
 
 from zsprompt._utils.registry import DEFAULT_MODEL
 from zsprompt._utils.specs import construct, split_fields, split_spec
@@ -27,13 +25,13 @@ DATA, CAPTIONS, DECISIONS, COMPUTATION, OUTPUT = "Data", "Captions", "Decisions"
 
 
 def option(text: str, *names: str, panel: str | None = None, **settings: Any) -> Any:
-    """A typer option whose help is shown as it stands: square brackets are no markup."""
-    return typer.Option(*names, help=escape(text), rich_help_panel=panel, **settings)
+    """A typer option in a section of --help; without a panel it is among those that matter first."""
+    return typer.Option(*names, help=text, rich_help_panel=panel, **settings)
 
 
 def argument(text: str, metavar: str) -> Any:
-    """A typer argument whose help is shown as it stands."""
-    return typer.Argument(help=escape(text), metavar=metavar)
+    """A typer argument."""
+    return typer.Argument(help=text, metavar=metavar)
 
 
 Json = Annotated[bool, option("Print one JSON object and nothing else.", "--json", panel=OUTPUT)]
@@ -363,7 +361,7 @@ class GivenRun:
 
         sizes = [o.read(value).get("batch_size") for o, value in self._singles() if o.name in ("device", "batch_size")]
         size = next((size for size in sizes if size is not None), None)
-        return Resources(cache=cache_folder(self.cache) or "default", batch_size=size, progress=terminal)
+        return Resources(cache=self.cache or "default", batch_size=size, progress=terminal)
 
     def _singles(self) -> list[tuple[RunOption, Any]]:
         return [(o, value) for o in _ALL for value in _listed(self.values.get(o.name)) if o.name in self.values]
@@ -402,7 +400,8 @@ def takes_run(
         @functools.wraps(command)
         def wrapper(**values: Any) -> None:
             run = _given({o.name: values.pop(o.name) for o in options if o.name not in taken})
-            cache, before = values.pop("cache"), _given({one.name: values.pop(one.name) for one in old})
+            cache = cache_folder(values.pop("context"), values.pop("cache"))
+            before = _given({one.name: values.pop(one.name) for one in old})
             _tell_of_old([o for o in OLD_SPELLINGS if o.name in run], [one for one in old if one.name in before])
             command(GivenRun(run, cache, before, reasons), **values)
 
@@ -433,7 +432,8 @@ def _arranged(run: list[inspect.Parameter], own: list[inspect.Parameter], cache:
     others = [parameter for parameter in own if parameter not in first]
     cached = inspect.Parameter("cache", keyword, default=None, annotation=cache)
     order = {None: 0, DATA: 1, CAPTIONS: 2, DECISIONS: 3, COMPUTATION: 4, OUTPUT: 5}
-    return sorted([*first, *run, *others, cached], key=lambda parameter: order.get(_panel(parameter), 3))
+    context = inspect.Parameter("context", keyword, annotation=typer.Context)
+    return [context, *sorted([*first, *run, *others, cached], key=lambda parameter: order.get(_panel(parameter), 3))]
 
 
 def _panel(parameter: inspect.Parameter) -> str | None:
@@ -459,11 +459,10 @@ def renamed(command: Callable[..., None], old: str, new: str) -> Callable[..., N
     return wrapper
 
 
-def cache_folder(given: Path | None) -> Path | None:
+def cache_folder(context: typer.Context, given: Path | None) -> Path | None:
     """--cache of the command, else the one before the command; None for the default."""
-    context = click.get_current_context(silent=True)
-    root = context.find_root().params.get("cache") if context else None
-    return given or root
+    before: Path | None = context.find_root().params.get("cache")
+    return given or before
 
 
 def read_family(

@@ -30,6 +30,7 @@ class Device(str, Enum):
 
 
 def reproduce(
+    context: typer.Context,
     table: Annotated[str | None, argument("A table's name; without it they are listed.", "[TABLE]")] = None,
     root: Annotated[Path | None, option("Folder of the real data sets. [default: ZSPROMPT_DATA]")] = None,
     on: Annotated[Ground, option("Real data, drawn scenes, or real data where they are found.")] = Ground.auto,
@@ -64,7 +65,7 @@ def reproduce(
             limit=limit,
             model=model,
             device=device.value,
-            cache=cache_folder(cache) or "default",
+            cache=cache_folder(context, cache) or "default",
             progress=terminal,
         )
         if out:

@@ -128,7 +128,7 @@ def _changed_schedule(kind: Kind, text: str | None, given: GivenRun) -> Schedule
     names = {"batch_size_of_step": "batch_size"}
     old = {names.get(name, name): value for name, value in given.old.items()}
     changes = read_family(text, Schedule, "--schedule", old=old)
-    if set(changes) - {"seed"} and not hasattr(kind, "network"):
+    if set(changes) - {"seed"} and not kind.has_epochs:
         named = ", ".join(name for name in changes if name != "seed")
         raise UsageError(f"this adapter is fitted at once and has no epochs; leave out {named} of --schedule")
     return replace(kind.schedule, **changes)

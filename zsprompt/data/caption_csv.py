@@ -1,7 +1,7 @@
 """The caption CSV of the coco-captions-clip source, whose captions hold quotes, commas and line breaks as they please.
 
 A CSV reader takes an odd quote for the start of a cell that ends many rows later: 29,996 rows where 30,000 stand. So
-rows are found by how they begin: a picture's name, and in files with labels the label numbers, each with its comma.
+rows are found by how they begin: an image's name, and in files with labels the label numbers, each with its comma.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _LARGEST = 2**28
 
 @dataclass(frozen=True)
 class CaptionRow:
-    """One picture's row.
+    """One image's row.
 
     Attributes:
         line: where it begins in the file, from 1.
-        image: the picture's id, which is its file name in the source's files.
+        image: the image's id, which is its file name in the source's files.
         labels: label numbers; None in a file without a column of them.
         caption: on one line, without the quotes around it.
     """
@@ -95,7 +95,7 @@ def _text(path: Path) -> str:
 
 
 def _shape(lines: Sequence[str]) -> re.Pattern[str]:
-    """How this file's picture ids look, by its first row: file names, or bare numbers."""
+    """How this file's image ids look, by its first row: file names, or bare numbers."""
     first = next((line for line in lines if line.strip()), "")
     return _NAME if _NAME.match(first) or not _NUMBER.match(first) else _NUMBER
 

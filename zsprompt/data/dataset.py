@@ -15,7 +15,7 @@ from zsprompt.errors import BadImages, DataError, UsageError
 
 @dataclass(frozen=True)
 class Origin:
-    """What `load_dataset` was asked for, so that a later command finds the pictures again.
+    """What `load_dataset` was asked for, so that a later command finds the images again.
 
     Attributes:
         dataset: the name ("voc").
@@ -30,24 +30,24 @@ class Origin:
 
 @dataclass(frozen=True)
 class Dataset:
-    """N pictures, C labels, and which label is on which picture.
+    """N images, C labels, and which label is on which image.
 
     Attributes:
         name: "voc2007".
         labels: C names, as they go into prompts.
-        images: N pictures.
+        images: N images.
         targets: [N, C] int8: 1 present, 0 absent, −1 left out (VOC "difficult").
         split: the list it was read from.
         names: "readable" or "raw" label names.
-        captions: a description of each picture, where there are some.
-        written: another one of each picture, made by a machine, where there are some.
+        captions: a description of each image, where there are some.
+        written: another one of each image, made by a machine, where there are some.
         model: the model it is meant for, where it has one of its own.
         bank: the shipped caption bank for its labels, where there is one.
         notes: what a reader of numbers on it must know, a sentence each; a result repeats them.
         origin: how it was loaded, if by `load_dataset`.
 
     Raises:
-        DataError: the shapes do not agree, targets hold another number, or there is no picture.
+        DataError: the shapes do not agree, targets hold another number, or there is no image.
     """
 
     name: str
@@ -97,7 +97,7 @@ class Dataset:
         return replace(self, labels=tuple(labels), targets=self.targets[:, [place[label] for label in labels]])
 
     def select(self, positions: Sequence[int] | Indices) -> Dataset:
-        """The data set with only the pictures at `positions`, in that order."""
+        """The data set with only the images at `positions`, in that order."""
         return replace(
             self,
             images=[self.images[i] for i in positions],
@@ -107,7 +107,7 @@ class Dataset:
         )
 
     def first(self, count: int) -> Dataset:
-        """The data set with only its first `count` pictures; its split says so ("test[:50]").
+        """The data set with only its first `count` images; its split says so ("test[:50]").
 
         Raises:
             UsageError: below 1.
@@ -119,10 +119,10 @@ class Dataset:
         return replace(self.select(range(count)), split=f"{self.split}[:{count}]")
 
     def sample(self, count: int, seed: int) -> Dataset:
-        """A multi-label stratified sample of `count` pictures, in their order; its split says so.
+        """A multi-label stratified sample of `count` images, in their order; its split says so.
 
-        Every label keeps its share of pictures as nearly as whole pictures allow. The same seed draws the same
-        pictures everywhere ("test[sample 50, seed 0]"); the whole data set if it has no more than `count`.
+        Every label keeps its share of images as nearly as whole images allow. The same seed draws the same
+        images everywhere ("test[sample 50, seed 0]"); the whole data set if it has no more than `count`.
 
         Raises:
             UsageError: below 1, or a seed that is not 0 to 2**32 − 1.
@@ -144,7 +144,7 @@ def _three_states(targets: Targets) -> bool:
 
 
 def refuse_or_skip(dataset: Dataset, bad: Sequence[tuple[int, str]], skip_bad: bool) -> tuple[tuple[str, str], ...]:
-    """(id, reason) of pictures that cannot be read, from their positions.
+    """(id, reason) of images that cannot be read, from their positions.
 
     Raises:
         BadImages: there are some, and they are not to be skipped.

@@ -1,4 +1,4 @@
-"""A picture somewhere, and how its bytes become an upright RGB image."""
+"""An image somewhere, and how its bytes become an upright RGB image."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SUFFIXES = frozenset(
     (".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .dib .tif .tiff .ppm .pgm .pbm .pnm .jp2 .avif .tga").split()
 )
-"""File endings (lower case) that a folder search takes for pictures."""
+"""File endings (lower case) that a folder search takes for images."""
 
 _WHITE = (255, 255, 255, 255)
 
@@ -66,7 +66,7 @@ _SETTLED_SECONDS = 2.0  # a file changed less than this ago may change again wit
 
 
 class ImageRef(Protocol):
-    """One picture of a data set: an id for people and result files, and a way to its bytes."""
+    """One image of a data set: an id for people and result files, and a way to its bytes."""
 
     @property
     def id(self) -> str:
@@ -74,11 +74,11 @@ class ImageRef(Protocol):
         ...
 
     def read(self) -> bytes:
-        """Its bytes, in a picture format. Raises ImageError with the reason why there are none."""
+        """Its bytes, in an image format. Raises ImageError with the reason why there are none."""
         ...
 
     def identity(self, *, settled: bool = False) -> bytes | None:
-        """Bytes that change whenever the picture does, found without reading it; None where nothing tells.
+        """Bytes that change whenever the image does, found without reading it; None where nothing tells.
 
         Args:
             settled: also None if it changed so lately that another change might not show.
@@ -132,13 +132,13 @@ def file_facts(path: Path, *, settled: bool = False) -> bytes | None:
 
 
 def decode(data: bytes) -> Image:
-    """The picture as people see it: first frame, EXIF rotation applied, transparency on white, 8-bit RGB.
+    """The image as people see it: first frame, EXIF rotation applied, transparency on white, 8-bit RGB.
 
-    16-bit grey is scaled to 8 bits; 32-bit integer and floating-point pictures have no defined range and are
-    refused, not guessed at. Damaged EXIF leaves a picture as it stands, as in viewers.
+    16-bit grey is scaled to 8 bits; 32-bit integer and floating-point images have no defined range and are
+    refused, not guessed at. Damaged EXIF leaves an image as it stands, as in viewers.
 
     Raises:
-        ImageError: not a picture, truncated, damaged, PostScript, or larger than Pillow's decompression-bomb limit.
+        ImageError: not an image, truncated, damaged, PostScript, or larger than Pillow's decompression-bomb limit.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -149,8 +149,8 @@ def decode(data: bytes) -> Image:
                 raise ImageError("PostScript, not a picture")
             image.load()
             turn = _turn(image)
-            picture = _to_rgb(image)
-            return picture.transpose(Image.Transpose[turn]) if turn else picture
+            upright = _to_rgb(image)
+            return upright.transpose(Image.Transpose[turn]) if turn else upright
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -162,11 +162,11 @@ def decode(data: bytes) -> Image:
 
 
 def find_images(paths: Iterable[Path]) -> tuple[list[ImageFile], int]:
-    """Pictures named by files and folders; folders are searched to any depth for known endings, hidden files aside.
+    """Images named by files and folders; folders are searched to any depth for known endings, hidden files aside.
 
     Returns:
-        The pictures, folders' contents in sorted order, each file once; and how many other files were passed over.
-        A picture's id is its path as given.
+        The images, folders' contents in sorted order, each file once; and how many other files were passed over.
+        An image's id is its path as given.
 
     Raises:
         DataError: a path is missing or not permitted, or nothing was found.
@@ -177,13 +177,13 @@ def find_images(paths: Iterable[Path]) -> tuple[list[ImageFile], int]:
     for path in paths:
         if stat.S_ISDIR(_mode(path)):
             inside = sorted(_files(path))
-            pictures = [p for p in inside if p.suffix.lower() in SUFFIXES]
-            passed += len(inside) - len(pictures)
+            images = [p for p in inside if p.suffix.lower() in SUFFIXES]
+            passed += len(inside) - len(images)
             home = path.resolve()
-            for picture in pictures:
-                found.setdefault(home / picture.relative_to(path), ImageFile(str(picture), picture))
+            for image in images:
+                found.setdefault(home / image.relative_to(path), ImageFile(str(image), image))
         else:
-            # two spellings of a file are one picture, links with names of their own are not
+            # two spellings of a file are one image, links with names of their own are not
             found.setdefault(path.parent.resolve() / path.name, ImageFile(str(path), path))
     if not found:
         where = ", ".join(str(p) for p in paths) or "no path"
@@ -210,7 +210,7 @@ def _files(folder: Path) -> Iterable[Path]:
 
 
 class _Quiet:
-    """Within it Pillow's warnings go unheard: of odd metadata, and of pictures between one and two times its limit.
+    """Within it Pillow's warnings go unheard: of odd metadata, and of images between one and two times its limit.
 
     catch_warnings is not thread-safe, so the first thread in enters it for all, and the last one out leaves it.
     """

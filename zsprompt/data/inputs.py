@@ -1,4 +1,4 @@
-"""Where pictures come from on a command line: files, folders, tar files, and lists of file names."""
+"""Where images come from on a command line: files, folders, tar files, and lists of file names."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from zsprompt.errors import DataError
 
 @dataclass(frozen=True)
 class Sources:
-    """Pictures that have been counted but, in tar files and lists, are named only when they are asked for.
+    """Images that have been counted but, in tar files and lists, are named only when they are asked for.
 
     Attributes:
-        files: pictures given as files and in folders.
+        files: images given as files and in folders.
         streams: tar files and lists, in the order given.
-        count: all pictures.
+        count: all images.
         passed_over: other files in folders and tar files.
     """
 
@@ -36,10 +36,10 @@ class Sources:
 
 
 def find_sources(paths: Sequence[Path]) -> Sources:
-    """Check and count the pictures at `paths`; a tar file or list is read through once, so that a fault shows now.
+    """Check and count the images at `paths`; a tar file or list is read through once, so that a fault shows now.
 
     Args:
-        paths: pictures; folders, searched to any depth for pictures; .tar files; .csv, .tsv, .jsonl and .parquet
+        paths: images; folders, searched to any depth for images; .tar files; .csv, .tsv, .jsonl and .parquet
             lists of file names relative to the list.
 
     Raises:
@@ -66,11 +66,11 @@ def _is_stream(path: Path) -> bool:
 
 
 def _refs(path: Path) -> Iterator[ImageRef | None]:
-    """The pictures of a tar file or list; None for each other file."""
+    """The images of a tar file or list; None for each other file."""
     if path.name.lower().endswith(LIST_SUFFIXES):
         yield from _listed(path)
     else:
-        yield from (member if member.is_picture else None for member in read_members(path))
+        yield from (member if member.is_image else None for member in read_members(path))
 
 
 def _listed(path: Path) -> Iterator[ImageFile]:

@@ -1,4 +1,4 @@
-"""Pictures inside tar files (WebDataset shards), read where they lie; nothing is unpacked."""
+"""Images inside tar files (WebDataset shards), read where they lie; nothing is unpacked."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ class TarMember:
         return os.path.splitext(self.name)[1].lower()  # noqa: PTH122 - a million times, and names are no paths here
 
     @property
-    def is_picture(self) -> bool:
-        """Whether its name ends like a picture's."""
+    def is_image(self) -> bool:
+        """Whether its name ends like an image's."""
         return self.suffix in SUFFIXES
 
 

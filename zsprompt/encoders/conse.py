@@ -1,7 +1,7 @@
 """ConSE on photographs, from parts that come with pip: for people behind a mirror of PyPI and nothing else.
 
-A picture's embedding is the mean of the sentence embeddings of ImageNet's class names, weighted by what a classifier
-thinks of the picture; texts are embedded by the same sentence encoder. Nothing is downloaded and the network is shut.
+An image's embedding is the mean of the sentence embeddings of ImageNet's class names, weighted by what a classifier
+thinks of the image; texts are embedded by the same sentence encoder. Nothing is downloaded and the network is shut.
 
 Source: Norouzi et al. 2014, Zero-Shot Learning by Convex Combination of Semantic Embeddings.
 """
@@ -49,9 +49,9 @@ _PLACES = 7 * 7  # of the last feature map
 _MEAN, _STD = 127.0, 128.0  # EfficientNet-Lite's own normalisation
 _CONTEXT = 256  # what the sentence encoder was trained with
 
-# Lite0's early feature maps are large: with more than a few pictures at a time the allocator hands their memory back to
-# the system and faults it in again, thousands of pages a picture. And its many small steps leave threads that share
-# them waiting for each other, so on a CPU each thread has pictures of its own: benchmarks/conse_speed.py.
+# Lite0's early feature maps are large: with more than a few images at a time the allocator hands their memory back to
+# the system and faults it in again, thousands of pages an image. And its many small steps leave threads that share
+# them waiting for each other, so on a CPU each thread has images of its own: benchmarks/conse_speed.py.
 _MICRO_BATCH = 2
 _TEXT_BATCH = 64
 
@@ -112,7 +112,7 @@ class Conse(Encoder):
         return self._convex(self._classifier.probabilities(pixels))
 
     def encode_tokens(self, images: Sequence[Image]) -> tuple[Floats, Halves]:
-        """See SpatialEncoder: what the classifier thinks of each place alone, in class names like the picture."""
+        """See SpatialEncoder: what the classifier thinks of each place alone, in class names like the image."""
         if not images:
             return np.empty((0, self.dim), dtype=np.float32), np.empty((0, *self.token_shape), dtype=np.float16)
         pixels = np.stack([np.asarray(self.prepare(image)) for image in images])
@@ -238,7 +238,7 @@ class _Classifier:
         return self._in_parts(self._run, pixels)
 
     def with_places(self, pixels: Bytes) -> tuple[Floats, Floats]:
-        """[N, 1000] of each picture, and [N, 49, 1000] of each place of the last feature map, row by row."""
+        """[N, 1000] of each image, and [N, 49, 1000] of each place of the last feature map, row by row."""
         every = self._in_parts(self._run_places, pixels)
         return every[:, 0], every[:, 1:]
 

@@ -1,4 +1,4 @@
-"""Pyramid-Forwarding: a picture at several sizes, cut into squares of the one size that a frozen tower was trained for.
+"""Pyramid-Forwarding: an image at several sizes, cut into squares of the one size that a frozen tower was trained for.
 
 Source: Xu et al. 2022, A Dual Modality Approach For (Zero-Shot) Multi-Label Classification, section Pyramid-Forwarding.
 Its text counts (i + 1)² patches on level i, its own cost formula 4^i, which is what stands here.
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MOST = 16
-"""The largest d: 341 patches a picture."""
+"""The largest d: 341 patches an image."""
 
-_PICTURES = 64  # of the tower's own size: what a batch's pixels may take
+_IMAGES = 64  # of the tower's own size: what a batch's pixels may take
 _PATCHES = 128  # that go to the tower at a time
 _PREFIX = "pyramid"
 _FIELDS = ("d", "levels", "keep", "seed")
@@ -34,19 +34,19 @@ T = TypeVar("T", int, float)
 
 
 class Pyramid(Encoder):
-    """`encoder` on pictures d times as large as its tower's S by S pixels, with the tower as it is.
+    """`encoder` on images d times as large as its tower's S by S pixels, with the tower as it is.
 
-    Level i = 0 … ceil(log2 d) has the picture at S · 2^i pixels a side, the top level at S · d, cut into 2^i by 2^i
+    Level i = 0 … ceil(log2 d) has the image at S · 2^i pixels a side, the top level at S · d, cut into 2^i by 2^i
     patches of S by S, which overlap evenly where they do not just fit. All go through the tower; their tokens are
-    stacked level by level, patch by patch, row by row. The vector of a picture is the mean of its levels', each the
+    stacked level by level, patch by patch, row by row. The vector of an image is the mean of its levels', each the
     mean of its patches', made unit again. Texts are the encoder's own.
 
     Args:
-        encoder: one with spatial tokens that can prepare pictures for other sizes: SpatialEncoder and Resizable.
+        encoder: one with spatial tokens that can prepare images for other sizes: SpatialEncoder and Resizable.
         d: 1 to MOST.
         levels: "all", "top", or the levels to use: "0+2".
         keep: share of the patches on levels above 0 that go through the tower; at least one a level does. Which ones
-            is drawn from the picture's own pixels, so that a picture's embedding is its own affair.
+            is drawn from the image's own pixels, so that an image's embedding is its own affair.
         seed: makes it another draw.
 
     Raises:
@@ -68,7 +68,7 @@ class Pyramid(Encoder):
         self._sizes = {level: self._square * min(2**level, d) for level in chosen}
         self._counts = {level: _kept(4**level, keep) if level else 1 for level in chosen}
         self.image_size = max(self._sizes.values())
-        self.image_batch = max(1, _PICTURES * self._square**2 // self.image_size**2)
+        self.image_batch = max(1, _IMAGES * self._square**2 // self.image_size**2)
         tokens, width = encoder.token_shape
         self.token_shape = sum(self._counts.values()) * tokens, width
         self.dim, self.logit_scale, self.context_length = encoder.dim, encoder.logit_scale, encoder.context_length
@@ -111,7 +111,7 @@ class Pyramid(Encoder):
         return self._pooled(np.concatenate(vectors)), stacked.reshape(len(images), *self.token_shape)
 
     def patches(self, image: Image) -> Iterator[Image]:
-        """The [S, S] pieces of a picture that go through the tower: level by level, row by row."""
+        """The [S, S] pieces of an image that go through the tower: level by level, row by row."""
         from PIL import Image as Pillow
 
         picture, square = self.prepare(image), self._square
@@ -137,17 +137,17 @@ class Pyramid(Encoder):
             yield some
 
     def _pooled(self, vectors: Floats) -> Floats:
-        """[N, D] unit rows from the vectors of all patches of N pictures, one after the other."""
+        """[N, D] unit rows from the vectors of all patches of N images, one after the other."""
         if self.image_size == self._square:
-            return vectors  # the picture itself: the encoder's own answer, to the bit
-        by_picture = vectors.reshape(-1, sum(self._counts.values()), self.dim)
+            return vectors  # the image itself: the encoder's own answer, to the bit
+        by_image = vectors.reshape(-1, sum(self._counts.values()), self.dim)
         ends = np.cumsum(list(self._counts.values()))[:-1]
-        means = [level.mean(axis=1, dtype=np.float64) for level in np.split(by_picture, ends, axis=1)]
+        means = [level.mean(axis=1, dtype=np.float64) for level in np.split(by_image, ends, axis=1)]
         return unit_rows(np.mean(means, axis=0))
 
 
 def corners(size: int, square: int, level: int) -> list[tuple[int, int]]:
-    """(left, top) of 2^level by 2^level squares in a picture of `size`, row by row: spread evenly, edge to edge."""
+    """(left, top) of 2^level by 2^level squares in an image of `size`, row by row: spread evenly, edge to edge."""
     steps = 2**level - 1
     ends = [(2 * i * (size - square) + steps) // (2 * steps) if steps else 0 for i in range(steps + 1)]
     return [(left, top) for top in ends for left in ends]

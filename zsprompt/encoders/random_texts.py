@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class RandomTexts(Encoder):
-    """`encoder` with a random unit vector in place of each text's; pictures are as they were.
+    """`encoder` with a random unit vector in place of each text's; images are as they were.
 
     A text has the same vector everywhere, whatever stands beside it. What an adapter reaches with it comes from the
-    pictures and their targets alone. Source: Xu et al. 2022 (ADDS), table 6, "RandMx".
+    images and their targets alone. Source: Xu et al. 2022 (ADDS), table 6, "RandMx".
 
     Args:
-        encoder: whose pictures and width are kept.
+        encoder: whose images and width are kept.
         seed: another one is another matrix.
     """
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from zsprompt._utils.arrays import Bools, Floats, Halves, Indices, Tokens, unit_rows
+from zsprompt._utils.arrays import Bools, Floats, unit_rows
 from zsprompt._utils.progress import Progress
 from zsprompt.errors import ContractError, ZspromptError
 from zsprompt.prompts.labels import TextSpace
 from zsprompt.store import Images
+from zsprompt.store.image_embeddings import TokenArray
 from zsprompt.strategies import Prediction, Strategy, reads, supervision
 from zsprompt.testing.contract import require, require_array, require_close
 from zsprompt.testing.planted_encoder import LABELS
@@ -63,21 +64,6 @@ def check_strategy(
     _check_short_context(strategy, images, labels, texts)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Held:
-    """Tokens that lie in memory."""
-
-    array: Halves
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        images, tokens, width = self.array.shape
-        return images, tokens, width
-
-    def read(self, rows: Sequence[int] | Indices) -> Halves:
-        return self.array[rows]
-
-
 class _ShortSpace:
     """A TextSpace in which only short texts fit, and which takes no others."""
 
@@ -107,14 +93,11 @@ def _random_images(strategy: Strategy) -> Images:
     vectors = random_images(_IMAGES).vectors
     random, dim = np.random.default_rng(1), vectors.shape[1]
     parts = reads(strategy)
-    tokens = _Held(unit_rows(random.normal(size=(_IMAGES, 3, dim))).astype(np.float16)) if "tokens" in parts else None
+    tokens = (
+        TokenArray(unit_rows(random.normal(size=(_IMAGES, 3, dim))).astype(np.float16)) if "tokens" in parts else None
+    )
     captions = unit_rows(random.normal(size=(_IMAGES, 2, dim))) if "captions" in parts else None
     return Images(vectors, tokens, captions)
-
-
-def _rows(images: Images, rows: list[int]) -> Images:
-    tokens: Tokens | None = None if images.tokens is None else _Held(np.asarray(images.tokens.read(rows)))
-    return Images(images.vectors[rows], tokens, None if images.captions is None else images.captions[rows])
 
 
 def _check_recipe(strategy: Strategy) -> None:
@@ -132,7 +115,7 @@ def _check_answer(strategy: Strategy, images: Images, labels: Sequence[str], tex
     """The answer, if its shapes, types and numbers are as promised."""
     answer = strategy.predict(images, labels, texts)
     require(isinstance(answer, Prediction), "prediction", "a zsprompt.Prediction", type(answer).__name__)
-    shape = len(images.vectors), len(labels)
+    shape = len(images), len(labels)
     require_array(answer.scores, "scores", "scores", shape, np.float32)
     require_array(answer.decisions, "decisions", "decisions", shape, np.bool_)
     require(answer.overflowed >= 0, "overflowed", "a count of candidates left out", answer.overflowed)
@@ -158,7 +141,7 @@ def _check_repeatable(
 
 
 def _check_no_images(strategy: Strategy, images: Images, labels: Sequence[str], texts: TextSpace) -> None:
-    answer = strategy.predict(_rows(images, []), labels, texts)
+    answer = strategy.predict(images.read([]), labels, texts)
     shapes, expected = (answer.scores.shape, answer.decisions.shape), (0, len(labels))
     require(shapes == (expected, expected), "no images", f"shapes {expected} for no images", shapes)
 
@@ -186,8 +169,8 @@ def _check_rows(
     answer: Prediction,
     tolerance: float,
 ) -> None:
-    for row in range(len(images.vectors)):
-        alone = strategy.predict(_rows(images, [row]), labels, texts)
+    for row in range(len(images)):
+        alone = strategy.predict(images.read([row]), labels, texts)
         expected = Prediction(answer.scores[[row]], answer.decisions[[row]])
         what = "for an image alone and among others (a strategy that looks at other images is transductive)"
         _require_same(alone, expected, "row independence", what, tolerance)

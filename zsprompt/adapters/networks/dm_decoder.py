@@ -54,6 +54,10 @@ class DMDecoder(nn.Module):
         self.blocks = nn.ModuleList(_Block(dim, heads, feed_forward, dropout, last=i == last) for i in range(blocks))
         self.read_out = nn.Linear(dim, 1)
 
+    def last_layer(self) -> list[nn.Parameter]:
+        """The parameters behind the logits."""
+        return list(self.read_out.parameters())
+
     def forward(self, features: Tensor, texts: Tensor) -> Tensor:
         """[B, C] logits of features [B, L, D'] and label texts [C, D]."""
         values, queries = self.map(scaled(features)), a_query_a_label(scaled(texts), features)

@@ -31,6 +31,10 @@ class FC(nn.Module):
         nn.init.uniform_(self.weight, -bound, bound)
         nn.init.uniform_(self.bias, -bound, bound)
 
+    def last_layer(self) -> list[nn.Parameter]:
+        """The parameters behind the logits."""
+        return [self.weight, self.bias]
+
     def forward(self, vectors: Tensor, texts: Tensor) -> Tensor:
         """[B, C] logits of pictures [B, D] and label texts [C, D].
 

@@ -80,6 +80,10 @@ class MLDecoder(nn.Module):
             self.group_bias = nn.Parameter(torch.zeros(num_classes))
             nn.init.normal_(self.group_weight, std=math.sqrt(2 / (width + self.group_size)))  # Glorot, a group
 
+    def last_layer(self) -> list[nn.Parameter]:
+        """The parameters behind the logits."""
+        return [self.group_weight, self.group_bias] if self.read_out is None else list(self.read_out.parameters())
+
     def forward(self, features: Tensor, texts: Tensor | None = None) -> Tensor:
         """[B, C] logits of features [B, L, D'] or [B, D', height, width], and label texts [C, D] if there are any.
 

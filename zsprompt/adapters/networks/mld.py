@@ -57,6 +57,10 @@ class MLD(nn.Module):
         linear = one_of("the read-out", read_out, ("linear", "mean")) == "linear"
         self.read_out = nn.Linear(dim, 1) if linear else None
 
+    def last_layer(self) -> list[nn.Parameter]:
+        """The parameters behind the logits."""
+        return [] if self.read_out is None else list(self.read_out.parameters())
+
     def forward(self, features: Tensor, texts: Tensor) -> Tensor:
         """[B, C] logits of features [B, L, D'] and label texts [C, D]."""
         tokens, states = self.map(scaled(features)), a_query_a_label(scaled(texts), features)

@@ -1,4 +1,4 @@
-"""Pictures with captions and label numbers: the CSV of the coco-captions-clip source."""
+"""Images with captions and label numbers: the CSV of the coco-captions-clip source."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zsprompt._utils.arrays import Targets
 from zsprompt.data.caption_csv import CaptionFile, CaptionRow, read_captions
 from zsprompt.data.dataset import Dataset
 from zsprompt.data.datasets.find_folder import find_base
-from zsprompt.data.datasets.image_index import Pictures
+from zsprompt.data.datasets.image_index import ImageIndex
 from zsprompt.data.images import ImageFile
 from zsprompt.errors import DataError, UnknownName
 
@@ -32,13 +32,13 @@ _BAD_NAMED = 5
 
 
 def load(root: Path, *, split: str | None = None, names: str = "readable") -> Dataset:
-    """Captioned pictures with 18 labels (coco-captions-clip); splits val (default, the last 2,000 rows), train, all.
+    """Captioned images with 18 labels (coco-captions-clip); splits val (default, the last 2,000 rows), train, all.
 
     Rows are found whatever quotes, commas and line breaks stand in captions; what cannot be read is counted, named in
     the notes, and left out before rows are shared out.
 
     Args:
-        root: a folder with train.csv (ImageID, Labels as numbers with spaces between, Caption) and the pictures in
+        root: a folder with train.csv (ImageID, Labels as numbers with spaces between, Caption) and the images in
             data/ or images/ or beside it, or a CSV file of another name.
         split: "val", "train" or "all".
         names: "readable" ("person") or "raw" ("1").
@@ -56,8 +56,8 @@ def load(root: Path, *, split: str | None = None, names: str = "readable") -> Da
     rows = _part(file.rows, split)
     if not rows:
         raise DataError(f"expected more than {VALIDATION:,} rows in {path} for split train, found {len(file.rows):,}")
-    pictures = Pictures.below(path.parent, ("data", "images"))
-    images = [ImageFile(row.image, pictures.path(row.image)) for row in rows]
+    index = ImageIndex.below(path.parent, ("data", "images"))
+    images = [ImageFile(row.image, index.path(row.image)) for row in rows]
     labels = NAMES if names == "readable" else tuple(map(str, NUMBERS))
     captions = tuple(row.caption for row in rows)
     targets, notes = _targets(path, rows), _notes(path, file)

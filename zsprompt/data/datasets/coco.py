@@ -23,7 +23,7 @@ from zsprompt.data.images import ImageFile
 from zsprompt.errors import DataError, UnknownName
 
 LABELLED = "-labelled"
-"""After a split's name: only the pictures with an object."""
+"""After a split's name: only the images with an object."""
 
 _ARRAYS = ("images", "annotations", "categories")
 
@@ -32,7 +32,7 @@ def load_2014(root: Path, *, split: str | None = None, names: str = "readable") 
     """MS-COCO 2014, 80 labels; splits val-labelled (default, with an object), val (all), train-labelled, train.
 
     Objects marked as crowds count as present, as in the multi-label literature (ML-Decoder, ASL and their like read
-    every annotation); notes say how many pictures are in the file, how many have an object, and how many cells are
+    every annotation); notes say how many images are in the file, how many have an object, and how many cells are
     present as crowds alone.
 
     Args:
@@ -41,7 +41,7 @@ def load_2014(root: Path, *, split: str | None = None, names: str = "readable") 
         names: COCO's names are readable as they stand.
 
     Raises:
-        DataError: not there or broken: cut JSON, an annotation of an unknown picture or category, ids that collide.
+        DataError: not there or broken: cut JSON, an annotation of an unknown image or category, ids that collide.
         UnknownName: no such split.
     """
     return _load(root, "2014", split or "val-labelled", names)
@@ -62,7 +62,7 @@ def _load(root: Path, year: str, split: str, names: str) -> Dataset:
     with_object = np.flatnonzero((table.targets == 1).any(axis=1))
     kept = with_object if split.endswith(LABELLED) else np.arange(len(table.ids))
     home = f"{split.removesuffix(LABELLED)}{year}"
-    images = [ImageFile(table.ids[n], _picture(base, home, table.files[n])) for n in kept]
+    images = [ImageFile(table.ids[n], _image_path(base, home, table.files[n])) for n in kept]
     targets, notes = table.targets[kept], _notes(path, table, with_object, split)
     return Dataset(f"coco{year}", table.labels, images, targets, split=split, names=names, notes=notes)
 
@@ -80,7 +80,7 @@ def _annotations(base: Path, year: str, split: str) -> Path:
     return known[split]
 
 
-def _picture(base: Path, home: str, file: str) -> Path:
+def _image_path(base: Path, home: str, file: str) -> Path:
     # 2014's files say themselves which folder they are from, whatever list names them
     folder = file.split("_")[1] if file.startswith("COCO_") and file.count("_") > 1 else home
     inside = base / "images" / folder
@@ -98,7 +98,7 @@ def _notes(path: Path, table: Table, with_object: Indices, split: str) -> tuple[
 
 
 def read_instances(path: Path) -> Table:
-    """Every picture of an instances JSON in the file's order, and which categories it has objects of.
+    """Every image of an instances JSON in the file's order, and which categories it has objects of.
 
     Memory stays far below the file's size: annotations are read one at a time and only three numbers of each stay.
 
@@ -129,7 +129,7 @@ class _Found:
     """What an instances JSON holds of use here, gathered item by item."""
 
     path: Path
-    files: dict[int, str] = field(default_factory=dict)  # picture id -> file name
+    files: dict[int, str] = field(default_factory=dict)  # image id -> file name
     categories: dict[int, str] = field(default_factory=dict)
     images: array[int] = field(default_factory=lambda: array("q"))  # of each annotation
     kinds: array[int] = field(default_factory=lambda: array("q"))

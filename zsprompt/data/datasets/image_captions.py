@@ -1,4 +1,4 @@
-"""Captions of pictures in a file of their own: a CSV with columns image and caption, or any other picture list."""
+"""Captions of images in a file of their own: a CSV with columns image and caption, or any other image list."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _NAMED = 10
 
 
 def read_image_captions(path: Path) -> dict[str, str]:
-    """Picture id -> its caption on one line, from any list that `rows.read_rows` reads; blank captions are left out.
+    """Image id -> its caption on one line, from any list that `rows.read_rows` reads; blank captions are left out.
 
     Raises:
-        DataError: missing, broken, no captions, or two captions for a picture.
+        DataError: missing, broken, no captions, or two captions for an image.
     """
     captions: dict[str, str] = {}
     columns: dict[str, None] = {}
@@ -34,10 +34,10 @@ def read_image_captions(path: Path) -> dict[str, str]:
 
 
 def captions_for(images: Sequence[str], path: Path) -> tuple[str, ...]:
-    """The N captions of the pictures with these ids, from the file at `path`; it may hold others.
+    """The N captions of the images with these ids, from the file at `path`; it may hold others.
 
     Raises:
-        DataError: pictures have no caption there; they are counted and the first ones named. See also
+        DataError: images have no caption there; they are counted and the first ones named. See also
             `read_image_captions`.
     """
     captions = read_image_captions(path)

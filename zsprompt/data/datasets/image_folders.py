@@ -1,4 +1,4 @@
-"""A folder a label, as ImageNet is laid out: one label on every picture."""
+"""A folder a label, as ImageNet is laid out: one label on every image."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _SPLITS = ("val", "test", "train", "validation")
 
 
 def load(root: Path, *, split: str | None = None, names: str = "readable") -> Dataset:
-    """A folder a label, one label a picture (ImageNet's layout); splits are folders of such folders, else all.
+    """A folder a label, one label an image (ImageNet's layout); splits are folders of such folders, else all.
 
-    A label that a picture has no folder for counts as absent, though it may well be on it.
+    A label that an image has no folder for counts as absent, though it may well be on it.
 
     Args:
         root: holds the label folders, or a folder for each split (val, test, train) that does. classes.txt or
@@ -40,7 +40,7 @@ def load(root: Path, *, split: str | None = None, names: str = "readable") -> Da
         names: "readable" (from the file, else underscores become spaces) or "raw" (the folders' names).
 
     Raises:
-        DataError: no folder with pictures, or two folders of one name in words.
+        DataError: no folder with images, or two folders of one name in words.
         UnknownName: no such split.
     """
     folders = _folders(root)
@@ -48,7 +48,7 @@ def load(root: Path, *, split: str | None = None, names: str = "readable") -> Da
         raise UnknownName(f"split (a folder in {root})", split, ["all", *folders])
     split = split or next((name for name in _SPLITS if name in folders and _folders(root / name)), "all")
     home = root if split == "all" else root / split
-    raw, refs, columns = _pictures(home)
+    raw, refs, columns = _images(home)
     labels = tuple(raw) if names == "raw" else _readable(raw, _said(root))
     targets: Targets = np.zeros((len(refs), len(labels)), dtype=np.int8)
     targets[np.arange(len(refs)), columns] = 1
@@ -64,8 +64,8 @@ def _folders(folder: Path) -> list[str]:
         raise DataError(f"expected a folder for each label in {folder}, {reason}") from None
 
 
-def _pictures(home: Path) -> tuple[list[str], list[ImageFile], list[int]]:
-    """Folder names that hold pictures, the pictures in their order, and which folder each is in."""
+def _images(home: Path) -> tuple[list[str], list[ImageFile], list[int]]:
+    """Folder names that hold images, the images in their order, and which folder each is in."""
     labels: list[str] = []
     refs: list[ImageFile] = []
     columns: list[int] = []

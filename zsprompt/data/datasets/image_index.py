@@ -1,4 +1,4 @@
-"""Which pictures of a data set are there, found by one walk through its folder."""
+"""Which images of a data set are there, found by one walk through its folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 
 @dataclass(frozen=True)
-class Pictures:
+class ImageIndex:
     """Files below one folder.
 
     Attributes:
@@ -21,7 +21,7 @@ class Pictures:
     there: frozenset[str]
 
     @classmethod
-    def below(cls, base: Path, folders: Sequence[str]) -> Pictures:
+    def below(cls, base: Path, folders: Sequence[str]) -> ImageIndex:
         """Those in the first of `folders` that `base` has, else in `base` itself."""
         home = next((base / name for name in folders if (base / name).is_dir()), base)
         start = len(str(home)) + 1
@@ -29,10 +29,10 @@ class Pictures:
         return cls(home, frozenset(path[start:].replace(os.sep, "/") for path in found))
 
     def has(self, name: str) -> bool:
-        """Whether the picture is there, in the folder its name says or beside all others."""
+        """Whether the image is there, in the folder its name says or beside all others."""
         return name in self.there or PurePosixPath(name).name in self.there
 
     def path(self, name: str) -> Path:
-        """Where the picture is, or would be."""
+        """Where the image is, or would be."""
         flat = PurePosixPath(name).name
         return self.home / (flat if name not in self.there and flat in self.there else name)

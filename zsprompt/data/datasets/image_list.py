@@ -26,7 +26,7 @@ _FOLDER_CSV = CsvLayout(separators=",", image_first=True)
 
 
 def load(root: Path, *, split: str | None = None, names: str = "readable") -> Dataset:
-    """A list of your own pictures (CSV, JSON lines, Parquet) with label names or flags, and splits and captions if any.
+    """A list of your own images (CSV, JSON lines, Parquet) with label names or flags, and splits and captions if any.
 
     Each row names an image ("image") and its labels: a column "labels" with a list of names or a text with "|", ";"
     or "," between them, or else a column of 1, 0 or −1 for each label. "split" and "caption" are not labels.
@@ -54,7 +54,7 @@ def load(root: Path, *, split: str | None = None, names: str = "readable") -> Da
 
 
 def load_folder(root: Path, *, split: str | None = None, names: str = "readable") -> Dataset:
-    """Your own pictures with a labels.csv: an image column, then one 0/1 column a label, or one column of names.
+    """Your own images with a labels.csv: an image column, then one 0/1 column a label, or one column of names.
 
     Args:
         root: a folder that holds labels.csv, or a CSV file of another name, with commas between its cells. The first

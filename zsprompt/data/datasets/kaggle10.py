@@ -15,7 +15,7 @@ import numpy as np
 from zsprompt._utils.arrays import Indices
 from zsprompt.data.dataset import Dataset
 from zsprompt.data.datasets.find_folder import find_base, found_there
-from zsprompt.data.datasets.image_index import Pictures
+from zsprompt.data.datasets.image_index import ImageIndex
 from zsprompt.data.datasets.image_list import flag_targets
 from zsprompt.data.image_lists import read_rows
 from zsprompt.data.images import ImageFile
@@ -25,7 +25,7 @@ RAW_NAMES = ("motorcycle", "truck", "boat", "bus", "cycle", "sitar", "ektara", "
 """The ten labels as the CSV spells them."""
 
 SHARES = (70, 2, 5, 10, 20)
-"""Percent of the pictures that train-P holds; test-(100 − P) holds the rest."""
+"""Percent of the images that train-P holds; test-(100 − P) holds the rest."""
 
 _READABLE = {"cycle": "bicycle", "flutes": "flute"}
 _IMAGE_COLUMNS = ("Image_Name", "image_name", "image")
@@ -34,9 +34,9 @@ _SPLIT = re.compile(r"(train|test)-(\d+)")
 
 
 def load(root: Path, *, split: str | None = None, names: str = "readable") -> Dataset:
-    """Kaggle's ten classes, 7,843 pictures; splits all (default), train-70/test-30, and 2/98, 5/95, 10/90, 20/80.
+    """Kaggle's ten classes, 7,843 images; splits all (default), train-70/test-30, and 2/98, 5/95, 10/90, 20/80.
 
-    The paper gives the shares and not the pictures, so which are whose is ours: pictures in the order of the sha256 of
+    The paper gives the shares and not the images, so which are whose is ours: images in the order of the sha256 of
     their names, the first P percent for training. It depends on nothing but the names, and train-2 lies in train-5.
 
     Args:
@@ -54,8 +54,8 @@ def load(root: Path, *, split: str | None = None, names: str = "readable") -> Da
     _, targets = flag_targets(path, rows, RAW_NAMES)
     ids, notes = _corrected(path, [row.image for row in rows])
     kept = _chosen(ids, split or "all")
-    pictures = Pictures.below(base, ("images", "Images", "train"))
-    images = [ImageFile(ids[n], pictures.path(ids[n])) for n in kept]
+    index = ImageIndex.below(base, ("images", "Images", "train"))
+    images = [ImageFile(ids[n], index.path(ids[n])) for n in kept]
     labels = RAW_NAMES if names == "raw" else tuple(_READABLE.get(name, name) for name in RAW_NAMES)
     return Dataset("kaggle10", labels, images, targets[kept], split=split or "all", names=names, notes=notes)
 
@@ -83,7 +83,7 @@ def _header(path: Path) -> list[str]:
 
 
 def _corrected(path: Path, written: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
-    """Each row's picture, and a sentence where the published table names one twice.
+    """Each row's image, and a sentence where the published table names one twice.
 
     Row n is of image<n>.jpg all through that table, but rows 7822 and 7823 say image7722.jpg and image7723.jpg.
     """
@@ -103,7 +103,7 @@ def _corrected(path: Path, written: Sequence[str]) -> tuple[list[str], tuple[str
 
 
 def _chosen(ids: Sequence[str], split: str) -> Indices:
-    """Positions of a split's pictures, ascending."""
+    """Positions of a split's images, ascending."""
     if split == "all":
         return np.arange(len(ids))
     found = _SPLIT.fullmatch(split)

@@ -32,7 +32,7 @@ class Table:
 
     Attributes:
         ids: N names for people and result files.
-        files: N picture files, relative to the folder that pictures lie in.
+        files: N image files, relative to the folder that images lie in.
         labels: C names as the files spell them.
         targets: [N, C] int8: 1 present, 0 absent, −1 left out.
         counts: what was counted while parsing, by name.

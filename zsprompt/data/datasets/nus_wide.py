@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from zsprompt._utils.arrays import Bools, Indices, Targets
 from zsprompt.data.dataset import Dataset
 from zsprompt.data.datasets.find_folder import find_base
-from zsprompt.data.datasets.image_index import Pictures
+from zsprompt.data.datasets.image_index import ImageIndex
 from zsprompt.data.datasets.label_tables import Table, cached
 from zsprompt.data.images import ImageFile
 from zsprompt.errors import DataError, UnknownName
@@ -42,20 +42,20 @@ _KINDS[list(b" \t\r\n")] = _BLANK
 def load(root: Path, *, split: str | None = None, names: str = "readable") -> Dataset:
     """NUS-WIDE, 81 concepts; splits test (default), train, all, any list; with -labelled, -here, :gzsl, :seen.
 
-    A split is LIST[-labelled][-here][:zsl|:gzsl|:seen]: a list of pictures (test, train, all, or another file in
+    A split is LIST[-labelled][-here][:zsl|:gzsl|:seen]: a list of images (test, train, all, or another file in
     ImageList/); only those with one of the 81 concepts; only those whose file is there; and the labels: the 81
     concepts (zsl, default), seen tags and concepts together (gzsl), or the seen tags alone (seen). So "test" is the
-    official list of 107,859 pictures and "test-labelled" the 83,898 with a concept.
+    official list of 107,859 images and "test-labelled" the 83,898 with a concept.
 
     Args:
         root: holds ImageList/, Groundtruth/AllLabels/, ConceptsList/Concepts81.txt, for tags NUS_WID_Tags/, and the
-            pictures in Flickr/ (or images/, flat or not); or data.csv and benchmark_81_v0.json, with the splits
+            images in Flickr/ (or images/, flat or not); or data.csv and benchmark_81_v0.json, with the splits
             val (also called test) and train.
         split: see above.
         names: NUS-WIDE's names are taken as they stand.
 
     Raises:
-        DataError: not there or broken: lists of other lengths, a value that is not 0 or 1, a picture named twice.
+        DataError: not there or broken: lists of other lengths, a value that is not 0 or 1, an image named twice.
         UnknownName: no such list or protocol.
     """
     asked = _Split.parse(split or "test")
@@ -63,10 +63,10 @@ def load(root: Path, *, split: str | None = None, names: str = "readable") -> Da
         root, "ImageList/ and Groundtruth/AllLabels/, or data.csv and benchmark_81_v0.json,", _FOLDERS, _holds
     )
     layout = _official(base, asked) if (base / "ImageList").is_dir() else _csv_layout(base, asked)
-    pictures = Pictures.below(base, ("Flickr", "images", "image", "Images"))
-    kept, notes = _choose(layout, asked, pictures)
+    index = ImageIndex.below(base, ("Flickr", "images", "image", "Images"))
+    kept, notes = _choose(layout, asked, index)
     table = layout.table
-    images = [ImageFile(table.ids[n], pictures.path(table.files[n])) for n in kept]
+    images = [ImageFile(table.ids[n], index.path(table.files[n])) for n in kept]
     labels = tuple(table.labels[c] for c in layout.columns)
     targets = table.targets[np.ix_(kept, layout.columns)]
     return Dataset("nus-wide", labels, images, targets, split=str(asked), names=names, notes=notes)
@@ -96,11 +96,11 @@ class _Split:
 
 @dataclass(frozen=True)
 class _Layout:
-    """What either layout says: all pictures and labels, the rows of the list, the columns of the protocol."""
+    """What either layout says: all images and labels, the rows of the list, the columns of the protocol."""
 
     table: Table
     rows: Indices
-    concepts: Indices  # the columns that say whether a picture is labelled
+    concepts: Indices  # the columns that say whether an image is labelled
     columns: Indices
 
 
@@ -108,11 +108,11 @@ def _holds(folder: Path) -> bool:
     return (folder / "ImageList").is_dir() or (folder / "data.csv").is_file()
 
 
-def _choose(layout: _Layout, asked: _Split, pictures: Pictures) -> tuple[Indices, tuple[str, ...]]:
+def _choose(layout: _Layout, asked: _Split, index: ImageIndex) -> tuple[Indices, tuple[str, ...]]:
     """The rows to keep, and sentences on how many there are of which kind."""
     rows, table = layout.rows, layout.table
     labelled: Bools = np.asarray(table.targets[np.ix_(rows, layout.concepts)].any(axis=1))
-    here = np.array([pictures.has(table.files[n]) for n in rows], dtype=np.bool_)
+    here = np.array([index.has(table.files[n]) for n in rows], dtype=np.bool_)
     notes = []
     if not labelled.all():
         done = "left out" if asked.labelled else f"counted as absent ({asked.list}-labelled leaves them out)"
@@ -124,11 +124,11 @@ def _choose(layout: _Layout, asked: _Split, pictures: Pictures) -> tuple[Indices
         done = "left out" if asked.here else f"a split {asked.list}-here leaves them out"
         notes.append(
             f"{np.count_nonzero(~here):,} of the {len(rows):,} pictures of list {asked.list} are not in "
-            f"{pictures.home}: {done}"
+            f"{index.home}: {done}"
         )
     kept: Bools = np.logical_or(labelled, not asked.labelled) & np.logical_or(here, not asked.here)
     if not kept.any():
-        raise DataError(f"expected pictures of split {asked} in {pictures.home}, found none of {len(rows):,}")
+        raise DataError(f"expected pictures of split {asked} in {index.home}, found none of {len(rows):,}")
     return rows[kept], tuple(notes)
 
 
@@ -162,7 +162,7 @@ def _read_concepts(base: Path, every: Path) -> Table:
 
 
 def _parse_concepts(every: Path, names: Sequence[str], files: Sequence[Path]) -> Table:
-    ids = _picture_list(every)
+    ids = _image_list(every)
     targets = np.empty((len(ids), len(names)), dtype=np.int8)
     for c, path in enumerate(files):
         targets[:, c] = read_flags(path, len(ids), 1)[:, 0]
@@ -247,9 +247,9 @@ def _blocks(path: Path) -> Iterator[bytes]:
 
 
 def _rows(path: Path, table: Table) -> Indices:
-    """Where a list's pictures stand in the table."""
+    """Where a list's images stand in the table."""
     where = {name: n for n, name in enumerate(table.ids)}
-    names = _picture_list(path)
+    names = _image_list(path)
     unknown = [name for name in names if name not in where]
     if unknown:
         raise DataError(
@@ -259,7 +259,7 @@ def _rows(path: Path, table: Table) -> Indices:
     return np.array([where[name] for name in names], dtype=np.intp)
 
 
-def _picture_list(path: Path) -> tuple[str, ...]:
+def _image_list(path: Path) -> tuple[str, ...]:
     # the official lists are from Windows: actor\0001_2124494179.jpg
     names = tuple(line.replace("\\", "/") for line in _lines(path))
     if len(set(names)) < len(names):

@@ -1,7 +1,7 @@
 """Scenes drawn by zsprompt itself: sixteen kinds of everyday things, without a download and the same everywhere.
 
-`world` says what is on a picture and paints it, with the things of `things` and the landscapes of `backdrops`;
-`captions` words it. A picture is drawn when it is read; nothing lies on disk.
+`world` says what is on an image and paints it, with the things of `things` and the landscapes of `backdrops`;
+`captions` words it. An image is drawn when it is read; nothing lies on disk.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from zsprompt.data.scenes.world import KINDS, compose, paint
 from zsprompt.errors import UnknownName, UsageError
 
 VERSION = 1
-"""Changes whenever a pixel of a scene could; part of every picture's identity."""
+"""Changes whenever a pixel of a scene could; part of every image's identity."""
 
 _SIZES = {"test": 1_000, "train": 10_000}
 _MOST = 10_000_000
@@ -40,7 +40,7 @@ class DrawnImage:
         return f"{split}-{int(number):06}"
 
     def read(self) -> bytes:
-        """The picture as an uncompressed PPM: nobody keeps it, so packing it would only take time."""
+        """The image as an uncompressed PPM: nobody keeps it, so packing it would only take time."""
         buffer = BytesIO()
         paint(compose(self.seed)).save(buffer, "ppm")
         return buffer.getvalue()
@@ -75,12 +75,12 @@ def load(root: Path | None = None, *, split: str | None = None, names: str = "re
 
     Args:
         root: must be None: there are no files.
-        split: "test" (1,000 pictures), "train" (10,000), or either with another number ("train:50000").
+        split: "test" (1,000 images), "train" (10,000), or either with another number ("train:50000").
         names: both kinds are the same.
 
     Raises:
         UnknownName: no such split.
-        UsageError: a root, or a number of pictures that is none.
+        UsageError: a root, or a number of images that is none.
     """
     if root is not None:
         raise UsageError(f"data set scenes is drawn and has no files; leave out --root (got {root})")

@@ -1,4 +1,4 @@
-"""WebDataset shards: tar files in which a picture's caption and labels stand beside it."""
+"""WebDataset shards: tar files in which an image's caption and labels stand beside it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _LARGEST_TEXT = 2**24
 
 
 def load(root: Path, *, split: str | None = None, names: str = "readable") -> Dataset:
-    """WebDataset shards (.tar) with labels in .json or .cls beside each picture, and captions in .txt if there are any.
+    """WebDataset shards (.tar) with labels in .json or .cls beside each image, and captions in .txt if there are any.
 
-    Files whose names agree up to the first dot are one sample: a picture; KEY.json with "labels" (a list of names) or
+    Files whose names agree up to the first dot are one sample: an image; KEY.json with "labels" (a list of names) or
     KEY.cls (a name, or a number that classes.txt beside the shards names, a line each from 0); KEY.txt, a caption.
 
     Args:
@@ -30,7 +30,7 @@ def load(root: Path, *, split: str | None = None, names: str = "readable") -> Da
         names: label names are taken as they stand either way.
 
     Raises:
-        DataError: no shards, a damaged one, a sample without a picture or labels, or two of one name.
+        DataError: no shards, a damaged one, a sample without an image or labels, or two of one name.
         UnknownName: no shard of that split.
     """
     shards, split = _shards(root, split)
@@ -44,7 +44,7 @@ def load(root: Path, *, split: str | None = None, names: str = "readable") -> Da
     for n, found in enumerate(present):
         targets[n, [place[label] for label in found]] = 1
     captions = tuple(_text(sample, ".txt") for sample in samples) if ".txt" in samples[0].others else None
-    images = [sample.picture for sample in samples]
+    images = [sample.image for sample in samples]
     name = shards[0].parent.resolve().name
     return Dataset(name, labels, images, targets, split=split, names=names, captions=captions)
 
@@ -52,7 +52,7 @@ def load(root: Path, *, split: str | None = None, names: str = "readable") -> Da
 @dataclass
 class _Sample:
     key: str
-    picture: TarMember
+    image: TarMember
     others: dict[str, TarMember] = field(default_factory=dict)  # by ending
 
 
@@ -100,11 +100,11 @@ def _key(name: str) -> str:
 
 def _sample(shard: Path, key: str, members: Sequence[TarMember]) -> _Sample:
     others = {member.name[len(key) :].lower(): member for member in members}
-    # of several pictures ("7.jpg", "7.seg.png") the one without a further word is the sample's
-    pictures = sorted((ending.count("."), ending) for ending, member in others.items() if member.is_picture)
-    if not pictures:
+    # of several images ("7.jpg", "7.seg.png") the one without a further word is the sample's
+    images = sorted((ending.count("."), ending) for ending, member in others.items() if member.is_image)
+    if not images:
         raise DataError(f"{shard}: expected a picture in sample {key!r}, found {found_there(others)}")
-    member = others.pop(pictures[0][1])
+    member = others.pop(images[0][1])
     return _Sample(key, TarMember(key, member.tar, member.name, member.offset, member.size), others)
 
 
@@ -112,9 +112,9 @@ def _check_once(samples: Sequence[_Sample]) -> None:
     seen: dict[str, Path] = {}
     for sample in samples:
         if sample.key in seen:
-            where = f"{seen[sample.key].name} and {sample.picture.tar}"
+            where = f"{seen[sample.key].name} and {sample.image.tar}"
             raise DataError(f"expected each sample once, found {sample.key!r} in {where}")
-        seen[sample.key] = sample.picture.tar
+        seen[sample.key] = sample.image.tar
 
 
 def _classes(folder: Path) -> list[str]:
@@ -133,7 +133,7 @@ def _labels(sample: _Sample, classes: Sequence[str]) -> set[str]:
         return {_class_name(sample, int(text), classes) if text.isascii() and text.isdigit() else text}
     endings = found_there(sample.others)
     raise DataError(
-        f"{sample.picture.tar}: expected labels of sample {sample.key!r} in .json or .cls, found {endings}; "
+        f"{sample.image.tar}: expected labels of sample {sample.key!r} in .json or .cls, found {endings}; "
         "use `zsprompt predict` on shards without labels"
     )
 
@@ -144,10 +144,10 @@ def _json_labels(sample: _Sample) -> set[str]:
         names = value["labels"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(
-            f'{sample.picture.tar}: expected {sample.key}.json to hold {{"labels": […]}}, found none ({error})'
+            f'{sample.image.tar}: expected {sample.key}.json to hold {{"labels": […]}}, found none ({error})'
         ) from None
     if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
-        raise DataError(f"{sample.picture.tar}: expected label names in {sample.key}.json, found {str(names)[:60]}")
+        raise DataError(f"{sample.image.tar}: expected label names in {sample.key}.json, found {str(names)[:60]}")
     return {name.strip() for name in names}
 
 
@@ -156,7 +156,7 @@ def _class_name(sample: _Sample, number: int, classes: Sequence[str]) -> str:
         return str(number)
     if number >= len(classes):
         raise DataError(
-            f"{sample.picture.tar}: expected a class below {len(classes)} in {sample.key}.cls, found {number}"
+            f"{sample.image.tar}: expected a class below {len(classes)} in {sample.key}.cls, found {number}"
         )
     return classes[number].strip()
 

@@ -1,4 +1,4 @@
-"""What each known data set is, where its official files come from, and how many pictures and positives it should have.
+"""What each known data set is, where its official files come from, and how many images and positives it should have.
 
 VOC's and COCO's publishers state no checksums. Sizes and sha256 of their archives are those that TensorFlow Datasets
 recorded (its url_checksums). The same sha256 stands with the publishers' own addresses in other repositories for VOC,
@@ -46,8 +46,8 @@ class Counts:
     """What a list should hold.
 
     Attributes:
-        pictures: N.
-        positives: raw label -> pictures it is present on; empty where nobody published them.
+        images: N.
+        positives: raw label -> images it is present on; empty where nobody published them.
     """
 
     pictures: int
@@ -61,10 +61,10 @@ class Known:
     Attributes:
         name: what --dataset takes.
         title: what people call it.
-        about: pictures and labels in words.
+        about: images and labels in words.
         licence: of its parts, as far as it was stated.
         home: its page.
-        archives: what `zsprompt data fetch` fetches; pictures first, and what makes them usable last.
+        archives: what `zsprompt data fetch` fetches; images first, and what makes them usable last.
         manual: what to do by hand, for a set that nobody may fetch for you; else "".
         unverified: what could not be checked for this catalogue; else "".
         splits: list -> what it should hold.

@@ -1,4 +1,4 @@
-"""Looking a data set over: its counts against the published ones, and pictures that are missing, damaged or double."""
+"""Looking a data set over: its counts against the published ones, and images that are missing, damaged or double."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from zsprompt.data.download.catalogue import Counts, Known
 from zsprompt.data.images import SUFFIXES, ImageFile, ImageRef, decode, find_images
 from zsprompt.errors import DataError, ImageError
 
-_AT_ONCE = 256  # pictures handed to the threads at a time: an interruption waits for no more
+_AT_ONCE = 256  # images handed to the threads at a time: an interruption waits for no more
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class ListCheck:
 
     Attributes:
         split: its name.
-        pictures: N.
+        images: N.
         published: what N should be; None where nobody said.
-        positives: label -> pictures it is present on.
+        positives: label -> images it is present on.
         published_positives: label -> what that should be, for the labels that somebody published.
-        left_out: label -> pictures it is left out on (VOC "difficult"), for those that have some.
-        unlabelled: pictures on which no label is present.
+        left_out: label -> images it is left out on (VOC "difficult"), for those that have some.
+        unlabelled: images on which no label is present.
     """
 
     split: str
@@ -59,13 +59,13 @@ class Report:
         name: the data set's.
         lists: those that were looked at.
         absent: further lists of the set that are not here.
-        pictures: how many different ones the lists name.
+        images: how many different ones the lists name.
         read: whether they were read, and not only looked for.
         missing: ids of those that are not there, each with the path of a file that may be meant, or "".
         unreadable: ids of those that cannot be read, with the reason.
-        doubles: ids of pictures with the same content, one group each; labels differ where the flag says so.
-        extra: picture files beside them that no list names; None where only some of the lists were looked at.
-        shared: ids of pictures that stand in more than one list.
+        doubles: ids of images with the same content, one group each; labels differ where the flag says so.
+        extra: image files beside them that no list names; None where only some of the lists were looked at.
+        shared: ids of images that stand in more than one list.
         alike: groups of labels that differ in capitals, blanks, hyphens and underscores alone.
     """
 
@@ -95,7 +95,7 @@ class Report:
 
     @property
     def contrary(self) -> int:
-        """How many pictures are there more than once, with different labels."""
+        """How many images are there more than once, with different labels."""
         return sum(differ for _, differ in self.doubles)
 
 
@@ -114,13 +114,13 @@ def check(
 
     Args:
         datasets: the lists, all of the same labels.
-        root: the folder it was loaded from; pictures beside those that are named are looked for below it.
+        root: the folder it was loaded from; images beside those that are named are looked for below it.
         known: what was published about it.
         absent: further lists of the set that are not here.
-        read: read and decode every picture; otherwise only look whether its file is there.
-        beside: say which pictures are in none of the lists; of use only where `datasets` are all there are.
-        progress: is told of pictures.
-        threads: that read pictures; by default as many as there are processors.
+        read: read and decode every image; otherwise only look whether its file is there.
+        beside: say which images are in none of the lists; of use only where `datasets` are all there are.
+        progress: is told of images.
+        threads: that read images; by default as many as there are processors.
     """
     refs = _distinct(datasets)
     looked = list(_look_at(list(refs.values()), read, progress, threads or os.cpu_count() or 1))
@@ -143,7 +143,7 @@ def check(
 
 @dataclass(frozen=True)
 class _Seen:
-    """What came of looking at one picture."""
+    """What came of looking at one image."""
 
     digest: bytes = b""  # of its content; empty if it was not read
     missing: bool = False
@@ -174,7 +174,7 @@ def _count_faults(checked: ListCheck) -> Iterator[str]:
 
 
 def _distinct(datasets: Sequence[Dataset]) -> dict[str, ImageRef]:
-    """Every picture once, whatever lists name it."""
+    """Every image once, whatever lists name it."""
     return {ref.id: ref for data in datasets for ref in data.images}
 
 
@@ -199,7 +199,8 @@ def _look_at(refs: Sequence[ImageRef], read: bool, progress: Progress, threads: 
 
 
 def _look(ref: ImageRef, *, read: bool) -> _Seen:
-    if isinstance(ref, ImageFile) and not _exists(ref.path):
+    path = _path(ref)
+    if path is not None and not _exists(path):
         return _Seen(missing=True)
     if not read:
         return _Seen()
@@ -209,6 +210,11 @@ def _look(ref: ImageRef, *, read: bool) -> _Seen:
     except ImageError as error:
         return _Seen(reason=str(error))
     return _Seen(hashlib.sha256(data).digest())
+
+
+def _path(ref: ImageRef) -> Path | None:
+    """The file that an image is; None where it has no file of its own."""
+    return ref.path if isinstance(ref, ImageFile) else None
 
 
 def _exists(path: Path) -> bool:
@@ -238,15 +244,14 @@ def _doubles(
 
 
 def _extra(refs: Iterable[ImageRef], root: Path | None) -> list[Path]:
-    """Picture files below the folder that holds them all, or else in their own folders, that are none of `refs`."""
-    files = [ref.path.absolute() for ref in refs if isinstance(ref, ImageFile)]
-    named = {Path(os.path.normpath(path)) for path in files}
+    """Image files below the folder that holds them all, or else in their own folders, that are none of `refs`."""
+    named = {Path(os.path.normpath(path.absolute())) for ref in refs if (path := _path(ref))}
     parents = {path.parent for path in named}
     if not parents:
         return []
     top = Path(os.path.commonpath(parents))
     inside = root is not None and top.is_relative_to(Path(os.path.normpath((_folder_of(root)).absolute())))
-    found = _pictures_below(top) if inside else [path for parent in sorted(parents) for path in _pictures_in(parent)]
+    found = _images_below(top) if inside else [path for parent in sorted(parents) for path in _images_in(parent)]
     return [path for path in found if path not in named]
 
 
@@ -254,7 +259,7 @@ def _folder_of(root: Path) -> Path:
     return root if root.is_dir() else root.parent
 
 
-def _pictures_below(folder: Path) -> list[Path]:
+def _images_below(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     try:
@@ -263,7 +268,7 @@ def _pictures_below(folder: Path) -> list[Path]:
         return []
 
 
-def _pictures_in(folder: Path) -> list[Path]:
+def _images_in(folder: Path) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
     except OSError:
@@ -271,9 +276,10 @@ def _pictures_in(folder: Path) -> list[Path]:
 
 
 def _meant(missing: Sequence[ImageRef], extra: Sequence[Path]) -> list[str]:
-    """For each missing picture a file whose name differs in capitals, ending or folder alone; else ""."""
+    """For each missing image a file whose name differs in capitals, ending or folder alone; else ""."""
     by_stem: dict[str, Path] = {}
     for path in extra:
         by_stem.setdefault(path.stem.lower(), path)
-    stems = [ref.path.stem.lower() if isinstance(ref, ImageFile) else "" for ref in missing]
+    paths = [_path(ref) for ref in missing]
+    stems = [path.stem.lower() if path else "" for path in paths]
     return [str(by_stem[stem]) if stem in by_stem else "" for stem in stems]

@@ -21,7 +21,7 @@ _SKIES: dict[str, tuple[Colour, Colour]] = {
 """Time or weather -> colour of the sky at the top and at the horizon."""
 
 HORIZON = 0.55
-"""How far down the horizon lies, as a share of the picture's height."""
+"""How far down the horizon lies, as a share of the image's height."""
 
 
 def paint(place: str, light: str, image: Image, chance: Chance) -> None:

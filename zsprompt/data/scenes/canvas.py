@@ -1,4 +1,4 @@
-"""Drawing with filled shapes: a thing draws itself in its own square, and a pen puts that square into the picture."""
+"""Drawing with filled shapes: a thing draws itself in its own square, and a pen puts that square into the image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is on a picture: which things, in which variant, colour, size and place; and the picture itself."""
+"""What is on an image: which things, in which variant, colour, size and place; and the image itself."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SIDE = 160
-"""Pixels of a picture's side."""
+"""Pixels of an image's side."""
 
 _FINE = 2  # drawn this many times larger, then scaled down for smooth edges
 _LEANING = 10.0  # degrees, at most, that a thing leans
-_SMALLEST, _LARGEST = 0.16, 0.34  # half a thing's side, as a share of the picture's
+_SMALLEST, _LARGEST = 0.16, 0.34  # half a thing's side, as a share of the image's
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of thing: how often it is on a picture, how it is drawn, its variants and basic colours."""
+    """A kind of thing: how often it is on an image, how it is drawn, its variants and basic colours."""
 
     weight: float
     draw: Draw
@@ -74,7 +74,7 @@ _AT_HOME = 0.6  # how often the backdrop suits the first thing
 
 @dataclass(frozen=True)
 class Thing:
-    """One thing on a picture. x, y and size (half the side of its square) are shares of the picture's side."""
+    """One thing on an image. x, y and size (half the side of its square) are shares of the image's side."""
 
     kind: str
     variant: str
@@ -89,7 +89,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything on a picture; things from back to front."""
+    """Everything on an image; things from back to front."""
 
     seed: str
     place: str

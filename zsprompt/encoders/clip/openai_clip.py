@@ -25,7 +25,7 @@ from zsprompt.encoders.clip.products import Run, convolutions, products
 from zsprompt.encoders.clip.residual import ResidualTower
 from zsprompt.encoders.clip.token_trie import TrieTower
 from zsprompt.encoders.clip.tokens import Tokeniser
-from zsprompt.encoders.clip.transformer import PictureTower
+from zsprompt.encoders.clip.transformer import ImageTower
 from zsprompt.encoders.devices import pick_device
 from zsprompt.errors import DownloadError, LabelError, ModelError
 
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 _URL = "https://openaipublic.azureedge.net/clip/models/{sha256}/{file}"
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _STD = (0.26862954, 0.26130258, 0.27577711)
-_LONGEST_STRIP = 32  # long side over short side; less where pictures are prepared for a larger square
+_LONGEST_STRIP = 32  # long side over short side; less where images are prepared for a larger square
 _NO_STRIP = 4
 
-# Texts, trie nodes and pictures run at a time. On a CPU a block's hidden states should stay in its cache, and a batch
+# Texts, trie nodes and images run at a time. On a CPU a block's hidden states should stay in its cache, and a batch
 # of texts is what a kill can lose: about a second's work of a ViT-B/32 text tower. See benchmarks/README.md.
-_CPU_TEXTS, _CPU_NODES, _CPU_PICTURES = 1024, 1024, 32
-_GPU_TEXTS, _GPU_NODES, _GPU_PICTURES = 2**14, 2**13, 2**12
+_CPU_TEXTS, _CPU_NODES, _CPU_IMAGES = 1024, 1024, 32
+_GPU_TEXTS, _GPU_NODES, _GPU_IMAGES = 2**14, 2**13, 2**12
 
 
 class OpenAIClip(Encoder):
@@ -73,7 +73,7 @@ class OpenAIClip(Encoder):
         self._tokens = Tokeniser(self._clip.clip._tokenizer)
         self._tower = TrieTower(self._model, block=_CPU_NODES if on_cpu else _GPU_NODES, product=product)
         if hasattr(model.visual, "transformer"):
-            transformer = PictureTower(model.visual, product)
+            transformer = ImageTower(model.visual, product)
             runs: tuple[Run, Run] = transformer, transformer.tokens
             grid = model.visual.positional_embedding
         else:
@@ -82,7 +82,7 @@ class OpenAIClip(Encoder):
             grid = model.visual.attnpool.positional_embedding
         self._encode_pixels, self._pixels_to_tokens = runs
         self.text_batch = _CPU_TEXTS if on_cpu else _GPU_TEXTS
-        self._pictures_at_once = _CPU_PICTURES if on_cpu else _GPU_PICTURES
+        self._images_at_once = _CPU_IMAGES if on_cpu else _GPU_IMAGES
         self.image_size = int(model.visual.input_resolution)
         self._mean = torch.tensor(_MEAN, device=self._device).view(3, 1, 1)
         self._std = torch.tensor(_STD, device=self._device).view(3, 1, 1)
@@ -168,7 +168,7 @@ class OpenAIClip(Encoder):
         pixels = torch.from_numpy(np.stack([np.asarray(self.prepare(image)) for image in images]))
         if self._device != "cpu":
             pixels = pixels.pin_memory()  # or the copy to the device would wait for the device
-        for part in torch.split(pixels, self._pictures_at_once):
+        for part in torch.split(pixels, self._images_at_once):
             there = part.to(self._device, non_blocking=True)
             yield (there.permute(0, 3, 1, 2).float().div(255) - self._mean) / self._std
 

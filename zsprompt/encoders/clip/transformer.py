@@ -1,6 +1,6 @@
 """The residual blocks of CLIP's transformers, opened up: the same arithmetic, run the way a tower needs it.
 
-`clip` runs a block on whole sequences. A token trie wants queries, keys and values apart, and a picture tower needs
+`clip` runs a block on whole sequences. A token trie wants queries, keys and values apart, and an image tower needs
 nothing but its class token from the last block. Both use this.
 
 Source: OpenAI's `clip` package, clip/model.py, ResidualAttentionBlock.
@@ -79,7 +79,7 @@ class Layer:
         return result
 
 
-class PictureTower:
+class ImageTower:
     """CLIP's vision transformer. Where the class token alone is read, the last block computes no other.
 
     Args:

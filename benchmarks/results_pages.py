@@ -1,0 +1,230 @@
+"""Write docs/results/*.md from the files in benchmarks/results/ and the texts in benchmarks/pages/.
+
+python benchmarks/results_pages.py           writes the pages
+python benchmarks/results_pages.py --check   exits with 1 if a page is stale
+
+A text is Markdown with placeholders such as {{ ablation-scenes }}, each on a line of its own. A table comes from a
+result file, never from a person.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+TEXTS = ROOT / "benchmarks" / "pages"
+PAGES = ROOT / "docs" / "results"
+
+_HEADER = "<!-- Written by benchmarks/results_pages.py. Change benchmarks/pages/{name} or the results instead. -->"
+_PLACEHOLDER = re.compile(r"^\{\{ ([a-z0-9-]+) \}\}$", re.MULTILINE)
+_MINUS = "\N{MINUS SIGN}"
+_NONE = "\N{EN DASH}"
+
+Record = Mapping[str, str]
+
+# Rows of the adapter table: what a reader calls them -> the row in the reproduction tables.
+_ADAPTERS = {
+    "`per-label`, not trained": "per-label (ours), untrained",
+    "`top-all`, not trained": "top-all, untrained",
+    "linear probe": "linear-probe (ours)",
+    "FC": "CLIP-FC-Adapter",
+    "FC, `start=cosine`": "FC from the cosines (ours)",
+    "MLD": "CLIP-MLD-Adapter",
+    "MLD, `start=cosine`": "MLD from the cosines (ours)",
+    "MLD, spatial tokens": "MLD, spatial tokens (ours)",
+    "ML-Decoder, pooled vector": "ML-Decoder, pooled vector (ours)",
+    "ML-Decoder, spatial tokens": "ML-Decoder (ours)",
+    "DM-decoder, 1 block, pooled vector": "DM-decoder×1, pooled vector (ours)",
+    "DM-decoder, 1 block, spatial tokens": "DM-decoder×1 (ours)",
+}
+_NAMED_OTHERWISE = {("mmm-clip-4", "top-all, untrained"): "Top-All Classes"}
+_ADAPTER_COLUMNS = {
+    "2,700 images": ("mmm-clip-2", "scenes"),
+    "2 % of 5,000": ("mmm-clip-3", "2 %"),
+    "5 %": ("mmm-clip-3", "5 %"),
+    "10 %": ("mmm-clip-3", "10 %"),
+    "20 %": ("mmm-clip-3", "20 %"),
+    "six unseen labels": ("mmm-clip-4", "6 unseen labels"),
+}
+
+
+def main() -> None:
+    """Write the pages, or check them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a page is stale")
+    check = parser.parse_args().check
+    stale = [path for path, text in pages().items() if not path.is_file() or path.read_text("utf-8") != text]
+    if check and stale:
+        names = ", ".join(str(path.relative_to(ROOT)) for path in stale)
+        sys.exit(f"stale: {names}; run python benchmarks/results_pages.py")
+    for path in () if check else stale:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(pages()[path], encoding="utf-8")
+        print(f"wrote {path.relative_to(ROOT)}")
+
+
+def pages() -> dict[Path, str]:
+    """Each page's path and text."""
+    return {PAGES / text.name: _page(text) for text in sorted(TEXTS.glob("*.md"))}
+
+
+def _page(path: Path) -> str:
+    body = _PLACEHOLDER.sub(lambda match: TABLES[match[1]](), path.read_text(encoding="utf-8"))
+    return f"{_HEADER.format(name=path.name)}\n\n{body}"
+
+
+def _read(name: str) -> list[dict[str, str]]:
+    with (RESULTS / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]], numbers: int) -> str:
+    """A Markdown table; columns from position `numbers` on are right-aligned."""
+    rule = ["---" if c < numbers else "---:" for c in range(len(columns))]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [columns, rule, *rows])
+
+
+def _percent(share: str | float, places: int = 1, sign: bool = False) -> str:
+    text = f"{100 * float(share):+.{places}f}" if sign else f"{100 * float(share):.{places}f}"
+    return text.replace("-", _MINUS)
+
+
+def _ablation(name: str) -> str:
+    columns = [
+        *("strategy", "prompts", "mAP (95 % interval)", "Δ mAP (95 % interval)", "p"),
+        *("seed_mAP", "sample F1", "macro F1", "texts"),
+    ]
+    return _table(columns, [_ablation_row(record) for record in _read(name)], numbers=2)
+
+
+def _ablation_row(record: Record) -> list[str]:
+    return [
+        f"`{record['strategy']}`",
+        _wording(record),
+        f"{_percent(record['mAP'])} ({_percent(record['mAP_low'])} to {_percent(record['mAP_high'])})",
+        _change(record),
+        _p_value(record["p_adjusted"]),
+        *(_percent(record[key]) for key in ("seed_mAP", "sample_f1", "macro_f1")),
+        f"{int(record['texts']):,}",
+    ]
+
+
+def _wording(record: Record) -> str:
+    wording = record["prompts"].removesuffix(".toml")
+    if record["captions"].startswith("random-words"):
+        wording += ", random words as captions"
+    return f"{wording}, tuned thresholds" if record["supervision"] == "tuned" else wording
+
+
+def _change(record: Record) -> str:
+    if not record["change"]:
+        return _NONE
+    low, high = _percent(record["change_low"]), _percent(record["change_high"])
+    return f"{_percent(record['change'], sign=True)} ({low} to {high})"
+
+
+def _p_value(text: str) -> str:
+    if not text:
+        return _NONE
+    return "<0.01" if float(text) < 0.01 else f"{float(text):.2f}"
+
+
+def _spread(record: Record | None, measure: str = "ours") -> str:
+    """Mean ± deviation in percent, the deviation from 0.05 on."""
+    if record is None:
+        return _NONE
+    deviation = float(record["deviation"] or 0)
+    return _percent(record[measure]) + (f" ± {_percent(deviation)}" if deviation >= 0.0005 else "")
+
+
+def _adapters_on_scenes() -> str:
+    records = _read("tables-scenes-tiny-cpu2core.csv")
+    cells = {(r["table"], r["row"], r["column"]): r for r in records if r["metric"] == "mAP"}
+
+    def cell(row: str, place: tuple[str, str]) -> str:
+        table, column = place
+        return _spread(cells.get((table, _NAMED_OTHERWISE.get((table, row), row), column)))
+
+    rows = [[shown, *(cell(row, place) for place in _ADAPTER_COLUMNS.values())] for shown, row in _ADAPTERS.items()]
+    return _table(["", *_ADAPTER_COLUMNS], rows, numbers=1)
+
+
+def _folds() -> str:
+    rows = [
+        [
+            f"`{r['strategy']}`",
+            r["seeds"],
+            _spread(r, "mAP"),
+            f"{_percent(r['low, seed 0'])} to {_percent(r['high, seed 0'])}",
+            _percent(r["micro_f1"]),
+            f"{float(r['seconds a training']):.2g}" if float(r["seconds a training"]) else _NONE,
+        ]
+        for r in _read("folds-voc2007-500photos-conse-cpu2core.csv")
+    ]
+    columns = ["strategy or adapter", "seeds", "mAP", "95 % interval, seed 0", "micro F1", "seconds per training"]
+    return _table(columns, rows, numbers=1)
+
+
+def _reproductions() -> str:
+    """Every table that `zsprompt reproduce` wrote, under a heading of its own."""
+    parts = []
+    for path in sorted((RESULTS / "tables-scenes-tiny").glob("*.md")):
+        name, _, rest = path.read_text(encoding="utf-8").partition(": ")
+        parts.append(f"## {name}\n\n{rest.strip()}\n")
+    return "\n".join(parts).strip()
+
+
+def _token_trie() -> str:
+    records = _read("token-trie-vit-b32-64photos-torch2.15-cpu2core.csv")
+    columns = ["wording", "method", "texts", "tokens run", "seconds", "times as fast as the fastest padded batch"]
+    rows = [
+        [
+            *(r["wording"], r["way"], f"{int(r['texts']):,}", f"{int(r['tokens_run']):,}"),
+            *(f"{float(r['seconds']):.2f}", f"{float(r['times_fastest_padded']):.1f}"),
+        ]
+        for r in records
+    ]
+    return _table(columns, rows, numbers=2)
+
+
+def _towers() -> str:
+    columns = ["tower", "method", "images per second", "speed-up", "mAP"]
+    rows = [
+        [
+            *(r["tower"], r["way"], f"{float(r['pictures_per_s']):,.0f}", f"{float(r['times_plain']):.1f}"),
+            _percent(r["mAP"], 2) if r["mAP"] else "",
+        ]
+        for r in _read("precision-torch2.15-cpu2core.csv")
+        if r["pictures_per_s"]
+    ]
+    return _table(columns, rows, numbers=2)
+
+
+def _end_to_end() -> str:
+    (record,) = _read("end-to-end-vit-b32-500photos-torch2.15-cpu2core.csv")
+    columns = ["images", "the paper's loop, scaled up", "`zsprompt run`, empty cache", "filled cache", "speed-up"]
+    seconds = [f"{float(record[key]):.0f} s" for key in ("loop_s_scaled_up", "cold_s", "warm_s")]
+    return _table(columns, [[record["photos"], *seconds, f"{float(record['loop_over_cold']):.0f}"]], numbers=0)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "ablation-scenes": lambda: _ablation("ablation-scenes-tiny-torch2.14-cpu2core.csv"),
+    "ablation-photographs": lambda: _ablation("ablation-voc2007-500photos-conse-torch2.14-cpu2core.csv"),
+    "adapters-scenes": _adapters_on_scenes,
+    "adapters-folds": _folds,
+    "reproductions": _reproductions,
+    "token-trie": _token_trie,
+    "towers": _towers,
+    "end-to-end": _end_to_end,
+}
+"""Placeholder -> what stands in its place."""
+
+
+if __name__ == "__main__":
+    main()
