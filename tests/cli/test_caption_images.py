@@ -177,14 +177,14 @@ def test_a_dry_run_counts_and_asks_nothing(
     server: ChatServer, llm: list[str], photos: Path, cli: Cli, tmp_path: Path
 ) -> None:
     dry = cli("caption-images", "photos", *llm, "--dry-run", "--out", "captions.csv")
-    assert (dry.stdout, dry.stderr) == ("12\n", "12 pictures: 0 answered before, 12 to ask about\n")
+    assert (dry.stdout, dry.stderr) == ("12\n", "12 images: 0 answered before, 12 to ask about\n")
     assert (server.connections, (tmp_path / "captions.csv").exists()) == (0, False)
     cli("caption-images", "photos", *asking(llm, max_calls=5), "--out", "captions.csv")
     before = (tmp_path / "captions.csv").read_bytes()
     dry = cli("caption-images", "photos", *llm, "--dry-run", "--json", "--out", "captions.csv")
     facts = json.loads(dry.stdout)
     assert (facts["dry_run"], facts["captions"], facts["unasked"], facts["requests"]) == (True, 5, 7, 0)
-    assert "12 pictures: 5 answered before, 7 to ask about" in dry.stderr
+    assert "12 images: 5 answered before, 7 to ask about" in dry.stderr
     assert (server.count, (tmp_path / "captions.csv").read_bytes()) == (5, before)
 
 
@@ -194,7 +194,7 @@ def test_a_budget_ends_with_what_there_is_and_the_same_command_goes_on(
     some = cli("caption-images", "photos", *asking(llm, max_calls=5), "--out", "captions.csv")
     assert some.returncode == 0
     assert some.stdout == "5 captions, 5 requests now; written to captions.csv\n"
-    assert some.stderr == ("the budget ended with 7 pictures not asked about; the same command goes on from there\n")
+    assert some.stderr == ("the budget ended with 7 images left; the same command goes on from there\n")
     assert len(rows(tmp_path / "captions.csv")) == 1 + 5
     rest = cli("caption-images", "photos", *asking(llm, max_calls=7), "--out", "captions.csv")
     assert (rest.stdout, rest.stderr) == ("12 captions, 7 requests now; written to captions.csv\n", "")
@@ -208,9 +208,7 @@ def test_offline_asks_nothing_and_replaces_no_file_by_nothing(
     (tmp_path / "captions.csv").write_text("mine", encoding="utf-8")
     done = cli("caption-images", "photos", *asking(llm, offline="yes"), "--out", "captions.csv")
     assert done.stdout == "0 captions, 0 requests now\n"
-    assert done.stderr == (
-        "12 pictures without an answer that is kept; without --offline the same command asks about them\n"
-    )
+    assert done.stderr == ("12 images without a kept answer; without offline=yes the same command asks about them\n")
     assert (server.connections, (tmp_path / "captions.csv").read_text(encoding="utf-8")) == (0, "mine")
 
 
@@ -226,7 +224,7 @@ def test_pictures_that_cannot_be_read_are_named_and_the_others_go_on(
     assert cut.startswith("cannot read photos/03.png: ")
     assert empty == "cannot read photos/07.png: empty file"
     assert text == "cannot read photos/08.png: not a picture in a known format"
-    assert last == "error: expected 12 pictures that can be read, 3 cannot; mend or remove them"
+    assert last == "error: expected 12 images that can be read, 3 cannot; fix or remove them"
     assert rows(tmp_path / "captions.csv") == [row for n, row in enumerate(expected()) if n not in (4, 8, 9)]
 
 
@@ -269,12 +267,12 @@ def test_what_was_answered_before_a_server_failed_is_kept(server: ChatServer, ph
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ([], "expected pictures or --dataset NAME, found neither"),
-        (["photos", "--dataset", "scenes"], "expected either pictures or --dataset, found both"),
-        (["photos", "--limit", "3"], "expected --dataset with --root, --split, --limit, --sample or --seed"),
+        ([], "expected images or --dataset NAME, found neither"),
+        (["photos", "--dataset", "scenes"], "expected either images or --dataset, found both"),
+        (["photos", "--sample", "3"], "expected a data set with sample, found none"),
         (["photos", "--question", " "], "expected a question about a picture, found a blank"),
         (["nowhere"], "expected a picture or a folder of pictures at nowhere, found nothing there"),
-        (["--dataset", "scenes", "--limit", "3", "--sample", "3"], "expected either --limit"),
+        (["--dataset", "scenes,limit=3", "--sample", "3"], "expected either limit"),
         (["photos", "--out", "no/such/folder.csv"], "cannot write no/such/folder.csv"),
     ],
 )
@@ -290,7 +288,7 @@ def test_what_cannot_be_meant_is_one_line(
 def test_without_a_place_or_a_server_nothing_is_begun(server: ChatServer, llm: list[str], photos: Path, cli: Cli):
     assert cli("caption-images", "photos", *llm).stderr == "error: expected --out FILE for the captions, found none\n"
     nobody = cli("caption-images", "photos", "--out", "captions.csv").stderr
-    assert nobody.startswith("error: expected an LLM to ask: give --llm-model or --llm-base-url")
+    assert nobody.startswith("error: expected an LLM to ask, found none; give --llm [SERVER:]MODEL")
     assert cli("caption-images", "photos", *llm, "--words", 0, "--out", "captions.csv").returncode == 2
 
 
@@ -302,7 +300,7 @@ def test_two_pictures_of_one_name_are_refused_and_one_named_twice_is_one(
     for folder in ("photos", "other"):
         (tmp_path / folder / "list.csv").write_text("image\n01.png\n01.png\n", encoding="utf-8")
     done = cli("caption-images", "photos/list.csv", "other/list.csv", *llm, "--out", "captions.csv")
-    assert done.stderr.startswith("error: expected names of their own, found two pictures 01.png")
+    assert done.stderr.startswith("error: expected images with different names, found two named 01.png")
     alone = cli("caption-images", "photos/list.csv", *llm, "--out", "captions.csv")
     assert alone.stdout == "1 caption, 1 request now; written to captions.csv\n"
 
@@ -504,8 +502,8 @@ def test_pictures_without_a_caption_are_named(
     done = cli("caption-images", "photos", *llm, "--out", "captions.csv")
     assert (done.returncode, done.stdout) == (0, "8 captions, 16 requests now; written to captions.csv\n")
     assert done.stderr.splitlines() == [
-        *(f"two answers would not do for photos/{n:02}.png: it is empty" for n in (2, 5, 8, 11)),
-        "4 pictures without a caption; another --question or model may do",
+        *(f"two answers were rejected for photos/{n:02}.png: it is empty" for n in (2, 5, 8, 11)),
+        "4 images without a caption; try another --question or model",
     ]
     text = line(DataError, lambda: captions_for([row[0] for row in expected()[1:]], tmp_path / "captions.csv"))
     assert "found none for 4 (photos/02.png, photos/05.png, photos/08.png, photos/11.png)" in text

@@ -105,7 +105,7 @@ def test_what_will_not_do_falls_back_to_the_template_and_is_counted(
     assert server.count == 2 * result["captions"]["template"]
     assert any("no caption would do, so the template words them" in text for text in result["warnings"])
     shown = cli("caption-labels", *folder, *llm)
-    assert "two answers would not do for the empty set: it is a refusal and no caption" in shown.stderr
+    assert "two answers were rejected for the empty set: it is a refusal and no caption" in shown.stderr
 
 
 def test_a_refused_key_is_one_line_without_the_key(server: ChatServer, llm: list[str], folder: list[object], cli: Cli):
@@ -132,7 +132,7 @@ def test_descriptions_become_a_prompt_file(server: ChatServer, llm: list[str], c
     options = ["--labels", "dog, owl", "--count", 4, "--out", "mine.toml"]
     done = cli("write-prompts", "descriptions", *options, *llm)
     assert done.stdout == "mine.toml: 2 texts for 2 labels\n", done.stderr
-    assert "no sentence would do for owl; the template words them" in done.stderr
+    assert "every sentence was rejected for owl; the template words them" in done.stderr
     found = load_prompts(tmp_path / "mine.toml").ensemble(["dog", "owl"])
     assert found == [["A dog with floppy ears", "a dog on grass"], ["a photo of an owl"]]
     assert cli("write-prompts", "descriptions", *options, *asking(llm, offline="yes")).returncode == 0

@@ -223,10 +223,10 @@ def test_a_run_on_pictures_that_thresholds_were_chosen_on_is_refused(photos: Pat
     [
         ([], "found neither or both"),
         (["photos", "--dataset", "folder"], "found neither or both"),
-        (["photos"], "either --labels"),
+        (["photos"], "expected --labels"),
         (["photos", "--labels", "cat, dog", "--expect", "2"], "fewer than 2 labels per image"),
         (["photos", "--labels", "cat, dog", "--expect", "1,share=0.1"], "got neither or both"),
-        (["photos", "--labels", "cat, dog", "--expect", "share=1"], "share of pictures within (0, 1)"),
+        (["photos", "--labels", "cat, dog", "--expect", "share=1"], "share of images within (0, 1)"),
         (
             ["--dataset", "folder", "--root", "photos", "--rule", "per-label,precision=2"],
             "precision above 0 and at most 1",

@@ -201,12 +201,12 @@ def test_labels_may_be_chosen_and_a_bound_adapter_wants_the_same(photos: Path, z
 
 def test_captions_of_a_file_are_read_where_an_adapter_reads_captions(photos: Path, zs: Run, tmp_path: Path) -> None:
     fusion = {"adapter": "fusion,hidden=8"}
-    assert "--image-captions FILE" in zs(*training(photos, **fusion)).error
+    assert "-captions FILE" in zs(*training(photos, **fusion)).error
     captions = ("--image-captions", photos / "captions.csv")
     done = zs(*training(photos, *captions, "--test", "test", **fusion))
     assert done.code == 0, done.err
     assert load_adapter(tmp_path / "a").captions == ("written",)
-    assert "--image-captions FILE" in zs("run", "--strategy", "adapter:a", *on(photos, "--split", "test")).error
+    assert "-captions FILE" in zs("run", "--strategy", "adapter:a", *on(photos, "--split", "test")).error
     assert zs("run", "--strategy", "adapter:a", *on(photos, *captions, "--split", "test")).code == 0
     few = zs("run", "--strategy", "adapter:a", *on(photos, "--image-captions", photos / "few.csv"))
     assert (few.code, "found none for 20" in few.error) == (1, True)

@@ -350,13 +350,13 @@ def test_a_dry_run_counts_without_a_server(tmp_path: Path, cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["caption-labels"], "expected either --dataset, or --labels or --labels-file"),
-        (["caption-labels", "--labels", "a", "--dataset", "scenes"], "expected either --dataset, or --labels"),
+        (["caption-labels"], "expected --dataset NAME, or --labels"),
+        (["caption-labels", "--labels", "a", "--dataset", "scenes"], "expected labels of data set scenes"),
         (["caption-labels", "--dataset", "scenes", "--strategy", "per-label"], "expected a strategy with label sets"),
         (["caption-labels", "--labels", ",".join(map(str, range(60))), "--set-size", "9"], "use a smaller --set-size"),
         (["write-prompts", "descriptions", "--labels", "dog", "--out", "x.toml"], "expected an LLM to ask"),
         (["write-prompts", "paraphrases", "--out", "no/such/x.toml"], "cannot write"),
-        (["write-prompts", "random-words", "--out", "x.toml"], "expected either --labels"),
+        (["write-prompts", "random-words", "--out", "x.toml"], "expected --labels"),
     ],
 )
 def test_what_the_commands_refuse(arguments: list[str], said: str, cli: Cli) -> None:

@@ -47,7 +47,8 @@ def run_here(*args: object, cwd: Path, env: dict[str, str]) -> subprocess.Comple
     from zsprompt.__main__ import main
 
     line, home, program = ["zsprompt", *map(str, args)], Path.cwd(), sys.modules["__main__"]
-    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    encoding = env.get("PYTHONIOENCODING", "utf-8")
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding, write_through=True) for _ in range(2))
     streams = {"stdin": io.StringIO(), "stdout": out, "stderr": err, "argv": line}
     os.chdir(cwd)
     sys.modules["__main__"] = ModuleType("__main__")  # by it, and argv, click finds the name that usage shows

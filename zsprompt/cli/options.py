@@ -14,6 +14,7 @@ import typer
 
 from zsprompt._utils.registry import DEFAULT_MODEL
 from zsprompt._utils.specs import construct, split_fields, split_spec
+from zsprompt._utils.text import quoted
 from zsprompt.cli.session import note
 from zsprompt.errors import UsageError
 
@@ -143,7 +144,7 @@ def whole_number(text: str, flag: str, least: int) -> int:
     except ValueError:
         number = least - 1
     if number < least:
-        raise UsageError(f"expected a whole number of at least {least} for {flag}, found {text!r}")
+        raise UsageError(f"expected a whole number of at least {least} for {flag}, found {quoted(text)}")
     return number
 
 
@@ -355,13 +356,15 @@ class GivenRun:
         return {name: value for name, value in merged.items() if name != "batch_size"}
 
     def resources(self) -> Resources:
-        """Cache, batch size and progress for the runs."""
+        """Cache, batch size and progress for the runs. Raises UsageError for several batch sizes."""
         from zsprompt._utils.progress import terminal
         from zsprompt.experiments.spec import Resources
 
         sizes = [o.read(value).get("batch_size") for o, value in self._singles() if o.name in ("device", "batch_size")]
-        size = next((size for size in sizes if size is not None), None)
-        return Resources(cache=self.cache or "default", batch_size=size, progress=terminal)
+        given = sorted({size for size in sizes if size is not None})
+        if len(given) > 1:
+            raise UsageError(f"expected one batch_size for all runs, found {' and '.join(map(str, given))}")
+        return Resources(cache=self.cache or "default", batch_size=given[0] if given else None, progress=terminal)
 
     def _singles(self) -> list[tuple[RunOption, Any]]:
         return [(o, value) for o in _ALL for value in _listed(self.values.get(o.name)) if o.name in self.values]
