@@ -90,7 +90,8 @@ def caption_labels(
 
 def _sets_of_run(prepared: Prepared) -> Sequence[LabelSet]:
     """The label sets of a run on a data set."""
-    from zsprompt.errors import BadImages
+    from zsprompt.data.dataset import refuse_or_skip
+    from zsprompt.report import printable
     from zsprompt.store import Images
     from zsprompt.strategies import ListAll, Llm, TopAll
 
@@ -100,8 +101,8 @@ def _sets_of_run(prepared: Prepared) -> Sequence[LabelSet]:
             f"expected a strategy with label sets (llm, top-all, list-all), found {prepared.spec.strategy!r}"
         )
     embedded = prepared.store.images(data.images)
-    if embedded.bad:
-        raise BadImages([(data.images[i].id, reason) for i, reason in embedded.bad], len(data.images))
+    for image, reason in refuse_or_skip(data, embedded.bad, prepared.spec.skip_bad):
+        note(f"left out {printable(image)}: {reason}")
     return strategy.label_sets(Images(embedded.vectors), data.labels, prepared.store)
 
 

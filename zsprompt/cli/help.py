@@ -6,7 +6,7 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
-_OPTIONS, _COMMANDS = "Options", "Commands"
+_ARGUMENTS, _OPTIONS, _COMMANDS = "Arguments", "Options", "Commands"
 
 
 def _write(formatter: Any, records: list[tuple[str, tuple[str, str]]]) -> None:
@@ -24,10 +24,11 @@ class SectionedCommand(TyperCommand):
         records = []
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record is not None:
-                panel = "Arguments" if parameter.param_type_name == "argument" else _panel_of(parameter)
-                records.append((panel, record))
-        _write(formatter, sorted(records, key=lambda one: one[0] != "Arguments"))
+            if record is not None and parameter.param_type_name == "argument":
+                records.append((_ARGUMENTS, (str(parameter.metavar or record[0]), record[1])))  # without its type
+            elif record is not None:
+                records.append((_panel_of(parameter), record))
+        _write(formatter, sorted(records, key=lambda one: one[0] != _ARGUMENTS))
 
 
 class SectionedGroup(TyperGroup):

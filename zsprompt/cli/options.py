@@ -43,7 +43,7 @@ Images = Annotated[
     list[Path],
     argument(
         "Images, folders of images, .tar files (WebDataset shards), and .csv, .jsonl or .parquet lists of files.",
-        "IMAGE|FOLDER|TAR|LIST...",
+        "IMAGE|FOLDER|TAR|LIST",
     ),
 ]
 
@@ -63,6 +63,7 @@ class RunOption:
         read: its fields and their values, from the option's value.
         panel: of --help; None for the options that matter first.
         now: for an old spelling, the new one; empty for an option of today.
+        family: the fields that may follow the value, each with what it is; --help ends with those that a command uses.
     """
 
     name: str
@@ -72,22 +73,33 @@ class RunOption:
     read: Callable[[Any], Fields]
     panel: str | None = None
     now: str = ""
+    family: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def flag(self) -> str:
         """As it is typed."""
         return f"--{self.name.replace('_', '-')}"
 
-    def parameter(self, repeated: bool) -> inspect.Parameter:
-        """The parameter of a command function that typer makes an option of."""
+    def parameter(
+        self, repeated: bool, reasons: Collection[str] = (), hidden: Collection[str] = ()
+    ) -> inspect.Parameter:
+        """The parameter of a command function that typer makes an option of.
+
+        Args:
+            repeated: whether it may be given several times.
+            reasons: fields of RunSpec that the command has no use for.
+            hidden: options that --help does not show.
+        """
         shown = f"Old spelling of `{self.now}`." if self.now else self.help
+        if family := [text for name, text in self.family.items() if name not in reasons]:
+            shown += f" Fields: {', '.join(family)}."
         if repeated and not self.now:
             shown += " May be repeated."
         default = False if self.kind is bool else None
         kind: Any = self.kind
         if kind is not bool:
             kind = list[kind] | None if repeated else kind | None
-        info = option(shown, self.flag, panel=self.panel, hidden=bool(self.now))
+        info = option(shown, self.flag, panel=self.panel, hidden=bool(self.now) or self.name in hidden)
         keyword = inspect.Parameter.KEYWORD_ONLY
         return inspect.Parameter(self.name, keyword, default=default, annotation=Annotated[kind, info])
 
@@ -170,9 +182,18 @@ RUN_OPTIONS: tuple[RunOption, ...] = (
         "dataset",
         str,
         _OF_DATA,
-        "NAME[,field=value…]; see `zsprompt list datasets`. Fields: root, split, names (readable or raw), difficult "
-        "(ignore, negative or positive), limit (the first images only), sample, seed, skip_bad.",
+        "NAME[,field=value…]; see `zsprompt list datasets`.",
         _family("dataset", _DataFields),
+        family={
+            "root": "root",
+            "split": "split",
+            "names": "names (readable or raw)",
+            "difficult": "difficult (ignore, negative or positive)",
+            "limit": "limit (only the first images)",
+            "sample": "sample",
+            "seed": "seed",
+            "skip_bad": "skip_bad",
+        },
     ),
     RunOption(
         "model",
@@ -190,7 +211,14 @@ RUN_OPTIONS: tuple[RunOption, ...] = (
         _as("prompts"),
     ),
     RunOption("root", Path, ("root",), "Folder of the data set. [default: ZSPROMPT_DATA]", _as_text("root"), DATA),
-    RunOption("split", str, ("split",), "Which list of the data set. [default: its test list]", _as("split"), DATA),
+    RunOption(
+        "split",
+        str,
+        ("split",),
+        "Which list of the data set. [default: its test list; to train, its training list]",
+        _as("split"),
+        DATA,
+    ),
     RunOption("labels", str, ("labels",), 'Your labels: "dog, cat", or @FILE with one per line.', _as("labels"), DATA),
     RunOption("without", str, ("without",), 'All labels but these: "dog, cat".', _as("without"), DATA),
     RunOption(
@@ -239,9 +267,10 @@ RUN_OPTIONS: tuple[RunOption, ...] = (
         "device",
         str,
         ("device", "precision"),
-        "auto, cpu or cuda, then [,field=value…]: precision (auto, bfloat16 or int8), batch_size.",
+        "auto, cpu or cuda, then [,field=value…].",
         _family("device", _DeviceFields),
         COMPUTATION,
+        family={"precision": "precision (auto, bfloat16 or int8)", "batch_size": "batch_size"},
     ),
 )
 """The options of a run. A new one is a line here and a field of RunSpec."""
@@ -379,6 +408,7 @@ def takes_run(
     repeated: bool = False,
     required: Sequence[str] = (),
     leave_out: Mapping[str, str] | None = None,
+    hidden: Collection[str] = (),
     old: Sequence[Old] = (),
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command function the options of a run. It takes them as its first parameter, a GivenRun.
@@ -388,6 +418,7 @@ def takes_run(
         required: options that must be given.
         leave_out: fields of RunSpec that the command has no use for, each with the reason. An option that can set
             none of the other fields is left out.
+        hidden: options that --help does not show, because --dataset takes the same fields.
         old: old spellings of the command's own options.
     """
     reasons = dict(leave_out or {})
@@ -396,7 +427,7 @@ def takes_run(
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
         taken = {parameter.name for parameter in own} | {one.name for one in old}
-        given = [o.parameter(repeated) for o in options if o.name not in taken]
+        given = [o.parameter(repeated, reasons, hidden) for o in options if o.name not in taken]
         if required:
             given = [p.replace(default=inspect.Parameter.empty) if p.name in required else p for p in given]
 

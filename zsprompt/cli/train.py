@@ -48,7 +48,7 @@ _OLD = (
 )
 
 
-@takes_run(required=("dataset",), leave_out=_LEFT_OUT, old=_OLD)
+@takes_run(required=("dataset",), leave_out=_LEFT_OUT, hidden=("sample", "skip_bad"), old=_OLD)
 def train(
     given: GivenRun,
     adapter: Annotated[str, option("KIND[,field=value…]; see `zsprompt list adapters`.")],
@@ -70,7 +70,8 @@ def train(
     ] = None,
     test: Annotated[str | None, option("A list to measure the adapter on afterwards.", panel=TRAINING)] = None,
     fraction: Annotated[
-        list[float] | None, option("Learn from this share of the images, 0..1. May be repeated.", panel=TRAINING)
+        list[float] | None,
+        option("Learn from this share of the images, 0..1. May be repeated.", panel=TRAINING, metavar="SHARE"),
     ] = None,
     seeds: Annotated[
         int, option("Train with this many seeds, and report the deviation.", panel=TRAINING, min=1, max=1000)
