@@ -106,7 +106,7 @@ def test_train_and_all_commands_that_take_what_it_wrote(photos: Path, zs: Run, t
     done = zs(*training(photos, "--validation", "val", "--test", "test"))
     assert done.code == 0, done.err
     first, kept, judged, tested = done.out.splitlines()
-    assert first == f"{MLD}: 30 pictures of {photos.name} train, 8 labels, model planted"
+    assert first == f"{MLD}: 30 images of {photos.name} train, 8 labels, model planted"
     assert kept.startswith("epoch ")
     assert judged.startswith("validation mAP ")
     assert tested.startswith("test mAP ")
@@ -219,7 +219,7 @@ def test_fractions_and_seeds_are_a_table_and_json(photos: Path, zs: Run, tmp_pat
     done = zs(*training(photos, *several, *few, seed=4))
     assert done.code == 0, done.err
     header, half, whole = done.out.splitlines()
-    assert header.split() == ["fraction", "pictures", "seeds", "validation", "mAP", "test", "mAP"]
+    assert header.split() == ["fraction", "images", "seeds", "validation", "mAP", "test", "mAP"]
     assert half.split()[:3] == ["0.5", "15", "2"]
     assert whole.split()[:3] == ["1", "30", "2"]
     assert whole.count("±") == 2
