@@ -373,9 +373,10 @@ class GivenRun:
         axes = sorted((o for o in _ALL if o.name in self.values), key=lambda o: _SLOWEST.get(o.name, len(_SLOWEST)))
         rows = []
         for values in product(*(_listed(self.values[o.name]) for o in axes)):
-            merged = _merged([(o, o.read(value)) for o, value in zip(axes, values, strict=True)])
-            if not takes_root(str(merged.get("dataset"))):
-                merged.pop("root", None)
+            parts = [(o, o.read(value)) for o, value in zip(axes, values, strict=True)]
+            if not takes_root(str(_merged(parts).get("dataset"))):
+                parts = [(o, read) for o, read in parts if o.name != "root"]
+            merged = _merged(parts)
             rows.append(RunSpec(**{name: value for name, value in merged.items() if name != "batch_size"}))
         return rows
 
@@ -413,6 +414,8 @@ def takes_run(
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command function the options of a run. It takes them as its first parameter, a GivenRun.
 
+    The command that comes out has two attributes for tests: `left_out` and `old`, as given here.
+
     Args:
         repeated: whether each may be given several times.
         required: options that must be given.
@@ -440,7 +443,7 @@ def takes_run(
             command(GivenRun(run, cache, before, reasons), **values)
 
         _show(wrapper, _arranged([*given, *(one.parameter() for one in old)], own, CacheFolder))
-        wrapper.left_out = reasons  # type: ignore[attr-defined]
+        wrapper.left_out, wrapper.old = reasons, tuple(old)  # type: ignore[attr-defined]
         return wrapper
 
     return decorate
