@@ -193,12 +193,7 @@ def test_kinds_and_files_load_no_torch() -> None:
 # -- every kind learns -------------------------------------------------------------------------------------------------
 
 
-QUICK = ("linear-probe", "mld", "fusion", "knn")
-
-
-@pytest.mark.parametrize(
-    "kind", [pytest.param(SMALL[name], id=name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in SMALL]
-)
+@every_kind
 def test_every_kind_learns_what_is_planted(kind: Kind) -> None:
     judged = world(80, seed=1)
     rate = 1e-3 if kind == SMALL["fusion,mutan"] else 4e-3  # products of two inputs move twice

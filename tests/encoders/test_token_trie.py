@@ -135,7 +135,7 @@ def apart(tower: CLIP, texts: list[str], **options: int) -> float:
     return float((found - expected).abs().max() / expected.abs().max())
 
 
-@pytest.mark.parametrize("block", [1, 63, 64, 65, 500, 10_000])
+@pytest.mark.parametrize("block", [63, 10_000, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 64, 65, 500))])
 def test_embeddings_equal_encode_text_whatever_the_block(block: int) -> None:
     texts = rankings(6) + sentences()
     random.Random(1).shuffle(texts)

@@ -89,6 +89,7 @@ def test_everything_that_settings_name_is_there(made: Settings) -> None:
         assert schedule.epochs <= (made.epochs or schedule.epochs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "made", {made for p in ALL for (on, _), made in p.values[1].settings.items() if on == "scenes"}
 )
@@ -396,6 +397,7 @@ def test_what_is_finished_is_not_made_again(photos: Path, tmp_path: Path) -> Non
     assert again.records() == first.records()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [1, 25, 70])
 def test_a_stopped_training_goes_on_to_the_same_numbers(photos: Path, tmp_path: Path, after: int) -> None:
     """Stopped within its first epoch, and later, when there is a checkpoint."""

@@ -41,10 +41,11 @@ PREDICT = f"predict few --model tiny --labels '{WORDS}'"
 MACHINE = "--device cpu --precision auto --batch-size 32"
 SERVER = "--llm-base-url http://127.0.0.1:9 --llm-model none --llm-timeout 5"
 
-SLOW = frozenset(
-    "report-run report-folder report-two-runs train-fc-options train-fractions train-ml-decoder "
-    "reproduce-mmm-clip-4 run-sample run-result-file predict-adapter".split()
+QUICK = frozenset(
+    "run-per-label run-top-all run-llm run-thresholds run-adapter-mld run-skip-bad predict predict-threshold "
+    "thresholds ablate train-mld caption-server describe-folder list-strategies cache-info data-list".split()
 )
+"""A quick run has one case per command; the others are slow."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Case:
 
 def case(name: str, *lines: str, **facts: Any) -> Any:
     photographs = name.startswith("photographs")
-    marks = [pytest.mark.slow] if photographs or name in SLOW else []
+    marks = [] if name in QUICK else [pytest.mark.slow]
     return pytest.param(Case(name, lines, photographs=photographs, **facts), id=name, marks=marks)
 
 

@@ -83,7 +83,22 @@ SMALL: dict[str, Kind] = {
     "forest": ForestSpec(trees=20, depth=8),
     "forest,captions": ForestSpec(trees=20, depth=8, inputs="captions"),
 }
-every_kind = pytest.mark.parametrize("kind", SMALL.values(), ids=SMALL)
+QUICK = (
+    "fc",
+    "linear-probe",
+    "mld",
+    "mld,spatial",
+    "ml-decoder,groups",
+    "dm-decoder",
+    "fusion",
+    "knn",
+    "forest,captions",
+)
+"""The others are left out of a quick run: they differ from these in one field."""
+
+every_kind = pytest.mark.parametrize(
+    "kind", [pytest.param(SMALL[name], id=name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in SMALL]
+)
 
 
 def sizes_of(examples: Examples) -> Sizes:

@@ -35,7 +35,13 @@ LABELLINGS: dict[str, Callable[[Generator, tuple[int, int]], np.ndarray]] = {
 
 over_labellings = pytest.mark.parametrize("labelling", LABELLINGS)
 over_scores = pytest.mark.parametrize("kind", SCORES)
-over_shapes = pytest.mark.parametrize("shape", SHAPES, ids=str)
+over_shapes = pytest.mark.parametrize(
+    "shape",
+    [
+        pytest.param(shape, id=str(shape), marks=[pytest.mark.slow] if shape in ((1, 4), (9, 1)) else [])
+        for shape in SHAPES
+    ],
+)
 
 
 def draw_targets(random: Generator, shape: tuple[int, int], left_out: float = 0.0) -> np.ndarray:

@@ -29,6 +29,7 @@ LEFT_OUT = {
     "root": "an absolute path of this machine",
     "folder": "a path, or a name made of a digest",
     "digest": "of an adapter's weights, which differ in the last bits from machine to machine",
+    "strategy_digest": "depends on the digests of an adapter's weights and of thresholds",
     "ids": "packed names; the number of images and the targets are compared",
     "images_embedded": "depends on which case filled the cache first",
     "texts_encoded": "depends on which case filled the cache first; its sum with texts_cached is compared",

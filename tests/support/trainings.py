@@ -32,7 +32,10 @@ VARIANTS: dict[str, tuple[Kind, Schedule]] = {
     "early stop": (LinearProbeSpec(), replace(PLAIN, epochs=12, patience=2, lr=0.05)),
     "tokens": (DmDecoderSpec(blocks=2, heads=2, feed_forward=16, dropout=0.2), PLAIN),
 }
-every_variant = pytest.mark.parametrize("name", VARIANTS)
+QUICK = ("warm-up and decay", "dropout", "early stop")
+every_variant = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in VARIANTS]
+)
 
 
 class Stop(Exception):
