@@ -1,4 +1,4 @@
-"""`zsprompt describe` against a server that sees what it is sent, and the files of captions that it writes."""
+"""`zsprompt caption-images` against a server that sees what it is sent, and the files of captions that it writes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from chat_server import (
     sent_picture,
     sighted,
 )
-from command_line import Cli, command, environment
+from command_line import Cli, asking, command, environment
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -62,7 +62,7 @@ def server() -> Iterator[ChatServer]:
 
 @pytest.fixture
 def llm(server: ChatServer) -> list[str]:
-    return ["--llm-base-url", server.url, "--llm-model", "seer"]
+    return ["--llm", f"url={server.url},model=seer"]
 
 
 @pytest.fixture
@@ -122,14 +122,14 @@ def line(kind: type[Exception], call: Callable[[], object]) -> str:
 def test_every_picture_gets_the_caption_of_its_own_pixels_and_is_asked_about_once(
     server: ChatServer, llm: list[str], photos: Path, cli: Cli, tmp_path: Path
 ) -> None:
-    done = cli("describe", "photos", *llm, "--out", "captions.csv")
+    done = cli("caption-images", "photos", *llm, "--out", "captions.csv")
     assert done.returncode == 0, done.stderr
     assert (done.stdout, done.stderr) == ("12 captions, 12 requests now; written to captions.csv\n", "")
     assert rows(tmp_path / "captions.csv") == expected()
     assert set(server.pictures.values()) == {1}
     cleared = cli("cache", "clear", "--yes")  # which is for embeddings
-    for more in ((), ("--offline",)):
-        again_ = cli("describe", "photos", *llm, *more, "--out", "again.csv")
+    for more in ({}, {"offline": "yes"}):
+        again_ = cli("caption-images", "photos", *asking(llm, **more), "--out", "again.csv")
         assert again_.stdout == "12 captions, 0 requests now; written to again.csv\n", cleared.stderr
         assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "captions.csv").read_bytes()
     assert server.count == 12
@@ -141,16 +141,19 @@ def test_pictures_of_a_data_set_are_named_as_in_it(
     (photos / "labels.csv").write_text(
         "image,labels\n" + "".join(f"{n:02}.png,wall\n" for n in range(12)), encoding="utf-8"
     )
-    options = ["--dataset", "folder", "--root", photos, *llm, "--out", "captions.csv"]
-    done = cli("describe", *options, "--limit", 5, "--json")
+    options = ["--root", photos, *llm, "--out", "captions.csv"]
+    done = cli("caption-images", "--dataset", "folder,limit=5", *options, "--json")
     facts = json.loads(done.stdout)
     assert (facts["captions"], facts["requests"], facts["unasked"], facts["failed"]) == (5, 5, 0, {}), done.stderr
     assert rows(tmp_path / "captions.csv") == expected("", 5)
-    assert cli("describe", *options).stdout == "12 captions, 7 requests now; written to captions.csv\n"
+    assert (
+        cli("caption-images", "--dataset", "folder", *options).stdout
+        == "12 captions, 7 requests now; written to captions.csv\n"
+    )
     data = load_dataset("folder", root=photos)
     captions = captions_for([ref.id for ref in data.images], tmp_path / "captions.csv")
     assert captions == tuple(said(*shades) for shades in SHADES)
-    drawn = cli("describe", *options, "--sample", 4, "--seed", 1)
+    drawn = cli("caption-images", "--dataset", "folder", *options, "--sample", "4,seed=1")
     assert drawn.stdout == "4 captions, 0 requests now; written to captions.csv\n"
 
 
@@ -161,7 +164,7 @@ def test_pictures_in_tar_files_and_lists_are_found(
         file.add(photos / "03.png", "a/three.png")
         file.add(photos / "03.png", "a/three.txt")
     (tmp_path / "list.jsonl").write_text('{"image": "photos/04.png"}\n', encoding="utf-8")
-    done = cli("describe", "some.tar", "list.jsonl", "photos/05.png", *llm, "--out", "captions.csv")
+    done = cli("caption-images", "some.tar", "list.jsonl", "photos/05.png", *llm, "--out", "captions.csv")
     assert done.stderr == "passed over 1 other file\n"
     assert read_image_captions(tmp_path / "captions.csv") == {
         "photos/05.png": said(*SHADES[5]),
@@ -173,27 +176,27 @@ def test_pictures_in_tar_files_and_lists_are_found(
 def test_a_dry_run_counts_and_asks_nothing(
     server: ChatServer, llm: list[str], photos: Path, cli: Cli, tmp_path: Path
 ) -> None:
-    dry = cli("describe", "photos", *llm, "--dry-run", "--out", "captions.csv")
-    assert (dry.stdout, dry.stderr) == ("12\n", "12 pictures: 0 answered before, 12 to ask about\n")
+    dry = cli("caption-images", "photos", *llm, "--dry-run", "--out", "captions.csv")
+    assert (dry.stdout, dry.stderr) == ("12\n", "12 images: 0 answered before, 12 to ask about\n")
     assert (server.connections, (tmp_path / "captions.csv").exists()) == (0, False)
-    cli("describe", "photos", *llm, "--max-calls", 5, "--out", "captions.csv")
+    cli("caption-images", "photos", *asking(llm, max_calls=5), "--out", "captions.csv")
     before = (tmp_path / "captions.csv").read_bytes()
-    dry = cli("describe", "photos", *llm, "--dry-run", "--json", "--out", "captions.csv")
+    dry = cli("caption-images", "photos", *llm, "--dry-run", "--json", "--out", "captions.csv")
     facts = json.loads(dry.stdout)
     assert (facts["dry_run"], facts["captions"], facts["unasked"], facts["requests"]) == (True, 5, 7, 0)
-    assert "12 pictures: 5 answered before, 7 to ask about" in dry.stderr
+    assert "12 images: 5 answered before, 7 to ask about" in dry.stderr
     assert (server.count, (tmp_path / "captions.csv").read_bytes()) == (5, before)
 
 
 def test_a_budget_ends_with_what_there_is_and_the_same_command_goes_on(
     server: ChatServer, llm: list[str], photos: Path, cli: Cli, tmp_path: Path
 ) -> None:
-    some = cli("describe", "photos", *llm, "--max-calls", 5, "--out", "captions.csv")
+    some = cli("caption-images", "photos", *asking(llm, max_calls=5), "--out", "captions.csv")
     assert some.returncode == 0
     assert some.stdout == "5 captions, 5 requests now; written to captions.csv\n"
-    assert some.stderr == ("the budget ended with 7 pictures not asked about; the same command goes on from there\n")
+    assert some.stderr == ("the budget ended with 7 images left; the same command goes on from there\n")
     assert len(rows(tmp_path / "captions.csv")) == 1 + 5
-    rest = cli("describe", "photos", *llm, "--max-calls", 7, "--out", "captions.csv")
+    rest = cli("caption-images", "photos", *asking(llm, max_calls=7), "--out", "captions.csv")
     assert (rest.stdout, rest.stderr) == ("12 captions, 7 requests now; written to captions.csv\n", "")
     assert rows(tmp_path / "captions.csv") == expected()
     assert set(server.pictures.values()) == {1}
@@ -203,11 +206,9 @@ def test_offline_asks_nothing_and_replaces_no_file_by_nothing(
     server: ChatServer, llm: list[str], photos: Path, cli: Cli, tmp_path: Path
 ) -> None:
     (tmp_path / "captions.csv").write_text("mine", encoding="utf-8")
-    done = cli("describe", "photos", *llm, "--offline", "--out", "captions.csv")
+    done = cli("caption-images", "photos", *asking(llm, offline="yes"), "--out", "captions.csv")
     assert done.stdout == "0 captions, 0 requests now\n"
-    assert done.stderr == (
-        "12 pictures without an answer that is kept; without --offline the same command asks about them\n"
-    )
+    assert done.stderr == ("12 images without a kept answer; without offline=yes the same command asks about them\n")
     assert (server.connections, (tmp_path / "captions.csv").read_text(encoding="utf-8")) == (0, "mine")
 
 
@@ -217,13 +218,13 @@ def test_pictures_that_cannot_be_read_are_named_and_the_others_go_on(
     (photos / "03.png").write_bytes((photos / "03.png").read_bytes()[:60])
     (photos / "07.png").write_bytes(b"")
     (photos / "08.png").write_text("no picture", encoding="utf-8")
-    done = cli("describe", "photos", *llm, "--out", "captions.csv")
+    done = cli("caption-images", "photos", *llm, "--out", "captions.csv")
     assert (done.returncode, done.stdout) == (1, "9 captions, 9 requests now; written to captions.csv\n")
     cut, empty, text, last = done.stderr.splitlines()
     assert cut.startswith("cannot read photos/03.png: ")
     assert empty == "cannot read photos/07.png: empty file"
     assert text == "cannot read photos/08.png: not a picture in a known format"
-    assert last == "error: expected 12 pictures that can be read, 3 cannot; mend or remove them"
+    assert last == "error: expected 12 images that can be read, 3 cannot; fix or remove them"
     assert rows(tmp_path / "captions.csv") == [row for n, row in enumerate(expected()) if n not in (4, 8, 9)]
 
 
@@ -233,7 +234,7 @@ def test_a_server_without_eyes_is_one_line_that_says_so(
 ) -> None:
     server.behaviour = always(error(400, message))
     (tmp_path / "captions.csv").write_text("mine", encoding="utf-8")
-    done = cli("describe", "photos", *llm, "--out", "captions.csv", env={"ZSPROMPT_LLM_CONCURRENCY": "1"})
+    done = cli("caption-images", "photos", *llm, "--out", "captions.csv", env={"ZSPROMPT_LLM_CONCURRENCY": "1"})
     assert (done.returncode, done.stdout, server.count) == (1, "", 1)
     assert done.stderr == (
         f"error: {server.url} refused the request (400: {message}); "
@@ -246,7 +247,7 @@ def test_a_refused_key_is_one_line_without_a_guess_about_eyes(
     server: ChatServer, llm: list[str], photos: Path, cli: Cli
 ) -> None:
     server.behaviour = always(error(401, "Incorrect key sk-secret-1234"))
-    done = cli("describe", "photos", *llm, "--out", "captions.csv", env={"ZSPROMPT_LLM_KEY": "sk-secret-1234"})
+    done = cli("caption-images", "photos", *llm, "--out", "captions.csv", env={"ZSPROMPT_LLM_KEY": "sk-secret-1234"})
     (text,) = done.stderr.splitlines()
     assert (done.returncode, "refused the key" in text, "sees no pictures" in text) == (1, True, False)
     assert "sk-secret" not in done.stdout + done.stderr
@@ -266,29 +267,29 @@ def test_what_was_answered_before_a_server_failed_is_kept(server: ChatServer, ph
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ([], "expected pictures or --dataset NAME, found neither"),
-        (["photos", "--dataset", "scenes"], "expected either pictures or --dataset, found both"),
-        (["photos", "--limit", "3"], "expected --dataset with --root, --split, --limit, --sample or --seed"),
+        ([], "expected images or --dataset NAME, found neither"),
+        (["photos", "--dataset", "scenes"], "expected either images or --dataset, found both"),
+        (["photos", "--sample", "3"], "expected a data set with sample, found none"),
         (["photos", "--question", " "], "expected a question about a picture, found a blank"),
         (["nowhere"], "expected a picture or a folder of pictures at nowhere, found nothing there"),
-        (["--dataset", "scenes", "--limit", "3", "--sample", "3"], "expected either --limit"),
+        (["--dataset", "scenes,limit=3", "--sample", "3"], "expected either limit"),
         (["photos", "--out", "no/such/folder.csv"], "cannot write no/such/folder.csv"),
     ],
 )
 def test_what_cannot_be_meant_is_one_line(
     server: ChatServer, llm: list[str], photos: Path, cli: Cli, arguments: list[str], text: str
 ) -> None:
-    done = cli("describe", *llm, "--out", "captions.csv", *arguments)
+    done = cli("caption-images", *llm, "--out", "captions.csv", *arguments)
     assert (done.returncode, server.connections) == (1, 0)
     (refusal,) = done.stderr.splitlines()
     assert refusal.startswith(f"error: {text}")
 
 
 def test_without_a_place_or_a_server_nothing_is_begun(server: ChatServer, llm: list[str], photos: Path, cli: Cli):
-    assert cli("describe", "photos", *llm).stderr == "error: expected --out FILE for the captions, found none\n"
-    nobody = cli("describe", "photos", "--out", "captions.csv").stderr
-    assert nobody.startswith("error: expected an LLM to ask: give --llm-model or --llm-base-url")
-    assert cli("describe", "photos", *llm, "--words", 0, "--out", "captions.csv").returncode == 2
+    assert cli("caption-images", "photos", *llm).stderr == "error: expected --out FILE for the captions, found none\n"
+    nobody = cli("caption-images", "photos", "--out", "captions.csv").stderr
+    assert nobody.startswith("error: expected an LLM to ask, found none; give --llm [SERVER:]MODEL")
+    assert cli("caption-images", "photos", *llm, "--words", 0, "--out", "captions.csv").returncode == 2
 
 
 def test_two_pictures_of_one_name_are_refused_and_one_named_twice_is_one(
@@ -298,9 +299,9 @@ def test_two_pictures_of_one_name_are_refused_and_one_named_twice_is_one(
     (tmp_path / "other" / "01.png").write_bytes((photos / "02.png").read_bytes())
     for folder in ("photos", "other"):
         (tmp_path / folder / "list.csv").write_text("image\n01.png\n01.png\n", encoding="utf-8")
-    done = cli("describe", "photos/list.csv", "other/list.csv", *llm, "--out", "captions.csv")
-    assert done.stderr.startswith("error: expected names of their own, found two pictures 01.png")
-    alone = cli("describe", "photos/list.csv", *llm, "--out", "captions.csv")
+    done = cli("caption-images", "photos/list.csv", "other/list.csv", *llm, "--out", "captions.csv")
+    assert done.stderr.startswith("error: expected images with different names, found two named 01.png")
+    alone = cli("caption-images", "photos/list.csv", *llm, "--out", "captions.csv")
     assert alone.stdout == "1 caption, 1 request now; written to captions.csv\n"
 
 
@@ -311,7 +312,7 @@ def begun(server: ChatServer, photos: Path, llm: list[str], enough: int) -> subp
     """A command that has just asked so many questions."""
     server.latency = 0.1
     process = subprocess.Popen(
-        command("describe", "photos", *llm, "--out", "captions.csv"),
+        command("caption-images", "photos", *llm, "--out", "captions.csv"),
         cwd=photos.parent,
         env=environment() | {"ZSPROMPT_LLM_CONCURRENCY": "2", "ZSPROMPT_CACHE": str(photos.parent / "cache")},
         stdout=subprocess.PIPE,
@@ -346,7 +347,7 @@ def test_ended_midway_the_rest_alone_is_asked_about(
     before, asked = kept(tmp_path / "cache"), server.count
     assert asked - 4 <= before <= asked  # two under way, and two whose answers were on their way to the disk
     server.latency = 0
-    rest = cli("describe", "photos", *llm, "--cache", tmp_path / "cache", "--out", "captions.csv")
+    rest = cli("caption-images", "photos", *llm, "--cache", tmp_path / "cache", "--out", "captions.csv")
     assert rest.stdout == f"12 captions, {12 - before} requests now; written to captions.csv\n", rest.stderr
     assert server.count == asked + 12 - before
     assert rows(tmp_path / "captions.csv") == expected()
@@ -498,11 +499,11 @@ def test_pictures_without_a_caption_are_named(
         return completion("") if " 7 on the right" in seen(sent_picture(body)) else sighted(body)
 
     server.behaviour = picky
-    done = cli("describe", "photos", *llm, "--out", "captions.csv")
+    done = cli("caption-images", "photos", *llm, "--out", "captions.csv")
     assert (done.returncode, done.stdout) == (0, "8 captions, 16 requests now; written to captions.csv\n")
     assert done.stderr.splitlines() == [
-        *(f"two answers would not do for photos/{n:02}.png: it is empty" for n in (2, 5, 8, 11)),
-        "4 pictures without a caption; another --question or model may do",
+        *(f"two answers were rejected for photos/{n:02}.png: it is empty" for n in (2, 5, 8, 11)),
+        "4 images without a caption; try another --question or model",
     ]
     text = line(DataError, lambda: captions_for([row[0] for row in expected()[1:]], tmp_path / "captions.csv"))
     assert "found none for 4 (photos/02.png, photos/05.png, photos/08.png, photos/11.png)" in text
@@ -590,7 +591,7 @@ def test_a_name_with_every_mark_goes_through_the_command(
     name = 'a, "b"\n;\rc.png'
     (tmp_path / "odd").mkdir()
     halves(3, 4).save(tmp_path / "odd" / name, "PNG")
-    assert cli("describe", "odd", *llm, "--out", "captions.csv").returncode == 0
+    assert cli("caption-images", "odd", *llm, "--out", "captions.csv").returncode == 0
     assert captions_for([f"odd/{name}"], tmp_path / "captions.csv") == (said(3, 4),)
 
 

@@ -92,7 +92,7 @@ def test_the_table_puts_headline_numbers_last(photos: Path, cli: Cli) -> None:
 
 
 def test_labels_without_positives_have_no_ap_and_are_named(photos: Path, cli: Cli) -> None:
-    done = cli(*run_on(photos, "--limit", "3", "--json"))
+    done = cli(*run_on(photos, "--dataset", "folder,limit=3", "--json"))
     result = json.loads(done.stdout)
     assert (result["images"], result["recipe"]["split"]) == (3, "all[:3]")
     assert {label for label, value in result["ap"].items() if value is None} == set(LABELS) - {"cat", "dog", "car"}
@@ -144,7 +144,7 @@ def test_bad_pictures_refuse_the_run_and_are_all_listed(photos: Path, cli: Cli) 
         (["--prompts", "fotos"], "Did you mean 'photo'?"),
         (["--prompts", "no/such.toml"], "found none"),
         (["--prompts", "adds"], "has no [set]"),
-        (["--root", "nowhere"], "expected a labels CSV at nowhere/labels.csv, found none"),
+        (["--root", "nowhere"], "at nowhere/labels.csv, found none"),
         (["--split", "tset"], "expected a column 'split'"),
         (["--dataset", "voc", "--root", "nowhere"], "expected the VOC2007 folder"),
         (["--cache", "photos"], "expected an empty folder or a zsprompt cache in photos, found '0000.png'"),
@@ -163,7 +163,7 @@ def test_a_refusal_is_one_line_and_exit_1(photos: Path, cli: Cli, options: list[
 
 @pytest.mark.parametrize(
     "arguments",
-    [["run"], ["run", "--strategy", "top-all"], ["run", "--limit", "0"], ["nonsense"], ["predict"], ["list", "x"]],
+    [["run"], ["run", "--strategy", "top-all"], ["train", "--seeds", "0"], ["nonsense"], ["predict"], ["list", "x"]],
     ids=" ".join,
 )
 def test_usage_is_exit_2(cli: Cli, arguments: list[str]) -> None:
@@ -191,7 +191,7 @@ def test_predict_says_what_is_on_each_picture(photos: Path, cli: Cli) -> None:
     assert lines["0001.png"].count(",") == 1
     assert lines["0002.png"].endswith("–")
     assert "passed over 1 other file\n" in done.stderr
-    assert "8 pictures, 5 labels, model planted" in done.stderr
+    assert "8 images, 5 labels, model planted" in done.stderr
 
 
 def test_predict_writes_decisions_and_scores(photos: Path, cli: Cli, tmp_path: Path) -> None:
@@ -219,9 +219,9 @@ def test_predict_with_few_words(photos: Path, cli: Cli, labels: str) -> None:
 def test_predict_goes_on_after_bad_pictures_marks_them_and_exits_1(photos: Path, cli: Cli, tmp_path: Path) -> None:
     (photos / "0001.png").write_bytes(b"")
     (photos / "0005.png").write_bytes((photos / "0000.png").read_bytes()[:48])
-    done = cli("predict", photos, "--labels-file", _labels_file(tmp_path), *PLANTED, "--out", "o.csv")
+    done = cli("predict", photos, "--labels", f"@{_labels_file(tmp_path)}", *PLANTED, "--out", "o.csv")
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("error: expected 8 pictures that can be read, 2 cannot")
+    assert done.stderr.splitlines()[-1].startswith("error: expected 8 images that can be read, 2 cannot")
     assert "0001.png: empty file" in done.stderr
     assert "Traceback" not in done.stderr
     with (tmp_path / "o.csv").open(newline="") as file:
@@ -260,18 +260,17 @@ def test_odd_file_names_survive(cli: Cli, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ([], "either --labels"),
-        (["--labels", "cat", "--labels-file", "x"], "found both"),
+        ([], "expected --labels"),
         (["--labels", ""], "blank one at position 1 of 1"),
         (["--labels", "cat,,dog"], "blank one at position 2 of 3"),
         (["--labels", "cat, dog, Cat"], "expected each label once"),
-        (["--labels-file", "missing.txt"], "cannot read labels file"),
+        (["--labels", "@missing.txt"], "cannot read labels file"),
         (["--labels", "cat", "--threshold", "1", "--strategy", "top-all"], "decides without a threshold"),
         (["--labels", "cat", "--threshold", "nan"], "expected a threshold below"),
         (["--labels", "cat", "--threshold", "inf"], "expected a threshold below"),
         (["--labels", "cat", "--threshold", "1", "--strategy", "per-label,threshold=2"], "found --threshold 1 and"),
         (["--labels", "a\udcffb"], "bytes that are not"),
-        (["--labels-file", "/dev/zero"], "more than 16 MB"),
+        (["--labels", "@/dev/zero"], "more than 16 MB"),
         (["--labels", "cat", "--out", "no/such/folder/x.csv"], "choose another place with --out"),
         (["--labels", "cat", "--out", "photos"], "found the folder"),
     ],
@@ -361,7 +360,7 @@ def test_version_and_help(cli: Cli) -> None:
 
 def test_help_keeps_its_brackets(cli: Cli) -> None:
     shown = " ".join(cli("run", "--help").stdout.split())
-    for part in ("[normalised:]NAME[,field=value…]", "[default: 64 pictures]", "else ViT-B/32]"):
+    for part in ("[WRAPPER:…]NAME[,field=value…]", "[SERVER:]MODEL[,field=value…]", "else ViT-B/32]"):
         assert part in shown
 
 

@@ -1,4 +1,4 @@
-"""`zsprompt caption`, `rewrite` and `run --strategy llm` against a server on loopback."""
+"""`zsprompt caption-labels`, `write-prompts` and `run --strategy llm` against a server on loopback."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from chat_server import Body, ChatServer, Reply, caption, completion
-from command_line import Cli
+from command_line import Cli, asking
 from fakes import draw_files
 
 from zsprompt.llm import load_bank
@@ -26,7 +26,7 @@ def server() -> Iterator[ChatServer]:
 
 @pytest.fixture
 def llm(server: ChatServer) -> list[str]:
-    return ["--llm-base-url", server.url, "--llm-model", "captioner"]
+    return ["--llm", f"url={server.url},model=captioner"]
 
 
 @pytest.fixture
@@ -42,20 +42,20 @@ def folder(tmp_path: Path) -> list[object]:
 def test_fetched_once_then_a_run_asks_nothing_and_a_bank_runs_without_a_server(
     server: ChatServer, llm: list[str], folder: list[object], cli: Cli, tmp_path: Path
 ) -> None:
-    dry = cli("caption", *folder, *llm, "--dry-run", "--json")
+    dry = cli("caption-labels", *folder, *llm, "--dry-run", "--json")
     plan = json.loads(dry.stdout)
     assert (plan["banked"], plan["answered"], server.count) == (0, 0, 0), dry.stderr
-    some = cli("caption", *folder, *llm, "--max-calls", 2, "--json")
+    some = cli("caption-labels", *folder, *asking(llm, max_calls=2), "--json")
     assert json.loads(some.stdout)["unasked"] == plan["sets"] - 2
     assert "the same command goes on from there" in some.stderr
-    rest = cli("caption", *folder, *llm, "--out", "mine.jsonl")
+    rest = cli("caption-labels", *folder, *llm, "--out", "mine.jsonl")
     assert rest.returncode == 0, rest.stderr
     assert server.count == plan["sets"] == len(load_bank(tmp_path / "mine.jsonl").captions)
     assert set(server.sets.values()) == {1}
 
     run = ["run", "--strategy", "llm", *folder, "--json"]
     with_server = json.loads(cli(*run, *llm).stdout)
-    kept = json.loads(cli(*run, *llm, "--offline").stdout)
+    kept = json.loads(cli(*run, *asking(llm, offline="yes")).stdout)
     banked = json.loads(cli(*run, "--captions", "mine.jsonl").stdout)
     assert server.count == plan["sets"]
     assert with_server["captions"] == kept["captions"] == {"written": plan["sets"]}
@@ -67,19 +67,19 @@ def test_fetched_once_then_a_run_asks_nothing_and_a_bank_runs_without_a_server(
 def test_a_run_keeps_to_the_budget_and_what_came(
     server: ChatServer, llm: list[str], folder: list[object], cli: Cli
 ) -> None:
-    run = ["run", "--strategy", "llm", *folder, *llm]
-    done = cli(*run, "--max-calls", 1)
+    run = ["run", "--strategy", "llm", *folder]
+    done = cli(*run, *asking(llm, max_calls=1))
     assert done.returncode == 1
     assert "what was answered is kept, go on with a larger --max-calls or --max-tokens" in done.stderr
     assert server.count == 1
-    assert cli(*run).returncode == 0
+    assert cli(*run, *llm).returncode == 0
     assert set(server.sets.values()) == {1}
 
 
 def test_offline_counts_what_is_missing_and_says_how_to_fetch_it(
     server: ChatServer, llm: list[str], folder: list[object], cli: Cli
 ) -> None:
-    done = cli("run", "--strategy", "llm", *folder, *llm, "--offline")
+    done = cli("run", "--strategy", "llm", *folder, *asking(llm, offline="yes"))
     assert (done.returncode, server.count) == (1, 0)
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: caption bank none has no caption for ")
@@ -87,7 +87,7 @@ def test_offline_counts_what_is_missing_and_says_how_to_fetch_it(
 
 
 def test_sets_of_ones_own_words(server: ChatServer, llm: list[str], cli: Cli, tmp_path: Path) -> None:
-    done = cli("caption", "--labels", "dog, cat, car", "--set-size", 2, *MODEL, *llm, "--out", "mine.jsonl")
+    done = cli("caption-labels", "--labels", "dog, cat, car", "--set-size", 2, *MODEL, *llm, "--out", "mine.jsonl")
     assert done.stdout == "7 captions, 7 requests now; written to mine.jsonl\n", done.stderr
     bank = load_bank(tmp_path / "mine.jsonl")
     assert {len(key) for key in bank.captions} == {0, 1, 2}
@@ -104,8 +104,8 @@ def test_what_will_not_do_falls_back_to_the_template_and_is_counted(
     assert set(result["captions"]) == {"template"}
     assert server.count == 2 * result["captions"]["template"]
     assert any("no caption would do, so the template words them" in text for text in result["warnings"])
-    shown = cli("caption", *folder, *llm)
-    assert "two answers would not do for the empty set: it is a refusal and no caption" in shown.stderr
+    shown = cli("caption-labels", *folder, *llm)
+    assert "two answers were rejected for the empty set: it is a refusal and no caption" in shown.stderr
 
 
 def test_a_refused_key_is_one_line_without_the_key(server: ChatServer, llm: list[str], folder: list[object], cli: Cli):
@@ -130,35 +130,35 @@ def test_descriptions_become_a_prompt_file(server: ChatServer, llm: list[str], c
         "1. A dog with floppy ears.", "- a dog\x07 on grass", "a wet nose", "", "A dog with floppy ears"
     )
     options = ["--labels", "dog, owl", "--count", 4, "--out", "mine.toml"]
-    done = cli("rewrite", "descriptions", *options, *llm)
+    done = cli("write-prompts", "descriptions", *options, *llm)
     assert done.stdout == "mine.toml: 2 texts for 2 labels\n", done.stderr
-    assert "no sentence would do for owl; the template words them" in done.stderr
+    assert "every sentence was rejected for owl; the template words them" in done.stderr
     found = load_prompts(tmp_path / "mine.toml").ensemble(["dog", "owl"])
     assert found == [["A dog with floppy ears", "a dog on grass"], ["a photo of an owl"]]
-    assert cli("rewrite", "descriptions", *options, *llm, "--offline").returncode == 0
+    assert cli("write-prompts", "descriptions", *options, *asking(llm, offline="yes")).returncode == 0
     assert server.count == 2
 
 
 def test_paraphrases_become_a_prompt_file(server: ChatServer, llm: list[str], cli: Cli, tmp_path: Path) -> None:
     server.behaviour = lines("* a picture of {a_label}", "a dog", "{a_label} and {a_label}", "{a_label} {label}")
-    done = cli("rewrite", "paraphrases", "--out", "mine.toml", *llm)
+    done = cli("write-prompts", "paraphrases", "--out", "mine.toml", *llm)
     assert done.stdout == "mine.toml: 2 templates\n", done.stderr
     assert load_prompts(tmp_path / "mine.toml").ensemble(["owl"]) == [["a photo of an owl", "a picture of an owl"]]
     server.behaviour = lines("nothing of use")
-    refused = cli("rewrite", "paraphrases", "--count", 3, "--out", "mine.toml", *llm)
+    refused = cli("write-prompts", "paraphrases", "--count", 3, "--out", "mine.toml", *llm)
     assert refused.stderr.startswith(f"error: {server.url} gave no wording with {{a_label}} in it")
     assert load_prompts(tmp_path / "mine.toml").ensemble(["owl"]) == [["a photo of an owl", "a picture of an owl"]]
-    wrong = cli("rewrite", "paraphrases", "--template", "a photo", "--out", "mine.toml", *llm)
+    wrong = cli("write-prompts", "paraphrases", "--template", "a photo", "--out", "mine.toml", *llm)
     assert wrong.stderr.startswith("error: expected a template with {a_label} in it once, found 'a photo'")
 
 
 def test_rewrites_keep_to_the_budget(server: ChatServer, llm: list[str], cli: Cli, tmp_path: Path) -> None:
     server.behaviour = lines("a dog, a cat, an owl")
-    options = ["--labels", "dog, owl, cat", "--out", "mine.toml", *llm]
-    done = cli("rewrite", "descriptions", *options, "--max-calls", 2)
+    options = ["--labels", "dog, owl, cat", "--out", "mine.toml"]
+    done = cli("write-prompts", "descriptions", *options, *asking(llm, max_calls=2))
     assert done.stderr.startswith("error: the budget ended with 1 questions not asked")
     assert (server.count, (tmp_path / "mine.toml").exists()) == (2, False)
-    assert cli("rewrite", "descriptions", *options).returncode == 0
+    assert cli("write-prompts", "descriptions", *options, *llm).returncode == 0
     assert server.count == 3
 
 
@@ -169,7 +169,9 @@ def test_a_caption_is_data_wherever_it_is_shown(server: ChatServer, llm: list[st
         )
 
     server.behaviour = evil
-    assert cli("caption", "--labels", "dog", "--set-size", 1, *MODEL, *llm, "--out", "mine.jsonl").returncode == 0
+    assert (
+        cli("caption-labels", "--labels", "dog", "--set-size", 1, *MODEL, *llm, "--out", "mine.jsonl").returncode == 0
+    )
     found = load_bank(tmp_path / "mine.jsonl").get(("dog",))
     assert found is not None
     assert found.isprintable()

@@ -101,7 +101,9 @@ def test_ablate_refuses_in_one_line(photos: Path, cli: Cli, options: list[str], 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
 def test_a_killed_ablation_goes_on_where_it_was(photos: Path, cli: Cli, tmp_path: Path) -> None:
     axes = ("--strategy", "per-label", "--strategy", "yes-or-no", "--strategy", "top-all", "--strategy", "list-all")
-    line = command("ablate", *axes, *on(photos), "--out", "t", "--cache", tmp_path / "c", "--batch-size", "4")
+    line = command(
+        "ablate", *axes, *on(photos), "--out", "t", "--cache", tmp_path / "c", "--device", "auto,batch_size=4"
+    )
     killed = subprocess.Popen(
         line, cwd=tmp_path, env=environment() | {"FAKE_SECONDS": "0.05"}, stderr=subprocess.PIPE, text=True
     )
@@ -130,7 +132,7 @@ def test_a_killed_ablation_goes_on_where_it_was(photos: Path, cli: Cli, tmp_path
 
 
 def test_thresholds_of_one_split_decide_on_another(photos: Path, cli: Cli, tmp_path: Path) -> None:
-    made = cli("thresholds", *on(photos, "--split", "a"), "--calibrate", "platt", "--out", "t.json")
+    made = cli("thresholds", *on(photos, "--split", "a"), "--rule", "per-label,calibrate=platt", "--out", "t.json")
     assert made.returncode == 0, made.stderr
     assert "out of fold" in made.stdout
     assert made.stdout.splitlines()[0].split() == ["label", "threshold", "positives", "precision", "recall", "F1"]
@@ -151,7 +153,7 @@ def test_thresholds_of_one_split_decide_on_another(photos: Path, cli: Cli, tmp_p
 def test_predict_with_thresholds_takes_their_labels_and_says_probabilities(
     photos: Path, cli: Cli, tmp_path: Path
 ) -> None:
-    cli("thresholds", *on(photos), "--calibrate", "isotonic", "--out", "t.json")
+    cli("thresholds", *on(photos), "--rule", "calibrate=isotonic", "--out", "t.json")
     done = cli(
         "predict", photos / "0003.png", photos / "0004.png", *PLANTED, "--thresholds", "t.json", "--out", "p.csv"
     )
@@ -168,7 +170,7 @@ def test_predict_with_thresholds_takes_their_labels_and_says_probabilities(
 
 @pytest.mark.slow
 def test_thresholds_of_llm_take_the_data_sets_own_captions(cli: Cli, tmp_path: Path) -> None:
-    done = cli("thresholds", "--dataset", "scenes", "--limit", "40", "--strategy", "llm", "--out", "t.json")
+    done = cli("thresholds", "--dataset", "scenes,limit=40", "--strategy", "llm", "--out", "t.json")
     assert done.returncode == 0, done.stderr
     rest = ("--dataset", "scenes", "--split", "train:20", "--strategy", "llm", "--thresholds", "t.json")
     assert json.loads(cli("run", *rest, "--json").stdout)["recipe"]["supervision"] == "tuned"
@@ -185,7 +187,7 @@ def test_thresholds_without_labels_are_stated_as_what_they_are(photos: Path, cli
     assert sum(len(one["labels"]) for one in answer["predictions"]) == pytest.approx(
         2 * COUNT, abs=8
     )  # equal scores stand or fall together
-    shared = cli("thresholds", photos, *words, *PLANTED, "--share", "0.25", "--out", "s.json")
+    shared = cli("thresholds", photos, *words, *PLANTED, "--expect", "share=0.25", "--out", "s.json")
     assert "so that 25 % of the images have it" in shared.stdout
     guessed = cli("thresholds", photos, *words, *PLANTED, "--out", "g.json")
     assert "1.5 labels on average" in guessed.stdout
@@ -221,13 +223,16 @@ def test_a_run_on_pictures_that_thresholds_were_chosen_on_is_refused(photos: Pat
     [
         ([], "found neither or both"),
         (["photos", "--dataset", "folder"], "found neither or both"),
-        (["photos"], "either --labels"),
+        (["photos"], "expected --labels"),
         (["photos", "--labels", "cat, dog", "--expect", "2"], "fewer than 2 labels per image"),
-        (["photos", "--labels", "cat, dog", "--expect", "1", "--share", "0.1"], "got neither or both"),
-        (["photos", "--labels", "cat, dog", "--share", "1"], "share of pictures within (0, 1)"),
-        (["--dataset", "folder", "--root", "photos", "--wanted-precision", "2"], "precision above 0 and at most 1"),
-        (["--dataset", "folder", "--root", "photos", "--limit", "3"], "5 folds of 3"),
-        (["--dataset", "folder", "--root", "photos", "--limit", "1"], "5 folds of 1"),
+        (["photos", "--labels", "cat, dog", "--expect", "1,share=0.1"], "got neither or both"),
+        (["photos", "--labels", "cat, dog", "--expect", "share=1"], "share of images within (0, 1)"),
+        (
+            ["--dataset", "folder", "--root", "photos", "--rule", "per-label,precision=2"],
+            "precision above 0 and at most 1",
+        ),
+        (["--dataset", "folder,limit=3", "--root", "photos"], "5 folds of 3"),
+        (["--dataset", "folder,limit=1", "--root", "photos"], "5 folds of 1"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

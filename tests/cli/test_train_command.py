@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 PLANTED = ("--model", "fakes:PlantedEncoder")
 SPATIAL = ("--model", "fakes:SpatialPlanted")
 MLD = "mld,heads=2,feed_forward=8"
-QUICK = ("--epochs", 3, "--train-batch", 8, "--lr", 0.003)
+QUICK = {"epochs": 3, "batch_size": 8, "lr": 0.003}
 SPLITS = ["train"] * 30 + ["val"] * 10 + ["test"] * 20
 
 
@@ -90,9 +90,12 @@ def on(photos: Path, *options: object, model: tuple[str, str] = PLANTED) -> list
     return ["--dataset", "folder", "--root", photos, *model, "--device", "cpu", *options]
 
 
-def training(photos: Path, *options: object, adapter: str = MLD, model: tuple[str, str] = PLANTED) -> list[object]:
-    """`train` with few epochs where the kind has any."""
-    quick = () if adapter[:3] in ("knn", "for") else QUICK
+def training(
+    photos: Path, *options: object, adapter: str = MLD, model: tuple[str, str] = PLANTED, **schedule: object
+) -> list[object]:
+    """`train` with few epochs where the kind has any, and with these fields of --schedule."""
+    fields = ({} if adapter[:3] in ("knn", "for") else QUICK) | schedule
+    quick = ["--schedule", ",".join(f"{name}={value}" for name, value in fields.items())] if fields else []
     return ["train", "--adapter", adapter, *on(photos, model=model), "--split", "train", *quick, "--out", "a", *options]
 
 
@@ -103,7 +106,7 @@ def test_train_and_all_commands_that_take_what_it_wrote(photos: Path, zs: Run, t
     done = zs(*training(photos, "--validation", "val", "--test", "test"))
     assert done.code == 0, done.err
     first, kept, judged, tested = done.out.splitlines()
-    assert first == f"{MLD}: 30 pictures of {photos.name} train, 8 labels, model planted"
+    assert first == f"{MLD}: 30 images of {photos.name} train, 8 labels, model planted"
     assert kept.startswith("epoch ")
     assert judged.startswith("validation mAP ")
     assert tested.startswith("test mAP ")
@@ -190,7 +193,7 @@ def test_labels_may_be_chosen_and_a_bound_adapter_wants_the_same(photos: Path, z
     assert refused.code == 1
     assert "6 labels that this fc adapter was trained with, found also car, sofa" in refused.error
     assert zs("run", "--strategy", "adapter:a", *on(photos, "--split", "test", "--without", "car,sofa")).code == 0
-    assert zs(*training(photos, "--labels-file", photos / "labels.txt", "--out", "b")).code == 0
+    assert zs(*training(photos, "--labels", f"@{photos / 'labels.txt'}", "--out", "b")).code == 0
     assert load_adapter(tmp_path / "b").labels == LABELS[:3]
     assert zs(*training(photos, "--labels", "sofa, cat", "--out", "c", "--test", "test")).code == 0
     assert load_adapter(tmp_path / "c").labels == ("sofa", "cat")
@@ -198,29 +201,29 @@ def test_labels_may_be_chosen_and_a_bound_adapter_wants_the_same(photos: Path, z
 
 def test_captions_of_a_file_are_read_where_an_adapter_reads_captions(photos: Path, zs: Run, tmp_path: Path) -> None:
     fusion = {"adapter": "fusion,hidden=8"}
-    assert "--picture-captions FILE" in zs(*training(photos, **fusion)).error
-    captions = ("--picture-captions", photos / "captions.csv")
+    assert "-captions FILE" in zs(*training(photos, **fusion)).error
+    captions = ("--image-captions", photos / "captions.csv")
     done = zs(*training(photos, *captions, "--test", "test", **fusion))
     assert done.code == 0, done.err
     assert load_adapter(tmp_path / "a").captions == ("written",)
-    assert "--picture-captions FILE" in zs("run", "--strategy", "adapter:a", *on(photos, "--split", "test")).error
+    assert "-captions FILE" in zs("run", "--strategy", "adapter:a", *on(photos, "--split", "test")).error
     assert zs("run", "--strategy", "adapter:a", *on(photos, *captions, "--split", "test")).code == 0
-    few = zs("run", "--strategy", "adapter:a", *on(photos, "--picture-captions", photos / "few.csv"))
+    few = zs("run", "--strategy", "adapter:a", *on(photos, "--image-captions", photos / "few.csv"))
     assert (few.code, "found none for 20" in few.error) == (1, True)
 
 
 @pytest.mark.slow
 def test_fractions_and_seeds_are_a_table_and_json(photos: Path, zs: Run, tmp_path: Path) -> None:
-    several = ("--fraction", 0.5, "--fraction", 1, "--seeds", 2, "--seed", 4, "--test", "test", "--validation", "val")
+    several = ("--fraction", 0.5, "--fraction", 1, "--seeds", 2, "--test", "test", "--validation", "val")
     few = ("--labels", "cat,dog,person")
-    done = zs(*training(photos, *several, *few))
+    done = zs(*training(photos, *several, *few, seed=4))
     assert done.code == 0, done.err
     header, half, whole = done.out.splitlines()
-    assert header.split() == ["fraction", "pictures", "seeds", "validation", "mAP", "test", "mAP"]
+    assert header.split() == ["fraction", "images", "seeds", "validation", "mAP", "test", "mAP"]
     assert half.split()[:3] == ["0.5", "15", "2"]
     assert whole.split()[:3] == ["1", "30", "2"]
     assert whole.count("±") == 2
-    told = json.loads(zs(*training(photos, *several, *few, "--json")).out)["repeats"]  # found again
+    told = json.loads(zs(*training(photos, *several, *few, "--json", seed=4)).out)["repeats"]  # found again
     assert [(one["fraction"], one["seed"]) for one in told] == [(0.5, 4), (0.5, 5), (1.0, 4), (1.0, 5)]
     folders = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert folders == ["fraction-0.5-seed-4", "fraction-0.5-seed-5", "fraction-1-seed-4", "fraction-1-seed-5"]
@@ -231,7 +234,7 @@ def test_fractions_and_seeds_are_a_table_and_json(photos: Path, zs: Run, tmp_pat
     remembered = zs(*training(photos, *few, "--seeds", 2, "--test", "train", "--out", tmp_path / "b"))
     assert sum("learnt from 30 of these 30 pictures" in line for line in remembered.err.splitlines()) == 1
     assert sum("fewer than 500 pictures" in line for line in remembered.err.splitlines()) == 1
-    two = zs(*training(photos, *several[2:], *few, "--resume", "--epochs", 4))
+    two = zs(*training(photos, *several[2:], *few, "--resume", epochs=4, seed=4))
     assert two.code == 1
     assert "finished one with epochs 3 instead of 4" in two.error
 
@@ -263,13 +266,17 @@ def test_fractions_and_seeds_are_a_table_and_json(photos: Path, zs: Run, tmp_pat
         (("--labels", "cat, cat"), 1),
         (("--labels", ""), 1),
         (("--labels", "cat,,dog"), 1),
-        (("--labels-file", "nowhere"), 1),
+        (("--labels", "@nowhere"), 1),
         (("--labels", "cat", "--without", "dog"), 1),
         (("--labels", "cat", "--labels-file", "x"), 1),
         (("--without", "zebra"), 1),
         (("--without", ",".join(LABELS)), 1),
-        (("--limit", 0), 2),
-        (("--limit", 1), 1),
+        (("--dataset", "folder,limit=0"), 1),
+        (("--dataset", "folder,limit=1"), 1),
+        (("--dataset", "folder,limit=few"), 1),
+        (("--sample", 0), 1),
+        (("--sample", "many"), 1),
+        (("--sample", "9" * 5000), 1),
         (("--fraction", 0), 1),
         (("--fraction", "nan"), 1),
         (("--fraction", 2), 1),
@@ -277,43 +284,43 @@ def test_fractions_and_seeds_are_a_table_and_json(photos: Path, zs: Run, tmp_pat
         (("--fraction", 0.01), 1),
         (("--seeds", 0), 2),
         (("--seeds", 1001), 2),
-        (("--seeds", 2, "--seed", 2**32 - 1), 1),
-        (("--seed", -1), 2),
-        (("--seed", 2**32), 2),
-        (("--epochs", 0), 2),
-        (("--epochs", 10**9), 1),
-        (("--epochs", "9" * 5000), 2),
-        (("--train-batch", 0), 2),
-        (("--train-batch", 10**9), 1),
-        (("--lr", "nan"), 1),
-        (("--lr", "inf"), 1),
-        (("--lr", "-1"), 1),
-        (("--lr", 0), 1),
-        (("--lr", "fast"), 2),
-        (("--weight-decay", -1), 1),
-        (("--weight-decay", "nan"), 1),
-        (("--optimizer", "sgd"), 1),
-        (("--loss", "hinge"), 1),
-        (("--loss", "asl+clip"), 1),
-        (("--warm-up", 1.5), 1),
-        (("--decay", "cosine"), 1),
-        (("--patience", 0), 2),
-        (("--patience", 10**9), 1),
-        (("--selective", -1), 1),
-        (("--clip-weight", -1), 1),
-        (("--clip-weight", "nan"), 1),
-        (("--selective", "inf"), 1),
-        (("--adapter", "fc", "--selective", 2), 1),
+        (("--seeds", 2, "--schedule", f"seed={2**32 - 1}"), 1),
+        (("--schedule", "seed=-1"), 1),
+        (("--schedule", f"seed={2**32}"), 1),
+        (("--schedule", "epochs=0"), 1),
+        (("--schedule", f"epochs={10**9}"), 1),
+        (("--schedule", "epochs=" + "9" * 5000), 1),
+        (("--schedule", "batch_size=0"), 1),
+        (("--schedule", f"batch_size={10**9}"), 1),
+        (("--schedule", "lr=nan"), 1),
+        (("--schedule", "lr=inf"), 1),
+        (("--schedule", "lr=-1"), 1),
+        (("--schedule", "lr=0"), 1),
+        (("--schedule", "lr=fast"), 1),
+        (("--schedule", "weight_decay=-1"), 1),
+        (("--schedule", "weight_decay=nan"), 1),
+        (("--schedule", "optimizer=sgd"), 1),
+        (("--schedule", "loss=hinge"), 1),
+        (("--schedule", "loss=asl+clip"), 1),
+        (("--schedule", "warm_up=1.5"), 1),
+        (("--schedule", "decay=cosine"), 1),
+        (("--schedule", "patience=0"), 1),
+        (("--schedule", f"patience={10**9}"), 1),
+        (("--schedule", "selective=-1"), 1),
+        (("--schedule", "clip_weight=-1"), 1),
+        (("--schedule", "clip_weight=nan"), 1),
+        (("--schedule", "selective=inf"), 1),
+        (("--adapter", "fc", "--schedule", "selective=2"), 1),
         (("--model", "nope"), 1),
         (("--model", "fakes:Nothing"), 1),
         (("--prompts", "nope"), 1),
         (("--prompts", "nowhere.toml"), 1),
-        (("--names", "other"), 2),
-        (("--picture-captions", "nowhere"), 1),
-        (("--device", "tpu"), 2),
-        (("--precision", "half"), 2),
-        (("--batch-size", 0), 2),
-        (("--batch-size", 2**30), 2),
+        (("--dataset", "folder,names=other"), 1),
+        (("--image-captions", "nowhere"), 1),
+        (("--device", "tpu"), 1),
+        (("--device", "cpu,precision=half"), 1),
+        (("--device", "cpu,batch_size=0"), 1),
+        (("--device", f"cpu,batch_size={2**30}"), 1),
         (("--cache", "file"), 1),
         (("--out", "file"), 1),
         (("--out", "file/deeper"), 1),
@@ -392,12 +399,12 @@ def test_prompts_and_another_model_beside_an_adapter_are_refused(photos: Path, z
 def test_a_training_that_explodes_is_one_line_and_its_best_weights_are_usable(
     photos: Path, zs: Run, tmp_path: Path
 ) -> None:
-    explosive = ("--lr", 1000, "--weight-decay", 1000, "--optimizer", "adamw", "--epochs", 30)
-    done = zs(*training(photos, *explosive, "--validation", "val", "--train-batch", 100, adapter="linear-probe"))
+    explosive = {"adapter": "linear-probe", "lr": 1000, "weight_decay": 1000, "optimizer": "adamw", "epochs": 30}
+    done = zs(*training(photos, "--validation", "val", batch_size=100, **explosive))
     assert done.code == 1
     assert "step 1 of 1; the best weights so far, of epoch " in done.error
     assert zs("run", "--strategy", "adapter:a", *on(photos, "--split", "test")).code == 0
-    done = zs(*training(photos, *explosive, "--train-batch", 2, "--out", "b", adapter="linear-probe"))
+    done = zs(*training(photos, "--out", "b", batch_size=2, **explosive))
     assert done.code == 1
     assert "at epoch 1, step " in done.error
     assert "no epoch was finished" in done.error
@@ -414,13 +421,17 @@ def test_damage_of_an_unfinished_training_is_one_line(photos: Path, zs: Run, tmp
 
 # -- stopped, and the disk full ----------------------------------------------------------------------------------------
 
-LONG = ("--epochs", 100, "--patience", 100, "--validation", "val")  # a signal must not come too late
+LONG = {"epochs": 100, "patience": 100}  # a signal must not come too late
+
+
+def long_training(photos: Path, *options: object, **schedule: object) -> list[object]:
+    return training(photos, "--validation", "val", *options, **(LONG | schedule))
 
 
 def started(photos: Path, out: Path, cache: Path) -> subprocess.Popen[str]:
     """The installed command, at work."""
     return subprocess.Popen(
-        command(*training(photos, *LONG, "--out", out, "--cache", cache)),
+        command(*long_training(photos, "--out", out, "--cache", cache)),
         env=environment() | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -441,7 +452,7 @@ def stopped(process: subprocess.Popen[str], out: Path, number: signal.Signals) -
 @pytest.mark.slow
 def test_killed_or_interrupted_and_resumed_is_the_training_that_was_not(photos: Path, zs: Run, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
-    whole = zs(*training(photos, *LONG, "--out", "whole", "--cache", cache))
+    whole = zs(*long_training(photos, "--out", "whole", "--cache", cache))
     assert whole.code == 0, whole.err
     expected = digest(load_adapter(tmp_path / "whole").weights)
     signals = {"killed": signal.SIGKILL, "interrupted": signal.SIGINT}
@@ -457,17 +468,20 @@ def test_killed_or_interrupted_and_resumed_is_the_training_that_was_not(photos: 
             assert end.err.splitlines()[-1].endswith("the same command with --resume goes on from the last whole epoch")
             assert end.out == ""
         assert not (tmp_path / name / FILE).exists()
-        again = training(photos, *LONG, "--out", name, "--cache", cache)
+        again = long_training(photos, "--out", name, "--cache", cache)
         assert "go on with --resume" in zs(*again).error
-        assert "lr 0.003 instead of 0.001" in zs(*again, "--resume", "--lr", 0.001).error
+        assert (
+            "lr 0.003 instead of 0.001"
+            in zs(*long_training(photos, "--out", name, "--cache", cache, lr=0.001), "--resume").error
+        )
         resumed = zs(*again, "--resume")
         assert resumed.code == 0, resumed.err
         assert "epoch 1/25" not in resumed.err
         assert digest(load_adapter(tmp_path / name).weights) == expected
-    assert zs(*training(photos, *LONG, "--out", "whole", "--cache", cache), "--resume").code == 0
+    assert zs(*long_training(photos, "--out", "whole", "--cache", cache), "--resume").code == 0
     assert (
         "with seed 0 instead of 1"
-        in zs(*training(photos, *LONG, "--out", "whole", "--cache", cache), "--resume", "--seed", 1).error
+        in zs(*long_training(photos, "--out", "whole", "--cache", cache, seed=1), "--resume").error
     )
 
 
@@ -507,7 +521,7 @@ def test_help_of_train_loads_neither_torch_nor_numpy() -> None:
         env=environment(),
         check=True,
     )
-    assert "--picture-captions" in done.stdout
+    assert "--image-captions" in done.stdout
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "typer" in loaded
     assert not {"torch", "numpy", "safetensors", "sklearn", "pandas"} & loaded

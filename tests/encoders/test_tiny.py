@@ -88,7 +88,7 @@ def test_a_damaged_file_is_one_line(tmp_path: Path, content: bytes | None) -> No
 
 @pytest.mark.slow
 def test_scenes_bring_it_and_the_command_line_names_unknown_words(cli: Cli, tmp_path: Path) -> None:
-    done = cli("run", "--strategy", "top-all", "--dataset", "scenes", "--limit", 40)
+    done = cli("run", "--strategy", "top-all", "--dataset", "scenes,limit=40")
     assert done.returncode == 0, done.stderr
     assert "model tiny" in done.stdout
     assert "never trained" not in done.stderr

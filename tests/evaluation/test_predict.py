@@ -230,7 +230,7 @@ def test_predict_on_a_tar_and_a_list_in_the_command(given_ways: dict[str, Path],
     assert len(rows) == 16
     assert rows[6]["labels"] == rows[14]["labels"] == "cat"
     assert rows[0]["image"] == f"{given_ways['tar']}/0000.png"
-    assert "16 pictures, 5 labels, model planted; scores in labels.csv" in done.stderr
+    assert "16 images, 5 labels, model planted; scores in labels.csv" in done.stderr
 
 
 def test_sample_and_seed_in_the_command(given_ways: dict[str, Path], cli: Cli) -> None:
@@ -240,15 +240,15 @@ def test_sample_and_seed_in_the_command(given_ways: dict[str, Path], cli: Cli) -
     )
     run = ("run", "--strategy", "per-label", "--dataset", "folder", "--root", given_ways["folder"])
     model = ("--model", "fakes:PlantedEncoder", "--json")
-    done = cli(*run, *model, "--sample", 4, "--seed", 3)
+    done = cli(*run, *model, "--sample", "4,seed=3")
     result = json.loads(done.stdout)
     assert (result["images"], result["recipe"]["split"]) == (4, "all[sample 4, seed 3]")
     assert json.loads(cli(*run, *model, "--sample", 4).stdout)["recipe"]["split"] == "all[sample 4, seed 0]"
-    both = cli(*run, *model, "--sample", 4, "--limit", 4)
+    both = cli(*run, *model, "--dataset", "folder,limit=4", "--sample", 4)
     assert (both.returncode, both.stdout, both.stderr.count("\n")) == (1, "", 1)
-    assert "either --limit (the first N pictures) or --sample" in both.stderr
-    alone = cli(*run, *model, "--seed", 4)
-    assert alone.stderr == "error: expected --sample N with --seed, found --seed alone\n"
+    assert "either limit (the first N images) or sample" in both.stderr
+    alone = cli(*run, *model, "--dataset", "folder,seed=4")
+    assert alone.stderr == "error: expected sample with seed, found seed alone\n"
 
 
 def test_notes_of_a_data_set_stand_in_its_result(cli: Cli, tmp_path: Path) -> None:

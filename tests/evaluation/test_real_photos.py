@@ -73,7 +73,9 @@ def test_a_warm_run_encodes_nothing_and_its_scores_are_the_same_bits(test_data: 
 def test_the_three_conventions_differ_as_they_should(test_data: Path, cache: Path, cli: Cli) -> None:
     results = {
         convention: json.loads(
-            cli(*voc(test_data, "per-label", cache, "--model", "conse", "--difficult", convention)).stdout
+            cli(
+                *voc(test_data, "per-label", cache, "--model", "conse", "--dataset", f"voc,difficult={convention}")
+            ).stdout
         )
         for convention in ("ignore", "negative", "positive")
     }
@@ -111,7 +113,7 @@ def test_a_checkpoint_file_of_the_true_architecture(test_data: Path, cli: Cli, t
         from clip.model import CLIP
     torch.manual_seed(0)
     torch.save(CLIP(512, 224, 12, 768, 32, 77, 49408, 512, 8, 12).state_dict(), tmp_path / "vit.pt")
-    options = ("--model", "./vit.pt", "--limit", "6", "--batch-size", "4")
+    options = ("--model", "./vit.pt", "--dataset", "voc,limit=6", "--device", "auto,batch_size=4")
     first = cli(*voc(test_data, "normalised:per-label", tmp_path / "c", *options))
     assert first.returncode == 0, first.stderr
     result = json.loads(first.stdout)

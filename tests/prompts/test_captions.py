@@ -331,7 +331,7 @@ def test_predict_with_a_bank(folder: Path, tmp_path: Path, cli: Cli) -> None:
 
 @pytest.mark.slow
 def test_scenes_out_of_the_box(cli: Cli) -> None:
-    done = cli("run", "--strategy", "llm", "--dataset", "scenes", "--limit", 40, "--json")
+    done = cli("run", "--strategy", "llm", "--dataset", "scenes,limit=40", "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["mAP"] > 3 * result["chance"]
@@ -340,23 +340,23 @@ def test_scenes_out_of_the_box(cli: Cli) -> None:
 
 def test_a_dry_run_counts_without_a_server(tmp_path: Path, cli: Cli) -> None:
     options = ["--labels", "cat,dog,sofa,person", "--set-size", 2, "--model", "fakes:PlantedEncoder"]
-    done = cli("caption", *options, "--captions", mine(tmp_path), "--dry-run", "--price-in", 1, "--price-out", 2)
+    done = cli("caption-labels", *options, "--captions", mine(tmp_path), "--dry-run", "--price", "in=1,out=2")
     assert (done.returncode, done.stdout) == (0, "5\n"), done.stderr
     assert "11 label sets: 6 in bank mine, 0 answered before, 5 to ask; about" in done.stderr
-    refused = cli("caption", *options, "--captions", mine(tmp_path))
-    assert refused.stderr.splitlines()[-1].startswith("error: expected an LLM to ask: give --llm-model")
+    refused = cli("caption-labels", *options, "--captions", mine(tmp_path))
+    assert refused.stderr.splitlines()[-1].startswith("error: expected an LLM to ask, found none; give --llm")
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["caption"], "expected either --dataset, or --labels or --labels-file"),
-        (["caption", "--labels", "a", "--dataset", "scenes"], "expected either --dataset, or --labels"),
-        (["caption", "--dataset", "scenes", "--strategy", "per-label"], "expected a strategy with label sets"),
-        (["caption", "--labels", ",".join(map(str, range(60))), "--set-size", "9"], "use a smaller --set-size"),
-        (["rewrite", "descriptions", "--labels", "dog", "--out", "x.toml"], "expected an LLM to ask"),
-        (["rewrite", "paraphrases", "--out", "no/such/x.toml"], "cannot write"),
-        (["rewrite", "random-words", "--out", "x.toml"], "expected either --labels"),
+        (["caption-labels"], "expected --dataset NAME, or --labels"),
+        (["caption-labels", "--labels", "a", "--dataset", "scenes"], "expected labels of data set scenes"),
+        (["caption-labels", "--dataset", "scenes", "--strategy", "per-label"], "expected a strategy with label sets"),
+        (["caption-labels", "--labels", ",".join(map(str, range(60))), "--set-size", "9"], "use a smaller --set-size"),
+        (["write-prompts", "descriptions", "--labels", "dog", "--out", "x.toml"], "expected an LLM to ask"),
+        (["write-prompts", "paraphrases", "--out", "no/such/x.toml"], "cannot write"),
+        (["write-prompts", "random-words", "--out", "x.toml"], "expected --labels"),
     ],
 )
 def test_what_the_commands_refuse(arguments: list[str], said: str, cli: Cli) -> None:
@@ -368,13 +368,13 @@ def test_what_the_commands_refuse(arguments: list[str], said: str, cli: Cli) -> 
 
 
 def test_random_words_by_command(tmp_path: Path, cli: Cli) -> None:
-    done = cli("rewrite", "random-words", "--like", "describe-voc", "--labels", "dog, cat", "--out", "words.toml")
+    done = cli("write-prompts", "random-words", "--like", "describe-voc", "--labels", "dog, cat", "--out", "words.toml")
     assert (done.returncode, done.stdout) == (0, "words.toml: 12 texts for 2 labels\n"), done.stderr
     assert [len(own) for own in load_prompts(tmp_path / "words.toml").ensemble(["dog", "cat"])] == [6, 6]
 
 
 def test_random_captions_by_command(tmp_path: Path, cli: Cli) -> None:
-    done = cli("rewrite", "random-words", "--like", "scenes", "--out", "words.jsonl")
+    done = cli("write-prompts", "random-words", "--like", "scenes", "--out", "words.jsonl")
     assert (done.returncode, done.stdout) == (0, "words.jsonl: 137 captions\n"), done.stderr
     real, found = load_bank("scenes"), load_bank(tmp_path / "words.jsonl")
     assert set(found.captions) == set(real.captions)

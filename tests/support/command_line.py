@@ -8,7 +8,7 @@ import subprocess
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from unittest import mock
@@ -30,6 +30,12 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join([str(SUPPORT), *others]), "COLUMNS": "100"}
 
 
+def asking(llm: Sequence[str], **fields: object) -> list[str]:
+    """`llm`, an --llm option, with more fields."""
+    flag, text = llm
+    return [flag, ",".join([text, *(f"{name}={value}" for name, value in fields.items())])]
+
+
 def run_process(*args: object, cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """Run the installed command."""
     line, env = command(*args), environment() | env
@@ -41,7 +47,8 @@ def run_here(*args: object, cwd: Path, env: dict[str, str]) -> subprocess.Comple
     from zsprompt.__main__ import main
 
     line, home, program = ["zsprompt", *map(str, args)], Path.cwd(), sys.modules["__main__"]
-    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    encoding = env.get("PYTHONIOENCODING", "utf-8")
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding, write_through=True) for _ in range(2))
     streams = {"stdin": io.StringIO(), "stdout": out, "stderr": err, "argv": line}
     os.chdir(cwd)
     sys.modules["__main__"] = ModuleType("__main__")  # by it, and argv, click finds the name that usage shows

@@ -7,6 +7,7 @@ import typing
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from zsprompt._utils.text import quoted
 from zsprompt.errors import UnknownName, UsageError
 
 _IN_WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "yes or no", type(None): "none"}
@@ -136,4 +137,4 @@ def _value(field: str, text: str, hint: Any) -> object:
             except ValueError:
                 continue
     expected = " or ".join(_IN_WORDS.get(choice, str(choice)) for choice in choices)
-    raise UsageError(f"expected {field} to be {expected}, found {text!r}")
+    raise UsageError(f"expected {field} to be {expected}, found {quoted(text)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+_LONGEST_QUOTE = 80
 _WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
 
 
@@ -17,6 +18,11 @@ def words_of(texts: Iterable[str]) -> Iterator[str]:
 def counted(number: int, noun: str) -> str:
     """ "1 image", "2,000 images"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def quoted(text: str) -> str:
+    """`text` in quotes for a message, cut where it is too long to be read there."""
+    return repr(text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}…")
 
 
 def in_bytes(count: int) -> str:

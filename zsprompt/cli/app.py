@@ -30,7 +30,7 @@ from zsprompt.cli.thresholds import thresholds
 from zsprompt.cli.train import train
 from zsprompt.cli.write_prompts import write_prompts
 
-MEASURE, WRITE, LOOK = "Measure and predict", "Write texts with an LLM", "See what there is"
+MEASURE, WRITE, LOOK = "Measure and predict", "Write texts with an LLM", "Look up"
 
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "predict": (predict, MEASURE),

@@ -42,7 +42,7 @@ def caption_images(
     ] = None,
     out: Annotated[Path | None, option("A .csv file for the captions.")] = None,
     question: Annotated[
-        str | None, option("What to ask, in place of for a caption in English.", panel=CAPTIONS)
+        str | None, option("What to ask about each image. [default: for a caption in English]", panel=CAPTIONS)
     ] = None,
     words: Annotated[int, option("Maximum number of words in a caption.", panel=CAPTIONS, min=1, max=100)] = 30,
     dry_run: Annotated[

@@ -70,8 +70,11 @@ def caption_labels(
         if out:
             require_writable(out)
         bank, writer = spec.captions, resources.writer(spec.llm)
-        with replace(spec, captions=None, llm=None).prepare(resources) as prepared:  # naming sets takes no captions
-            sets = _sets(prepared, set_size)
+        resolved = replace(spec, captions=None, llm=None).resolve(resources)  # naming sets takes no captions
+        of_labels = None if resolved.dataset else _sets_of_labels(resolved.labels, set_size)
+        with resources.open_store(resolved.model, spec.device, spec.precision) as store:
+            prepared = resolved.prepared(store)
+            sets = _sets_of_run(prepared) if of_labels is None else of_labels
             captions = captions_from(bank or (prepared.dataset.bank if prepared.dataset else None), writer)
             if captions is None or (captions.writer is None and not dry_run):
                 raise UsageError(NO_LLM)
@@ -85,26 +88,26 @@ def caption_labels(
             _finish(written, captions.writer.budget, out, json)
 
 
-def _sets(prepared: Prepared, largest: int) -> Sequence[LabelSet]:
-    """The label sets of a run on a data set, or all sets of the labels."""
-    if prepared.dataset is None:
-        return _sets_of_labels(prepared.labels, largest)
-    from zsprompt.errors import BadImages
+def _sets_of_run(prepared: Prepared) -> Sequence[LabelSet]:
+    """The label sets of a run on a data set."""
+    from zsprompt.data.dataset import refuse_or_skip
+    from zsprompt.report import printable
     from zsprompt.store import Images
     from zsprompt.strategies import ListAll, Llm, TopAll
 
-    strategy, data = prepared.strategy, prepared.dataset
+    strategy, data = prepared.strategy, prepared.data
     if not isinstance(strategy, Llm | TopAll | ListAll):
         raise UsageError(
             f"expected a strategy with label sets (llm, top-all, list-all), found {prepared.spec.strategy!r}"
         )
     embedded = prepared.store.images(data.images)
-    if embedded.bad:
-        raise BadImages([(data.images[i].id, reason) for i, reason in embedded.bad], len(data.images))
+    for image, reason in refuse_or_skip(data, embedded.bad, prepared.spec.skip_bad):
+        note(f"left out {printable(image)}: {reason}")
     return strategy.label_sets(Images(embedded.vectors), data.labels, prepared.store)
 
 
 def _sets_of_labels(labels: Sequence[str], largest: int) -> list[LabelSet]:
+    """All sets of at most `largest` labels. Raises UsageError for too many."""
     from zsprompt.prompts import check_labels
 
     ordered = sorted(check_labels(labels))

@@ -1,4 +1,4 @@
-"""The command line of data sets: which there are, whether one is whole, and fetching one."""
+"""The command line of data sets: list them, verify one, fetch one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zsprompt.cli.help import SectionedGroup
 from zsprompt.cli.options import Json, argument, option
 from zsprompt.cli.session import note, refusals
 from zsprompt.errors import DataError, UnknownName
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from zsprompt.data.download.catalogue import Known
     from zsprompt.data.download.check import ListCheck, Report
 
-data_app = typer.Typer(no_args_is_help=True, help="List the data sets, check one, or fetch one.")
+data_app = typer.Typer(
+    cls=SectionedGroup, rich_markup_mode=None, no_args_is_help=True, help="List the data sets, check one, or fetch one."
+)
 
 _NAMED = 10  # entries that are named in text; --json names all
 
@@ -33,10 +36,7 @@ def list_(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Say what data sets there are.
-
-    Of each: what it is, its size and licence, and whether it is here.
-    """
+    """List the data sets: what each is, its licence, and whether it is here."""
     with refusals():
         from zsprompt.data import available_datasets, data_folder
 
@@ -57,10 +57,10 @@ def check(
     quick: Annotated[bool, option("Do not read the images.", "--quick")] = False,
     json: Json = False,
 ) -> None:
-    """Look whether one is whole.
+    """Verify a data set against published counts.
 
-    Counts pictures, and positives a label, against the published numbers, and names pictures that are missing,
-    unreadable, double or in no list, and what to mend.
+    Counts images, and positives per label. Names images that are missing, unreadable, double or in no list, and says
+    what to do.
     """
     with refusals():
         from zsprompt._utils.progress import terminal
@@ -91,13 +91,13 @@ def fetch(
     split: Annotated[str | None, option("Only what this list needs. [default: all]")] = None,
     source: Annotated[
         str | None,
-        option("A folder or an https address that holds the archives. [default: the official one]", "--from"),
+        option("A folder or https address with the archives. [default: the official one]", "--from"),
     ] = None,
-    again: Annotated[bool, option("Also what is here already.", "--again")] = False,
+    again: Annotated[bool, option("Fetch again what is here already.", "--again")] = False,
 ) -> None:
-    """Fetch one and put it in place.
+    """Fetch a data set and unpack it.
 
-    Archives come from their official addresses and are checked. What stops half-way goes on where it stopped.
+    Archives come from their official addresses and are checked. A stopped download goes on where it stopped.
     """
     with refusals():
         from zsprompt._utils.progress import terminal

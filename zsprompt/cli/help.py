@@ -6,7 +6,7 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
-_OPTIONS, _COMMANDS = "Options", "Commands"
+_ARGUMENTS, _OPTIONS, _COMMANDS = "Arguments", "Options", "Commands"
 
 
 def _write(formatter: Any, records: list[tuple[str, tuple[str, str]]]) -> None:
@@ -20,14 +20,16 @@ class SectionedCommand(TyperCommand):
     """A command whose --help has a section for each panel of its options."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Arguments, then options panel by panel."""
+        """Arguments, then the options that matter first, then the others panel by panel."""
         records = []
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record is not None:
-                panel = "Arguments" if parameter.param_type_name == "argument" else _panel_of(parameter)
-                records.append((panel, record))
-        _write(formatter, sorted(records, key=lambda one: one[0] != "Arguments"))
+            if record is not None and parameter.param_type_name == "argument":
+                name = str(parameter.metavar) if parameter.nargs == -1 else record[0]  # its type would be "list[Path]"
+                records.append((_ARGUMENTS, (name, record[1])))
+            elif record is not None:
+                records.append((_panel_of(parameter), record))
+        _write(formatter, sorted(records, key=lambda one: (one[0] != _ARGUMENTS, one[0] != _OPTIONS)))
 
 
 class SectionedGroup(TyperGroup):

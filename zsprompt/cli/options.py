@@ -14,6 +14,7 @@ import typer
 
 from zsprompt._utils.registry import DEFAULT_MODEL
 from zsprompt._utils.specs import construct, split_fields, split_spec
+from zsprompt._utils.text import quoted
 from zsprompt.cli.session import note
 from zsprompt.errors import UsageError
 
@@ -42,7 +43,7 @@ Images = Annotated[
     list[Path],
     argument(
         "Images, folders of images, .tar files (WebDataset shards), and .csv, .jsonl or .parquet lists of files.",
-        "IMAGE|FOLDER|TAR|LIST...",
+        "IMAGE|FOLDER|TAR|LIST",
     ),
 ]
 
@@ -62,6 +63,7 @@ class RunOption:
         read: its fields and their values, from the option's value.
         panel: of --help; None for the options that matter first.
         now: for an old spelling, the new one; empty for an option of today.
+        family: the fields that may follow the value, each with what it is; --help ends with those that a command uses.
     """
 
     name: str
@@ -71,22 +73,33 @@ class RunOption:
     read: Callable[[Any], Fields]
     panel: str | None = None
     now: str = ""
+    family: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def flag(self) -> str:
         """As it is typed."""
         return f"--{self.name.replace('_', '-')}"
 
-    def parameter(self, repeated: bool) -> inspect.Parameter:
-        """The parameter of a command function that typer makes an option of."""
+    def parameter(
+        self, repeated: bool, reasons: Collection[str] = (), hidden: Collection[str] = ()
+    ) -> inspect.Parameter:
+        """The parameter of a command function that typer makes an option of.
+
+        Args:
+            repeated: whether it may be given several times.
+            reasons: fields of RunSpec that the command has no use for.
+            hidden: options that --help does not show.
+        """
         shown = f"Old spelling of `{self.now}`." if self.now else self.help
+        if family := [text for name, text in self.family.items() if name not in reasons]:
+            shown += f" Fields: {', '.join(family)}."
         if repeated and not self.now:
             shown += " May be repeated."
         default = False if self.kind is bool else None
         kind: Any = self.kind
         if kind is not bool:
             kind = list[kind] | None if repeated else kind | None
-        info = option(shown, self.flag, panel=self.panel, hidden=bool(self.now))
+        info = option(shown, self.flag, panel=self.panel, hidden=bool(self.now) or self.name in hidden)
         keyword = inspect.Parameter.KEYWORD_ONLY
         return inspect.Parameter(self.name, keyword, default=default, annotation=Annotated[kind, info])
 
@@ -143,7 +156,7 @@ def whole_number(text: str, flag: str, least: int) -> int:
     except ValueError:
         number = least - 1
     if number < least:
-        raise UsageError(f"expected a whole number of at least {least} for {flag}, found {text!r}")
+        raise UsageError(f"expected a whole number of at least {least} for {flag}, found {quoted(text)}")
     return number
 
 
@@ -169,9 +182,18 @@ RUN_OPTIONS: tuple[RunOption, ...] = (
         "dataset",
         str,
         _OF_DATA,
-        "NAME[,field=value…]; see `zsprompt list datasets`. Fields: root, split, names (readable or raw), difficult "
-        "(ignore, negative or positive), limit (the first images only), sample, seed, skip_bad.",
+        "NAME[,field=value…]; see `zsprompt list datasets`.",
         _family("dataset", _DataFields),
+        family={
+            "root": "root",
+            "split": "split",
+            "names": "names (readable or raw)",
+            "difficult": "difficult (ignore, negative or positive)",
+            "limit": "limit (only the first images)",
+            "sample": "sample",
+            "seed": "seed",
+            "skip_bad": "skip_bad",
+        },
     ),
     RunOption(
         "model",
@@ -189,7 +211,14 @@ RUN_OPTIONS: tuple[RunOption, ...] = (
         _as("prompts"),
     ),
     RunOption("root", Path, ("root",), "Folder of the data set. [default: ZSPROMPT_DATA]", _as_text("root"), DATA),
-    RunOption("split", str, ("split",), "Which list of the data set. [default: its test list]", _as("split"), DATA),
+    RunOption(
+        "split",
+        str,
+        ("split",),
+        "Which list of the data set. [default: its test list; to train, its training list]",
+        _as("split"),
+        DATA,
+    ),
     RunOption("labels", str, ("labels",), 'Your labels: "dog, cat", or @FILE with one per line.', _as("labels"), DATA),
     RunOption("without", str, ("without",), 'All labels but these: "dog, cat".', _as("without"), DATA),
     RunOption(
@@ -238,9 +267,10 @@ RUN_OPTIONS: tuple[RunOption, ...] = (
         "device",
         str,
         ("device", "precision"),
-        "auto, cpu or cuda, then [,field=value…]: precision (auto, bfloat16 or int8), batch_size.",
+        "auto, cpu or cuda, then [,field=value…].",
         _family("device", _DeviceFields),
         COMPUTATION,
+        family={"precision": "precision (auto, bfloat16 or int8)", "batch_size": "batch_size"},
     ),
 )
 """The options of a run. A new one is a line here and a field of RunSpec."""
@@ -343,9 +373,10 @@ class GivenRun:
         axes = sorted((o for o in _ALL if o.name in self.values), key=lambda o: _SLOWEST.get(o.name, len(_SLOWEST)))
         rows = []
         for values in product(*(_listed(self.values[o.name]) for o in axes)):
-            merged = _merged([(o, o.read(value)) for o, value in zip(axes, values, strict=True)])
-            if not takes_root(str(merged.get("dataset"))):
-                merged.pop("root", None)
+            parts = [(o, o.read(value)) for o, value in zip(axes, values, strict=True)]
+            if not takes_root(str(_merged(parts).get("dataset"))):
+                parts = [(o, read) for o, read in parts if o.name != "root"]
+            merged = _merged(parts)
             rows.append(RunSpec(**{name: value for name, value in merged.items() if name != "batch_size"}))
         return rows
 
@@ -355,13 +386,15 @@ class GivenRun:
         return {name: value for name, value in merged.items() if name != "batch_size"}
 
     def resources(self) -> Resources:
-        """Cache, batch size and progress for the runs."""
+        """Cache, batch size and progress for the runs. Raises UsageError for several batch sizes."""
         from zsprompt._utils.progress import terminal
         from zsprompt.experiments.spec import Resources
 
         sizes = [o.read(value).get("batch_size") for o, value in self._singles() if o.name in ("device", "batch_size")]
-        size = next((size for size in sizes if size is not None), None)
-        return Resources(cache=self.cache or "default", batch_size=size, progress=terminal)
+        given = sorted({size for size in sizes if size is not None})
+        if len(given) > 1:
+            raise UsageError(f"expected one batch_size for all runs, found {' and '.join(map(str, given))}")
+        return Resources(cache=self.cache or "default", batch_size=given[0] if given else None, progress=terminal)
 
     def _singles(self) -> list[tuple[RunOption, Any]]:
         return [(o, value) for o in _ALL for value in _listed(self.values.get(o.name)) if o.name in self.values]
@@ -376,15 +409,19 @@ def takes_run(
     repeated: bool = False,
     required: Sequence[str] = (),
     leave_out: Mapping[str, str] | None = None,
+    hidden: Collection[str] = (),
     old: Sequence[Old] = (),
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command function the options of a run. It takes them as its first parameter, a GivenRun.
+
+    The command that comes out has two attributes for tests: `left_out` and `old`, as given here.
 
     Args:
         repeated: whether each may be given several times.
         required: options that must be given.
         leave_out: fields of RunSpec that the command has no use for, each with the reason. An option that can set
             none of the other fields is left out.
+        hidden: options that --help does not show, because --dataset takes the same fields.
         old: old spellings of the command's own options.
     """
     reasons = dict(leave_out or {})
@@ -393,7 +430,7 @@ def takes_run(
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
         taken = {parameter.name for parameter in own} | {one.name for one in old}
-        given = [o.parameter(repeated) for o in options if o.name not in taken]
+        given = [o.parameter(repeated, reasons, hidden) for o in options if o.name not in taken]
         if required:
             given = [p.replace(default=inspect.Parameter.empty) if p.name in required else p for p in given]
 
@@ -406,7 +443,7 @@ def takes_run(
             command(GivenRun(run, cache, before, reasons), **values)
 
         _show(wrapper, _arranged([*given, *(one.parameter() for one in old)], own, CacheFolder))
-        wrapper.left_out = reasons  # type: ignore[attr-defined]
+        wrapper.left_out, wrapper.old = reasons, tuple(old)  # type: ignore[attr-defined]
         return wrapper
 
     return decorate

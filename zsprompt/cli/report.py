@@ -13,7 +13,7 @@ from zsprompt.errors import UsageError
 
 
 def report(
-    folders: Annotated[list[Path], argument("What run or ablate wrote with --out.", "DIR [DIR]")],
+    folders: Annotated[list[Path], argument("What run or ablate wrote with --out.", "DIR")],
     out: Annotated[
         Path | None, option("The page to write. [default: report.html in DIR, against-A.html in the second]")
     ] = None,

@@ -31,7 +31,7 @@ class Device(str, Enum):
 
 def reproduce(
     context: typer.Context,
-    table: Annotated[str | None, argument("A table's name; without it they are listed.", "[TABLE]")] = None,
+    table: Annotated[str | None, argument("A table's name; without it they are listed.", "TABLE")] = None,
     root: Annotated[Path | None, option("Folder of the real data sets. [default: ZSPROMPT_DATA]")] = None,
     on: Annotated[Ground, option("Real data, drawn scenes, or real data where they are found.")] = Ground.auto,
     seeds: Annotated[int, option("Train each adapter this many times, with seeds 0, 1, …", min=1)] = 1,

@@ -55,9 +55,7 @@ _FIELDS = {"precision_wanted": "precision", "folds_seed": "seed"}
 def thresholds(
     given: GivenRun,
     out: Annotated[Path, option("The JSON file to write, for --thresholds.")],
-    images: Annotated[
-        list[Path] | None, argument("Unlabelled images, in place of --dataset.", "[IMAGE|FOLDER...]")
-    ] = None,
+    images: Annotated[list[Path] | None, argument("Unlabelled images, in place of --dataset.", "IMAGE|FOLDER")] = None,
     rule: Annotated[
         str | None,
         option(

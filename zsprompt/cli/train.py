@@ -48,7 +48,7 @@ _OLD = (
 )
 
 
-@takes_run(required=("dataset",), leave_out=_LEFT_OUT, old=_OLD)
+@takes_run(required=("dataset",), leave_out=_LEFT_OUT, hidden=("sample", "skip_bad"), old=_OLD)
 def train(
     given: GivenRun,
     adapter: Annotated[str, option("KIND[,field=value…]; see `zsprompt list adapters`.")],
@@ -70,7 +70,8 @@ def train(
     ] = None,
     test: Annotated[str | None, option("A list to measure the adapter on afterwards.", panel=TRAINING)] = None,
     fraction: Annotated[
-        list[float] | None, option("Learn from this share of the images, 0..1. May be repeated.", panel=TRAINING)
+        list[float] | None,
+        option("Learn from this share of the images, 0..1. May be repeated.", panel=TRAINING, metavar="SHARE"),
     ] = None,
     seeds: Annotated[
         int, option("Train with this many seeds, and report the deviation.", panel=TRAINING, min=1, max=1000)
@@ -192,14 +193,14 @@ def _measured(course: Course, test: Dataset | None, store: EmbeddingStore, devic
 def _summary(course: Course, measured: dict[str, Any]) -> str:
     facts = course.trained.facts
     data, reached = facts["data"], facts["metrics"]["validation_mAP"]
-    lines = [f"{facts['recipe']['adapter']}: {data['images']:,} pictures of {data['dataset']} {data['split']}"]
+    lines = [f"{facts['recipe']['adapter']}: {data['images']:,} images of {data['dataset']} {data['split']}"]
     lines[0] += f", {len(course.trained.labels)} labels, model {course.trained.model}"
     if course.best:
         lines.append(
             f"epoch {course.best} of {len(course.history)} kept, loss {course.history[course.best - 1].loss:.4g}"
         )
     if reached is not None:
-        lines.append(f"validation mAP  {100 * reached:.1f}   on {data['validation_images']:,} pictures, which chose it")
+        lines.append(f"validation mAP  {100 * reached:.1f}   on {data['validation_images']:,} images, which chose it")
     if test := measured.get("test"):
         low, high = (100 * value for value in test["mAP_interval"])
         lines.append(
@@ -229,7 +230,7 @@ def _records(runs: Sequence[Repeat]) -> list[dict[str, Any]]:
 def _repeats_table(runs: Sequence[Repeat]) -> str:
     from zsprompt.experiments.few_shot import repeats_frame
 
-    lines = ["fraction  pictures  seeds  validation mAP        test mAP"]
+    lines = ["fraction    images  seeds  validation mAP        test mAP"]
     for row in repeats_frame(runs).to_dict("records"):
         cells = [_spread(row[name], row[f"{name}_deviation"]) for name in ("validation_mAP", "test_mAP")]
         lines.append(f"{row['fraction']:8g}  {row['pictures']:8,}  {row['seeds']:5}  {cells[0]:>14}  {cells[1]:>14}")

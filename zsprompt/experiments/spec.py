@@ -152,8 +152,8 @@ class RunSpec:
         strategy = on_device(self._strategy(), self.device)
         data = self._data(resources)
         strategy = self._with_captions(strategy, data, resources)
-        model = self.model or _known_model(own_model(strategy)) or (data.model if data else None) or DEFAULT_MODEL
-        return Resolved(self, strategy, data, model)
+        own = _loadable_model(own_model(strategy)) if self.model is None and resources.make_store is None else None
+        return Resolved(self, strategy, data, self.model or own or (data.model if data else None) or DEFAULT_MODEL)
 
     def run(self, resources: Resources | None = None) -> Result:
         """Measure the run. Raises UsageError without a data set, and what `prepare` and `zsprompt.run` raise."""
@@ -347,11 +347,15 @@ def _listed(labels: str | tuple[str, ...] | None) -> tuple[str, ...] | None:
     return read_labels(labels) if isinstance(labels, str) else labels
 
 
-def _known_model(name: str | None) -> str | None:
-    """An adapter's model, if it is a name that can be loaded; one made in Python is known by its object alone."""
+def _loadable_model(name: str | None) -> str | None:
+    """An adapter's model; None for a strategy without one. Raises UsageError for one that no name or file brings."""
     if name is None or name in available_models() or is_object_path(name) or name.startswith("pyramid"):
         return name
-    return name if Path(name).is_file() else None
+    if Path(name).is_file():
+        return name
+    raise UsageError(
+        f"expected the model {name} that the adapter was trained on, found no such name or file; give --model"
+    )
 
 
 def _plain(value: object) -> object:

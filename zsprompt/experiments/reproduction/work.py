@@ -308,6 +308,7 @@ class _Work:
         spec = RunSpec(
             strategy=settings.strategy or self._adapter(settings, seed, parts, store),
             dataset=parts.test,
+            model=store.encoder,
             prompts=settings.prompts if settings.strategy else None,
             difficult=settings.difficult,
             device=self.device,
