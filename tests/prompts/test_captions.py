@@ -38,7 +38,7 @@ def world() -> EmbeddingStore:
     return EmbeddingStore(PlantedEncoder(), cache=None)
 
 
-def pictures(*sets: tuple[str, ...]) -> Images:
+def images(*sets: tuple[str, ...]) -> Images:
     return Images(PlantedEncoder().encode_images([draw(present) for present in sets]))
 
 
@@ -149,10 +149,10 @@ def test_a_set_that_cannot_be_made_is_refused_and_counted() -> None:
 def test_with_captions_that_are_the_templates_texts_llm_is_top_all() -> None:
     sets = [("cat",), ("cat", "dog"), ("sofa", "car", "person"), ()]
     everything = bank(
-        *((s, ", ".join(sorted(s)) or "nothing") for s in Llm().label_sets(pictures(*sets), LABELS, world()))
+        *((s, ", ".join(sorted(s)) or "nothing") for s in Llm().label_sets(images(*sets), LABELS, world()))
     )
-    expected = TopAll(order="alphabetical").predict(pictures(*sets), LABELS, world())
-    found = Llm(captions=Captions(everything)).predict(pictures(*sets), LABELS, world())
+    expected = TopAll(order="alphabetical").predict(images(*sets), LABELS, world())
+    found = Llm(captions=Captions(everything)).predict(images(*sets), LABELS, world())
     np.testing.assert_array_equal(found.scores, expected.scores)
     np.testing.assert_array_equal(found.decisions, expected.decisions)
     assert set(found.worded) == {"banked"}
@@ -162,26 +162,24 @@ def test_with_captions_that_are_the_templates_texts_llm_is_top_all() -> None:
 def test_llm_finds_what_is_there_in_the_captions_words(base) -> None:
     sets = [("cat",), ("dog", "cat"), ("person", "sofa"), ()]
     strategy = Llm(base=base, captions=Captions(EVERY))
-    answer = strategy.predict(pictures(*sets), LABELS, world())
+    answer = strategy.predict(images(*sets), LABELS, world())
     found = [{label for label, yes in zip(LABELS, row, strict=True) if yes} for row in answer.decisions]
     assert found == [set(labels) for labels in sets]
-    assert sum(answer.worded.values()) == len(
-        set(map(frozenset, strategy.label_sets(pictures(*sets), LABELS, world())))
-    )
+    assert sum(answer.worded.values()) == len(set(map(frozenset, strategy.label_sets(images(*sets), LABELS, world()))))
 
 
 def test_counts_come_through_normalised() -> None:
     inner = Llm(captions=Captions(EVERY))
     sets = [("cat",), ("dog", "cat")]
-    expected = inner.predict(pictures(*sets), LABELS, world()).worded
-    assert Normalised(inner).predict(pictures(*sets), LABELS, world()).worded == expected
+    expected = inner.predict(images(*sets), LABELS, world()).worded
+    assert Normalised(inner).predict(images(*sets), LABELS, world()).worded == expected
 
 
 def test_refusals_of_the_strategy() -> None:
     with pytest.raises(UsageError, match="strategy llm needs captions"):
-        Llm().predict(pictures(()), LABELS, world())
+        Llm().predict(images(()), LABELS, world())
     with pytest.raises(UsageError, match="max_labels is for llm,base=list-all"):
-        load_strategy("llm,max_labels=2").label_sets(pictures(()), LABELS, world())
+        load_strategy("llm,max_labels=2").label_sets(images(()), LABELS, world())
     with pytest.raises(UsageError, match="captions are for strategy llm, found TopAll"):
         with_captions(TopAll(), Captions(EVERY))
     with pytest.raises(UnknownName, match="value of base"):
@@ -222,9 +220,9 @@ def test_labels_of_different_numbers_of_texts_average_each_for_itself(tmp_path: 
     path = tmp_path / "mine.toml"
     path.write_text('label = "{label}"\n[labels]\ncat = ["cat dog", "cat sofa", "cat car"]', encoding="utf-8")
     store = world()
-    scores = load_strategy("per-label", prompts=load_prompts(path)).predict(pictures(("cat",)), ["cat", "dog"], store)
+    scores = load_strategy("per-label", prompts=load_prompts(path)).predict(images(("cat",)), ["cat", "dog"], store)
     mean = store.texts(["cat dog", "cat sofa", "cat car"]).mean(axis=0)
-    image = pictures(("cat",)).vectors[0]
+    image = images(("cat",)).vectors[0]
     np.testing.assert_allclose(scores.scores[0], [image @ mean / np.linalg.norm(mean), image @ store.texts(["dog"])[0]])
 
 
@@ -232,9 +230,9 @@ def test_labels_of_different_numbers_of_texts_average_each_for_itself(tmp_path: 
     ("text", "said"),
     [
         ("labels = 3", r"expected \[labels\] to be a section"),
-        ("[labels]\ndog = []", "line 2: expected one text or more for 'dog', found"),
-        ('[labels]\ndog = ["a dog", 3]', "line 2: expected one text or more for 'dog'"),
-        ('[labels]\ndog = "  "', "line 2: expected one text or more for 'dog'"),
+        ("[labels]\ndog = []", "line 2: expected at least one text for 'dog', found"),
+        ('[labels]\ndog = ["a dog", 3]', "line 2: expected at least one text for 'dog'"),
+        ('[labels]\ndog = "  "', "line 2: expected at least one text for 'dog'"),
     ],
 )
 def test_broken_descriptions_name_the_line(tmp_path: Path, text: str, said: str) -> None:
@@ -251,7 +249,7 @@ def test_a_label_that_nothing_describes(tmp_path: Path) -> None:
     assert prompts.ensemble(["dog"]) == [["a dog"]]
     assert prompts.undescribed(["cat", "dog"]) == ["cat"]
     assert load_prompts("photo").undescribed(["cat"]) == []
-    with pytest.raises(PromptError, match="says nothing of 'cat'; add texts for them under"):
+    with pytest.raises(PromptError, match="has no texts for 'cat'; add texts for them under"):
         prompts.ensemble(["dog", "cat"])
 
 
@@ -291,7 +289,7 @@ def test_prompt_files_hold_any_text(tmp_path_factory: pytest.TempPathFactory, de
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    root = tmp_path / "pictures"
+    root = tmp_path / "images"
     sets = [("cat",), ("dog", "cat"), ("person", "sofa"), ()]
     refs = draw_files(root, sets)
     rows = [f"{ref.id},{'|'.join(labels)}" for ref, labels in zip(refs, sets, strict=True)]

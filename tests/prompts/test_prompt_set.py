@@ -206,7 +206,11 @@ class TestOwnFile:
         ('label = "{label}"\nabout = ["x"]', 2, "expected 'about' to be a string, found ['x']"),
         ('about = "separator"\n[set]\nseparator = 1', 3, "expected 'separator' to be a string, found 1"),
         ('about = "a set"\nset = "{labels}"', 2, "expected [set] to be a section"),
-        ('[set]\ntext = "nothing but {labels}"\nnothing = " "', 3, "expected 'nothing' to be a text, found a blank"),
+        (
+            '[set]\ntext = "nothing but {labels}"\nnothing = " "',
+            3,
+            "expected 'nothing' to be a text, found only blanks",
+        ),
         ('label = "{label}"\nabsent = no', 2, "not valid TOML"),
         ('label = "{label}"\nlabel = "{label}"', 2, "not valid TOML"),
     ],
@@ -226,7 +230,7 @@ def test_a_file_without_wording_is_refused(text: str, write: Write) -> None:
     path = write(text)
     with pytest.raises(PromptError) as caught:
         load_prompts(path)
-    assert str(caught.value) == f"{path}: expected 'label', [labels], 'absent' or [set], found none of them"
+    assert str(caught.value) == f"{path}: expected at least one of 'label', [labels], 'absent' and [set], found none"
 
 
 class TestUnreadable:
@@ -294,7 +298,7 @@ class TestMissingParts:
         with pytest.raises(PromptError) as caught:
             ask(load_prompts(write(text)))
         assert str(caught.value) == (
-            f"prompt set 'mine' has no {part}, which {users} word their texts with; "
+            f"prompt set 'mine' has no {part}, which {users} need; "
             f"add it to the file or use another set, such as --prompts {instead}"
         )
 
