@@ -31,7 +31,7 @@ def captions(folder: Path, content: str | bytes) -> list[str]:
     return [row.caption for row in file.rows]
 
 
-def test_labels_captions_and_pictures(tmp_path: Path) -> None:
+def test_labels_captions_and_images(tmp_path: Path) -> None:
     make_captions_csv(tmp_path)
     data = load(tmp_path)
     assert (data.name, data.split, data.labels, len(NAMES)) == ("captions-csv", "val", NAMES, 18)
@@ -96,7 +96,7 @@ def test_test_files_have_no_labels(tmp_path: Path) -> None:
         ("30000.jpg", None, 'a "small" dog, lying'),
         ("30001.jpg", None, "1 cat"),
     ]
-    assert "use `zsprompt predict` on it" in message(DataError, lambda: load(path, "all"))
+    assert "without labels, use `zsprompt predict`" in message(DataError, lambda: load(path, "all"))
 
 
 def test_what_cannot_be_read_is_counted_and_named_and_costs_nothing_else(tmp_path: Path) -> None:
@@ -114,10 +114,15 @@ def test_what_cannot_be_read_is_counted_and_named_and_costs_nothing_else(tmp_pat
     assert [row.image for row in file.rows] == ["0.jpg", "3.jpg", "5.jpg"]
     assert file.rows[1].caption == "no label 4.jpg"  # without its comma it is no row, and so the row before goes on
     assert [line for line, _ in file.bad] == [2, 4, 5, 6]
-    for part in ("id and a comma, found 'stray'", "after 1.jpg, found 'one", "caption for 2.jpg", "in line 3 already"):
+    for part in (
+        "id and a comma, found 'stray'",
+        "after 1.jpg, found 'one",
+        "caption for 2.jpg",
+        "is already in line 3",
+    ):
         assert any(part in reason for _, reason in file.bad), part
     (note,) = load(tmp_path, "all").notes
-    assert note.startswith("4 rows of train.csv cannot be read and are left out (line 2: expected a picture's id")
+    assert note.startswith("4 rows of train.csv cannot be read and are excluded (line 2: expected an image id")
 
 
 @pytest.mark.parametrize(
@@ -129,7 +134,7 @@ def test_what_cannot_be_read_is_counted_and_named_and_costs_nothing_else(tmp_pat
         (HEADER.encode() + b"stray\n", "none that can be read"),
         (HEADER.encode() + b"0.jpg,1,a\n1.jpg,1,caf\xe9\n", "line 3: expected UTF-8, found byte 0xe9"),
         (HEADER.encode("utf-16"), "line 1: expected UTF-8, found byte 0xff"),
-        (HEADER.encode() + b"0.jpg,12,a\n", "line 2: expected a label of 1 to 19 without 12, found 12"),
+        (HEADER.encode() + b"0.jpg,12,a\n", "line 2: expected a label from 1 to 19 except 12, found 12"),
         (HEADER.encode() + b"0.jpg,1 20,a\n", "found 20"),
     ],
 )

@@ -20,7 +20,7 @@ from file_server import FileServer, Reply, quick_connections
 from voc_archives import TARS, TEST, TRAINVAL, archive, known
 
 from zsprompt.data import load_dataset
-from zsprompt.data.download.catalogue import CATALOGUE, Known
+from zsprompt.data.download.catalogue import CATALOGUE, CatalogueEntry
 from zsprompt.data.download.check import check
 from zsprompt.data.download.fetch import fetch
 from zsprompt.errors import DataError, DownloadError, UnknownName, ZspromptError
@@ -57,9 +57,9 @@ def test_fetched_loaded_checked(server: FileServer, tmp_path: Path) -> None:
     assert tree(root) == TEST | TRAINVAL
     assert [path.name for path in root.iterdir()] == ["VOCdevkit"]
     assert voc.is_at(root)
-    assert voc.here(root) == ("test", "trainval")
+    assert voc.unpacked_splits(root) == ("test", "trainval")
     lists = [load_dataset("voc", root=root, split=split, names="raw") for split in ("test", "trainval")]
-    assert check(lists, root=root, known=voc).faults == []
+    assert check(lists, root=root, entry=voc).faults == []
 
 
 def test_what_is_here_is_not_fetched_again(server: FileServer, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_zip_below_a_folder_of_its_own(tmp_path: Path) -> None:
 def test_a_download_that_stops_stays_hidden_and_is_gone_on_with(server: FileServer, tmp_path: Path) -> None:
     server.replies += [Reply(cut=5_000), *[Reply(cut=0)] * 4]
     text = refusal(DownloadError, known(server), tmp_path)
-    assert "are kept, and the same command goes on from there" in text
+    assert "are kept; run the same command again to resume" in text
     assert visible(tmp_path) == []
     fetch(known(server), tmp_path)
     assert server.ranges[5] == "bytes=5000-"
@@ -117,18 +117,21 @@ def test_a_server_that_stalls(server: FileServer, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("reply", "said"),
     [
-        (Reply(body=b"<!DOCTYPE html><title>Moved</title>"), "found a page of text 'Moved'"),
+        (Reply(body=b"<!DOCTYPE html><title>Moved</title>"), "found a web page 'Moved'"),
         (Reply(status=404), "answered 404 Not Found"),
-        (Reply(body=b"another file"), "found 12: it is another file"),
-        (Reply(length=7), "found 7: it is another file"),
-        (Reply(status=302, headers={"Location": "http://example.test/test.tar"}), "nothing is fetched in the clear"),
+        (Reply(body=b"another file"), "found 12: this is another file"),
+        (Reply(length=7), "found 7: this is another file"),
+        (
+            Reply(status=302, headers={"Location": "http://example.test/test.tar"}),
+            "unencrypted downloads are not allowed",
+        ),
     ],
 )
 def test_what_is_not_the_archive_leaves_nothing(server: FileServer, tmp_path: Path, reply: Reply, said: str) -> None:
     server.replies += [reply]
     text = refusal(DownloadError, known(server), tmp_path / "root")
     assert said in text
-    assert text.endswith("Or download test.tar yourself and name its folder with --from")
+    assert text.endswith("Or download test.tar yourself and pass its folder with --from")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -195,7 +198,7 @@ def test_archives_from_another_address(server: FileServer, tmp_path: Path) -> No
 def test_what_must_be_fetched_by_hand(tmp_path: Path, name: str) -> None:
     text = refusal(DataError, CATALOGUE[name], tmp_path / "root")
     assert CATALOGUE[name].home in text
-    assert "cannot be fetched for you" in text
+    assert "expected a data set that can be downloaded automatically" in text
     assert list(tmp_path.iterdir()) == []
 
 
@@ -215,7 +218,7 @@ def test_the_root_may_be_the_devkit_itself(
         root = Path()
     fetch(known(server), root)
     assert tree(tmp_path) == TEST | TRAINVAL
-    assert known(server).here(root) == ("test", "trainval")
+    assert known(server).unpacked_splits(root) == ("test", "trainval")
     assert len(load_dataset("voc", root=root).images) == 2
 
 
@@ -223,7 +226,7 @@ def test_the_root_may_be_the_devkit_itself(
 def test_another_copy_that_would_be_used_instead(server: FileServer, tmp_path: Path, place: str) -> None:
     (tmp_path / place).mkdir(parents=True)
     text = refusal(DataError, known(server), tmp_path)
-    assert f"found {tmp_path / place}, which would be used in its place" in text
+    assert f"found {tmp_path / place}, which would be used instead" in text
     assert server.asked == []
 
 
@@ -235,7 +238,7 @@ Usage = namedtuple("Usage", "total used free")
 
 def test_no_room_for_archive_and_content(server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(0, 0, len(TARS["test.tar"]) + 10))
-    assert "free in" in refusal(DownloadError, known(server), tmp_path / "root")
+    assert "of free space in" in refusal(DownloadError, known(server), tmp_path / "root")
     assert server.asked == []
     assert list(tmp_path.iterdir()) == []
 
@@ -320,7 +323,7 @@ def test_a_kill_at_any_point_is_made_good_by_the_next_call(server: FileServer, t
     env = environment() | {"PYTHONPATH": f"{SUPPORT}{os.pathsep}{ROOT}"}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 9, done.stderr
-    assert "test" not in known(server).here(tmp_path)
+    assert "test" not in known(server).unpacked_splits(tmp_path)
     fetch(known(server), tmp_path)
     assert tree(tmp_path) == TEST | TRAINVAL
     assert [path.name for path in tmp_path.iterdir()] == ["VOCdevkit"]
@@ -331,7 +334,7 @@ def test_two_at_once(server: FileServer, tmp_path: Path) -> None:
     other = os.open(tmp_path / STAGE, os.O_RDONLY)
     fcntl.flock(other, fcntl.LOCK_EX)
     try:
-        assert "found another fetch at work there; wait for it" in refusal(DataError, known(server), tmp_path)
+        assert "found another download in progress; wait for it" in refusal(DataError, known(server), tmp_path)
     finally:
         os.close(other)
     assert server.asked == []
@@ -380,12 +383,12 @@ def test_what_an_earlier_version_left_is_fetched_anew(server: FileServer, tmp_pa
 def test_a_root_that_is_a_file(server: FileServer, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for root in (tmp_path / "file", tmp_path / "file" / "below"):
-        assert "cannot put voc into" in refusal(DataError, known(server), root)
+        assert "cannot install voc in" in refusal(DataError, known(server), root)
 
 
 def test_a_file_in_the_way(server: FileServer, tmp_path: Path) -> None:
     (tmp_path / "VOCdevkit").write_text("mine")
-    assert "cannot put voc into" in refusal(DataError, known(server), tmp_path)
+    assert "cannot install voc in" in refusal(DataError, known(server), tmp_path)
     assert (tmp_path / "VOCdevkit").read_text() == "mine"
 
 
@@ -393,7 +396,7 @@ def test_a_file_in_the_way(server: FileServer, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("entry", CATALOGUE.values(), ids=CATALOGUE)
-def test_the_catalogue_is_sound(entry: Known) -> None:
+def test_the_catalogue_is_sound(entry: CatalogueEntry) -> None:
     assert bool(entry.archives) != bool(entry.manual)
     assert set(entry.whole) <= set(entry.splits)
     assert entry.licence
@@ -405,13 +408,13 @@ def test_the_catalogue_is_sound(entry: Known) -> None:
         assert made.size > 10**8
         assert set(made.splits) <= set(entry.splits)
     for counts in entry.splits.values():
-        assert all(0 < n <= counts.pictures for n in counts.positives.values())
+        assert all(0 < n <= counts.images for n in counts.positives.values())
 
 
 def test_trainval_is_train_and_val() -> None:
     for name in ("voc", "voc2012"):
         splits = CATALOGUE[name].splits
-        assert splits["train"].pictures + splits["val"].pictures == splits["trainval"].pictures
+        assert splits["train"].images + splits["val"].images == splits["trainval"].images
 
 
 @pytest.mark.parametrize(
@@ -431,6 +434,6 @@ def test_published_counts_are_those_of_the_label_files(
     for column, value in rows.items():
         labels = labels[labels[column] == value]
     counts = CATALOGUE[name].splits[split]
-    assert len(labels) == counts.pictures
+    assert len(labels) == counts.images
     assert {label: int((labels[label] == 1).sum()) for label in counts.positives} == dict(counts.positives)
     assert len(counts.positives) == {"voc": 20, "coco": 80, "kaggle10": 10}[name]

@@ -10,7 +10,7 @@ from archives import make_tar
 from fakes import draw
 from file_server import FileServer
 
-from zsprompt.data.download.catalogue import CATALOGUE, Archive, Counts, Known
+from zsprompt.data.download.catalogue import CATALOGUE, Archive, CatalogueEntry, Counts
 
 
 def photo(label: str) -> bytes:
@@ -49,7 +49,7 @@ def archive(server: FileServer, split: str, data: bytes | None = None) -> Archiv
     )
 
 
-def known(server: FileServer, *archives: Archive) -> Known:
+def known(server: FileServer, *archives: Archive) -> CatalogueEntry:
     """A small VOC2007 on `server`."""
     archives = archives or (archive(server, "test"), archive(server, "trainval"))
     splits = {"test": Counts(2, {"cat": 1, "dog": 1}), "trainval": Counts(1, {"car": 1})}
