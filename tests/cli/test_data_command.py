@@ -16,7 +16,7 @@ from fakes import draw, draw_files
 from file_server import FileServer, Reply, quick_connections
 from trees import MAKERS, make_coco
 from typer.testing import CliRunner, Result
-from voc_archives import TARS, TEST, TRAINVAL, known
+from voc_archives import TARS, TEST, TRAINVAL, voc_entry
 
 from zsprompt.data import DATASETS
 from zsprompt.data.datasets import scenes
@@ -41,13 +41,13 @@ def test_list_says_what_each_is_and_where_it_is_looked_for(cli: Cli, tmp_path: P
     done = cli("data", "list", "--root", tmp_path)
     assert done.returncode == 0, done.stderr
     assert {line.split()[0] for line in done.stdout.splitlines() if line[:1].isalpha()} >= set(DATASETS)
-    for said in (
+    for reason in (
         "PASCAL VOC 2007: 9,963 photos, 20 labels",
         "CC BY 4.0",
         "not here: `zsprompt data fetch voc` downloads it (911 MB)",
         "fill in the form at https://lms.comp.nus.edu.sg",
     ):
-        assert said in done.stdout
+        assert reason in done.stdout
     assert done.stdout.splitlines()[-1] == f"looked for in {tmp_path}"
 
 
@@ -291,7 +291,7 @@ def test_run_without_a_root_names_the_command(cli: Cli, tmp_path: Path) -> None:
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
     quick_connections(monkeypatch, tmp_path_factory.mktemp("certificate"))
     with FileServer(dict(TARS)) as found:
-        monkeypatch.setitem(CATALOGUE, "voc", known(found))
+        monkeypatch.setitem(CATALOGUE, "voc", voc_entry(found))
         yield found
 
 
@@ -385,7 +385,7 @@ def test_a_failed_fetch_is_one_line_and_exit_1(server: FileServer, command: Comm
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "reason"),
     [
         ("nus-wide", "found NUS-WIDE: its authors provide it on request"),
         ("kaggle10", "Kaggle requires you to sign in"),
@@ -394,8 +394,8 @@ def test_a_failed_fetch_is_one_line_and_exit_1(server: FileServer, command: Comm
         ("vco", "Did you mean 'voc'?"),
     ],
 )
-def test_what_cannot_be_fetched(command: Command, tmp_path: Path, name: str, said: str) -> None:
+def test_what_cannot_be_fetched(command: Command, tmp_path: Path, name: str, reason: str) -> None:
     done = command("data", "fetch", name, "--root", tmp_path / "data")
     assert done.exit_code == 1
-    assert said in one_line(done.stderr)
+    assert reason in one_line(done.stderr)
     assert list(tmp_path.iterdir()) == []

@@ -531,7 +531,7 @@ def test_real_photos_open(photos: Dataset) -> None:
 def test_real_lists_of_one_label_agree_with_its_annotations(test_data: Path, photos: Dataset, label: str) -> None:
     """VOC's own <label>_test.txt: 1 present, 0 difficult only, -1 absent."""
     folder = test_data / "VOCdevkit" / "VOC2007" / "ImageSets" / "Main"
-    said = dict(line.split() for line in (folder / f"{label}_test.txt").read_text().splitlines())
+    reason = dict(line.split() for line in (folder / f"{label}_test.txt").read_text().splitlines())
     column = dict(zip((i.id for i in photos.images), photos.targets[:, RAW_NAMES.index(label)], strict=True))
-    assert {image: {"1": 1, "0": -1, "-1": 0}[flag] for image, flag in said.items()} == column
+    assert {image: {"1": 1, "0": -1, "-1": 0}[flag] for image, flag in reason.items()} == column
     assert len(voc(test_data, split=f"{label}_test").images) == 500

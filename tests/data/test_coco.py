@@ -1,4 +1,4 @@
-"""COCO's instances files: what they say, what is refused, and the official val2014 table."""
+"""COCO's instances files: their content, invalid files, and the official val2014 table."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_2017_and_further_lists(tmp_path: Path) -> None:
     assert (data.name, len(data.images)) == ("coco2017", 3)
     assert data.images[0].path == tmp_path / "train2017" / "000000000139.jpg"
     assert message(UnknownName, lambda: coco(tmp_path, "val", "coco2017")).count("train") >= 2
-    # a list of one's own over official images: their names say which folder they lie in
+    # a user's split of official images, whose names contain the folder
     content = (tmp_path / "annotations" / "instances_val2014.json").read_bytes()
     write(tmp_path / "annotations" / "instances_minival2014.json", content)
     assert coco(tmp_path, "minival").images[0].path.parent == tmp_path / "val2014"
@@ -200,7 +200,7 @@ def test_streaming_reads_what_json_reads(
 
 
 def test_val2014_table_is_reproduced_from_an_instances_file_of_its_size(test_data: Path, tmp_path: Path) -> None:
-    """40,137 official rows, turned into objects in random order among 40,504 images, come back cell by cell."""
+    """The 40,137 official rows survive as objects in random order among 40,504 images."""
     with gzip.open(test_data / "labels" / "coco_val2014.csv.gz", "rt") as file:
         table = pd.read_csv(file, dtype={"id": str}).set_index("id")
     assert list(table.columns) == COCO_NAMES

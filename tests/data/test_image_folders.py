@@ -45,11 +45,11 @@ def test_splits_are_folders_and_hidden_ones_are_none(tmp_path: Path) -> None:
 
 
 def test_names_from_imagenets_file(tmp_path: Path) -> None:
-    """Its first word of several; two folders of one word are told apart as people would."""
-    said = (
+    """The first of several names is used; folders with the same name get distinct ones."""
+    reason = (
         "n01440764 tench, Tinca tinca\nn02012849 crane\nn02113186 Cardigan, Cardigan Welsh corgi\nn02963159 cardigan\n"
     )
-    write(tmp_path / "LOC_synset_mapping.txt", said + "n03126707 crane\n")
+    write(tmp_path / "LOC_synset_mapping.txt", reason + "n03126707 crane\n")
     for wnid in (line.split()[0] for line in (tmp_path / "LOC_synset_mapping.txt").read_text().splitlines()):
         save_image(tmp_path / "val" / wnid / f"{wnid}_1.JPEG")
     expected = ("tench", "crane bird", "Cardigan Welsh corgi", "cardigan", "construction crane")

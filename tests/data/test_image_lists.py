@@ -91,7 +91,7 @@ def test_captions_and_left_out_cells(tmp_path: Path) -> None:
     assert (data.captions, data.targets.tolist(), data.labels) == (("x", ""), [[-1], [1]], ("cat",))
 
 
-def test_images_lie_beside_the_list_or_in_data_or_images(tmp_path: Path) -> None:
+def test_images_are_next_to_the_list_or_in_data_or_images(tmp_path: Path) -> None:
     path = make_list(tmp_path)
     assert all(image.read() for image in load(path).images)
     for where in ("data", "images"):
@@ -160,11 +160,11 @@ def test_parquet_damaged_at_random_is_one_line_or_no_matter(tmp_path: Path) -> N
         try:
             list(read_rows(path))
         except DataError as error:
-            said = str(error)
+            reason = str(error)
         else:
             continue
         refused += 1
-        assert "\n" not in said
+        assert "\n" not in reason
     assert refused > 200
 
 

@@ -1,4 +1,4 @@
-"""Images: whatever the bytes are, an upright RGB image or one clear refusal."""
+"""Images: any bytes give an upright RGB image or one clear error."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def png_claiming(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", zlib.compress(bytes(1000))) + png_chunk(b"IEND", b"")
 
 
-# What stands where, once an image stored as `corners()` is shown as its tag says: top left, top right, bottom left.
+# Colours of the corners after rotating `corners()` by the tag: top left, top right, bottom left.
 SHOWN = {
     1: (RED, GREEN, BLUE),
     2: (GREEN, RED, YELLOW),
@@ -257,7 +257,7 @@ def test_decompression_bomb(size: tuple[int, int]) -> None:
 
 
 def test_pillows_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Up to twice the limit an image is welcome and unremarked (a warning would be an error here)."""
+    """Up to twice the limit, an image is accepted without a warning (which would be an error here)."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     assert decode(saved(Image.new("RGB", (40, 40)))).size == (40, 40)
     with pytest.raises(ImageError, match="million pixels"):

@@ -1,4 +1,4 @@
-"""NUS-WIDE in both layouts: lists, protocols, missing images, and what is refused."""
+"""NUS-WIDE in both layouts: lists, protocols, missing images and invalid files."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ def test_zero_shot_learning_is_measured_on_the_concepts(tmp_path: Path, split: s
 
 
 def test_generalised_and_seen_labels(tmp_path: Path) -> None:
-    """Tags that are concepts too are no seen labels: of the real 1,000 tags 75 are, which leaves 925."""
+    """Tags that are also concepts are not seen labels; 75 of the official 1,000 are, which leaves 925."""
     make_nus_wide(tmp_path)
     both = nus(tmp_path, "test:gzsl")
     assert both.labels == SEEN + CONCEPTS
     assert on(both) == [["blue", "2007", "beach"], ["bravo"], ["animal", "sky"]]
     seen = nus(tmp_path, "train:seen")
     assert (seen.labels, on(seen)) == (SEEN, [["nature"], []])
-    # whether an image is labelled is said by people, not by tags, whatever the protocol
+    # in every protocol, concepts and not tags decide whether an image is labelled
     assert ids(nus(tmp_path, "test-labelled:gzsl")) == ids(nus(tmp_path, "test-labelled"))
     assert on(nus(tmp_path, "test-labelled:seen")) == [["blue", "2007"], []]
 
@@ -202,7 +202,7 @@ def test_flags_come_back_wherever_blocks_end(
 
 
 def test_hashnets_table_of_15000_round_trips(test_data: Path, tmp_path: Path) -> None:
-    """A published label table, written as official list files and read back."""
+    """A published label table, written in the official format and read again."""
     table = pd.read_csv(test_data / "labels" / "nuswide81_hashnet_15000.csv.gz")
     concepts = (test_data / "labels" / "nuswide81_concepts.txt").read_text().split()
     assert list(table.columns[3:]) == concepts

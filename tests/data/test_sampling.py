@@ -24,7 +24,7 @@ def dataset(targets: np.ndarray) -> Dataset:
 
 
 def rare(count: int = 1000, seed: int = 0) -> np.ndarray:
-    """Labels from one in two to one in two hundred images, some of them together."""
+    """Labels with frequencies from 1/2 to 1/200; some of them co-occur."""
     random = np.random.default_rng(seed)
     targets = (random.random((count, 12)) < np.geomspace(0.5, 0.005, 12)).astype(np.int8)
     targets[:, 3] |= targets[:, 2] & (random.random(count) < 0.7)

@@ -1,4 +1,4 @@
-"""Drawn scenes: the same everywhere, as frequent as meant, and worded by captions that tell the truth."""
+"""Drawn scenes: identical everywhere, with the intended frequencies and true captions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MANY = [compose(f"some {i}") for i in range(1500)]
 
 
 def test_a_seed_gives_the_same_choices_in_every_python() -> None:
-    """These numbers are Python's promise for Random.random: a change here would draw other images."""
+    """Python guarantees these numbers of Random.random; if they change, the images change."""
     chance = Chance("scene test 0")
     assert [chance.below(1000) for _ in range(5)] == [414, 839, 528, 549, 336]
 
@@ -79,7 +79,7 @@ def test_every_backdrop_is_painted_to_the_edges(place: str) -> None:
         assert (pixels.max(axis=2) > 0).all()  # nothing left black
 
 
-# -- what is on them -----------------------------------------------------------------------------------------------
+# -- content -------------------------------------------------------------------------------------------------------
 
 
 def test_how_many_things_and_how_often() -> None:
@@ -154,9 +154,9 @@ def test_the_vocabulary_is_large_and_covers_every_caption() -> None:
     vocabulary = captions.vocabulary()
     assert len(vocabulary) >= 1500
     chance = Chance("captions")
-    said = {word for scene in MANY[:500] for _ in range(4) for word in words_of([captions.caption(scene, chance)])}
-    assert said <= vocabulary
-    assert len(said) > 1000
+    words = {word for scene in MANY[:500] for _ in range(4) for word in words_of([captions.caption(scene, chance)])}
+    assert words <= vocabulary
+    assert len(words) > 1000
     for shades in SHADES.values():
         assert set(shades) <= vocabulary
 
@@ -172,9 +172,9 @@ def test_captions_name_only_what_is_there_and_often_not_all() -> None:
     partial = 0
     pairs = [scene for scene in MANY if len(scene.kinds) == 2]
     for scene in pairs:
-        said = set(words_of([captions.caption(scene, chance)]))
-        by_name = {kind for kind in KINDS if kind in said}
-        assert by_name <= set(scene.kinds), (scene.kinds, said)
+        words = set(words_of([captions.caption(scene, chance)]))
+        by_name = {kind for kind in KINDS if kind in words}
+        assert by_name <= set(scene.kinds), (scene.kinds, words)
         partial += len(by_name) < 2
     assert partial > len(pairs) / 3
 
@@ -183,5 +183,5 @@ def test_a_caption_of_nothing_names_no_kind() -> None:
     chance = Chance("nothing")
     for scene in MANY:
         if not scene.things:
-            said = captions.caption(scene, chance).split(",")[0]
-            assert not set(words_of([said])) & set(KINDS)
+            text = captions.caption(scene, chance).split(",")[0]
+            assert not set(words_of([text])) & set(KINDS)

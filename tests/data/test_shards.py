@@ -1,4 +1,4 @@
-"""Tar files: members read where they lie, damage said in a line, and the data set made of shards."""
+"""Tar files: members read in place, one-line errors for damage, and the data set of shards."""
 
 from __future__ import annotations
 

@@ -27,8 +27,8 @@ from zsprompt.strategies import Llm, Normalised, TopAll, load_strategy, with_cap
 OWN_LABELS = {"scenes": tuple(KINDS), "voc": label_names("readable")}
 
 
-def bank(*said: tuple[tuple[str, ...], str]) -> Bank:
-    return Bank.of("mine", [Caption(tuple(sorted(labels)), text) for labels, text in said])
+def bank(*entries: tuple[tuple[str, ...], str]) -> Bank:
+    return Bank.of("mine", [Caption(tuple(sorted(labels)), text) for labels, text in entries])
 
 
 EVERY = bank(((), "nothing"), *(((label,), label) for label in LABELS), (("cat", "dog"), "dog cat"))
@@ -54,12 +54,12 @@ def images(*sets: tuple[str, ...]) -> Images:
         max_size=5,
     )
 )
-def test_what_is_saved_is_what_is_loaded(tmp_path_factory: pytest.TempPathFactory, said) -> None:
+def test_a_saved_bank_loads_unchanged(tmp_path_factory: pytest.TempPathFactory, texts) -> None:
     path = tmp_path_factory.mktemp("bank") / "mine.jsonl"
-    captions = [Caption(tuple(sorted(key)), text, "a model", "asked so", "2026-01-02") for key, text in said.items()]
+    captions = [Caption(tuple(sorted(key)), text, "a model", "asked so", "2026-01-02") for key, text in texts.items()]
     save_bank(captions, path)
     found = load_bank(path)
-    assert {key: found.get(key) for key in said} == said
+    assert {key: found.get(key) for key in texts} == texts
     assert set(found.captions.values()) == set(captions)
     save_bank(reversed(captions), path)
     assert load_bank(path).digest == found.digest
@@ -73,7 +73,7 @@ def test_the_order_of_labels_means_nothing_and_the_digest_is_of_what_is_said() -
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "reason"),
     [
         ("", "expected captions in .*, found none"),
         ('{"labels": ["dog"], "caption": "a dog"', "line 1: not valid JSON"),
@@ -89,10 +89,10 @@ def test_the_order_of_labels_means_nothing_and_the_digest_is_of_what_is_said() -
         ),
     ],
 )
-def test_a_broken_bank_is_one_line_that_names_the_place(tmp_path: Path, text: str, said: str) -> None:
+def test_a_broken_bank_is_one_line_that_names_the_place(tmp_path: Path, text: str, reason: str) -> None:
     path = tmp_path / "mine.jsonl"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(CaptionError, match=said):
+    with pytest.raises(CaptionError, match=reason):
         load_bank(path)
 
 
@@ -227,7 +227,7 @@ def test_labels_of_different_numbers_of_texts_average_each_for_itself(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "reason"),
     [
         ("labels = 3", r"expected \[labels\] to be a section"),
         ("[labels]\ndog = []", "line 2: expected at least one text for 'dog', found"),
@@ -235,10 +235,10 @@ def test_labels_of_different_numbers_of_texts_average_each_for_itself(tmp_path: 
         ('[labels]\ndog = "  "', "line 2: expected at least one text for 'dog'"),
     ],
 )
-def test_broken_descriptions_name_the_line(tmp_path: Path, text: str, said: str) -> None:
+def test_broken_descriptions_name_the_line(tmp_path: Path, text: str, reason: str) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(PromptError, match=said):
+    with pytest.raises(PromptError, match=reason):
         load_prompts(path)
 
 

@@ -1,4 +1,4 @@
-"""Prompt sets: the shipped wordings word for word, and what a file of one's own may get wrong."""
+"""Prompt sets: the exact shipped texts, and faults in a user's file."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ Write = Callable[[str], Path]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Writes a prompt file and tells its path."""
+    """Writes a prompt file and returns its path."""
 
     def to(text: str) -> Path:
         path = tmp_path / "mine.toml"
@@ -219,10 +219,10 @@ def test_refuses_naming_path_and_line(text: str, line: int, message: str, write:
     path = write(text + "\n")
     with pytest.raises(PromptError) as caught:
         load_prompts(path)
-    said = str(caught.value)
-    assert said.startswith(str(path))
-    assert f"line {line}" in said
-    assert message in said
+    reason = str(caught.value)
+    assert reason.startswith(str(path))
+    assert f"line {line}" in reason
+    assert message in reason
 
 
 @pytest.mark.parametrize("text", ["", "\n# only a comment\n", 'about = "x"\nsource = "y"', "label = []"])
@@ -273,16 +273,16 @@ class TestUnreadable:
     ) -> None:
         path = tmp_path_factory.getbasetemp() / "any.toml"
         path.write_bytes(f'{key} = "{value}"'.encode(errors="replace"))
-        said = ""
+        reason = ""
         try:
             load_prompts(path)
         except PromptError as error:
-            said = str(error)
-        assert "\n" not in said
+            reason = str(error)
+        assert "\n" not in reason
 
 
 class TestMissingParts:
-    """A set without a part says which strategies need it, and what to do."""
+    """The error for a missing part names the strategies that need it, and the fix."""
 
     @pytest.mark.parametrize(
         ("text", "ask", "part", "users", "instead"),

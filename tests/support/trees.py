@@ -1,4 +1,4 @@
-"""Small data sets in their official layouts, as tests write them, and what their tests share."""
+"""Small data sets in their official layouts, and helpers of their tests."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def save_image(path: Path, present: Sequence[str] = ("cat",), noise: int = 0) ->
 
 
 def message(error: type[Exception], call: Callable[[], object]) -> str:
-    """What the call raises, which must be one line."""
+    """The one-line message of the error that the call raises."""
     with pytest.raises(error) as caught:
         call()
     assert "\n" not in str(caught.value)
@@ -60,7 +60,7 @@ COCO_IMAGES: dict[int, Objects] = {139: [(1, 0), (1, 1)], 42: [(18, 0), (64, 0)]
 
 
 def coco_json(images: dict[int, Objects], prefix: str = "") -> dict[str, list[dict[str, object]]]:
-    """What an instances JSON holds, its keys in the official order."""
+    """Content of an instances JSON, with its keys in the official order."""
     number = 0
     annotations = []
     for image, objects in images.items():
@@ -104,11 +104,11 @@ def make_coco(
     return write(root / "annotations" / f"instances_{split}{year}.json", json.dumps(content))
 
 
-# -- NUS-WIDE: what of four concepts and six tags, two of them concepts too, is on each image
+# -- NUS-WIDE: four concepts and six tags; two tags are also concepts
 
 NUS_CONCEPTS = ("airport", "animal", "beach", "sky")
 NUS_TAGS = ("nature", "sky", "blue", "beach", "bravo", "2007")
-NUS_IMAGES: dict[str, tuple[str, str]] = {  # name -> list, what is on it
+NUS_IMAGES: dict[str, tuple[str, str]] = {  # name -> list, concepts | tags
     "actor\\0001_2124494179.jpg": ("Train", "airport sky | nature sky"),
     "actor\\0002_174174086.jpg": ("Test", "beach | blue beach 2007"),
     "zoo\\0003_2966552760.jpg": ("Test", " | bravo"),
@@ -118,7 +118,7 @@ NUS_IMAGES: dict[str, tuple[str, str]] = {  # name -> list, what is on it
 
 
 def make_nus_wide(root: Path, images: dict[str, tuple[str, str]] | None = None, photos: bool = True) -> Path:
-    """The official list files, with Windows line ends and trailing blanks where they have them; returns the folder."""
+    """The official list files, with their Windows line ends and trailing blanks; returns the folder."""
     images = NUS_IMAGES if images is None else images
     lists = {
         "Imagelist": list(images),
@@ -129,11 +129,11 @@ def make_nus_wide(root: Path, images: dict[str, tuple[str, str]] | None = None, 
         write(root / "ImageList" / f"{name}.txt", "".join(f"{image}\r\n" for image in names))
     write(root / "ConceptsList" / "Concepts81.txt", "".join(f"{name}\n" for name in NUS_CONCEPTS))
     write(root / "NUS_WID_Tags" / "TagList1k.txt", "".join(f"{name} \n" for name in NUS_TAGS))
-    said = [[half.split() for half in text.split("|")] for _, text in images.values()]
+    labels = [[half.split() for half in text.split("|")] for _, text in images.values()]
     for concept in NUS_CONCEPTS:
-        flags = "".join(f"{int(concept in concepts)}\n" for concepts, _ in said)
+        flags = "".join(f"{int(concept in concepts)}\n" for concepts, _ in labels)
         write(root / "Groundtruth" / "AllLabels" / f"Labels_{concept}.txt", flags)
-    rows = ("\t".join(str(int(tag in tags)) for tag in NUS_TAGS) + "\t\r\n" for _, tags in said)
+    rows = ("\t".join(str(int(tag in tags)) for tag in NUS_TAGS) + "\t\r\n" for _, tags in labels)
     write(root / "NUS_WID_Tags" / "AllTags1k.txt", "".join(rows))
     for n, name in enumerate(images if photos else ()):
         save_image(root / "Flickr" / name.replace("\\", "/"), noise=n)
@@ -239,10 +239,10 @@ def png(present: Sequence[str] = ("cat",), noise: int = 0) -> bytes:
 
 def make_shards(root: Path) -> Path:
     """Two shards of three samples with labels and captions; returns the folder."""
-    said = [["cat", "potted plant"], ["dog"], []]
+    label_sets = [["cat", "potted plant"], ["dog"], []]
     samples = [
         [(f"{n:06}.png", png(noise=n)), (f"{n:06}.json", json.dumps({"labels": names}).encode()), (f"{n:06}.txt", b"x")]
-        for n, names in enumerate(said)
+        for n, names in enumerate(label_sets)
     ]
     tar(root / "val-000000.tar", [*samples[0], *samples[1]])
     tar(root / "val-000001.tar", samples[2])

@@ -28,7 +28,7 @@ with terminal("images", 50, "images") as advance:
 
 
 @pytest.mark.parametrize(
-    ("done", "seconds", "said"),
+    ("done", "seconds", "reason"),
     [
         (0, 5.0, ""),
         (10, 2.0, "5 images/s, 0:18 left"),
@@ -37,19 +37,19 @@ with terminal("images", 50, "images") as advance:
         (100, 4.0, "25 images/s, 0:00 left"),
     ],
 )
-def test_rate_and_remaining_time(done: int, seconds: float, said: str) -> None:
-    assert _outlook(done, 100, "images", seconds) == said
+def test_rate_and_remaining_time(done: int, seconds: float, reason: str) -> None:
+    assert _outlook(done, 100, "images", seconds) == reason
 
 
 @pytest.mark.parametrize("progress", [quiet, terminal])
-def test_nothing_is_written_where_no_terminal_is(progress, capfd: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_written_without_a_terminal(progress, capfd: pytest.CaptureFixture[str]) -> None:
     with progress("images", 3, "images") as advance:
         advance(3)
     assert capfd.readouterr() == ("", "")
 
 
 class Bars:
-    """A Progress that remembers what it showed."""
+    """A Progress that records what it showed."""
 
     def __init__(self) -> None:
         self.shown: list[list[object]] = []
