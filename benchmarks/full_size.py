@@ -1,13 +1,12 @@
-"""Label files at full size: seconds and peak memory of every loader, parsed and read back.
+"""Label files of full size: seconds and peak memory of every loader, parsed and read from the cache.
 
     python benchmarks/full_size.py --out benchmarks/results/FILE.csv
 
-Files are generated in the official layouts, with as many pictures, objects, labels and characters as the real ones:
-COCO train2014 (82,783 pictures, 604,907 objects with outlines), NUS-WIDE (269,648 pictures with 81 concepts and 1,000
-tags, empty picture files), CLIP-Decoder's data.csv (216,546 rows with 1,006 labels), the caption CSV (30,000 rows),
-ImageNet's validation folders (50,000 pictures). Each row is a process of its own; `parsed` is with an empty folder of
-tables, `read back` with a filled one. --scale 0.01 makes everything smaller. The disk's own speed hardly counts: the
-files were written just before.
+Files are generated in the official layouts and sizes: COCO train2014 (82,783 images, 604,907 objects with outlines),
+NUS-WIDE (269,648 images with 81 concepts and 1,000 tags, empty image files), CLIP-Decoder's data.csv (216,546 rows with
+1,006 labels), the caption CSV (30,000 rows), and ImageNet's validation folders (50,000 images). Each row is measured in
+a process of its own: `parsed` without cached tables, `read back` with them. --scale 0.01 makes everything smaller. The
+disk hardly matters, because the files were just written.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ MEASURE = """
 import json, sys, time
 from pathlib import Path
 import zsprompt.data as d
-def peak():  # VmHWM and not ru_maxrss, which a process inherits from the one that started it
+def peak():  # VmHWM, not ru_maxrss, which a process inherits from its parent
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1e3
 before = peak()
 start = time.perf_counter()
@@ -67,14 +66,14 @@ def measure(name: str, split: str, root: Path, cache: Path) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, name, str(root), split], check=True, capture_output=True, text=True, env=env
     )
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    measured: dict[str, Any] = json.loads(done.stdout)
+    return measured
 
 
 def make_coco(root: Path, scale: float) -> None:
     random = np.random.default_rng(0)
-    pictures, objects = int(82_783 * scale), int(604_907 * scale)
-    ids = random.permutation(581_929)[:pictures] + 1
+    images, objects = int(82_783 * scale), int(604_907 * scale)
+    ids = random.permutation(581_929)[:images] + 1
     outlines = [
         "[[" + ", ".join(f"{x:.2f}" for x in random.uniform(0, 640, 2 * random.integers(10, 70))) + "]]"
         for _ in range(500)
@@ -94,7 +93,7 @@ def make_coco(root: Path, scale: float) -> None:
         for n in range(objects):
             file.write(
                 f'{", " if n else ""}{{"segmentation": {outlines[random.integers(500)]}, "area": 2765.1486, "iscrowd": '
-                f'{int(random.random() < 0.01)}, "image_id": {ids[random.integers(pictures)]}, "bbox": [199.84, 200.4, '
+                f'{int(random.random() < 0.01)}, "image_id": {ids[random.integers(images)]}, "bbox": [199.84, 200.4, '
                 f'77.71, 70.88], "category_id": {random.integers(80) + 1}, "id": {n + 1}}}'
             )
         kinds = ", ".join(f'{{"supercategory": "thing", "id": {c + 1}, "name": "name {c}"}}' for c in range(80))

@@ -223,7 +223,7 @@ def test_pictures_that_cannot_be_read_are_named_and_the_others_go_on(
     cut, empty, text, last = done.stderr.splitlines()
     assert cut.startswith("cannot read photos/03.png: ")
     assert empty == "cannot read photos/07.png: empty file"
-    assert text == "cannot read photos/08.png: not a picture in a known format"
+    assert text == "cannot read photos/08.png: not an image in a known format"
     assert last == "error: expected 12 images that can be read, 3 cannot; fix or remove them"
     assert rows(tmp_path / "captions.csv") == [row for n, row in enumerate(expected()) if n not in (4, 8, 9)]
 
@@ -271,7 +271,7 @@ def test_what_was_answered_before_a_server_failed_is_kept(server: ChatServer, ph
         (["photos", "--dataset", "scenes"], "expected either images or --dataset, found both"),
         (["photos", "--sample", "3"], "expected a data set with sample, found none"),
         (["photos", "--question", " "], "expected a question about a picture, found a blank"),
-        (["nowhere"], "expected a picture or a folder of pictures at nowhere, found nothing there"),
+        (["nowhere"], "expected an image or a folder of images at nowhere, found nothing there"),
         (["--dataset", "scenes,limit=3", "--sample", "3"], "expected either limit"),
         (["photos", "--out", "no/such/folder.csv"], "cannot write no/such/folder.csv"),
     ],
@@ -615,8 +615,8 @@ def test_captions_are_read_from_lists_of_any_kind(tmp_path: Path, name: str, con
     assert read_image_captions(tmp_path / name) == {"a.jpg": "a dog", "c.jpg": "a cat, and more"}
     text = line(DataError, lambda: captions_for(["a.jpg", "b.jpg", "c.jpg"], tmp_path / name))
     assert text == (
-        f"expected a caption in {tmp_path / name} for each of 3 pictures, found none for 1 (b.jpg); "
-        "`zsprompt describe` with the same pictures writes such a file"
+        f"expected a caption in {tmp_path / name} for each of 3 images, found none for 1 (b.jpg); "
+        "write such a file with `zsprompt caption-images`"
     )
 
 
@@ -630,12 +630,12 @@ def test_many_pictures_without_a_caption_are_counted_and_the_first_ones_named(tm
     ("name", "content", "text"),
     [
         ("c.csv", b"image,labels\na.jpg,dog\n", "in a column 'caption' of {}, found columns labels"),
-        ("c.csv", b"image\na.jpg\n", "found columns none besides the pictures"),
+        ("c.csv", b"image\na.jpg\n", "found columns none except the images"),
         ("c.csv", b"image,caption\na.jpg,\n", "found columns caption"),
         ("c.csv", b"image,caption\n", "expected rows in {}, found none"),
         ("c.csv", b"", "expected a header with a column 'image'"),
-        ("c.csv", b"image,caption\na.jpg,one\na.jpg,two\n", "line 3: expected one caption a picture"),
-        ("c.csv", b'image,caption\na.jpg,"open\n', "line 2: expected cells between ','"),
+        ("c.csv", b"image,caption\na.jpg,one\na.jpg,two\n", "line 3: expected one caption per image"),
+        ("c.csv", b'image,caption\na.jpg,"open\n', "line 2: expected cells separated by ','"),
         ("c.csv", b"image,caption\na.jpg,caf\xe9\n", "expected UTF-8, found byte 0xe9"),
         ("c.jsonl", b'{"image": "a.jpg", "caption": ["a", "b"]}\n', "line 1: expected a caption, found \"['a', 'b']\""),
         ("c.jsonl", b'{"image": "a.jpg", "caption": 3}\n', "line 1: expected a caption, found '3'"),

@@ -16,7 +16,7 @@ from fakes import draw, draw_files
 from file_server import FileServer, Reply, quick_connections
 from trees import MAKERS, make_coco
 from typer.testing import CliRunner, Result
-from voc_archives import TARS, TEST, TRAINVAL, known
+from voc_archives import TARS, TEST, TRAINVAL, voc_entry
 
 from zsprompt.data import DATASETS
 from zsprompt.data.datasets import scenes
@@ -41,13 +41,13 @@ def test_list_says_what_each_is_and_where_it_is_looked_for(cli: Cli, tmp_path: P
     done = cli("data", "list", "--root", tmp_path)
     assert done.returncode == 0, done.stderr
     assert {line.split()[0] for line in done.stdout.splitlines() if line[:1].isalpha()} >= set(DATASETS)
-    for said in (
+    for reason in (
         "PASCAL VOC 2007: 9,963 photos, 20 labels",
         "CC BY 4.0",
-        "not here: `zsprompt data fetch voc` fetches it (911 MB)",
+        "not here: `zsprompt data fetch voc` downloads it (911 MB)",
         "fill in the form at https://lms.comp.nus.edu.sg",
     ):
-        assert said in done.stdout
+        assert reason in done.stdout
     assert done.stdout.splitlines()[-1] == f"looked for in {tmp_path}"
 
 
@@ -75,7 +75,7 @@ def test_every_known_set_is_a_data_set() -> None:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Your own pictures, as in the recipe: a folder, and a CSV."""
+    """Your own images, as in the recipe: a folder, and a CSV."""
     root = tmp_path / "photos"
     refs = draw_files(root, [("cat",), ("dog",), ("cat", "dog"), ()])
     rows = [f"{ref.id},{labels}" for ref, labels in zip(refs, ["cat", "dog", "cat|dog", ""], strict=True)]
@@ -83,16 +83,16 @@ def photos(tmp_path: Path) -> Path:
     return root
 
 
-def test_check_of_your_own_pictures(cli: Cli, photos: Path) -> None:
+def test_check_of_your_own_images(cli: Cli, photos: Path) -> None:
     done = cli("data", "check", "folder", "--root", photos)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        "photos all: 4 pictures, 1 without any label; 2 labels",
+        "photos all: 4 images, 1 without any label; 2 labels",
         "label  positives",
         "cat            2",
         "dog            2",
         "",
-        "4 pictures read: 0 missing, 0 unreadable, 0 more than once, 0 beside them in no list",
+        "4 images read: 0 missing, 0 unreadable, 0 duplicated; 0 other images in no split",
     ]
 
 
@@ -105,7 +105,7 @@ zsprompt run --strategy top-all --dataset folder --root . --model fakes:PlantedE
 """
 
 
-def test_the_recipe_for_your_own_pictures(tmp_path: Path) -> None:
+def test_the_recipe_for_your_own_images(tmp_path: Path) -> None:
     """The README's five lines; its third is the person who writes labels behind the commas."""
     draw_files(tmp_path / "photos", [("cat",), ("cat", "dog"), ()])
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -113,8 +113,8 @@ def test_the_recipe_for_your_own_pictures(tmp_path: Path) -> None:
         ["sh", "-ec", RECIPE], cwd=tmp_path, env=environment() | {"PATH": path}, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    checked, ran = done.stdout.split("in no list\n")
-    assert "photos all: 3 pictures, 1 without any label; 2 labels" in checked
+    checked, ran = done.stdout.split("in no split\n")
+    assert "photos all: 3 images, 1 without any label; 2 labels" in checked
     assert json.loads(ran)["mAP"] == 1.0
 
 
@@ -128,16 +128,16 @@ def test_check_names_what_to_mend(cli: Cli, photos: Path) -> None:
     done = cli("data", "check", "folder", "--root", photos)
     assert done.returncode == 1
     for line in (
-        f"missing: 0000.png (perhaps {photos}/0000.PNG is meant)",
-        "unreadable: 0001.png: not a picture in a known format",
+        f"missing: 0000.png (perhaps {photos}/0000.PNG)",
+        "unreadable: 0001.png: not an image in a known format",
         "same content: 0002.png, 0003.png (their labels differ)",
-        f"in no list: {photos}/0000.PNG",
+        f"in no split: {photos}/0000.PNG",
     ):
         assert line in done.stdout.splitlines()
     assert one_line(done.stderr) == (
-        "error: expected folder to be whole, found: 1 picture missing; 1 picture unreadable; 1 picture twice with "
-        "different labels; labels that look alike: 'Cat', 'cat'. Mend the file with the labels, or the pictures that "
-        "are named; run leaves out what cannot be read with --skip-bad"
+        "error: expected folder to be whole, found 1 image missing; 1 image unreadable; 1 image duplicated with "
+        "different labels; labels that look alike: 'Cat', 'cat'. Fix the label file or the named images; "
+        "`zsprompt run --skip-bad` excludes unreadable images"
     )
 
 
@@ -151,17 +151,17 @@ def test_check_json_is_one_object_and_names_all(cli: Cli, photos: Path) -> None:
     assert done.returncode == 1
     assert len(facts["in_no_list"]) == 20
     assert facts["missing"] == [{"picture": f"000{n}.png", "perhaps": None} for n in range(4)]
-    assert facts["faults"] == ["4 pictures missing"]
+    assert facts["faults"] == ["4 images missing"]
     assert facts["lists"][0]["positives"] == {"cat": 2, "dog": 2}
     text = cli("data", "check", "folder", "--root", photos).stdout
-    assert "in no list: and 10 more; --json names all" in text
+    assert "in no split: and 10 more; --json names all" in text
 
 
-def test_check_quick_reads_no_picture(cli: Cli, photos: Path) -> None:
+def test_check_quick_reads_no_image(cli: Cli, photos: Path) -> None:
     (photos / "0001.png").write_bytes(b"oops")
     done = cli("data", "check", "folder", "--root", photos, "--quick")
     assert done.returncode == 0
-    assert "4 pictures looked for: 0 missing" in done.stdout
+    assert "4 images looked for: 0 missing" in done.stdout
 
 
 def test_a_labels_file_that_cannot_be_read_is_one_line(cli: Cli, photos: Path) -> None:
@@ -174,28 +174,28 @@ def test_a_labels_file_that_cannot_be_read_is_one_line(cli: Cli, photos: Path) -
 def test_check_prints_odd_names_on_one_line(cli: Cli, photos: Path) -> None:
     (photos / "line\nbreak.png").write_bytes(b"x")
     done = cli("data", "check", "folder", "--root", photos)
-    assert "in no list: " + str(photos / "line\\nbreak.png") in done.stdout.splitlines()
+    assert "in no split: " + str(photos / "line\\nbreak.png") in done.stdout.splitlines()
 
 
 def test_check_of_scenes_needs_no_files(cli: Cli) -> None:
     done = cli("data", "check", "scenes", "--quick")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("scenes test: 1,000 pictures, ")
+    assert done.stdout.startswith("scenes test: 1,000 images, ")
 
 
 def test_check_of_real_photos(cli: Cli, test_data: Path) -> None:
     done = cli("data", "check", "voc", "--root", test_data)
     assert done.returncode == 1
-    assert "voc2007 test: 500 pictures, published 4,952; 20 labels" in done.stdout
+    assert "voc2007 test: 500 images, published 4,952; 20 labels" in done.stdout
     assert "person             199       2007         8" in done.stdout
-    assert "500 pictures read: 0 missing, 0 unreadable, 0 more than once, 0 beside them in no list" in done.stdout
+    assert "500 images read: 0 missing, 0 unreadable, 0 duplicated; 0 other images in no split" in done.stdout
     assert "not here, so not checked: trainval" in done.stderr
-    assert "test has 500 pictures, published are 4,952. `zsprompt data fetch voc --again` fetches it" in done.stderr
+    assert "test has 500 images, but 4,952 are published. `zsprompt data fetch voc --again` downloads it" in done.stderr
 
 
 def test_check_of_what_is_not_there(cli: Cli, tmp_path: Path) -> None:
     done = cli("data", "check", "voc", env={"ZSPROMPT_DATA": str(tmp_path)})
-    assert "`zsprompt data fetch voc` fetches it (911 MB)" in one_line(done.stderr)
+    assert "`zsprompt data fetch voc` downloads it (911 MB)" in one_line(done.stderr)
     assert "Did you mean 'voc'?" in one_line(cli("data", "check", "vco").stderr)
 
 
@@ -223,9 +223,9 @@ def test_check_of_a_small_one_of_every_kind(
 @pytest.mark.parametrize(
     ("name", "way"),
     [
-        ("voc", "`zsprompt data fetch voc` fetches it (911 MB)"),
-        ("voc2012", "`zsprompt data fetch voc2012` fetches it (2 GB)"),
-        ("coco", "`zsprompt data fetch coco` fetches it (20.4 GB)"),
+        ("voc", "`zsprompt data fetch voc` downloads it (911 MB)"),
+        ("voc2012", "`zsprompt data fetch voc2012` downloads it (2 GB)"),
+        ("coco", "`zsprompt data fetch coco` downloads it (20.4 GB)"),
         ("nus-wide", "fill in the form at"),
         ("kaggle10", "download it by hand at"),
     ],
@@ -268,7 +268,7 @@ def test_a_list_that_was_not_fetched_names_the_command_too(
     command("data", "fetch", "voc", "--split", "test")
     run = ("run", "--strategy", "top-all", "--dataset", "voc", *PLANTED)
     done = command(*run, "--split", "trainval")
-    assert one_line(done.stderr).endswith("; `zsprompt data fetch voc --split trainval` fetches it")
+    assert one_line(done.stderr).endswith("; `zsprompt data fetch voc --split trainval` downloads it")
     typo = one_line(command(*run, "--split", "tset").stderr)
     assert "Did you mean 'test'?" in typo
     assert "data fetch" not in typo
@@ -281,7 +281,7 @@ def test_run_without_a_root_names_the_command(cli: Cli, tmp_path: Path) -> None:
         *("run", "--strategy", "top-all", "--dataset", "voc", *PLANTED), env={"ZSPROMPT_DATA": str(tmp_path / "none")}
     )
     assert done.returncode == 1
-    assert "`zsprompt data fetch voc` fetches it" in one_line(done.stderr)
+    assert "`zsprompt data fetch voc` downloads it" in one_line(done.stderr)
 
 
 # -- fetch: the command in this process, so that its data set may be a small one
@@ -291,7 +291,7 @@ def test_run_without_a_root_names_the_command(cli: Cli, tmp_path: Path) -> None:
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
     quick_connections(monkeypatch, tmp_path_factory.mktemp("certificate"))
     with FileServer(dict(TARS)) as found:
-        monkeypatch.setitem(CATALOGUE, "voc", known(found))
+        monkeypatch.setitem(CATALOGUE, "voc", voc_entry(found))
         yield found
 
 
@@ -317,8 +317,8 @@ def test_fetch_check_run(server: FileServer, command: Command, tmp_path: Path, m
     assert "not verified: its addresses, which could not be reached" in done.stderr
     checked = command("data", "check", "voc")
     assert checked.exit_code == 0, checked.stderr
-    assert "voc2007 test: 2 pictures, published 2; 20 labels" in checked.stdout
-    assert "voc2007 trainval: 1 picture, published 1; 20 labels" in checked.stdout
+    assert "voc2007 test: 2 images, published 2; 20 labels" in checked.stdout
+    assert "voc2007 trainval: 1 image, published 1; 20 labels" in checked.stdout
     assert "here: test, trainval" in command("data", "list").stdout
     ran = command("run", "--strategy", "per-label", "--dataset", "voc", *PLANTED, "--json")
     assert json.loads(ran.stdout)["images"] == 2
@@ -343,24 +343,24 @@ def test_fetch_of_one_list(server: FileServer, command: Command, tmp_path: Path)
 def test_check_looks_only_at_what_was_fetched(
     server: FileServer, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """COCO's annotations name train's pictures also where only val's were fetched."""
+    """COCO's annotations name train's images also where only val's were fetched."""
     monkeypatch.setenv("ZSPROMPT_DATA", str(tmp_path))
     make_coco(tmp_path / "coco")
     make_coco(tmp_path / "coco", split="train", photos=False)
     done = command("data", "check", "coco")
-    assert "4 pictures read: 0 missing" in done.stdout
+    assert "4 images read: 0 missing" in done.stdout
     assert "not here, so not checked: train" in done.stderr
     missing = json.loads(command("data", "check", "coco", "--split", "train", "--json").stdout)
     assert len(missing["missing"]) == 4
 
 
-def test_check_of_one_list_does_not_call_the_others_pictures_extra(
+def test_check_of_one_list_does_not_call_the_others_images_extra(
     server: FileServer, command: Command, tmp_path: Path
 ) -> None:
     command("data", "fetch", "voc", "--root", tmp_path)
     done = command("data", "check", "voc", "--root", tmp_path, "--split", "test")
     assert done.exit_code == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "2 pictures read: 0 missing, 0 unreadable, 0 more than once"
+    assert done.stdout.splitlines()[-1] == "2 images read: 0 missing, 0 unreadable, 0 duplicated"
     assert (
         json.loads(command("data", "check", "voc", "--root", tmp_path, "--split", "test", "--json").stdout)[
             "in_no_list"
@@ -380,22 +380,22 @@ def test_a_failed_fetch_is_one_line_and_exit_1(server: FileServer, command: Comm
     done = command("data", "fetch", "voc", "--root", tmp_path / "data")
     assert done.exit_code == 1
     assert done.stdout == ""
-    assert "found a page of text 'Sign in to the hotel'" in one_line(done.stderr)
+    assert "found a web page 'Sign in to the hotel'" in one_line(done.stderr)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "reason"),
     [
-        ("nus-wide", "cannot be fetched for you: its authors give it out on request"),
-        ("kaggle10", "cannot be fetched for you: Kaggle wants you to sign in"),
+        ("nus-wide", "found NUS-WIDE: its authors provide it on request"),
+        ("kaggle10", "Kaggle requires you to sign in"),
         ("folder", "data set folder has nothing to fetch"),
         ("scenes", "data set scenes has nothing to fetch"),
         ("vco", "Did you mean 'voc'?"),
     ],
 )
-def test_what_cannot_be_fetched(command: Command, tmp_path: Path, name: str, said: str) -> None:
+def test_what_cannot_be_fetched(command: Command, tmp_path: Path, name: str, reason: str) -> None:
     done = command("data", "fetch", name, "--root", tmp_path / "data")
     assert done.exit_code == 1
-    assert said in one_line(done.stderr)
+    assert reason in one_line(done.stderr)
     assert list(tmp_path.iterdir()) == []

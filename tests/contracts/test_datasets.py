@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from trees import FLAGS, MAKERS, VOC_PICTURES, annotation, make_folder, make_voc, message, small, write
+from trees import FLAGS, MAKERS, VOC_IMAGES, annotation, make_folder, make_voc, message, small, write
 
 from zsprompt.data import DATASETS, Dataset, available_datasets, data_folder, load_dataset
 from zsprompt.data.datasets import scenes
@@ -32,7 +32,7 @@ def voc(root: Path, **options: str | None) -> Dataset:
 
 
 def row(dataset: Dataset, position: int = 0) -> dict[str, int]:
-    """The labels of one picture that are not simply absent."""
+    """The labels of one image that are not simply absent."""
     return {
         label: int(value) for label, value in zip(dataset.labels, dataset.targets[position], strict=True) if value != 0
     }
@@ -40,7 +40,7 @@ def row(dataset: Dataset, position: int = 0) -> dict[str, int]:
 
 # folder
 
-NO_HEADER = "FILE, line 1: expected an image column and at least one more with ',' between them"
+NO_HEADER = "FILE, line 1: expected an image column and at least one more column, separated by ','"
 NAMES = "image,labels\na.png,cat|potted plant\nb.png,dog\nc.png,\n"
 
 
@@ -100,7 +100,7 @@ def test_contract_loading_twice_gives_the_same(built: tuple[str, Path]) -> None:
     np.testing.assert_array_equal(first.targets, second.targets)
 
 
-def test_contract_a_sample_is_some_of_its_pictures(built: tuple[str, Path]) -> None:
+def test_contract_a_sample_is_some_of_its_images(built: tuple[str, Path]) -> None:
     name, root = built
     data = load_dataset(name, root=root)
     drawn = data.sample(2, 5)
@@ -211,7 +211,7 @@ def test_voc_targets(tmp_path: Path) -> None:
     make_voc(tmp_path)
     data = voc(tmp_path)
     assert (data.name, data.split, data.labels) == ("voc2007", "test", label_names("readable"))
-    assert [image.id for image in data.images] == list(VOC_PICTURES)
+    assert [image.id for image in data.images] == list(VOC_IMAGES)
     assert [row(data, n) for n in range(3)] == [{"cat": 1, "person": -1}, {"person": 1, "potted plant": 1}, {}]
 
 
@@ -281,7 +281,7 @@ def test_no_lists_at_all(tmp_path: Path) -> None:
     [
         ("", "found an empty list"),
         (" \n\n", "found an empty list"),
-        ("000001\n000002\n000001\n", "expected each picture once"),
+        ("000001\n000002\n000001\n", "expected each image once"),
         (b"caf\xe9\n", "cannot read image list"),
     ],
 )
@@ -425,8 +425,8 @@ def test_names_of_any_script(tmp_path: Path) -> None:
         ("image,cat,dog\na.png,1,0\nb.png,1\n", "FILE, line 3: expected 3 columns, found 2"),
         ("image,cat,dog\na.png,1,0,1\n", "FILE, line 2: expected 3 columns, found 4"),
         ('image,cat,dog\n"a\nb.png",1,0\n\nc.png,1\n', "FILE, line 5: expected 3 columns, found 2"),
-        ("image,cat\n ,1\n", "FILE, line 2: expected a picture's file name, found a blank"),
-        ("image,cat\na,1\nb,1\na,0\n", "FILE, line 4: expected each picture once, found 'a' again (line 2)"),
+        ("image,cat\n ,1\n", "FILE, line 2: expected the file name of an image, found a blank"),
+        ("image,cat\na,1\nb,1\na,0\n", "FILE, line 4: expected each image once, found 'a' again (line 2)"),
         ("image,cat,dog\na,1,x\n", "FILE, line 2: expected 1, 0 or -1 (left out) for 'dog', found 'x'"),
         ("image,cat,dog,cat\na,1,0,1\n", "FILE, line 1: expected each column once, found 'cat' again"),
         ("image,labels\na,\nb,\n", "expected label names under 'labels' in FILE, found none"),
@@ -443,13 +443,13 @@ def test_folder_refuses(tmp_path: Path, content: str, expected: str) -> None:
     ("content", "part"),
     [
         ("image;cat;dog\na;1;0\n", NO_HEADER),
-        ("image,cat,,dog\na,1,0,1\n", "FILE, line 1: expected a label's name above each column, found a blank"),
-        ("image,split\na,test\n", "expected a column 'labels' or one for each label in FILE, found none"),
+        ("image,cat,,dog\na,1,0,1\n", "FILE, line 1: expected a label above each column, found a blank"),
+        ("image,split\na,test\n", "expected a column 'labels' or one column per label in FILE, found none"),
         ("image,Hündin\n".encode("latin-1"), "FILE, line 1: expected UTF-8, found byte 0xfc"),
         ("image,cat\na,1\ncafé,0\n".encode("latin-1"), "FILE, line 3: expected UTF-8, found byte 0xe9"),
         (FLAGS.encode("utf-16"), "FILE, line 1: expected UTF-8"),
-        ('image,cat\na,1\n"b,1\n', "FILE, line 3: expected cells between ','"),
-        ('image,cat\n"a"b,1\nc,1\n', "FILE, line 2: expected cells between ','"),
+        ('image,cat\na,1\n"b,1\n', "FILE, line 3: expected cells separated by ','"),
+        ('image,cat\n"a"b,1\nc,1\n', "FILE, line 2: expected cells separated by ','"),
     ],
 )
 def test_folder_refuses_with_the_line(tmp_path: Path, content: str | bytes, part: str) -> None:
@@ -485,8 +485,8 @@ def test_folder_root_may_be_a_csv_of_any_name(tmp_path: Path) -> None:
     assert all(decode(image.read()).mode == "RGB" for image in data.images)
 
 
-def test_folder_pictures_that_are_not_there_are_found_when_read(tmp_path: Path) -> None:
-    """Loading is quick and reads no picture."""
+def test_folder_images_that_are_not_there_are_found_when_read(tmp_path: Path) -> None:
+    """Loading is quick and reads no image."""
     data = folder(tmp_path, "image,cat\ngone.png,1\n/abs/x.png,0\n")
     assert "No such file" in message(DataError, data.images[0].read)
     assert data.images[1].path == Path("/abs/x.png")
@@ -531,7 +531,7 @@ def test_real_photos_open(photos: Dataset) -> None:
 def test_real_lists_of_one_label_agree_with_its_annotations(test_data: Path, photos: Dataset, label: str) -> None:
     """VOC's own <label>_test.txt: 1 present, 0 difficult only, -1 absent."""
     folder = test_data / "VOCdevkit" / "VOC2007" / "ImageSets" / "Main"
-    said = dict(line.split() for line in (folder / f"{label}_test.txt").read_text().splitlines())
+    reason = dict(line.split() for line in (folder / f"{label}_test.txt").read_text().splitlines())
     column = dict(zip((i.id for i in photos.images), photos.targets[:, RAW_NAMES.index(label)], strict=True))
-    assert {image: {"1": 1, "0": -1, "-1": 0}[flag] for image, flag in said.items()} == column
+    assert {image: {"1": 1, "0": -1, "-1": 0}[flag] for image, flag in reason.items()} == column
     assert len(voc(test_data, split=f"{label}_test").images) == 500

@@ -1,4 +1,4 @@
-"""The caption CSV: every fault that makes other readers lose rows, and nothing lost here."""
+"""The caption CSV: all faults that make other readers lose rows, without losing any."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def captions(folder: Path, content: str | bytes) -> list[str]:
     return [row.caption for row in file.rows]
 
 
-def test_labels_captions_and_pictures(tmp_path: Path) -> None:
+def test_labels_captions_and_images(tmp_path: Path) -> None:
     make_captions_csv(tmp_path)
     data = load(tmp_path)
     assert (data.name, data.split, data.labels, len(NAMES)) == ("captions-csv", "val", NAMES, 18)
@@ -65,7 +65,7 @@ def test_labels_captions_and_pictures(tmp_path: Path) -> None:
         pytest.param("a dog\u2028and a cat", "a dog and a cat", id="line separator"),
         pytest.param("  a dog  ", "a dog", id="blanks"),
         pytest.param("1,000 people", "1,000 people", id="a number first"),
-        pytest.param("a dog\n7, said the man", "a dog 7, said the man", id="a number after a line break"),
+        pytest.param("a dog\n7, reason the man", "a dog 7, reason the man", id="a number after a line break"),
         pytest.param("a page of www.dogs.com, on a screen", "a page of www.dogs.com, on a screen", id="an address"),
         pytest.param("a page\nof dogs.com, on a screen", "a page of dogs.com, on a screen", id="an address below"),
     ],
@@ -96,7 +96,7 @@ def test_test_files_have_no_labels(tmp_path: Path) -> None:
         ("30000.jpg", None, 'a "small" dog, lying'),
         ("30001.jpg", None, "1 cat"),
     ]
-    assert "use `zsprompt predict` on it" in message(DataError, lambda: load(path, "all"))
+    assert "without labels, use `zsprompt predict`" in message(DataError, lambda: load(path, "all"))
 
 
 def test_what_cannot_be_read_is_counted_and_named_and_costs_nothing_else(tmp_path: Path) -> None:
@@ -112,12 +112,17 @@ def test_what_cannot_be_read_is_counted_and_named_and_costs_nothing_else(tmp_pat
     path = write(tmp_path / "train.csv", HEADER + "stray\n" + "\n".join(rows))
     file = read_captions(path)
     assert [row.image for row in file.rows] == ["0.jpg", "3.jpg", "5.jpg"]
-    assert file.rows[1].caption == "no label 4.jpg"  # without its comma it is no row, and so the row before goes on
+    assert file.rows[1].caption == "no label 4.jpg"  # without a comma it is not a row, so it continues the previous one
     assert [line for line, _ in file.bad] == [2, 4, 5, 6]
-    for part in ("id and a comma, found 'stray'", "after 1.jpg, found 'one", "caption for 2.jpg", "in line 3 already"):
+    for part in (
+        "id and a comma, found 'stray'",
+        "after 1.jpg, found 'one",
+        "caption for 2.jpg",
+        "is already in line 3",
+    ):
         assert any(part in reason for _, reason in file.bad), part
     (note,) = load(tmp_path, "all").notes
-    assert note.startswith("4 rows of train.csv cannot be read and are left out (line 2: expected a picture's id")
+    assert note.startswith("4 rows of train.csv cannot be read and are excluded (line 2: expected an image id")
 
 
 @pytest.mark.parametrize(
@@ -129,7 +134,7 @@ def test_what_cannot_be_read_is_counted_and_named_and_costs_nothing_else(tmp_pat
         (HEADER.encode() + b"stray\n", "none that can be read"),
         (HEADER.encode() + b"0.jpg,1,a\n1.jpg,1,caf\xe9\n", "line 3: expected UTF-8, found byte 0xe9"),
         (HEADER.encode("utf-16"), "line 1: expected UTF-8, found byte 0xff"),
-        (HEADER.encode() + b"0.jpg,12,a\n", "line 2: expected a label of 1 to 19 without 12, found 12"),
+        (HEADER.encode() + b"0.jpg,12,a\n", "line 2: expected a label from 1 to 19 except 12, found 12"),
         (HEADER.encode() + b"0.jpg,1 20,a\n", "found 20"),
     ],
 )
@@ -147,7 +152,7 @@ def test_there_must_be_a_file(tmp_path: Path) -> None:
 
 
 def faulty(count: int) -> tuple[str, list[str]]:
-    """A file of `count` rows whose captions have a fault in every seventh row, and the captions as they should read."""
+    """A file of `count` rows with a fault in every seventh caption, and the expected captions."""
     faults = ['a "dog"', '6" pipe', '"open', "two\nlines", "a,b", 'end"', '"say ""x"""']
     meant = ['a "dog"', '6" pipe', '"open', "two lines", "a,b", 'end"', 'say "x"']
     texts = [faults[n // 7 % 7] if n % 7 == 0 else f"plain {n}" for n in range(count)]
@@ -156,7 +161,7 @@ def faulty(count: int) -> tuple[str, list[str]]:
 
 
 def test_thirty_thousand_rows_are_thirty_thousand(tmp_path: Path) -> None:
-    """Where a CSV reader finds fewer: the source itself counted 29,996."""
+    """A CSV reader finds fewer: the source itself counted 29,996."""
     content, expected = faulty(30_000)
     path = write(tmp_path / "train.csv", content)
     naive = len(list(csv.reader(io.StringIO(content, newline=""))))

@@ -1,4 +1,4 @@
-"""COCO's instances files: what they say, what is refused, and the official val2014 table."""
+"""COCO's instances files: their content, invalid files, and the official val2014 table."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ def test_targets_in_the_files_order_with_official_columns(tmp_path: Path) -> Non
     assert data.images[0].path == tmp_path / "val2014" / "COCO_val2014_000000000139.jpg"
 
 
-def test_by_default_pictures_with_an_object_and_both_counts_are_said(tmp_path: Path) -> None:
+def test_by_default_images_with_an_object_and_both_counts_are_said(tmp_path: Path) -> None:
     make_coco(tmp_path)
     data = coco(tmp_path)
     assert data.split == "val-labelled"
     assert [image.id[-3:] for image in data.images] == ["139", "042", "009"]
-    assert "3 of the 4 pictures in instances_val2014.json have an object" in data.notes[0]
-    assert "taken here" in data.notes[0]
-    assert "val-labelled those alone" in coco(tmp_path, "val").notes[0]
+    assert "3 of the 4 images in instances_val2014.json have an object" in data.notes[0]
+    assert "only these are used" in data.notes[0]
+    assert "all are used; val-labelled has only these" in coco(tmp_path, "val").notes[0]
 
 
 def test_a_crowd_is_present_and_counted_where_nothing_else_is(tmp_path: Path) -> None:
     make_coco(tmp_path)
-    assert coco(tmp_path).notes[1].startswith("once a label is on a picture of instances_val2014.json as a crowd alone")
-    make_coco(tmp_path / "plain", pictures={1: [(1, 0)]})
+    assert coco(tmp_path).notes[1].startswith("a label of instances_val2014.json is on an image only as a crowd once")
+    make_coco(tmp_path / "plain", images={1: [(1, 0)]})
     assert len(coco(tmp_path / "plain").notes) == 1
 
 
@@ -58,7 +58,7 @@ def test_2017_and_further_lists(tmp_path: Path) -> None:
     assert (data.name, len(data.images)) == ("coco2017", 3)
     assert data.images[0].path == tmp_path / "train2017" / "000000000139.jpg"
     assert message(UnknownName, lambda: coco(tmp_path, "val", "coco2017")).count("train") >= 2
-    # a list of one's own over official pictures: their names say which folder they lie in
+    # a user's split of official images, whose names contain the folder
     content = (tmp_path / "annotations" / "instances_val2014.json").read_bytes()
     write(tmp_path / "annotations" / "instances_minival2014.json", content)
     assert coco(tmp_path, "minival").images[0].path.parent == tmp_path / "val2014"
@@ -86,14 +86,14 @@ IMAGE = {"id": 7, "file_name": "7.jpg"}
 @pytest.mark.parametrize(
     ("changes", "part"),
     [
-        ({"annotations": [{"image_id": 99, "category_id": 1}]}, "found one of picture 99 (1 such)"),
+        ({"annotations": [{"image_id": 99, "category_id": 1}]}, "found one of image 99 (1 such)"),
         ({"annotations": [{"image_id": 7, "category_id": 12}] * 2}, "found one of category 12 (2 such)"),
         ({"annotations": [{"image_id": 7}]}, "'category_id'"),
         ({"annotations": [{"image_id": "7", "category_id": 1}]}, "expected COCO's fields under 'annotations'"),
         ({"annotations": [{"image_id": 2**70, "category_id": 1}]}, "expected COCO's fields under 'annotations'"),
         ({"annotations": [7]}, "expected COCO's fields under 'annotations'"),
         ({"annotations": {"7": 1}}, "expected a list under 'annotations'"),
-        ({"images": [IMAGE, {"id": 8, "file_name": "8.jpg"}, IMAGE]}, "expected each picture id once, found 7 again"),
+        ({"images": [IMAGE, {"id": 8, "file_name": "8.jpg"}, IMAGE]}, "expected each image id once, found 7 again"),
         ({"categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}, "expected each category id once, found 1"),
         ({"images": [IMAGE | {"id": True}]}, "an id must be a whole number"),
         ({"images": [IMAGE | {"file_name": " "}]}, "a name a text"),
@@ -108,7 +108,7 @@ def test_broken_content_is_one_line_that_names_the_file(tmp_path: Path, changes:
     assert str(path) in text
 
 
-def test_labels_that_stand_twice_and_pictures_without_a_single_object_are_refused(tmp_path: Path) -> None:
+def test_labels_that_stand_twice_and_images_without_a_single_object_are_refused(tmp_path: Path) -> None:
     spoilt(tmp_path, annotations=[])
     assert "found none" in message(DataError, lambda: coco(tmp_path))
     assert len(coco(tmp_path, "val").images) == 2
@@ -124,7 +124,7 @@ def test_a_file_cut_anywhere_is_refused_wherever_chunks_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
 ) -> None:
     monkeypatch.setattr(json_stream, "_CHUNK", chunk)
-    whole = make_coco(tmp_path / "whole", pictures={5: [(1, 0)]}, photos=False).read_bytes()
+    whole = make_coco(tmp_path / "whole", images={5: [(1, 0)]}, photos=False).read_bytes()
     assert len(read_instances(write(tmp_path / "again.json", whole + b"\n")).ids) == 1
     for end in range(0, len(whole), 211):
         path = write(tmp_path / "cut.json", whole[:end])
@@ -200,7 +200,7 @@ def test_streaming_reads_what_json_reads(
 
 
 def test_val2014_table_is_reproduced_from_an_instances_file_of_its_size(test_data: Path, tmp_path: Path) -> None:
-    """40,137 official rows, turned into objects in random order among 40,504 pictures, come back cell by cell."""
+    """The 40,137 official rows survive as objects in random order among 40,504 images."""
     with gzip.open(test_data / "labels" / "coco_val2014.csv.gz", "rt") as file:
         table = pd.read_csv(file, dtype={"id": str}).set_index("id")
     assert list(table.columns) == COCO_NAMES
@@ -209,14 +209,14 @@ def test_val2014_table_is_reproduced_from_an_instances_file_of_its_size(test_dat
     without = [n for n in range(1, 581_930) if n not in taken][:367]
     rows, columns = np.nonzero(table.to_numpy())
     ids = table.index.to_numpy().astype(int)
-    pictures: dict[int, list[tuple[int, int]]] = {int(n): [] for n in random.permutation([*ids, *without])}
+    images: dict[int, list[tuple[int, int]]] = {int(n): [] for n in random.permutation([*ids, *without])}
     for n in random.permutation(len(rows)):
         objects = [(COCO_IDS[columns[n]], int(random.random() < 0.02))] * random.integers(1, 4)
-        pictures[int(ids[rows[n]])] += objects
-    make_coco(tmp_path, pictures=pictures, photos=False)
+        images[int(ids[rows[n]])] += objects
+    make_coco(tmp_path, images=images, photos=False)
     every, labelled = coco(tmp_path, "val"), coco(tmp_path)
     assert (len(every.images), len(labelled.images)) == (40_504, 40_137)
-    assert "40,137 of the 40,504 pictures" in every.notes[0]
+    assert "40,137 of the 40,504 images" in every.notes[0]
     found = pd.DataFrame(labelled.targets, index=[image.id for image in labelled.images], columns=labelled.labels)
     pd.testing.assert_frame_equal(found.sort_index(), table.astype(np.int8), check_names=False)
     assert every.targets.sum() == labelled.targets.sum() == table.to_numpy().sum()

@@ -1,4 +1,4 @@
-"""Any label file of any data set, damaged at random: it loads, or says in one line what is wrong."""
+"""Any label file of any data set, damaged at random, loads or gives a one-line error."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ WITH_FILES = [name for name, entry in DATASETS.items() if entry.has_files]
 
 
 def load(name: str, root: Path, split: str | None) -> str | None:
-    """None if it loads, else its one line. Not by load_dataset, which would turn a bug into a DataError."""
+    """None if it loads, else the error. load_dataset is not used: it would turn a bug into a DataError."""
     try:
         data = DATASETS[name].load(root, split=split, names="readable")
     except ZspromptError as error:
-        said = str(error)
+        reason = str(error)
     else:
         assert data.targets.shape == (len(data.images), len(data.labels))
         return None
-    assert "\n" not in said
-    assert len(said) < 1500
-    return said
+    assert "\n" not in reason
+    assert len(reason) < 1500
+    return reason
 
 
 @pytest.mark.parametrize("name", [*WITH_FILES, "nus-wide csv"])
@@ -47,8 +47,8 @@ def test_damage_is_one_line_or_no_matter(name: str, tmp_path: Path) -> None:
         path = draw.choice(files)
         before = path.read_bytes()
         path.write_bytes(damage(before, draw))
-        said = load(loader, tmp_path / "whole", SPLITS.get(name))
-        refused += said is not None
+        reason = load(loader, tmp_path / "whole", SPLITS.get(name))
+        refused += reason is not None
         path.write_bytes(before)
     assert refused, "some of this damage must matter"
     assert load(loader, tmp_path / "whole", SPLITS.get(name)) is None

@@ -1,4 +1,4 @@
-"""Fetching data sets from a server on loopback: whole and in place, or hidden and gone on with."""
+"""Downloading data sets from a local server: installed atomically, and resumed after interruptions."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ import pytest
 from archives import make_tar, make_zip, tree
 from command_line import ROOT, SUPPORT, environment
 from file_server import FileServer, Reply, quick_connections
-from voc_archives import TARS, TEST, TRAINVAL, archive, known
+from voc_archives import TARS, TEST, TRAINVAL, archive, voc_entry
 
 from zsprompt.data import load_dataset
-from zsprompt.data.download.catalogue import CATALOGUE, Known
+from zsprompt.data.download.catalogue import CATALOGUE, CatalogueEntry
 from zsprompt.data.download.check import check
 from zsprompt.data.download.fetch import fetch
 from zsprompt.errors import DataError, DownloadError, UnknownName, ZspromptError
@@ -52,96 +52,99 @@ def visible(root: Path) -> list[str]:
 
 def test_fetched_loaded_checked(server: FileServer, tmp_path: Path) -> None:
     root = tmp_path / "new" / "data"
-    voc = known(server)
+    voc = voc_entry(server)
     assert [done.file for done in fetch(voc, root)] == ["test.tar", "trainval.tar"]
     assert tree(root) == TEST | TRAINVAL
     assert [path.name for path in root.iterdir()] == ["VOCdevkit"]
     assert voc.is_at(root)
-    assert voc.here(root) == ("test", "trainval")
+    assert voc.unpacked_splits(root) == ("test", "trainval")
     lists = [load_dataset("voc", root=root, split=split, names="raw") for split in ("test", "trainval")]
-    assert check(lists, root=root, known=voc).faults == []
+    assert check(lists, root=root, entry=voc).faults == []
 
 
-def test_what_is_here_is_not_fetched_again(server: FileServer, tmp_path: Path) -> None:
-    fetch(known(server), tmp_path)
+def test_installed_archives_are_not_downloaded_again(server: FileServer, tmp_path: Path) -> None:
+    fetch(voc_entry(server), tmp_path)
     asked = len(server.asked)
-    assert fetch(known(server), tmp_path) == []
+    assert fetch(voc_entry(server), tmp_path) == []
     assert len(server.asked) == asked == 2
 
 
-def test_one_list_then_the_rest_beside_it(server: FileServer, tmp_path: Path) -> None:
-    """The second archive joins a folder in which the user also keeps a file."""
-    assert [done.file for done in fetch(known(server), tmp_path, split="test")] == ["test.tar"]
+def test_one_split_then_the_others(server: FileServer, tmp_path: Path) -> None:
+    """The second archive goes into a folder that also has a file of the user."""
+    assert [done.file for done in fetch(voc_entry(server), tmp_path, split="test")] == ["test.tar"]
     mine = tmp_path / "VOCdevkit" / "VOC2007" / "ImageSets" / "Main" / "mine.txt"
     mine.write_text("000001\n")
-    assert [done.file for done in fetch(known(server), tmp_path)] == ["trainval.tar"]
+    assert [done.file for done in fetch(voc_entry(server), tmp_path)] == ["trainval.tar"]
     assert mine.read_text() == "000001\n"
     assert len(tree(tmp_path)) == len(TEST | TRAINVAL) + 1
 
 
-def test_again_mends_what_is_damaged(server: FileServer, tmp_path: Path) -> None:
-    fetch(known(server), tmp_path)
+def test_again_repairs_damaged_files(server: FileServer, tmp_path: Path) -> None:
+    fetch(voc_entry(server), tmp_path)
     damaged = tmp_path / "VOCdevkit" / "VOC2007" / "JPEGImages" / "000001.jpg"
     damaged.write_bytes(b"oops")
-    assert len(fetch(known(server), tmp_path, again=True)) == 2
+    assert len(fetch(voc_entry(server), tmp_path, again=True)) == 2
     assert tree(tmp_path) == TEST | TRAINVAL
 
 
-def test_a_zip_below_a_folder_of_its_own(tmp_path: Path) -> None:
-    """COCO's way: the archive's folders go below "coco"."""
+def test_a_zip_in_a_folder_of_its_own(tmp_path: Path) -> None:
+    """As for COCO: the folders of the archive go below "coco"."""
     data = make_zip({"val2014/a.jpg": b"1", "annotations/x.json": b"{}"})
     with FileServer({"val.zip": data}) as server:
         made = replace(
             archive(server, "test", data), file="val.zip", urls=(f"{server.url}/val.zip",), keeps=("val2014",)
         )
-        fetch(known(server, replace(made, below="coco", sign="coco/val2014")), tmp_path)
+        fetch(voc_entry(server, replace(made, below="coco", sign="coco/val2014")), tmp_path)
     assert tree(tmp_path) == {"coco/val2014/a.jpg": b"1"}
 
 
-def test_a_download_that_stops_stays_hidden_and_is_gone_on_with(server: FileServer, tmp_path: Path) -> None:
+def test_a_stopped_download_stays_hidden_and_is_resumed(server: FileServer, tmp_path: Path) -> None:
     server.replies += [Reply(cut=5_000), *[Reply(cut=0)] * 4]
-    text = refusal(DownloadError, known(server), tmp_path)
-    assert "are kept, and the same command goes on from there" in text
+    text = refusal(DownloadError, voc_entry(server), tmp_path)
+    assert "are kept; run the same command again to resume" in text
     assert visible(tmp_path) == []
-    fetch(known(server), tmp_path)
+    fetch(voc_entry(server), tmp_path)
     assert server.ranges[5] == "bytes=5000-"
     assert tree(tmp_path) == TEST | TRAINVAL
 
 
 def test_a_server_that_stalls(server: FileServer, tmp_path: Path) -> None:
     server.replies += [Reply(stall=3_000)]
-    fetch(known(server), tmp_path, timeout=0.3)
+    fetch(voc_entry(server), tmp_path, timeout=0.3)
     assert server.ranges == [None, "bytes=3000-", None]
 
 
 @pytest.mark.parametrize(
-    ("reply", "said"),
+    ("reply", "reason"),
     [
-        (Reply(body=b"<!DOCTYPE html><title>Moved</title>"), "found a page of text 'Moved'"),
+        (Reply(body=b"<!DOCTYPE html><title>Moved</title>"), "found a web page 'Moved'"),
         (Reply(status=404), "answered 404 Not Found"),
-        (Reply(body=b"another file"), "found 12: it is another file"),
-        (Reply(length=7), "found 7: it is another file"),
-        (Reply(status=302, headers={"Location": "http://example.test/test.tar"}), "nothing is fetched in the clear"),
+        (Reply(body=b"another file"), "found 12: this is another file"),
+        (Reply(length=7), "found 7: this is another file"),
+        (
+            Reply(status=302, headers={"Location": "http://example.test/test.tar"}),
+            "unencrypted downloads are not allowed",
+        ),
     ],
 )
-def test_what_is_not_the_archive_leaves_nothing(server: FileServer, tmp_path: Path, reply: Reply, said: str) -> None:
+def test_what_is_not_the_archive_leaves_nothing(server: FileServer, tmp_path: Path, reply: Reply, reason: str) -> None:
     server.replies += [reply]
-    text = refusal(DownloadError, known(server), tmp_path / "root")
-    assert said in text
-    assert text.endswith("Or download test.tar yourself and name its folder with --from")
+    text = refusal(DownloadError, voc_entry(server), tmp_path / "root")
+    assert reason in text
+    assert text.endswith("Or download test.tar yourself and pass its folder with --from")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_changed_under_its_name(server: FileServer, tmp_path: Path) -> None:
     server.files["test.tar"] = bytes(len(TARS["test.tar"]))
-    assert "to have sha256" in refusal(DownloadError, known(server), tmp_path / "root")
+    assert "to have sha256" in refusal(DownloadError, voc_entry(server), tmp_path / "root")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_second_address_does_where_the_first_does_not(server: FileServer, tmp_path: Path) -> None:
     made = archive(server, "test")
     both = replace(made, urls=(f"{server.url}/gone/nothing.tar", *made.urls))
-    fetch(known(server, both), tmp_path)
+    fetch(voc_entry(server, both), tmp_path)
     assert tree(tmp_path) == TEST
 
 
@@ -158,7 +161,7 @@ HOSTILE = {
 def test_a_hostile_or_damaged_archive_puts_nothing_in_place(tmp_path: Path, data: bytes) -> None:
     root = tmp_path / "root"
     with FileServer({"test.tar": data}) as server:
-        text = refusal(DataError, known(server, archive(server, "test", data)), root)
+        text = refusal(DataError, voc_entry(server, archive(server, "test", data)), root)
     assert "test.tar" in text
     assert visible(root) == []
     assert [path.name for path in (root / STAGE).iterdir()] == ["test.tar"]
@@ -170,7 +173,7 @@ def test_archives_from_a_folder(server: FileServer, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     for name, data in TARS.items():
         (tmp_path / "mine" / name).write_bytes(data)
-    fetch(known(server), tmp_path / "root", source=str(tmp_path / "mine"))
+    fetch(voc_entry(server), tmp_path / "root", source=str(tmp_path / "mine"))
     assert tree(tmp_path / "root") == TEST | TRAINVAL
     assert tree(tmp_path / "mine") == TARS
     assert server.asked == []
@@ -179,15 +182,15 @@ def test_archives_from_a_folder(server: FileServer, tmp_path: Path) -> None:
 def test_a_folder_that_lacks_them_or_holds_others(server: FileServer, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     options = {"source": str(tmp_path / "mine")}
-    assert "expected test.tar (" in refusal(DataError, known(server), tmp_path / "root", **options)
+    assert "expected test.tar (" in refusal(DataError, voc_entry(server), tmp_path / "root", **options)
     (tmp_path / "mine" / "test.tar").write_bytes(b"other")
-    assert "found another file (5 bytes)" in refusal(DataError, known(server), tmp_path / "root", **options)
+    assert "found another file (5 bytes)" in refusal(DataError, voc_entry(server), tmp_path / "root", **options)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
 def test_archives_from_another_address(server: FileServer, tmp_path: Path) -> None:
-    elsewhere = [replace(made, urls=("https://official.test/x.tar",)) for made in known(server).archives]
-    fetch(known(server, *elsewhere), tmp_path, source=f"{server.url}/copy/")
+    elsewhere = [replace(made, urls=("https://official.test/x.tar",)) for made in voc_entry(server).archives]
+    fetch(voc_entry(server, *elsewhere), tmp_path, source=f"{server.url}/copy/")
     assert [path for path, _ in server.asked] == ["/copy/test.tar", "/copy/trainval.tar"]
 
 
@@ -195,39 +198,39 @@ def test_archives_from_another_address(server: FileServer, tmp_path: Path) -> No
 def test_what_must_be_fetched_by_hand(tmp_path: Path, name: str) -> None:
     text = refusal(DataError, CATALOGUE[name], tmp_path / "root")
     assert CATALOGUE[name].home in text
-    assert "cannot be fetched for you" in text
+    assert "expected a data set that can be downloaded automatically" in text
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_list(server: FileServer, tmp_path: Path) -> None:
-    assert "Did you mean 'test'?" in refusal(UnknownName, known(server), tmp_path, split="tset")
+    assert "Did you mean 'test'?" in refusal(UnknownName, voc_entry(server), tmp_path, split="tset")
 
 
 @pytest.mark.parametrize("here", [True, False])
 def test_the_root_may_be_the_devkit_itself(
     server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: bool
 ) -> None:
-    """As in `run --root VOCdevkit`; nobody wants a VOCdevkit/VOCdevkit."""
+    """As in `run --root VOCdevkit`, without creating VOCdevkit/VOCdevkit."""
     (tmp_path / "VOCdevkit").mkdir()
     root = tmp_path / "VOCdevkit"
     if here:
         monkeypatch.chdir(root)
         root = Path()
-    fetch(known(server), root)
+    fetch(voc_entry(server), root)
     assert tree(tmp_path) == TEST | TRAINVAL
-    assert known(server).here(root) == ("test", "trainval")
+    assert voc_entry(server).unpacked_splits(root) == ("test", "trainval")
     assert len(load_dataset("voc", root=root).images) == 2
 
 
 @pytest.mark.parametrize("place", ["VOC2007/ImageSets", "ImageSets"])
 def test_another_copy_that_would_be_used_instead(server: FileServer, tmp_path: Path, place: str) -> None:
     (tmp_path / place).mkdir(parents=True)
-    text = refusal(DataError, known(server), tmp_path)
-    assert f"found {tmp_path / place}, which would be used in its place" in text
+    text = refusal(DataError, voc_entry(server), tmp_path)
+    assert f"found {tmp_path / place}, which would be used instead" in text
     assert server.asked == []
 
 
-# -- room
+# -- disk space
 
 
 Usage = namedtuple("Usage", "total used free")
@@ -235,13 +238,13 @@ Usage = namedtuple("Usage", "total used free")
 
 def test_no_room_for_archive_and_content(server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(0, 0, len(TARS["test.tar"]) + 10))
-    assert "free in" in refusal(DownloadError, known(server), tmp_path / "root")
+    assert "of free space in" in refusal(DownloadError, voc_entry(server), tmp_path / "root")
     assert server.asked == []
     assert list(tmp_path.iterdir()) == []
 
 
 class Failing:
-    """A Progress that raises at the n-th step of work whose name begins with `what`."""
+    """A Progress that raises at step n of a task whose name begins with `what`."""
 
     def __init__(self, what: str, step: int, error: BaseException) -> None:
         self.what, self.step, self.error = what, step, error
@@ -265,19 +268,19 @@ class Failing:
 @pytest.mark.parametrize("what", ["download", "check", "unpack"])
 def test_a_disk_that_is_full_in_the_middle(server: FileServer, tmp_path: Path, what: str) -> None:
     full = Failing(what, 2 if what == "unpack" else 0, OSError(28, "No space left on device"))
-    text = refusal(ZspromptError, known(server), tmp_path, progress=full)
+    text = refusal(ZspromptError, voc_entry(server), tmp_path, progress=full)
     assert "No space left on device" in text
     assert visible(tmp_path) == []
-    fetch(known(server), tmp_path)
+    fetch(voc_entry(server), tmp_path)
     assert tree(tmp_path) == TEST | TRAINVAL
 
 
 @pytest.mark.parametrize("what", ["download", "check", "unpack"])
 def test_an_interruption_leaves_nothing_half_in_place(server: FileServer, tmp_path: Path, what: str) -> None:
     with pytest.raises(KeyboardInterrupt):
-        fetch(known(server), tmp_path, progress=Failing(what, 0, KeyboardInterrupt()))
+        fetch(voc_entry(server), tmp_path, progress=Failing(what, 0, KeyboardInterrupt()))
     assert visible(tmp_path) == []
-    fetch(known(server), tmp_path)
+    fetch(voc_entry(server), tmp_path)
     assert tree(tmp_path) == TEST | TRAINVAL
     assert visible(tmp_path) == ["VOCdevkit"]
 
@@ -288,7 +291,7 @@ def test_an_interruption_leaves_nothing_half_in_place(server: FileServer, tmp_pa
 KILLED = """
     import os, sys
     from pathlib import Path
-    from voc_archives import known
+    from voc_archives import voc_entry
     from zsprompt.data.download.fetch import fetch
     where, url, root = sys.argv[1:]
     class Server: pass
@@ -303,25 +306,25 @@ KILLED = """
         return die
     if where == "move":
         Path.replace = last_words(Path.replace)
-        fetch(known(Server), Path(root), split="trainval")
+        fetch(voc_entry(Server), Path(root), split="trainval")
     class Dying:
         def __call__(self, what, total, unit):
             self.what = what
             return self
         def __enter__(self): return lambda n: os._exit(9) if self.what.startswith(where) else None
         def __exit__(self, *error): pass
-    fetch(known(Server), Path(root), split="test", progress=Dying())
+    fetch(voc_entry(Server), Path(root), split="test", progress=Dying())
 """
 
 
 @pytest.mark.parametrize("where", ["download", "check", "unpack", "move"])
-def test_a_kill_at_any_point_is_made_good_by_the_next_call(server: FileServer, tmp_path: Path, where: str) -> None:
+def test_after_a_kill_at_any_point_the_next_call_completes(server: FileServer, tmp_path: Path, where: str) -> None:
     command = [sys.executable, "-c", textwrap.dedent(KILLED), where, server.url, str(tmp_path)]
     env = environment() | {"PYTHONPATH": f"{SUPPORT}{os.pathsep}{ROOT}"}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 9, done.stderr
-    assert "test" not in known(server).here(tmp_path)
-    fetch(known(server), tmp_path)
+    assert "test" not in voc_entry(server).unpacked_splits(tmp_path)
+    fetch(voc_entry(server), tmp_path)
     assert tree(tmp_path) == TEST | TRAINVAL
     assert [path.name for path in tmp_path.iterdir()] == ["VOCdevkit"]
 
@@ -331,11 +334,11 @@ def test_two_at_once(server: FileServer, tmp_path: Path) -> None:
     other = os.open(tmp_path / STAGE, os.O_RDONLY)
     fcntl.flock(other, fcntl.LOCK_EX)
     try:
-        assert "found another fetch at work there; wait for it" in refusal(DataError, known(server), tmp_path)
+        assert "found another download in progress; wait for it" in refusal(DataError, voc_entry(server), tmp_path)
     finally:
         os.close(other)
     assert server.asked == []
-    fetch(known(server), tmp_path)
+    fetch(voc_entry(server), tmp_path)
 
 
 def test_a_file_system_without_locks(server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,14 +346,14 @@ def test_a_file_system_without_locks(server: FileServer, tmp_path: Path, monkeyp
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    fetch(known(server), tmp_path)
+    fetch(voc_entry(server), tmp_path)
     assert tree(tmp_path) == TEST | TRAINVAL
 
 
 def test_a_devkit_that_is_a_link_to_another_disk(
     server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing can be renamed from one disk to another, and the small one may be full."""
+    """Files cannot be renamed across disks, and the small disk may be full."""
     (tmp_path / "large" / "VOCdevkit").mkdir(parents=True)
     (tmp_path / "small").mkdir()
     (tmp_path / "small" / "VOCdevkit").symlink_to(tmp_path / "large" / "VOCdevkit")
@@ -362,7 +365,7 @@ def test_a_devkit_that_is_a_link_to_another_disk(
         return real(self, target)
 
     monkeypatch.setattr(Path, "rename", rename)
-    fetch(known(server), tmp_path / "small")
+    fetch(voc_entry(server), tmp_path / "small")
     assert tree(tmp_path / "large") == TEST | TRAINVAL
     assert [path.name for path in (tmp_path / "large" / "VOCdevkit").iterdir()] == ["VOC2007"]
     assert [path.name for path in (tmp_path / "small").iterdir()] == ["VOCdevkit"]
@@ -373,19 +376,19 @@ def test_what_an_earlier_version_left_is_fetched_anew(server: FileServer, tmp_pa
     (tmp_path / STAGE / "test.tar").write_bytes(b"\0" * len(TARS["test.tar"]))
     (tmp_path / STAGE / "test.tar.half").mkdir()
     (tmp_path / STAGE / "test.tar.half" / "old").write_bytes(b"x")
-    fetch(known(server), tmp_path)
+    fetch(voc_entry(server), tmp_path)
     assert tree(tmp_path) == TEST | TRAINVAL
 
 
 def test_a_root_that_is_a_file(server: FileServer, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for root in (tmp_path / "file", tmp_path / "file" / "below"):
-        assert "cannot put voc into" in refusal(DataError, known(server), root)
+        assert "cannot install voc in" in refusal(DataError, voc_entry(server), root)
 
 
 def test_a_file_in_the_way(server: FileServer, tmp_path: Path) -> None:
     (tmp_path / "VOCdevkit").write_text("mine")
-    assert "cannot put voc into" in refusal(DataError, known(server), tmp_path)
+    assert "cannot install voc in" in refusal(DataError, voc_entry(server), tmp_path)
     assert (tmp_path / "VOCdevkit").read_text() == "mine"
 
 
@@ -393,7 +396,7 @@ def test_a_file_in_the_way(server: FileServer, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("entry", CATALOGUE.values(), ids=CATALOGUE)
-def test_the_catalogue_is_sound(entry: Known) -> None:
+def test_the_catalogue_is_sound(entry: CatalogueEntry) -> None:
     assert bool(entry.archives) != bool(entry.manual)
     assert set(entry.whole) <= set(entry.splits)
     assert entry.licence
@@ -405,13 +408,13 @@ def test_the_catalogue_is_sound(entry: Known) -> None:
         assert made.size > 10**8
         assert set(made.splits) <= set(entry.splits)
     for counts in entry.splits.values():
-        assert all(0 < n <= counts.pictures for n in counts.positives.values())
+        assert all(0 < n <= counts.images for n in counts.positives.values())
 
 
 def test_trainval_is_train_and_val() -> None:
     for name in ("voc", "voc2012"):
         splits = CATALOGUE[name].splits
-        assert splits["train"].pictures + splits["val"].pictures == splits["trainval"].pictures
+        assert splits["train"].images + splits["val"].images == splits["trainval"].images
 
 
 @pytest.mark.parametrize(
@@ -431,6 +434,6 @@ def test_published_counts_are_those_of_the_label_files(
     for column, value in rows.items():
         labels = labels[labels[column] == value]
     counts = CATALOGUE[name].splits[split]
-    assert len(labels) == counts.pictures
+    assert len(labels) == counts.images
     assert {label: int((labels[label] == 1).sum()) for label in counts.positives} == dict(counts.positives)
     assert len(counts.positives) == {"voc": 20, "coco": 80, "kaggle10": 10}[name]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from trees import make_image_folders, message, picture, present, write
+from trees import make_image_folders, message, present, save_image, write
 
 from zsprompt.data import Dataset, load_dataset
 from zsprompt.errors import DataError, UnknownName
@@ -16,7 +16,7 @@ def load(root: Path, split: str | None = None, names: str = "readable") -> Datas
     return load_dataset("image-folders", root=root, split=split, names=names)
 
 
-def test_one_label_a_picture(tmp_path: Path) -> None:
+def test_one_label_per_image(tmp_path: Path) -> None:
     make_image_folders(tmp_path / "birds")
     data = load(tmp_path / "birds")
     assert (data.name, data.split, data.labels) == ("birds", "val", ("cat", "potted plant"))
@@ -34,8 +34,8 @@ def test_without_splits_the_root_holds_the_labels(tmp_path: Path) -> None:
 
 def test_splits_are_folders_and_hidden_ones_are_none(tmp_path: Path) -> None:
     make_image_folders(tmp_path)
-    picture(tmp_path / "train" / "dog" / "deep" / "a.jpg")
-    picture(tmp_path / ".cache" / "dog" / "a.jpg")
+    save_image(tmp_path / "train" / "dog" / "deep" / "a.jpg")
+    save_image(tmp_path / ".cache" / "dog" / "a.jpg")
     train = load(tmp_path, "train")
     assert (train.labels, train.images[0].id) == (("dog",), "dog/deep/a.jpg")
     assert load(tmp_path).split == "val"
@@ -45,24 +45,24 @@ def test_splits_are_folders_and_hidden_ones_are_none(tmp_path: Path) -> None:
 
 
 def test_names_from_imagenets_file(tmp_path: Path) -> None:
-    """Its first word of several; two folders of one word are told apart as people would."""
-    said = (
+    """The first of several names is used; folders with the same name get distinct ones."""
+    reason = (
         "n01440764 tench, Tinca tinca\nn02012849 crane\nn02113186 Cardigan, Cardigan Welsh corgi\nn02963159 cardigan\n"
     )
-    write(tmp_path / "LOC_synset_mapping.txt", said + "n03126707 crane\n")
+    write(tmp_path / "LOC_synset_mapping.txt", reason + "n03126707 crane\n")
     for wnid in (line.split()[0] for line in (tmp_path / "LOC_synset_mapping.txt").read_text().splitlines()):
-        picture(tmp_path / "val" / wnid / f"{wnid}_1.JPEG")
+        save_image(tmp_path / "val" / wnid / f"{wnid}_1.JPEG")
     expected = ("tench", "crane bird", "Cardigan Welsh corgi", "cardigan", "construction crane")
     assert load(tmp_path).labels == expected
     assert load(tmp_path, names="raw").labels[0] == "n01440764"
 
 
 def test_folders_of_one_name_in_words_are_refused(tmp_path: Path) -> None:
-    picture(tmp_path / "sea_lion" / "a.jpg")
-    picture(tmp_path / "sea lion" / "a.jpg")
+    save_image(tmp_path / "sea_lion" / "a.jpg")
+    save_image(tmp_path / "sea lion" / "a.jpg")
     text = message(DataError, lambda: load(tmp_path))
     assert "both 'sea lion'" in text
-    assert "--names raw" in text
+    assert ",names=raw" in text
     assert load(tmp_path, names="raw").labels == ("sea lion", "sea_lion")
 
 
@@ -71,7 +71,7 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "cat").mkdir()
     assert "found cat" in message(DataError, lambda: load(tmp_path))
     write(tmp_path / "classes.txt", b"\xff")
-    picture(tmp_path / "cat" / "a.jpg")
+    save_image(tmp_path / "cat" / "a.jpg")
     assert "cannot read" in message(DataError, lambda: load(tmp_path))
 
 

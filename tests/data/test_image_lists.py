@@ -1,4 +1,4 @@
-"""Picture lists: rows from CSV, JSON lines and Parquet, and the data set made of them."""
+"""Image lists: rows from CSV, JSON lines and Parquet, and the data set made of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from damage import damage
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
-from trees import LIST_ROWS, make_list, message, picture, present, write
+from trees import LIST_ROWS, make_list, message, present, save_image, write
 
 from zsprompt.data import Dataset, load_dataset
 from zsprompt.data import image_lists as rows
@@ -91,14 +91,14 @@ def test_captions_and_left_out_cells(tmp_path: Path) -> None:
     assert (data.captions, data.targets.tolist(), data.labels) == (("x", ""), [[-1], [1]], ("cat",))
 
 
-def test_pictures_lie_beside_the_list_or_in_data_or_images(tmp_path: Path) -> None:
+def test_images_are_next_to_the_list_or_in_data_or_images(tmp_path: Path) -> None:
     path = make_list(tmp_path)
     assert all(image.read() for image in load(path).images)
     for where in ("data", "images"):
         make_list(tmp_path / where / "x")
         moved = write(tmp_path / where / "x" / "list.jsonl", path.read_bytes())
-        (moved.parent / "pictures").mkdir()
-    picture(tmp_path / "other" / "images" / "a.png")
+        (moved.parent / "photos").mkdir()
+    save_image(tmp_path / "other" / "images" / "a.png")
     assert image_folder(tmp_path / "other" / "x.csv", "a.png") == tmp_path / "other" / "images"
     assert image_folder(tmp_path / "other" / "x.csv", "gone\0.png") == tmp_path / "other"
 
@@ -109,9 +109,9 @@ def test_pictures_lie_beside_the_list_or_in_data_or_images(tmp_path: Path) -> No
         ("x.jsonl", '{"image": "a", "cat": 1}\n{"image": "b", "ca', "line 2: expected a JSON object"),
         ("x.jsonl", "[1]\n", "line 1: expected a JSON object"),
         ("x.jsonl", "[" * 100_000, "line 1: expected a JSON object"),
-        ("x.jsonl", '{"cat": 1}\n', 'line 1: expected the picture\'s file name under "image"'),
-        ("x.jsonl", '{"image": 7}\n', "line 1: expected the picture's file name"),
-        ("x.jsonl", '{"image": " ", "cat": 1}\n', "line 1: expected a picture's file name, found a blank"),
+        ("x.jsonl", '{"cat": 1}\n', 'line 1: expected a file name under "image"'),
+        ("x.jsonl", '{"image": 7}\n', 'line 1: expected a file name under "image"'),
+        ("x.jsonl", '{"image": " ", "cat": 1}\n', "line 1: expected the file name of an image, found a blank"),
         ("x.jsonl", b'{"image": "\xff"}\n', "expected UTF-8, found byte 0xff"),
         ("x.jsonl", "", "expected rows"),
         ("x.jsonl", '{"image": "a", "cat": 2}\n', "line 1: expected 1, 0 or -1 (left out) for 'cat', found 2"),
@@ -120,14 +120,14 @@ def test_pictures_lie_beside_the_list_or_in_data_or_images(tmp_path: Path) -> No
         ("x.jsonl", '{"image": "a", "labels": {"cat": 1}}\n', "line 1: expected label names"),
         ("x.jsonl", '{"image": "a", "labels": [1]}\n', "line 1: expected label names"),
         ("x.jsonl", '{"image": "a", "labels": []}\n', "expected label names under 'labels'"),
-        ("x.jsonl", '{"image": "a"}\n', "use `zsprompt predict` on it"),
-        ("x.jsonl", '{"image": "a", "cat": 1}\n\n{"image": "a", "cat": 1}\n', "line 3: expected each picture once"),
+        ("x.jsonl", '{"image": "a"}\n', "without labels, use `zsprompt predict`"),
+        ("x.jsonl", '{"image": "a", "cat": 1}\n\n{"image": "a", "cat": 1}\n', "line 3: expected each image once"),
         ("x.csv", "image,cat\na,1\nb\n", "line 3: expected 2 columns, found 1"),
-        ("x.csv", 'image,cat\n"a,1\n', "expected cells between ','"),
-        ("x.csv", "a.jpg,1\nb.jpg,0\n", "expected a header with a column 'image', found a picture: 'a.jpg'"),
+        ("x.csv", 'image,cat\n"a,1\n', "expected cells separated by ','"),
+        ("x.csv", "a.jpg,1\nb.jpg,0\n", "expected a header with a column 'image', found an image: 'a.jpg'"),
         ("x.csv", "", "expected a header with a column 'image', found a blank line"),
         ("x.csv", "image,cat,cat\na,1,1\n", "expected each column once, found 'cat' again"),
-        ("x.csv", "image,cat\n,1\n", "line 2: expected a picture's file name, found a blank"),
+        ("x.csv", "image,cat\n,1\n", "line 2: expected the file name of an image, found a blank"),
         ("x.csv", "image,Hündin\na,1\n".encode("latin-1"), "expected UTF-8, found byte 0xfc"),
         ("x.csv", "image,cat\na,1\n".encode("utf-16"), "expected UTF-8, found byte 0xff"),
         ("x.csv", "image,cat\n", "expected rows"),
@@ -160,15 +160,15 @@ def test_parquet_damaged_at_random_is_one_line_or_no_matter(tmp_path: Path) -> N
         try:
             list(read_rows(path))
         except DataError as error:
-            said = str(error)
+            reason = str(error)
         else:
             continue
         refused += 1
-        assert "\n" not in said
+        assert "\n" not in reason
     assert refused > 200
 
 
-@pytest.mark.parametrize("values", [{"image": [b"bytes"]}, {"image": [1]}, {"picture": ["a"]}])
+@pytest.mark.parametrize("values", [{"image": [b"bytes"]}, {"image": [1]}, {"photo": ["a"]}])
 def test_parquet_needs_a_column_of_file_names(tmp_path: Path, values: dict[str, list]) -> None:
     path = as_parquet(tmp_path / "x.parquet", values)
     assert "expected a column 'image' of file names (string), found" in message(
@@ -184,7 +184,9 @@ def test_parquet_without_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: py
 
 def test_a_null_in_parquet_is_a_blank(tmp_path: Path) -> None:
     path = as_parquet(tmp_path / "x.parquet", {"image": ["a", None]})
-    assert "line 2: expected a picture's file name, found a blank" in message(DataError, lambda: list(read_rows(path)))
+    assert "line 2: expected the file name of an image, found a blank" in message(
+        DataError, lambda: list(read_rows(path))
+    )
 
 
 def test_missing_lists(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Pictures: whatever the bytes are, an upright RGB image or one clear refusal."""
+"""Images: any bytes give an upright RGB image or one clear error."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def png_claiming(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", zlib.compress(bytes(1000))) + png_chunk(b"IEND", b"")
 
 
-# What stands where, once a picture stored as `corners()` is shown as its tag says: top left, top right, bottom left.
+# Colours of the corners after rotating `corners()` by the tag: top left, top right, bottom left.
 SHOWN = {
     1: (RED, GREEN, BLUE),
     2: (GREEN, RED, YELLOW),
@@ -108,7 +108,7 @@ def test_exif_orientation(kind: str, orientation: int) -> None:
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
-def test_orientation_out_of_range_leaves_the_picture_as_it_is(orientation: int) -> None:
+def test_orientation_out_of_range_leaves_the_image_as_it_is(orientation: int) -> None:
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     np.testing.assert_allclose(decode(saved(corners(), "JPEG", exif=exif)).getpixel((4, 4)), RED, atol=12)
@@ -124,7 +124,7 @@ def test_orientation_out_of_range_leaves_the_picture_as_it_is(orientation: int) 
         ),
     ],
 )
-def test_damaged_exif_leaves_the_picture_as_it_is(exif: bytes) -> None:
+def test_damaged_exif_leaves_the_image_as_it_is(exif: bytes) -> None:
     np.testing.assert_allclose(decode(saved(corners(), "JPEG", exif=exif)).getpixel((4, 4)), RED, atol=12)
 
 
@@ -187,13 +187,13 @@ def test_16_bit_grey_where_zero_is_white() -> None:
 
 
 def test_12_bit_grey_is_scaled() -> None:
-    """Pillow reads 12 bits into a 16-bit picture without scaling them."""
+    """Pillow reads 12 bits into a 16-bit image without scaling them."""
     assert row(decode(tiff(bytes([0xFF, 0xF0, 0x00]), 2, bits=12))) == [WHITE, BLACK]
 
 
 @pytest.mark.parametrize(("dtype", "kind"), [(np.int32, "32-bit integer"), (np.float32, "floating-point")])
-def test_pictures_without_a_range_are_refused(dtype: type, kind: str) -> None:
-    with pytest.raises(ImageError, match=f"{kind} picture without a defined range"):
+def test_images_without_a_range_are_refused(dtype: type, kind: str) -> None:
+    with pytest.raises(ImageError, match=f"{kind} image without a defined range"):
         decode(saved(Image.fromarray(np.zeros((4, 4), dtype=dtype)), "TIFF"))
 
 
@@ -213,7 +213,7 @@ def test_progressive_jpeg_equals_baseline() -> None:
     ("kind", "options"),
     [("JPEG", {}), ("JPEG", {"progressive": True}), ("PNG", {}), ("GIF", {}), ("WEBP", {}), ("TIFF", {}), ("BMP", {})],
 )
-def test_a_cut_file_is_never_half_a_picture(kind: str, options: dict) -> None:
+def test_a_cut_file_is_never_half_an_image(kind: str, options: dict) -> None:
     """Every prefix is refused, or holds all pixels (PNG without its end mark)."""
     data = saved(noise(), kind, **options)
     whole = decode(data).tobytes()
@@ -229,16 +229,16 @@ def test_a_cut_file_is_never_half_a_picture(kind: str, options: dict) -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        pytest.param(b"", "not a picture in a known format", id="nothing"),
-        pytest.param(bytes(2000), "not a picture in a known format", id="zero bytes"),
-        pytest.param(b"just some words\n" * 40, "not a picture in a known format", id="text"),
-        pytest.param(b"<!doctype html><html><body>404</body></html>", "not a picture in a known format", id="HTML"),
-        pytest.param(saved(corners(), "JPEG")[:400], "damaged picture", id="cut JPEG"),
-        pytest.param(saved(noise())[:1000], "damaged picture", id="cut PNG"),
+        pytest.param(b"", "not an image in a known format", id="nothing"),
+        pytest.param(bytes(2000), "not an image in a known format", id="zero bytes"),
+        pytest.param(b"just some words\n" * 40, "not an image in a known format", id="text"),
+        pytest.param(b"<!doctype html><html><body>404</body></html>", "not an image in a known format", id="HTML"),
+        pytest.param(saved(corners(), "JPEG")[:400], "damaged image", id="cut JPEG"),
+        pytest.param(saved(noise())[:1000], "damaged image", id="cut PNG"),
         pytest.param(saved(corners(), "EPS"), "PostScript", id="EPS"),
     ],
 )
-def test_what_is_no_picture_is_refused_in_one_line(data: bytes, reason: str) -> None:
+def test_what_is_no_image_is_refused_in_one_line(data: bytes, reason: str) -> None:
     with pytest.raises(ImageError, match=reason) as caught:
         decode(data)
     assert "\n" not in str(caught.value)
@@ -257,7 +257,7 @@ def test_decompression_bomb(size: tuple[int, int]) -> None:
 
 
 def test_pillows_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Up to twice the limit a picture is welcome and unremarked (a warning would be an error here)."""
+    """Up to twice the limit, an image is accepted without a warning (which would be an error here)."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     assert decode(saved(Image.new("RGB", (40, 40)))).size == (40, 40)
     with pytest.raises(ImageError, match="million pixels"):
@@ -328,7 +328,7 @@ def outcome(data: bytes) -> Image.Image | ImageError:
 
 @given(st.one_of(damaged(), st.binary(max_size=400)))
 @settings(max_examples=150, deadline=None)
-def test_any_bytes_give_an_rgb_picture_or_one_line(data: bytes) -> None:
+def test_any_bytes_give_an_rgb_image_or_one_line(data: bytes) -> None:
     found = outcome(data)
     assert len(str(found).splitlines()) == 1 if isinstance(found, ImageError) else found.mode == "RGB"
 

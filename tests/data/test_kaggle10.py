@@ -30,7 +30,7 @@ def test_names_and_targets(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("below", ["", "multilabel_modified", "kaggle10"])
-def test_where_it_may_lie_and_pictures_beside_the_table(tmp_path: Path, below: str) -> None:
+def test_accepted_folders_and_images_next_to_the_table(tmp_path: Path, below: str) -> None:
     path = make_kaggle(tmp_path / below)
     for image in (path.parent / "images").iterdir():
         image.rename(path.parent / image.name)
@@ -76,7 +76,7 @@ def test_a_share_that_the_paper_does_not_have(tmp_path: Path, split: str) -> Non
 
 @pytest.fixture(scope="module")
 def published(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame]:
-    """The published table as a data set, and with the two names that it has wrong put right."""
+    """The published table as a data set, and the table with its two wrong names corrected."""
     content = gzip.decompress((test_data / "labels" / "kaggle10_all.csv.gz").read_bytes())
     root = tmp_path_factory.mktemp("kaggle")
     table = pd.read_csv(write(root / "labels.csv", content))
@@ -92,13 +92,13 @@ def test_the_published_table_round_trips(published: tuple[Path, pd.DataFrame]) -
     assert [image.id for image in data.images] == list(table.index)
     np.testing.assert_array_equal(data.targets, table[list(RAW_NAMES)].to_numpy())
     assert data.notes[0] == (
-        "row 7822 of labels.csv names image7722.jpg a second time and is taken for image7822.jpg, which no row names"
+        "row 7822 of labels.csv repeats image7722.jpg; it is read as image7822.jpg, which no row names"
     )
     assert len(data.notes) == 2
 
 
 @pytest.mark.parametrize("share", SHARES)
-def test_splits_share_out_all_pictures_and_stay_the_same(published: tuple[Path, pd.DataFrame], share: int) -> None:
+def test_splits_share_out_all_images_and_stay_the_same(published: tuple[Path, pd.DataFrame], share: int) -> None:
     root, table = published
     train, test = kaggle(root, f"train-{share}"), kaggle(root, f"test-{100 - share}")
     assert len(train.images) == round(7843 * share / 100)

@@ -67,7 +67,7 @@ def test_another_content_parser_or_format_is_another_table(tmp_path: Path, monke
     assert equal(cached("k", [source], lambda: table(0)), table(0))
 
 
-def test_a_damaged_table_is_parsed_anew_and_mended(tmp_path: Path) -> None:
+def test_a_damaged_table_is_parsed_and_written_again(tmp_path: Path) -> None:
     source = write(tmp_path / "x", "content")
     cached("k", [source], table)
     (path,) = tables_folder().iterdir()
@@ -129,6 +129,6 @@ def test_a_missing_source_is_one_line(tmp_path: Path) -> None:
     assert "Is a directory" in message(DataError, lambda: cached("k", [tmp_path], table))
 
 
-def test_tables_lie_beside_the_embeddings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tables_are_next_to_the_embeddings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZSPROMPT_CACHE", "/some/where")
     assert tables_folder() == Path("/some/where-tables")

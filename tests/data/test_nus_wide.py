@@ -1,4 +1,4 @@
-"""NUS-WIDE in both layouts: lists, protocols, missing pictures, and what is refused."""
+"""NUS-WIDE in both layouts: lists, protocols, missing images and invalid files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from trees import NUS_CSV, NUS_PICTURES, make_nus_csv, make_nus_wide, message, present, write
+from trees import NUS_CSV, NUS_IMAGES, make_nus_csv, make_nus_wide, message, present, write
 
 from zsprompt.data import Dataset, load_dataset
 from zsprompt.data.datasets import nus_wide
@@ -40,19 +40,18 @@ def test_the_official_lists_and_what_they_leave_unlabelled(tmp_path: Path) -> No
     assert ids(data) == ["actor/0002_174174086.jpg", "zoo/0003_2966552760.jpg", "zoo/0005_1.jpg"]
     assert on(data) == [["beach"], [], ["animal", "sky"]]
     assert data.notes == (
-        "1 of the 3 pictures of list test have none of the 4 concepts: "
-        "counted as absent (test-labelled leaves them out)",
+        "1 of the 3 images of list test have none of the 4 concepts: kept as negatives (test-labelled excludes them)",
     )
     assert data.images[0].path == tmp_path / "Flickr" / "actor" / "0002_174174086.jpg"
     assert on(nus(tmp_path, "train")) == [["airport", "sky"], []]
     assert len(nus(tmp_path, "all").images) == 5
 
 
-def test_labelled_pictures_alone(tmp_path: Path) -> None:
+def test_labelled_images_alone(tmp_path: Path) -> None:
     make_nus_wide(tmp_path)
     data = nus(tmp_path, "test-labelled")
     assert (data.split, on(data)) == ("test-labelled", [["beach"], ["animal", "sky"]])
-    assert data.notes[0].endswith("left out")
+    assert data.notes[0].endswith("excluded")
 
 
 @pytest.mark.parametrize("split", ["test:zsl", "test-labelled:zsl"])
@@ -62,14 +61,14 @@ def test_zero_shot_learning_is_measured_on_the_concepts(tmp_path: Path, split: s
 
 
 def test_generalised_and_seen_labels(tmp_path: Path) -> None:
-    """Tags that are concepts too are no seen labels: of the real 1,000 tags 75 are, which leaves 925."""
+    """Tags that are also concepts are not seen labels; 75 of the official 1,000 are, which leaves 925."""
     make_nus_wide(tmp_path)
     both = nus(tmp_path, "test:gzsl")
     assert both.labels == SEEN + CONCEPTS
     assert on(both) == [["blue", "2007", "beach"], ["bravo"], ["animal", "sky"]]
     seen = nus(tmp_path, "train:seen")
     assert (seen.labels, on(seen)) == (SEEN, [["nature"], []])
-    # whether a picture is labelled is said by people, not by tags, whatever the protocol
+    # in every protocol, concepts and not tags decide whether an image is labelled
     assert ids(nus(tmp_path, "test-labelled:gzsl")) == ids(nus(tmp_path, "test-labelled"))
     assert on(nus(tmp_path, "test-labelled:seen")) == [["blue", "2007"], []]
 
@@ -86,24 +85,24 @@ def test_a_test_list_of_ones_own_is_named(tmp_path: Path) -> None:
     assert "found 'zoo/9.jpg' (2 such)" in message(DataError, lambda: nus(tmp_path, "odd"))
 
 
-def test_missing_pictures_are_counted_and_can_be_left_out(tmp_path: Path) -> None:
+def test_missing_images_are_counted_and_can_be_left_out(tmp_path: Path) -> None:
     make_nus_wide(tmp_path)
     (tmp_path / "Flickr" / "zoo" / "0003_2966552760.jpg").unlink()
     data = nus(tmp_path)
     assert len(data.images) == 3
     assert data.notes[1] == (
-        f"1 of the 3 pictures of list test are not in {tmp_path / 'Flickr'}: a split test-here leaves them out"
+        f"1 of the 3 images of list test are not in {tmp_path / 'Flickr'}: split test-here excludes them"
     )
     here = nus(tmp_path, "test-here")
     assert (here.split, ids(here)) == ("test-here", ["actor/0002_174174086.jpg", "zoo/0005_1.jpg"])
-    assert here.notes[1].endswith("left out")
+    assert here.notes[1].endswith("excluded")
     assert len(nus(tmp_path, "test-labelled-here:gzsl").images) == 2
     (tmp_path / "Flickr").rename(tmp_path / "gone")
     (tmp_path / "Flickr").mkdir()
     assert "found none of 3" in message(DataError, lambda: nus(tmp_path, "test-here"))
 
 
-def test_pictures_in_one_flat_folder(tmp_path: Path) -> None:
+def test_images_in_one_flat_folder(tmp_path: Path) -> None:
     make_nus_wide(tmp_path)
     (tmp_path / "images").mkdir()
     for path in (tmp_path / "Flickr").rglob("*.jpg"):
@@ -147,22 +146,22 @@ TAGS_FILE = Path("NUS_WID_Tags/AllTags1k.txt")
 @pytest.mark.parametrize(
     ("file", "content", "part"),
     [
-        (CONCEPT_FILE, "0\n1\n0\n0\n", "expected 5 lines, one for each picture of Imagelist.txt, found 4"),
-        (CONCEPT_FILE, "0\n1\n0\n0\n1\n0\n", "expected 5 lines, one for each picture of Imagelist.txt, found more"),
-        (CONCEPT_FILE, "0\n1\n2\n0\n0\n", "line 3: expected 0s and 1s between blanks, found '2'"),
+        (CONCEPT_FILE, "0\n1\n0\n0\n", "expected 5 lines, one per image of Imagelist.txt, found 4"),
+        (CONCEPT_FILE, "0\n1\n0\n0\n1\n0\n", "expected 5 lines, one per image of Imagelist.txt, found more"),
+        (CONCEPT_FILE, "0\n1\n2\n0\n0\n", "line 3: expected 0s and 1s separated by blanks, found '2'"),
         (CONCEPT_FILE, "0\n1\n0 1\n0\n0\n", "line 3: expected 1 cells of 0 or 1, found 2"),
-        (CONCEPT_FILE, "0\n1\n01\n0\n0\n", "line 3: expected 0s and 1s between blanks, found '01'"),
+        (CONCEPT_FILE, "0\n1\n01\n0\n0\n", "line 3: expected 0s and 1s separated by blanks, found '01'"),
         (CONCEPT_FILE, "", "found 0"),
-        (CONCEPT_FILE, "<html>\n", "line 1: expected 0s and 1s between blanks, found '<html>'"),
+        (CONCEPT_FILE, "<html>\n", "line 1: expected 0s and 1s separated by blanks, found '<html>'"),
         (CONCEPT_FILE, None, "expected"),
         (Path("ImageList/Imagelist.txt"), None, "expected ImageList/Imagelist.txt"),
-        (Path("ImageList/Imagelist.txt"), "a.jpg\nb.jpg\na.jpg\n", "expected each picture once"),
+        (Path("ImageList/Imagelist.txt"), "a.jpg\nb.jpg\na.jpg\n", "expected each image once"),
         (Path("ImageList/TestImagelist.txt"), "", "found an empty file"),
         (Path("ImageList/TestImagelist.txt"), b"caf\xe9.jpg\n", "expected UTF-8, found byte 0xe9"),
         (Path("ConceptsList/Concepts81.txt"), None, "the 81 concepts"),
         (Path("ConceptsList/Concepts81.txt"), "airport\nsubmarine\n", "Labels_submarine.txt"),
         (TAGS_FILE, "0 1\n", "line 1: expected 6 cells of 0 or 1, found 2"),
-        (TAGS_FILE, None, "the tags of each picture"),
+        (TAGS_FILE, None, "the tags of each image"),
         (Path("NUS_WID_Tags/TagList1k.txt"), None, "the 1,000 tags"),
     ],
 )
@@ -203,7 +202,7 @@ def test_flags_come_back_wherever_blocks_end(
 
 
 def test_hashnets_table_of_15000_round_trips(test_data: Path, tmp_path: Path) -> None:
-    """A published label table, written as official list files and read back."""
+    """A published label table, written in the official format and read again."""
     table = pd.read_csv(test_data / "labels" / "nuswide81_hashnet_15000.csv.gz")
     concepts = (test_data / "labels" / "nuswide81_concepts.txt").read_text().split()
     assert list(table.columns[3:]) == concepts
@@ -252,7 +251,7 @@ def test_the_csv_layouts_protocols(tmp_path: Path) -> None:
         ("benchmark_81_v0.json", '{"train class": []}', "expected a list 'test class'"),
         ("benchmark_81_v0.json", "[1]", "expected a list 'test class'"),
         ("benchmark_81_v0.json", '{"test', "cannot read"),
-        ("data.csv", NUS_CSV.replace(",train", ""), "line 2: expected a picture, its labels and its split"),
+        ("data.csv", NUS_CSV.replace(",train", ""), "line 2: expected an image, its labels and its split"),
         ("data.csv", NUS_CSV.replace("0002", "0001"), "found 5 rows with 4 names"),
         ("data.csv", "a,b,c\n", "found 0 rows"),
         ("data.csv", b"a,b,c\n\xff,1,2\n", "cannot read"),
@@ -275,7 +274,7 @@ def test_an_unknown_list_of_the_csv(tmp_path: Path) -> None:
     assert "Did you mean 'train'?" in message(UnknownName, lambda: nus(tmp_path, "trian"))
 
 
-def test_missing_pictures_of_the_csv(tmp_path: Path) -> None:
+def test_missing_images_of_the_csv(tmp_path: Path) -> None:
     make_nus_csv(tmp_path)
     (tmp_path / "images" / "0003.jpg").unlink()
     assert len(nus(tmp_path, "val-here").images) == 3
@@ -283,4 +282,4 @@ def test_missing_pictures_of_the_csv(tmp_path: Path) -> None:
 
 
 def test_the_small_tree_is_what_the_contract_counts_on() -> None:
-    assert sum(part == "Test" for part, _ in NUS_PICTURES.values()) == 3
+    assert sum(part == "Test" for part, _ in NUS_IMAGES.values()) == 3

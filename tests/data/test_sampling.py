@@ -24,7 +24,7 @@ def dataset(targets: np.ndarray) -> Dataset:
 
 
 def rare(count: int = 1000, seed: int = 0) -> np.ndarray:
-    """Labels from one in two to one in two hundred pictures, some of them together."""
+    """Labels with frequencies from 1/2 to 1/200; some of them co-occur."""
     random = np.random.default_rng(seed)
     targets = (random.random((count, 12)) < np.geomspace(0.5, 0.005, 12)).astype(np.int8)
     targets[:, 3] |= targets[:, 2] & (random.random(count) < 0.7)
@@ -52,7 +52,7 @@ def test_exactly_so_many_ascending_and_the_same_again(
 
 
 @pytest.mark.parametrize("count", [50, 100, 333, 900])
-def test_every_label_keeps_its_share_to_one_picture_and_a_rest(count: int) -> None:
+def test_every_label_keeps_its_share_to_one_image_and_a_rest(count: int) -> None:
     targets = rare()
     positives = targets.sum(axis=0)
     for seed in range(5):

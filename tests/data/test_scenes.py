@@ -1,4 +1,4 @@
-"""Drawn scenes: the same everywhere, as frequent as meant, and worded by captions that tell the truth."""
+"""Drawn scenes: identical everywhere, with the intended frequencies and true captions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MANY = [compose(f"some {i}") for i in range(1500)]
 
 
 def test_a_seed_gives_the_same_choices_in_every_python() -> None:
-    """These numbers are Python's promise for Random.random: a change here would draw other pictures."""
+    """Python guarantees these numbers of Random.random; if they change, the images change."""
     chance = Chance("scene test 0")
     assert [chance.below(1000) for _ in range(5)] == [414, 839, 528, 549, 336]
 
@@ -42,25 +42,25 @@ def test_weights_and_shares_are_kept() -> None:
     assert sorted(chance.shuffled("abcdef")) == list("abcdef")
 
 
-# -- pictures ----------------------------------------------------------------------------------------------------
+# -- images ----------------------------------------------------------------------------------------------------
 
 
-def test_the_same_picture_in_another_process() -> None:
+def test_the_same_image_in_another_process() -> None:
     code = "import sys, hashlib; from zsprompt.data.datasets.scenes import DrawnImage\n"
     code += "print(hashlib.sha256(DrawnImage('test 4').read()).hexdigest())"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment())
     assert other.stdout.strip() == hashlib.sha256(DrawnImage("test 4").read()).hexdigest()
 
 
-def test_a_picture_reads_as_one() -> None:
-    picture = Image.open(BytesIO(DrawnImage("test 7").read()))
-    assert (picture.size, picture.mode) == ((160, 160), "RGB")
+def test_an_image_reads_as_one() -> None:
+    image = Image.open(BytesIO(DrawnImage("test 7").read()))
+    assert (image.size, image.mode) == ((160, 160), "RGB")
     assert DrawnImage("test 7").id == "test-000007"
     assert DrawnImage("test 7").identity() != DrawnImage("test 8").identity()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_variant_of_every_kind_draws_something_within_the_picture(kind: str) -> None:
+def test_every_variant_of_every_kind_draws_something_within_the_image(kind: str) -> None:
     about = KINDS[kind]
     plain = np.asarray(paint(Scene("x", "studio", "day", ())), dtype=int)
     for variant in about.variants:
@@ -79,7 +79,7 @@ def test_every_backdrop_is_painted_to_the_edges(place: str) -> None:
         assert (pixels.max(axis=2) > 0).all()  # nothing left black
 
 
-# -- what is on them -----------------------------------------------------------------------------------------------
+# -- content -------------------------------------------------------------------------------------------------------
 
 
 def test_how_many_things_and_how_often() -> None:
@@ -102,7 +102,7 @@ def test_some_pairs_go_together() -> None:
     assert share("house", "tree") > 1.5 * share("house", "boat")
 
 
-def test_things_lie_in_the_picture_and_do_not_hide_each_other() -> None:
+def test_things_lie_in_the_image_and_do_not_hide_each_other() -> None:
     for scene in MANY[:400]:
         for thing in scene.things:
             assert thing.size / 2 < thing.x < 1 - thing.size / 2
@@ -127,7 +127,7 @@ def test_the_data_set() -> None:
     assert data.select([5, 7]).captions == (data.captions[5], data.captions[7])
 
 
-def test_any_number_of_training_pictures() -> None:
+def test_any_number_of_training_images() -> None:
     assert len(load_dataset("scenes", split="train:123").images) == 123
     few, more = load_dataset("scenes", split="test:10"), load_dataset("scenes", split="test:20")
     assert list(few.images) == list(more.images[:10])
@@ -135,15 +135,15 @@ def test_any_number_of_training_pictures() -> None:
 
 
 @pytest.mark.parametrize("split", ["train:0", "train:x", "train:-3", "test:99999999999", "test:1.5", "test:²"])
-def test_a_number_of_pictures_that_is_none(split: str) -> None:
-    with pytest.raises(UsageError, match="expected a number of pictures from 1 to 10,000,000"):
+def test_a_number_of_images_that_is_none(split: str) -> None:
+    with pytest.raises(UsageError, match="expected a number of images from 1 to 10,000,000"):
         load_dataset("scenes", split=split)
 
 
 def test_wrong_split_and_a_root() -> None:
     with pytest.raises(UnknownName, match="Did you mean 'train'"):
         load_dataset("scenes", split="trian")
-    with pytest.raises(UsageError, match="leave out --root"):
+    with pytest.raises(UsageError, match="omit --root"):
         load_dataset("scenes", root="somewhere")
 
 
@@ -154,9 +154,9 @@ def test_the_vocabulary_is_large_and_covers_every_caption() -> None:
     vocabulary = captions.vocabulary()
     assert len(vocabulary) >= 1500
     chance = Chance("captions")
-    said = {word for scene in MANY[:500] for _ in range(4) for word in words_of([captions.caption(scene, chance)])}
-    assert said <= vocabulary
-    assert len(said) > 1000
+    words = {word for scene in MANY[:500] for _ in range(4) for word in words_of([captions.caption(scene, chance)])}
+    assert words <= vocabulary
+    assert len(words) > 1000
     for shades in SHADES.values():
         assert set(shades) <= vocabulary
 
@@ -172,9 +172,9 @@ def test_captions_name_only_what_is_there_and_often_not_all() -> None:
     partial = 0
     pairs = [scene for scene in MANY if len(scene.kinds) == 2]
     for scene in pairs:
-        said = set(words_of([captions.caption(scene, chance)]))
-        by_name = {kind for kind in KINDS if kind in said}
-        assert by_name <= set(scene.kinds), (scene.kinds, said)
+        words = set(words_of([captions.caption(scene, chance)]))
+        by_name = {kind for kind in KINDS if kind in words}
+        assert by_name <= set(scene.kinds), (scene.kinds, words)
         partial += len(by_name) < 2
     assert partial > len(pairs) / 3
 
@@ -183,5 +183,5 @@ def test_a_caption_of_nothing_names_no_kind() -> None:
     chance = Chance("nothing")
     for scene in MANY:
         if not scene.things:
-            said = captions.caption(scene, chance).split(",")[0]
-            assert not set(words_of([said])) & set(KINDS)
+            text = captions.caption(scene, chance).split(",")[0]
+            assert not set(words_of([text])) & set(KINDS)

@@ -1,4 +1,4 @@
-"""Tar files: members read where they lie, damage said in a line, and the data set made of shards."""
+"""Tar files: members read in place, one-line errors for damage, and the data set of shards."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_compressed_tar_says_what_to_do(tmp_path: Path, name: str) -> None:
     assert "unpack it to .tar first" in message(DataError, lambda: list(read_members(path)))
 
 
-def test_a_tar_that_shrinks_or_goes_makes_its_pictures_bad(tmp_path: Path) -> None:
+def test_a_tar_that_shrinks_or_goes_makes_its_images_bad(tmp_path: Path) -> None:
     path = tar(tmp_path / "x.tar", [("a.jpg", b"x" * 5000)])
     (member,) = read_members(path)
     os.truncate(path, 2000)
@@ -156,7 +156,7 @@ def test_classes_by_number(tmp_path: Path) -> None:
     assert [present(data, n) for n in range(2)] == [["potted plant"], ["cat"]]
 
 
-def test_the_plain_picture_is_the_samples(tmp_path: Path) -> None:
+def test_the_plain_image_is_the_samples(tmp_path: Path) -> None:
     inside = [("d/7.seg.png", b"mask"), ("d/7.png", png()), ("d/7.JSON", b'{"labels": ["cat"]}'), ("d/8.jpg", b"x")]
     tar(tmp_path / "0.tar", [*inside, ("d/8.cls", b"dog")])
     data = load(tmp_path)
@@ -166,9 +166,9 @@ def test_the_plain_picture_is_the_samples(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("members", "part"),
     [
-        ([("a.json", b'{"labels": []}')], "expected a picture in sample 'a', found .json"),
+        ([("a.json", b'{"labels": []}')], "expected an image in sample 'a', found .json"),
         ([("a.png", b"x")], "expected labels of sample 'a' in .json or .cls, found nothing"),
-        ([("a.png", b"x"), ("a.txt", b"x")], "use `zsprompt predict` on shards without labels"),
+        ([("a.png", b"x"), ("a.txt", b"x")], "for shards without labels, use `zsprompt predict`"),
         ([("a.png", b"x"), ("a.json", b'{"labels": [1]}')], "expected label names in a.json"),
         ([("a.png", b"x"), ("a.json", b'{"labels": "cat"}')], "expected label names in a.json"),
         ([("a.png", b"x"), ("a.json", b'{"tags": []}')], 'expected a.json to hold {"labels": […]}'),
@@ -193,7 +193,7 @@ def test_broken_samples_are_one_line(tmp_path: Path, members: list[tuple[str, by
 def test_a_text_of_any_size_is_not_swallowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zsprompt.data.datasets.shards._LARGEST_TEXT", 10)
     tar(tmp_path / "0.tar", [("a.png", b"x"), ("a.json", json.dumps({"labels": ["cat"] * 9}).encode())])
-    assert "expected a small text in a.json" in message(DataError, lambda: load(tmp_path))
+    assert "expected at most 10 bytes in a.json" in message(DataError, lambda: load(tmp_path))
 
 
 def test_no_shards(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Unpacking: what is in the archive and nothing else, in the folder and nowhere else."""
+"""Unpacking: only files of the archive, and only into the folder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FILES = {"keep/a.txt": b"one", "keep/b/c.jpg": b"two" * 1000, "keep/b/empty": b"
 
 @contextmanager
 def nothing_outside(home: Path) -> Iterator[Path]:
-    """A folder "into" in `home`; beside it and the archive nothing may appear."""
+    """A folder "into" in `home`; nothing else may appear next to it and the archive."""
     before = set(home.iterdir())
     yield home / "into"
     assert set(home.iterdir()) - before <= {home / "into", home / "archive"}
@@ -44,7 +44,7 @@ def unpacked(home: Path, data: bytes, keeps: tuple[str, ...] = ("keep",)) -> dic
 
 
 def refusal(home: Path, data: bytes, keeps: tuple[str, ...] = ("keep",)) -> str:
-    """The one line that says why not; nothing may have been written anywhere."""
+    """The one-line error; nothing may have been written."""
     (home / "archive").write_bytes(data)
     with nothing_outside(home) as into, pytest.raises(DataError) as caught:
         unpack(home / "archive", into, keeps=keeps, progress=quiet)
@@ -101,7 +101,7 @@ def test_folders_that_stand_twice_are_fine(tmp_path: Path) -> None:
 
 
 def hostile_tar(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> bytes:
-    """A good file first: everything is looked at before anything is written."""
+    """The first file is valid: all entries are checked before anything is written."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", errors="surrogateescape") as archive:
         add(archive, "keep/good")
@@ -128,7 +128,7 @@ ODD_NAMES = ["keep/..\\..\\evil", "C:evil", "keep/a\nb", "keep/" + "n" * 256, "k
 @pytest.mark.parametrize("name", WAYS_OUT)
 def test_names_that_lead_out_are_refused(tmp_path: Path, make: Callable[[str], bytes], name: str) -> None:
     text = refusal(tmp_path, make(name))
-    assert "a name that leads out of its folder; nothing of it was put in place" in text
+    assert "a path outside its folder; nothing was installed" in text
     assert not Path("/tmp/zsprompt-evil").exists()
 
 
@@ -137,11 +137,11 @@ def test_names_that_lead_out_are_refused(tmp_path: Path, make: Callable[[str], b
 def test_names_that_are_none_on_every_system_are_refused(
     tmp_path: Path, make: Callable[[str], bytes], name: str
 ) -> None:
-    assert "none on every system" in refusal(tmp_path, make(name))
+    assert "not valid on every system" in refusal(tmp_path, make(name))
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
-    assert "none on every system" in refusal(tmp_path, hostile_tar("keep/caf\udce9"))
+    assert "not valid on every system" in refusal(tmp_path, hostile_tar("keep/caf\udce9"))
 
 
 @pytest.mark.parametrize("where", ["keep", "elsewhere"])
@@ -158,7 +158,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     ],
 )
 def test_links_and_devices_are_refused(tmp_path: Path, kind: bytes, link: str, where: str) -> None:
-    """Also where nothing is kept: an archive that holds one is not the one that was promised."""
+    """Also outside the kept folders: an archive with such an entry is not the expected one."""
     assert "a link or device" in refusal(tmp_path, hostile_tar(f"{where}/x", kind, link))
 
 
@@ -189,7 +189,7 @@ def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
 def test_names_that_stand_twice_or_below_a_file(tmp_path: Path, make: str, names: tuple[str, str]) -> None:
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # zipfile warns of what is meant here
+        warnings.simplefilter("ignore")  # zipfile warns about this intended fault
         if make == "tar":
             with tarfile.open(fileobj=buffer, mode="w") as tar:
                 for name in names:
@@ -198,7 +198,7 @@ def test_names_that_stand_twice_or_below_a_file(tmp_path: Path, make: str, names
             with zipfile.ZipFile(buffer, "w") as archive:
                 for name in names:
                     archive.writestr(name, b"x")
-    assert "stands twice, or below a file" in refusal(tmp_path, buffer.getvalue())
+    assert "occurs twice, or is below a file" in refusal(tmp_path, buffer.getvalue())
 
 
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
@@ -216,7 +216,7 @@ def test_what_is_no_archive(tmp_path: Path, data: bytes) -> None:
 def test_a_tar_that_ends_or_breaks_in_an_entry_is_not_taken_for_a_short_one(
     tmp_path: Path, kind: str, length: int
 ) -> None:
-    """tarfile does take it so, without a word."""
+    """tarfile accepts it silently."""
     whole = make_tar({"keep/a": b"1"}).rstrip(b"\0")
     first = whole + bytes(-len(whole) % 512)
     second = make_tar({"keep/b": b"2"})
@@ -230,7 +230,7 @@ def compress(data: bytes, kind: str) -> bytes:
 
 
 def test_an_archive_of_zeros_holds_nothing(tmp_path: Path) -> None:
-    """To tar two blocks of zeros are an empty archive."""
+    """For tar, two blocks of zeros are an empty archive."""
     assert "found no file there" in refusal(tmp_path, b"\0" * 10_240)
 
 
@@ -238,17 +238,19 @@ def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(0, 0, 100))
     (tmp_path / "archive").write_bytes(make_tar(FILES))
-    with pytest.raises(DownloadError, match=r"expected 3 kB free in .* for what is in archive, found 100 bytes"):
+    with pytest.raises(
+        DownloadError, match=r"expected 3 kB of free space in .* for the content of archive, found 100 bytes"
+    ):
         unpack(tmp_path / "archive", tmp_path / "into", keeps=["keep"], progress=quiet)
     assert not tree(tmp_path / "into")
 
 
 def test_a_bomb_is_seen_before_it_bursts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A zip that promises more than the disk holds is refused by its directory, unread."""
+    """A zip larger than the disk is refused by its directory, without reading its content."""
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(0, 0, 10**6))
     (tmp_path / "archive").write_bytes(make_zip({"keep/zeros": bytes(5_000_000)}))
-    with pytest.raises(DownloadError, match="expected 5 MB free"):
+    with pytest.raises(DownloadError, match="expected 5 MB of free space"):
         unpack(tmp_path / "archive", tmp_path / "into", keeps=["keep"], progress=quiet)
 
 

@@ -145,7 +145,7 @@ def test_missing_and_empty_ones(tmp_path: Path) -> None:
     for name in ("x.tar", "x.csv", "x.parquet"):
         assert "found none" in message(DataError, lambda name=name: find_sources([tmp_path / name]))
     path = tar(tmp_path / "x.tar", [("a.txt", b"x")])
-    assert f"expected pictures in {path}, found 1 other files" in message(DataError, lambda: find_sources([path]))
+    assert f"expected images in {path}, found 1 other files" in message(DataError, lambda: find_sources([path]))
     os.mkfifo(tmp_path / "pipe.csv")
     assert "found a pipe or device" in message(DataError, lambda: find_sources([tmp_path / "pipe.csv"]))
     (tmp_path / "folder.tar").mkdir()

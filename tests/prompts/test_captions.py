@@ -27,8 +27,8 @@ from zsprompt.strategies import Llm, Normalised, TopAll, load_strategy, with_cap
 OWN_LABELS = {"scenes": tuple(KINDS), "voc": label_names("readable")}
 
 
-def bank(*said: tuple[tuple[str, ...], str]) -> Bank:
-    return Bank.of("mine", [Caption(tuple(sorted(labels)), text) for labels, text in said])
+def bank(*entries: tuple[tuple[str, ...], str]) -> Bank:
+    return Bank.of("mine", [Caption(tuple(sorted(labels)), text) for labels, text in entries])
 
 
 EVERY = bank(((), "nothing"), *(((label,), label) for label in LABELS), (("cat", "dog"), "dog cat"))
@@ -38,7 +38,7 @@ def world() -> EmbeddingStore:
     return EmbeddingStore(PlantedEncoder(), cache=None)
 
 
-def pictures(*sets: tuple[str, ...]) -> Images:
+def images(*sets: tuple[str, ...]) -> Images:
     return Images(PlantedEncoder().encode_images([draw(present) for present in sets]))
 
 
@@ -54,12 +54,12 @@ def pictures(*sets: tuple[str, ...]) -> Images:
         max_size=5,
     )
 )
-def test_what_is_saved_is_what_is_loaded(tmp_path_factory: pytest.TempPathFactory, said) -> None:
+def test_a_saved_bank_loads_unchanged(tmp_path_factory: pytest.TempPathFactory, texts) -> None:
     path = tmp_path_factory.mktemp("bank") / "mine.jsonl"
-    captions = [Caption(tuple(sorted(key)), text, "a model", "asked so", "2026-01-02") for key, text in said.items()]
+    captions = [Caption(tuple(sorted(key)), text, "a model", "asked so", "2026-01-02") for key, text in texts.items()]
     save_bank(captions, path)
     found = load_bank(path)
-    assert {key: found.get(key) for key in said} == said
+    assert {key: found.get(key) for key in texts} == texts
     assert set(found.captions.values()) == set(captions)
     save_bank(reversed(captions), path)
     assert load_bank(path).digest == found.digest
@@ -73,7 +73,7 @@ def test_the_order_of_labels_means_nothing_and_the_digest_is_of_what_is_said() -
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "reason"),
     [
         ("", "expected captions in .*, found none"),
         ('{"labels": ["dog"], "caption": "a dog"', "line 1: not valid JSON"),
@@ -89,10 +89,10 @@ def test_the_order_of_labels_means_nothing_and_the_digest_is_of_what_is_said() -
         ),
     ],
 )
-def test_a_broken_bank_is_one_line_that_names_the_place(tmp_path: Path, text: str, said: str) -> None:
+def test_a_broken_bank_is_one_line_that_names_the_place(tmp_path: Path, text: str, reason: str) -> None:
     path = tmp_path / "mine.jsonl"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(CaptionError, match=said):
+    with pytest.raises(CaptionError, match=reason):
         load_bank(path)
 
 
@@ -149,10 +149,10 @@ def test_a_set_that_cannot_be_made_is_refused_and_counted() -> None:
 def test_with_captions_that_are_the_templates_texts_llm_is_top_all() -> None:
     sets = [("cat",), ("cat", "dog"), ("sofa", "car", "person"), ()]
     everything = bank(
-        *((s, ", ".join(sorted(s)) or "nothing") for s in Llm().label_sets(pictures(*sets), LABELS, world()))
+        *((s, ", ".join(sorted(s)) or "nothing") for s in Llm().label_sets(images(*sets), LABELS, world()))
     )
-    expected = TopAll(order="alphabetical").predict(pictures(*sets), LABELS, world())
-    found = Llm(captions=Captions(everything)).predict(pictures(*sets), LABELS, world())
+    expected = TopAll(order="alphabetical").predict(images(*sets), LABELS, world())
+    found = Llm(captions=Captions(everything)).predict(images(*sets), LABELS, world())
     np.testing.assert_array_equal(found.scores, expected.scores)
     np.testing.assert_array_equal(found.decisions, expected.decisions)
     assert set(found.worded) == {"banked"}
@@ -162,26 +162,24 @@ def test_with_captions_that_are_the_templates_texts_llm_is_top_all() -> None:
 def test_llm_finds_what_is_there_in_the_captions_words(base) -> None:
     sets = [("cat",), ("dog", "cat"), ("person", "sofa"), ()]
     strategy = Llm(base=base, captions=Captions(EVERY))
-    answer = strategy.predict(pictures(*sets), LABELS, world())
+    answer = strategy.predict(images(*sets), LABELS, world())
     found = [{label for label, yes in zip(LABELS, row, strict=True) if yes} for row in answer.decisions]
     assert found == [set(labels) for labels in sets]
-    assert sum(answer.worded.values()) == len(
-        set(map(frozenset, strategy.label_sets(pictures(*sets), LABELS, world())))
-    )
+    assert sum(answer.worded.values()) == len(set(map(frozenset, strategy.label_sets(images(*sets), LABELS, world()))))
 
 
 def test_counts_come_through_normalised() -> None:
     inner = Llm(captions=Captions(EVERY))
     sets = [("cat",), ("dog", "cat")]
-    expected = inner.predict(pictures(*sets), LABELS, world()).worded
-    assert Normalised(inner).predict(pictures(*sets), LABELS, world()).worded == expected
+    expected = inner.predict(images(*sets), LABELS, world()).worded
+    assert Normalised(inner).predict(images(*sets), LABELS, world()).worded == expected
 
 
 def test_refusals_of_the_strategy() -> None:
     with pytest.raises(UsageError, match="strategy llm needs captions"):
-        Llm().predict(pictures(()), LABELS, world())
+        Llm().predict(images(()), LABELS, world())
     with pytest.raises(UsageError, match="max_labels is for llm,base=list-all"):
-        load_strategy("llm,max_labels=2").label_sets(pictures(()), LABELS, world())
+        load_strategy("llm,max_labels=2").label_sets(images(()), LABELS, world())
     with pytest.raises(UsageError, match="captions are for strategy llm, found TopAll"):
         with_captions(TopAll(), Captions(EVERY))
     with pytest.raises(UnknownName, match="value of base"):
@@ -222,25 +220,25 @@ def test_labels_of_different_numbers_of_texts_average_each_for_itself(tmp_path: 
     path = tmp_path / "mine.toml"
     path.write_text('label = "{label}"\n[labels]\ncat = ["cat dog", "cat sofa", "cat car"]', encoding="utf-8")
     store = world()
-    scores = load_strategy("per-label", prompts=load_prompts(path)).predict(pictures(("cat",)), ["cat", "dog"], store)
+    scores = load_strategy("per-label", prompts=load_prompts(path)).predict(images(("cat",)), ["cat", "dog"], store)
     mean = store.texts(["cat dog", "cat sofa", "cat car"]).mean(axis=0)
-    image = pictures(("cat",)).vectors[0]
+    image = images(("cat",)).vectors[0]
     np.testing.assert_allclose(scores.scores[0], [image @ mean / np.linalg.norm(mean), image @ store.texts(["dog"])[0]])
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "reason"),
     [
         ("labels = 3", r"expected \[labels\] to be a section"),
-        ("[labels]\ndog = []", "line 2: expected one text or more for 'dog', found"),
-        ('[labels]\ndog = ["a dog", 3]', "line 2: expected one text or more for 'dog'"),
-        ('[labels]\ndog = "  "', "line 2: expected one text or more for 'dog'"),
+        ("[labels]\ndog = []", "line 2: expected at least one text for 'dog', found"),
+        ('[labels]\ndog = ["a dog", 3]', "line 2: expected at least one text for 'dog'"),
+        ('[labels]\ndog = "  "', "line 2: expected at least one text for 'dog'"),
     ],
 )
-def test_broken_descriptions_name_the_line(tmp_path: Path, text: str, said: str) -> None:
+def test_broken_descriptions_name_the_line(tmp_path: Path, text: str, reason: str) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(PromptError, match=said):
+    with pytest.raises(PromptError, match=reason):
         load_prompts(path)
 
 
@@ -251,7 +249,7 @@ def test_a_label_that_nothing_describes(tmp_path: Path) -> None:
     assert prompts.ensemble(["dog"]) == [["a dog"]]
     assert prompts.undescribed(["cat", "dog"]) == ["cat"]
     assert load_prompts("photo").undescribed(["cat"]) == []
-    with pytest.raises(PromptError, match="says nothing of 'cat'; add texts for them under"):
+    with pytest.raises(PromptError, match="has no texts for 'cat'; add texts for them under"):
         prompts.ensemble(["dog", "cat"])
 
 
@@ -291,7 +289,7 @@ def test_prompt_files_hold_any_text(tmp_path_factory: pytest.TempPathFactory, de
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    root = tmp_path / "pictures"
+    root = tmp_path / "images"
     sets = [("cat",), ("dog", "cat"), ("person", "sofa"), ()]
     refs = draw_files(root, sets)
     rows = [f"{ref.id},{'|'.join(labels)}" for ref, labels in zip(refs, sets, strict=True)]

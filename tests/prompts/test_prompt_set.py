@@ -1,4 +1,4 @@
-"""Prompt sets: the shipped wordings word for word, and what a file of one's own may get wrong."""
+"""Prompt sets: the exact shipped texts, and faults in a user's file."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ Write = Callable[[str], Path]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Writes a prompt file and tells its path."""
+    """Writes a prompt file and returns its path."""
 
     def to(text: str) -> Path:
         path = tmp_path / "mine.toml"
@@ -206,7 +206,11 @@ class TestOwnFile:
         ('label = "{label}"\nabout = ["x"]', 2, "expected 'about' to be a string, found ['x']"),
         ('about = "separator"\n[set]\nseparator = 1', 3, "expected 'separator' to be a string, found 1"),
         ('about = "a set"\nset = "{labels}"', 2, "expected [set] to be a section"),
-        ('[set]\ntext = "nothing but {labels}"\nnothing = " "', 3, "expected 'nothing' to be a text, found a blank"),
+        (
+            '[set]\ntext = "nothing but {labels}"\nnothing = " "',
+            3,
+            "expected 'nothing' to be a text, found only blanks",
+        ),
         ('label = "{label}"\nabsent = no', 2, "not valid TOML"),
         ('label = "{label}"\nlabel = "{label}"', 2, "not valid TOML"),
     ],
@@ -215,10 +219,10 @@ def test_refuses_naming_path_and_line(text: str, line: int, message: str, write:
     path = write(text + "\n")
     with pytest.raises(PromptError) as caught:
         load_prompts(path)
-    said = str(caught.value)
-    assert said.startswith(str(path))
-    assert f"line {line}" in said
-    assert message in said
+    reason = str(caught.value)
+    assert reason.startswith(str(path))
+    assert f"line {line}" in reason
+    assert message in reason
 
 
 @pytest.mark.parametrize("text", ["", "\n# only a comment\n", 'about = "x"\nsource = "y"', "label = []"])
@@ -226,7 +230,7 @@ def test_a_file_without_wording_is_refused(text: str, write: Write) -> None:
     path = write(text)
     with pytest.raises(PromptError) as caught:
         load_prompts(path)
-    assert str(caught.value) == f"{path}: expected 'label', [labels], 'absent' or [set], found none of them"
+    assert str(caught.value) == f"{path}: expected at least one of 'label', [labels], 'absent' and [set], found none"
 
 
 class TestUnreadable:
@@ -269,16 +273,16 @@ class TestUnreadable:
     ) -> None:
         path = tmp_path_factory.getbasetemp() / "any.toml"
         path.write_bytes(f'{key} = "{value}"'.encode(errors="replace"))
-        said = ""
+        reason = ""
         try:
             load_prompts(path)
         except PromptError as error:
-            said = str(error)
-        assert "\n" not in said
+            reason = str(error)
+        assert "\n" not in reason
 
 
 class TestMissingParts:
-    """A set without a part says which strategies need it, and what to do."""
+    """The error for a missing part names the strategies that need it, and the fix."""
 
     @pytest.mark.parametrize(
         ("text", "ask", "part", "users", "instead"),
@@ -294,7 +298,7 @@ class TestMissingParts:
         with pytest.raises(PromptError) as caught:
             ask(load_prompts(write(text)))
         assert str(caught.value) == (
-            f"prompt set 'mine' has no {part}, which {users} word their texts with; "
+            f"prompt set 'mine' has no {part}, which {users} need; "
             f"add it to the file or use another set, such as --prompts {instead}"
         )
 

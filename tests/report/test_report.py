@@ -242,7 +242,7 @@ def test_an_unreadable_picture_is_named_in_its_place(tmp_path: Path) -> None:
     result = with_pictures(tmp_path, planted_result())
     for path in (tmp_path / "pictures").glob("*.png"):
         path.write_bytes(b"no picture")
-    assert "no image: not a picture in a known format" in built(tmp_path, result)
+    assert "no image: not an image in a known format" in built(tmp_path, result)
 
 
 def test_two_runs_say_what_changed_and_which_pictures_flipped(tmp_path: Path) -> None:

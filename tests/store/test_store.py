@@ -213,7 +213,7 @@ def test_unreadable_pictures_are_named_and_the_others_keep_their_rows(tmp_path: 
     assert result.kept.tolist() == [0, 1, 3, 6]
     assert dict(result.bad) == {
         2: "empty file",
-        4: "not a picture in a known format",
+        4: "not an image in a known format",
         5: "No such file or directory",
     }
     good = [0, 1, 3, 6]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from messages import heard_by
 
 from zsprompt._utils.arrays import Floats, unit_rows
-from zsprompt._utils.id_digests import known_among, packed
+from zsprompt._utils.id_digests import count_shared, packed
 from zsprompt.adapters import (
     Examples,
     Kind,
@@ -318,7 +318,7 @@ def test_recipes_are_json_and_name_the_very_weights(drawn: Dataset) -> None:
 
 @given(st.sets(st.text(min_size=1), max_size=30), st.sets(st.text(min_size=1), max_size=30))
 def test_pictures_are_recognised_by_their_ids(learnt: set[str], asked: set[str]) -> None:
-    assert known_among(sorted(asked), packed(sorted(learnt))) == len(asked & learnt)
+    assert count_shared(sorted(asked), packed(sorted(learnt))) == len(asked & learnt)
 
 
 def test_captions_of_another_origin_are_warned_of(drawn: Dataset) -> None:

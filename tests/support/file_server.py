@@ -1,4 +1,4 @@
-"""A file server on loopback that can cut, stall, redirect, change its files and lie about lengths."""
+"""A local file server that can cut, stall and redirect, change its files and send wrong lengths."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ class Reply:
 
 
 class FileServer:
-    """Serves `files` by name; `replies` answer the first requests, the rest is answered well."""
+    """Serves `files` by name; `replies` answer the first requests, all others succeed."""
 
     def __init__(self, files: dict[str, bytes], *replies: Reply, etag: str | None = '"1"') -> None:
         self.files = files
         self.replies = list(replies)
         self.etag = etag
         self.asked: list[tuple[str, dict[str, str]]] = []
-        self.sent = 0  # bytes of bodies that were handed to the network
-        self.pause = 0.0  # seconds before each piece of them
+        self.sent = 0  # bytes of response bodies
+        self.pause = 0.0  # seconds before each chunk
         self._released = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -62,7 +62,7 @@ class FileServer:
 
     @property
     def ranges(self) -> list[str | None]:
-        """The ranges that were asked for."""
+        """The requested ranges."""
         return [headers.get("range") for _, headers in self.asked]
 
     def __enter__(self) -> FileServer:

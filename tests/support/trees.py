@@ -1,4 +1,4 @@
-"""Small data sets in their official layouts, as tests write them, and what their tests share."""
+"""Small data sets in their official layouts, and helpers of their tests."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def write(path: Path, content: str | bytes) -> Path:
     return path
 
 
-def picture(path: Path, present: Sequence[str] = ("cat",), noise: int = 0) -> Path:
+def save_image(path: Path, present: Sequence[str] = ("cat",), noise: int = 0) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     draw(present, noise=noise).save(path)
     return path
 
 
 def message(error: type[Exception], call: Callable[[], object]) -> str:
-    """What the call raises, which must be one line."""
+    """The one-line message of the error that the call raises."""
     with pytest.raises(error) as caught:
         call()
     assert "\n" not in str(caught.value)
@@ -49,21 +49,21 @@ def message(error: type[Exception], call: Callable[[], object]) -> str:
 
 
 def present(dataset: Dataset, position: int = 0) -> list[str]:
-    """The labels of one picture."""
+    """The labels of one image."""
     return [label for label, value in zip(dataset.labels, dataset.targets[position], strict=True) if value == 1]
 
 
-# -- COCO: (category id, crowd) of each object on each picture
+# -- COCO: (category id, crowd) of each object on each image
 
 Objects = Sequence[tuple[int, int]]
-COCO_PICTURES: dict[int, Objects] = {139: [(1, 0), (1, 1)], 42: [(18, 0), (64, 0)], 73: [], 9: [(90, 1)]}
+COCO_IMAGES: dict[int, Objects] = {139: [(1, 0), (1, 1)], 42: [(18, 0), (64, 0)], 73: [], 9: [(90, 1)]}
 
 
-def coco_json(pictures: dict[int, Objects], prefix: str = "") -> dict[str, list[dict[str, object]]]:
-    """What an instances JSON holds, its keys in the official order."""
+def coco_json(images: dict[int, Objects], prefix: str = "") -> dict[str, list[dict[str, object]]]:
+    """Content of an instances JSON, with its keys in the official order."""
     number = 0
     annotations = []
-    for image, objects in pictures.items():
+    for image, objects in images.items():
         for category, crowd in objects:
             number += 1
             outline = {"counts": [20, 3], "size": [4, 6]} if crowd else [[1.5, 2.0, 3.25, 2.0, 3.0, 4.0]]
@@ -82,7 +82,7 @@ def coco_json(pictures: dict[int, Objects], prefix: str = "") -> dict[str, list[
         "info": {"description": 'COCO, "quoted" [1, 2] {and} brackets'},
         "images": [
             {"license": 3, "file_name": f"{prefix}{image:012d}.jpg", "height": 8, "width": 8, "id": image}
-            for image in pictures
+            for image in images
         ],
         "licenses": [{"url": "http://creativecommons.org/", "id": 1, "name": "A"}],
         "annotations": annotations,
@@ -93,22 +93,22 @@ def coco_json(pictures: dict[int, Objects], prefix: str = "") -> dict[str, list[
 
 
 def make_coco(
-    root: Path, year: str = "2014", split: str = "val", pictures: dict[int, Objects] | None = None, photos: bool = True
+    root: Path, year: str = "2014", split: str = "val", images: dict[int, Objects] | None = None, photos: bool = True
 ) -> Path:
-    """annotations/ and a folder of pictures; returns the instances JSON."""
-    pictures = COCO_PICTURES if pictures is None else pictures
+    """annotations/ and a folder of images; returns the instances JSON."""
+    images = COCO_IMAGES if images is None else images
     prefix = f"COCO_{split}2014_" if year == "2014" else ""
-    content = coco_json(pictures, prefix)
+    content = coco_json(images, prefix)
     for image in content["images"] if photos else ():
-        picture(root / f"{split}{year}" / str(image["file_name"]))
+        save_image(root / f"{split}{year}" / str(image["file_name"]))
     return write(root / "annotations" / f"instances_{split}{year}.json", json.dumps(content))
 
 
-# -- NUS-WIDE: what of four concepts and six tags, two of them concepts too, is on each picture
+# -- NUS-WIDE: four concepts and six tags; two tags are also concepts
 
 NUS_CONCEPTS = ("airport", "animal", "beach", "sky")
 NUS_TAGS = ("nature", "sky", "blue", "beach", "bravo", "2007")
-NUS_PICTURES: dict[str, tuple[str, str]] = {  # name -> list, what is on it
+NUS_IMAGES: dict[str, tuple[str, str]] = {  # name -> list, concepts | tags
     "actor\\0001_2124494179.jpg": ("Train", "airport sky | nature sky"),
     "actor\\0002_174174086.jpg": ("Test", "beach | blue beach 2007"),
     "zoo\\0003_2966552760.jpg": ("Test", " | bravo"),
@@ -117,26 +117,26 @@ NUS_PICTURES: dict[str, tuple[str, str]] = {  # name -> list, what is on it
 }
 
 
-def make_nus_wide(root: Path, pictures: dict[str, tuple[str, str]] | None = None, photos: bool = True) -> Path:
-    """The official list files, with Windows line ends and trailing blanks where they have them; returns the folder."""
-    pictures = NUS_PICTURES if pictures is None else pictures
+def make_nus_wide(root: Path, images: dict[str, tuple[str, str]] | None = None, photos: bool = True) -> Path:
+    """The official list files, with their Windows line ends and trailing blanks; returns the folder."""
+    images = NUS_IMAGES if images is None else images
     lists = {
-        "Imagelist": list(pictures),
-        "TrainImagelist": [name for name, (part, _) in pictures.items() if part == "Train"],
-        "TestImagelist": [name for name, (part, _) in pictures.items() if part == "Test"],
+        "Imagelist": list(images),
+        "TrainImagelist": [name for name, (part, _) in images.items() if part == "Train"],
+        "TestImagelist": [name for name, (part, _) in images.items() if part == "Test"],
     }
     for name, names in lists.items():
         write(root / "ImageList" / f"{name}.txt", "".join(f"{image}\r\n" for image in names))
     write(root / "ConceptsList" / "Concepts81.txt", "".join(f"{name}\n" for name in NUS_CONCEPTS))
     write(root / "NUS_WID_Tags" / "TagList1k.txt", "".join(f"{name} \n" for name in NUS_TAGS))
-    said = [[half.split() for half in text.split("|")] for _, text in pictures.values()]
+    labels = [[half.split() for half in text.split("|")] for _, text in images.values()]
     for concept in NUS_CONCEPTS:
-        flags = "".join(f"{int(concept in concepts)}\n" for concepts, _ in said)
+        flags = "".join(f"{int(concept in concepts)}\n" for concepts, _ in labels)
         write(root / "Groundtruth" / "AllLabels" / f"Labels_{concept}.txt", flags)
-    rows = ("\t".join(str(int(tag in tags)) for tag in NUS_TAGS) + "\t\r\n" for _, tags in said)
+    rows = ("\t".join(str(int(tag in tags)) for tag in NUS_TAGS) + "\t\r\n" for _, tags in labels)
     write(root / "NUS_WID_Tags" / "AllTags1k.txt", "".join(rows))
-    for n, name in enumerate(pictures if photos else ()):
-        picture(root / "Flickr" / name.replace("\\", "/"), noise=n)
+    for n, name in enumerate(images if photos else ()):
+        save_image(root / "Flickr" / name.replace("\\", "/"), noise=n)
     return root
 
 
@@ -157,7 +157,7 @@ def make_nus_csv(root: Path, benchmark: object = None, photos: bool = True) -> P
         json.dumps({"test class": ["airport", "beach"]} if benchmark is None else benchmark),
     )
     for n in range(1, 6) if photos else ():
-        picture(root / "images" / f"{n:04}.jpg", noise=n)
+        save_image(root / "images" / f"{n:04}.jpg", noise=n)
     return root
 
 
@@ -171,9 +171,9 @@ image3.jpg,cycle,0,0,0,0,1,0,0,0,0,0
 
 
 def make_kaggle(root: Path) -> Path:
-    """The CSV and its pictures; returns the CSV."""
+    """The CSV and its images; returns the CSV."""
     for n in (1, 2, 3):
-        picture(root / "images" / f"image{n}.jpg", noise=n)
+        save_image(root / "images" / f"image{n}.jpg", noise=n)
     write(root / "other.csv", "a,b\n1,2\n")
     return write(root / "multilabel_classification.csv", KAGGLE_CSV)
 
@@ -189,9 +189,9 @@ CAPTIONS_CSV = (
 
 
 def make_captions_csv(root: Path, content: str | bytes = CAPTIONS_CSV) -> Path:
-    """train.csv and its pictures in data/; returns the CSV."""
+    """train.csv and its images in data/; returns the CSV."""
     for n in range(3):
-        picture(root / "data" / f"{n}.jpg", noise=n)
+        save_image(root / "data" / f"{n}.jpg", noise=n)
     return write(root / "train.csv", content)
 
 
@@ -205,17 +205,17 @@ LIST_ROWS: list[dict[str, object]] = [
 
 
 def make_list(root: Path, rows: Sequence[dict[str, object]] = LIST_ROWS) -> Path:
-    """labels.jsonl and its pictures; returns the list."""
+    """labels.jsonl and its images; returns the list."""
     for n, row in enumerate(rows):
-        picture(root / str(row["image"]), noise=n)
+        save_image(root / str(row["image"]), noise=n)
     return write(root / "labels.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def make_image_folders(root: Path) -> Path:
-    """val/<label>/<picture>; returns the folder."""
+    """val/<label>/<image>; returns the folder."""
     for n, name in enumerate(("cat/x.JPEG", "potted_plant/y.JPEG", "potted_plant/z.JPEG")):
-        picture(root / "val" / name, noise=n)
-    write(root / "val" / "cat" / "notes.txt", "no picture")
+        save_image(root / "val" / name, noise=n)
+    write(root / "val" / "cat" / "notes.txt", "no image")
     return root
 
 
@@ -231,7 +231,7 @@ def tar(path: Path, members: Sequence[tuple[str, bytes]], format: int = tarfile.
 
 
 def png(present: Sequence[str] = ("cat",), noise: int = 0) -> bytes:
-    """A drawn picture's bytes."""
+    """A drawn image's bytes."""
     out = BytesIO()
     draw(present, noise=noise).save(out, format="PNG")
     return out.getvalue()
@@ -239,10 +239,10 @@ def png(present: Sequence[str] = ("cat",), noise: int = 0) -> bytes:
 
 def make_shards(root: Path) -> Path:
     """Two shards of three samples with labels and captions; returns the folder."""
-    said = [["cat", "potted plant"], ["dog"], []]
+    label_sets = [["cat", "potted plant"], ["dog"], []]
     samples = [
         [(f"{n:06}.png", png(noise=n)), (f"{n:06}.json", json.dumps({"labels": names}).encode()), (f"{n:06}.txt", b"x")]
-        for n, names in enumerate(said)
+        for n, names in enumerate(label_sets)
     ]
     tar(root / "val-000000.tar", [*samples[0], *samples[1]])
     tar(root / "val-000001.tar", samples[2])
@@ -262,7 +262,7 @@ def annotation(*objects: VocObject, inside: str = "") -> str:
     return f"<annotation>\n<folder>VOC2007</folder>\n{items}</annotation>\n"
 
 
-VOC_PICTURES: dict[str, Sequence[VocObject]] = {
+VOC_IMAGES: dict[str, Sequence[VocObject]] = {
     "000001": [("cat", False), ("person", True)],
     "000002": [("person", True), ("person", False), ("pottedplant", False)],
     "000003": [],
@@ -274,11 +274,11 @@ def make_voc(
 ) -> Path:
     """A VOCdevkit in `root`; returns its VOC<year>."""
     base = root / "VOCdevkit" / f"VOC{year}"
-    photos = VOC_PICTURES if photos is None else photos
+    photos = VOC_IMAGES if photos is None else photos
     write(base / "ImageSets" / "Main" / f"{split}.txt", "".join(f"{image}\n" for image in photos))
     for image, objects in photos.items():
         write(base / "Annotations" / f"{image}.xml", annotation(*objects))
-        picture(base / "JPEGImages" / f"{image}.jpg")
+        save_image(base / "JPEGImages" / f"{image}.jpg")
     return base
 
 
@@ -287,7 +287,7 @@ FLAGS = "image,cat,dog,potted plant\na.png,1,0,-1\nsub/b.png,0,1,0\nc.png,0,0,0\
 
 def make_folder(root: Path) -> Path:
     for name in ("a.png", "sub/b.png", "c.png"):
-        picture(root / name)
+        save_image(root / name)
     write(root / "labels.csv", FLAGS)
     return root
 

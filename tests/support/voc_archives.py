@@ -1,4 +1,4 @@
-"""A small VOC2007 in tar files, with the entry of the catalogue that describes it."""
+"""A small VOC2007 in tar files, and its catalogue entry."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from archives import make_tar
 from fakes import draw
 from file_server import FileServer
 
-from zsprompt.data.download.catalogue import CATALOGUE, Archive, Counts, Known
+from zsprompt.data.download.catalogue import CATALOGUE, Archive, CatalogueEntry, Counts
 
 
 def photo(label: str) -> bytes:
@@ -20,7 +20,7 @@ def photo(label: str) -> bytes:
 
 
 def voc_files(split: str, labels: dict[str, str]) -> dict[str, bytes]:
-    """What VOC's archive of one split holds, in its layout."""
+    """Files of VOC's archive of one split."""
     base = "VOCdevkit/VOC2007"
     files = {f"{base}/ImageSets/Main/{split}.txt": "".join(f"{image}\n" for image in labels).encode()}
     for image, label in labels.items():
@@ -49,8 +49,8 @@ def archive(server: FileServer, split: str, data: bytes | None = None) -> Archiv
     )
 
 
-def known(server: FileServer, *archives: Archive) -> Known:
-    """A small VOC2007 on `server`."""
+def voc_entry(server: FileServer, *archives: Archive) -> CatalogueEntry:
+    """The catalogue entry of a small VOC2007 on `server`."""
     archives = archives or (archive(server, "test"), archive(server, "trainval"))
     splits = {"test": Counts(2, {"cat": 1, "dog": 1}), "trainval": Counts(1, {"car": 1})}
     return replace(CATALOGUE["voc"], archives=archives, splits=splits)

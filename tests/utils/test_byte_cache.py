@@ -128,7 +128,7 @@ def test_an_unreadable_marker_is_refused(folder: Path, marker: str) -> None:
 
 
 def test_no_pickle_goes_in_or_out(folder: Path) -> None:
-    """A stranger's entry in diskcache's own pickle mode is not there; ours cannot be made."""
+    """An entry in diskcache's pickle mode counts as missing, and our class cannot create one."""
     database = sqlite3.connect(folder / "cache.db")
     bomb = pickle.dumps(ValueError("loaded"))
     database.execute("UPDATE Cache SET mode = 4, value = ? WHERE key = ?", (bomb, KEYS[7]))
@@ -144,7 +144,7 @@ def test_no_pickle_goes_in_or_out(folder: Path) -> None:
 
 
 def test_a_flipped_bit_anywhere_is_never_believed(folder: Path) -> None:
-    """Whatever byte of the database is hit: the right value, None, or one line. Never a wrong value."""
+    """Whatever byte of the database is damaged: the right value, None or a one-line error, never a wrong value."""
     database = folder / "cache.db"
     whole = database.read_bytes()
     for at in range(0, len(whole), 397):
@@ -159,7 +159,7 @@ def test_a_flipped_bit_anywhere_is_never_believed(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_a_truncated_database_is_one_line_and_clear_mends_it(folder: Path, share: float) -> None:
+def test_a_truncated_database_is_one_line_and_clear_repairs_it(folder: Path, share: float) -> None:
     database = folder / "cache.db"
     whole = database.read_bytes()
     database.write_bytes(whole[: int(len(whole) * share)])
@@ -171,7 +171,7 @@ def test_a_truncated_database_is_one_line_and_clear_mends_it(folder: Path, share
 
 def test_verify_deletes_damaged_entries_and_no_others(folder: Path) -> None:
     cache = ByteCache(folder)
-    cache._disk.set(KEYS[1], cache._disk.get(KEYS[2]))  # a whole value under another key
+    cache._disk.set(KEYS[1], cache._disk.get(KEYS[2]))  # an intact value under another key
     cache._disk.set(KEYS[5], b"short")
     assert cache.verify() == (50, 2)
     assert cache.verify() == (48, 0)

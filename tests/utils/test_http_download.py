@@ -1,4 +1,4 @@
-"""Downloads: resumed, verified, and never left looking whole when they are not."""
+"""Downloads: resumed, verified, and never left looking complete when they are not."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
 
 
 def fetch(server: FileServer, folder: Path, **options: Any) -> bytes:
-    """Download CONTENT into `folder`; what the file then holds."""
+    """Download CONTENT into `folder` and return the content of the file."""
     options = {"sha256": SHA256, "size": SIZE, "progress": quiet, "timeout": 5.0} | options
     download(f"{server.url}/model.pt", folder / "model.pt", **options)
     return (folder / "model.pt").read_bytes()
 
 
 def refusal(server: FileServer, folder: Path, **options: Any) -> str:
-    """The one line that says why not; nothing may look like the whole file."""
+    """The one-line error of a failed download; no file may look complete."""
     with pytest.raises(DownloadError) as caught:
         fetch(server, folder, **options)
     assert "\n" not in str(caught.value)
@@ -63,7 +63,7 @@ def test_whole_file(tmp_path: Path) -> None:
 
 def test_without_a_known_size(tmp_path: Path) -> None:
     with serve(Reply(cut=5_000, length=None), Reply(cut=9_000)) as server:
-        assert "sha256" in refusal(server, tmp_path, size=None)  # without any length a cut looks like the end
+        assert "sha256" in refusal(server, tmp_path, size=None)  # without a length, a cut connection looks complete
         assert fetch(server, tmp_path, size=None) == CONTENT
     assert server.ranges == [None, None, "bytes=9000-"]
 
@@ -100,7 +100,7 @@ def test_many_cuts_are_fine_while_something_new_comes(tmp_path: Path) -> None:
 def test_nothing_new_ends_it_and_says_what_is_kept(tmp_path: Path) -> None:
     with serve(Reply(cut=1_000_000), *[Reply(cut=0)] * 9) as server:
         text = refusal(server, tmp_path, attempts=3)
-        assert "1 MB of 2.05 MB are kept, and the same command goes on from there" in text
+        assert "1 MB of 2.05 MB are kept; run the same command again to resume" in text
         assert len(server.asked) == 4
         server.replies.clear()
         assert fetch(server, tmp_path) == CONTENT
@@ -189,33 +189,33 @@ def test_a_wrong_checksum_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reply", "said"),
+    ("reply", "reason"),
     [
         pytest.param(Reply(body=OTHER + b"more"), "expected 2,048,000 bytes", id="longer"),
-        pytest.param(Reply(body=b"PK tiny"), "found 7: it is another file", id="shorter"),
-        pytest.param(Reply(body=OTHER * 2, length=None), "found more: it is another file", id="endless"),
-        pytest.param(Reply(length=SIZE + 5), "found 2,048,005: it is another file", id="promises too much"),
-        pytest.param(Reply(length=100), "found 100: it is another file", id="promises too little"),
+        pytest.param(Reply(body=b"PK tiny"), "found 7: this is another file", id="shorter"),
+        pytest.param(Reply(body=OTHER * 2, length=None), "found more: this is another file", id="endless"),
+        pytest.param(Reply(length=SIZE + 5), "found 2,048,005: this is another file", id="promises too much"),
+        pytest.param(Reply(length=100), "found 100: this is another file", id="promises too little"),
         pytest.param(
             Reply(body=b"<html><title>Log\n in</title>", headers={"Content-Type": "text/html; charset=utf-8"}),
-            "found a page of text 'Log in'; look at it with a browser",
+            "found a web page 'Log in'; open it in a browser",
             id="page",
         ),
-        pytest.param(Reply(body=b" \n<?xml version='1.0'?><Error/>"), "found a page of text", id="XML"),
-        pytest.param(Reply(body=b"", headers={"Content-Type": "text/html"}), "found a page of text", id="empty page"),
+        pytest.param(Reply(body=b" \n<?xml version='1.0'?><Error/>"), "found a web page", id="XML"),
+        pytest.param(Reply(body=b"", headers={"Content-Type": "text/html"}), "found a web page", id="empty page"),
         pytest.param(Reply(status=404, body=b"<html>"), "answered 404 Not Found", id="404"),
         pytest.param(Reply(status=403), "answered 403 Forbidden", id="403"),
     ],
 )
-def test_what_is_not_the_file_is_refused_at_once(tmp_path: Path, reply: Reply, said: str) -> None:
+def test_what_is_not_the_file_is_refused_at_once(tmp_path: Path, reply: Reply, reason: str) -> None:
     with serve(reply) as server:
-        assert said in refusal(server, tmp_path)
+        assert reason in refusal(server, tmp_path)
         assert len(server.asked) == 1
         assert fetch(server, tmp_path) == CONTENT
 
 
 def test_a_length_that_is_a_lie_is_made_good(tmp_path: Path) -> None:
-    """The right length, but fewer bytes; then one that leaves it open how many there are."""
+    """The right length with fewer bytes; then a response without a length."""
     with serve(Reply(cut=700_000, length=SIZE), Reply(cut=500_000, length=None)) as server:
         assert fetch(server, tmp_path) == CONTENT
     assert server.ranges == [None, "bytes=700000-", "bytes=1200000-"]
@@ -244,11 +244,11 @@ def test_redirects_end(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("address", ["http://example.test/model.pt", "ftp://127.0.0.1/model.pt", "file:///etc/passwd"])
 def test_nothing_is_fetched_in_the_clear(tmp_path: Path, address: str) -> None:
-    with pytest.raises(DownloadError, match=r"nothing is fetched in the clear|unsupported protocol"):
+    with pytest.raises(DownloadError, match=r"unencrypted downloads are not allowed|unsupported protocol"):
         download(address, tmp_path / "model.pt", sha256=SHA256, progress=quiet, attempts=1)
     with serve(Reply(status=301, headers={"Location": address})) as server:
         text = refusal(server, tmp_path, attempts=1)
-    assert "nothing is fetched in the clear" in text or "unsupported protocol" in text.lower(), text
+    assert "unencrypted downloads are not allowed" in text or "unsupported protocol" in text.lower(), text
 
 
 def test_https_never_becomes_http_even_on_this_machine(tmp_path: Path) -> None:
@@ -259,35 +259,35 @@ def test_https_never_becomes_http_even_on_this_machine(tmp_path: Path) -> None:
         return httpx.Response(302, headers={"Location": "http://127.0.0.1:1/model.pt"})
 
     transport = httpx.MockTransport(redirect)
-    with pytest.raises(DownloadError, match="nothing is fetched in the clear"):
+    with pytest.raises(DownloadError, match="unencrypted downloads are not allowed"):
         download("https://a.test/m", tmp_path / "m", sha256=SHA256, progress=quiet, transport=transport)
     assert asked == ["https://a.test/m"]
 
 
-def test_nobody_listens(tmp_path: Path) -> None:
+def test_a_server_that_does_not_listen(tmp_path: Path) -> None:
     with serve() as server:
         pass
-    assert "nothing came" in refusal(server, tmp_path, attempts=2)
+    assert "nothing was downloaded" in refusal(server, tmp_path, attempts=2)
 
 
 Usage = namedtuple("Usage", "total used free")
 
 
-def test_no_room_is_said_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(10**9, 0, 1_000_000))
     with serve() as server:
         text = refusal(server, tmp_path)
-    assert "expected 2.05 MB free" in text
-    assert "found 1 MB; make room there or choose another folder" in text
+    assert "expected 2.05 MB of free space" in text
+    assert "found 1 MB; free some space or choose another folder" in text
     assert not (tmp_path / "model.pt.part").exists()
 
 
 def test_a_disk_that_fills_up_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Others may fill it: it is looked at again while bytes come, and what came is kept."""
+    """Other processes may fill the disk: free space is checked during the download, and the part is kept."""
     room = iter([10**9])
     with serve() as server:
         with monkeypatch.context() as filling:
-            filling.setattr("zsprompt._utils.http_download._LOOK_AGAIN", 100_000)
+            filling.setattr("zsprompt._utils.http_download._SPACE_CHECK_EVERY", 100_000)
             filling.setattr(shutil, "disk_usage", lambda folder: Usage(0, 0, next(room, 1_000)))
             assert "for the rest of model.pt, found 1 kB" in refusal(server, tmp_path)
         kept = (tmp_path / "model.pt.part").stat().st_size
@@ -340,6 +340,6 @@ def test_whatever_a_server_does_the_file_is_right_or_not_there(
         except DownloadError:
             assert not (folder / "model.pt").exists()
     with serve() as server:
-        with suppress(DownloadError):  # what an odd answer left may be of no use, which is seen and deleted
+        with suppress(DownloadError):  # a part left by an odd response may be unusable, and is then deleted
             fetch(server, folder)
         assert fetch(server, folder) == CONTENT

@@ -21,35 +21,35 @@ from zsprompt.strategies import ListAll, TopAll
 
 SHOW = """
 from zsprompt._utils.progress import terminal
-with terminal("pictures", 50, "pictures") as advance:
+with terminal("images", 50, "images") as advance:
     for _ in range(5):
         advance(10)
 """
 
 
 @pytest.mark.parametrize(
-    ("done", "seconds", "said"),
+    ("done", "seconds", "reason"),
     [
         (0, 5.0, ""),
-        (10, 2.0, "5 pictures/s, 0:18 left"),
-        (50, 2.0, "25 pictures/s, 0:02 left"),
-        (1, 100.0, "0.01 pictures/s, 2:45:00 left"),
-        (100, 4.0, "25 pictures/s, 0:00 left"),
+        (10, 2.0, "5 images/s, 0:18 left"),
+        (50, 2.0, "25 images/s, 0:02 left"),
+        (1, 100.0, "0.01 images/s, 2:45:00 left"),
+        (100, 4.0, "25 images/s, 0:00 left"),
     ],
 )
-def test_rate_and_remaining_time(done: int, seconds: float, said: str) -> None:
-    assert _outlook(done, 100, "pictures", seconds) == said
+def test_rate_and_remaining_time(done: int, seconds: float, reason: str) -> None:
+    assert _outlook(done, 100, "images", seconds) == reason
 
 
 @pytest.mark.parametrize("progress", [quiet, terminal])
-def test_nothing_is_written_where_no_terminal_is(progress, capfd: pytest.CaptureFixture[str]) -> None:
-    with progress("pictures", 3, "pictures") as advance:
+def test_nothing_is_written_without_a_terminal(progress, capfd: pytest.CaptureFixture[str]) -> None:
+    with progress("images", 3, "images") as advance:
         advance(3)
     assert capfd.readouterr() == ("", "")
 
 
 class Bars:
-    """A Progress that remembers what it showed."""
+    """A Progress that records what it showed."""
 
     def __init__(self) -> None:
         self.shown: list[list[object]] = []
@@ -66,16 +66,16 @@ class Bars:
 
 
 @pytest.mark.parametrize(
-    ("strategy", "pictures", "bar"),
+    ("strategy", "images", "bar"),
     [
         # 2^13 candidates are two blocks, and so are 2^16 prefixes of 13 labels
         (ListAll(), 3, ["list-all", 2**13, "candidates", 2**13]),
         (TopAll(), 5000, ["top-all", 5000, "pictures", 5000]),
     ],
 )
-def test_work_in_pieces_has_one_bar(strategy, pictures: int, bar: list[object]) -> None:
+def test_work_in_pieces_has_one_bar(strategy, images: int, bar: list[object]) -> None:
     bars = Bars()
-    vectors = unit_rows(np.random.default_rng(0).normal(size=(pictures, PlantedEncoder().dim)))
+    vectors = unit_rows(np.random.default_rng(0).normal(size=(images, PlantedEncoder().dim)))
     with EmbeddingStore(PlantedEncoder(), cache=None, progress=bars) as store:
         strategy.predict(Images(vectors), [f"thing{i}" for i in range(13)], store)
     assert [b for b in bars.shown if b[0] != "texts"] == [bar]
@@ -103,4 +103,4 @@ def test_a_terminal_shows_a_bar() -> None:
     os.close(ours)
     assert (process.returncode, out) == (0, b"")
     assert "50/50" in shown
-    assert "pictures/s, 0:00 left" in shown
+    assert "images/s, 0:00 left" in shown

@@ -1,1 +1,1 @@
-"""Helpers that know nothing of labels, images or models."""
+"""Helpers that do not depend on labels, images or models."""

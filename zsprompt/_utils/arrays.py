@@ -17,7 +17,7 @@ Indices = NDArray[np.intp]
 
 
 class Tokens(Protocol):
-    """Spatial tokens of N images, of which only what is read comes into memory."""
+    """Spatial tokens of N images; only the rows that are read are loaded into memory."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -25,11 +25,11 @@ class Tokens(Protocol):
         ...
 
     def read(self, rows: Sequence[int] | Indices) -> Halves:
-        """[n, L, D'] float16, unit rows: the tokens of the images at `rows`, in that order."""
+        """[n, L, D'] float16, unit rows: tokens of the images at positions `rows`, in that order."""
         ...
 
 
 def unit_rows(vectors: NDArray[np.floating]) -> Floats:
-    """`vectors` [.., D] with every row divided by its length, float32."""
+    """`vectors` [.., D] as float32, with every row scaled to unit length."""
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=-1, keepdims=True)
     return np.asarray(vectors / lengths, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Digests of values: equal for equal values, in every process. What is the same is decided by them, never by a repr."""
+"""Digests of values: equal values have equal digests in every process. Identity is compared by digest, not by repr."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _LENGTH = 12
 
 
 def digest(value: object) -> str:
-    """12 hexadecimal digits of a value's canonical JSON.
+    """12 hexadecimal digits of the hash of a value's canonical JSON.
 
-    A dataclass is its class and its fields, without those that are left out of its repr. Numbers, texts, mappings,
-    sequences and sets are themselves. Any other object is its class and its pickle; one that cannot be pickled is
-    equal to itself alone.
+    A dataclass is represented by its class and the fields that its repr shows. Numbers, texts, mappings, sequences
+    and sets are represented by their contents. Any other object is represented by its class and its pickle. An object
+    that cannot be pickled is equal only to itself.
     """
     text = _text(_plain(value))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_LENGTH]
 
 
 def _plain(value: Any) -> Any:
-    """`value` in the types that JSON has."""
+    """`value` as JSON types."""
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
@@ -49,10 +49,10 @@ def _plain(value: Any) -> Any:
 
 
 def _state(value: object) -> dict[str, Any]:
-    """What tells an object from others of its class."""
+    """What distinguishes an object from others of its class."""
     try:
-        return {"pickle": hashlib.sha256(pickle.dumps(value, protocol=4)).hexdigest()}  # written only, never read
-    except Exception:  # a class of anybody's may raise anything
+        return {"pickle": hashlib.sha256(pickle.dumps(value, protocol=4)).hexdigest()}  # never unpickled
+    except Exception:  # a user's class may raise anything
         return {"id": id(value)}
 
 

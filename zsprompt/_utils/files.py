@@ -1,4 +1,4 @@
-"""Reading small text files, and writing files that are whole or not there."""
+"""Reading small text files and writing files atomically."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ _LARGEST_TEXT = 2**24
 
 
 def read_text(path: Path) -> str:
-    """A small UTF-8 file's text, without a byte-order mark.
+    """Text of a small UTF-8 file, without a byte-order mark.
 
     Raises:
-        OSError, ValueError: it cannot be read, is not UTF-8, or has more than 16 MB (a device never ends).
+        OSError: the file cannot be read.
+        ValueError: it is not UTF-8, or larger than 16 MB. The limit also stops at devices that never end.
     """
     with path.open(encoding="utf-8-sig") as file:
         text = file.read(_LARGEST_TEXT + 1)
@@ -30,7 +31,7 @@ def read_text(path: Path) -> str:
 
 @contextmanager
 def whole_path(path: Path) -> Iterator[Path]:
-    """A file name beside `path` for others to write to; `path` appears when the block ends without an error.
+    """A temporary path next to `path` to write to; it replaces `path` when the block ends without an error.
 
     Raises:
         OutputError: the folder is missing or not writable, or the disk is full.
@@ -56,16 +57,16 @@ def whole_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[TextIO]:
-    """Open `path` for text; it appears when the block ends without an error, and not before.
+    """Open `path` for writing text; it appears only when the block ends without an error.
 
-    A link stays, and its target is written; a pipe or device is written into as it is. File names that are not
-    UTF-8 keep their bytes (surrogateescape).
+    A link is kept and its target is replaced. A pipe or device is written to directly. File names that are not UTF-8
+    keep their bytes (surrogateescape).
 
     Raises:
         OutputError: the folder is missing or not writable, or the disk is full.
     """
     special = False
-    with suppress(OSError):  # a name too long is said to be one where it is opened
+    with suppress(OSError):  # opening the file reports a name that is too long
         special = path.exists() and not path.is_file()
     if special:
         try:
@@ -81,11 +82,11 @@ def whole_file(path: Path) -> Iterator[TextIO]:
 
 
 def require_writable(path: Path) -> None:
-    """Raise OutputError now rather than after long work if `path` cannot be written; writes nothing that stays."""
+    """Raise OutputError if `path` cannot be written, so that long work does not fail at its end. Leaves no file."""
     if path.is_dir():
         raise OutputError(f"expected a file name to write to, found the folder {path}; choose another with --out")
     if path.exists() and not path.is_file():
-        return  # a pipe or device says so itself when it is written to
+        return  # a pipe or device reports its own error on writing
     try:
         with tempfile.TemporaryFile(dir=path.resolve().parent):
             pass
@@ -94,7 +95,7 @@ def require_writable(path: Path) -> None:
 
 
 def require_folder(path: Path) -> None:
-    """Make the folder `path`, and raise OutputError if it cannot be made or written into."""
+    """Create the folder `path`. Raise OutputError if it cannot be created or written to."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
@@ -106,7 +107,7 @@ def require_folder(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Delete the file `path` if it is there. Raises OutputError if that cannot be done."""
+    """Delete the file `path` if it exists. Raise OutputError if that fails."""
     try:
         path.unlink(missing_ok=True)
     except OSError as error:

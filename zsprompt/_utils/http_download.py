@@ -1,4 +1,4 @@
-"""Fetching one large file whose checksum is known: resumed, verified, never left looking whole when it is not."""
+"""Download of one large file with a known checksum: resumable, verified, and complete or not there."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from zsprompt._utils.text import in_bytes
 from zsprompt.errors import DownloadError
 
 _CHUNK = 1 << 20
-_BUSY = frozenset((408, 429, 500, 502, 503, 504))  # what a server says when it may do better in a moment
-_LOOK_AGAIN = 64 << 20  # bytes between two looks at how much room there is
-_SLOWEST = 1000  # bytes a second; a connection that brings less counts as lost, which costs nothing where it resumes
+_BUSY = frozenset((408, 429, 500, 502, 503, 504))  # statuses that are worth a retry
+_SPACE_CHECK_EVERY = 64 << 20  # bytes written between two checks of the free disk space
+_SLOWEST = 1000  # bytes per second; a slower connection counts as lost, and the next one resumes
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 _TITLE = re.compile(rb"<title[^>]*>\s*([^<]{1,200})", re.I)
 
 
-class _Short(Exception):  # noqa: N818 - no error yet: it is tried again
-    """The connection ended as if all were well, but bytes are missing."""
+class _Short(Exception):  # noqa: N818 - not an error yet: the download is retried
+    """The connection ended without an error, but bytes are missing."""
 
 
 def sha256_file(path: Path, advance: Advance = lambda _: None) -> str:
-    """Hex sha256 of a file's content; `advance` is told of every piece that was read."""
+    """Hex sha256 of a file's content; `advance` is called with the size of every chunk."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
@@ -46,8 +46,8 @@ def require_room(folder: Path, needed: int, what: str) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise DownloadError(
-            f"expected {in_bytes(needed)} free in {folder} for {what}, found {in_bytes(free)}; make room there or "
-            "choose another folder"
+            f"expected {in_bytes(needed)} of free space in {folder} for {what}, found {in_bytes(free)}; "
+            "free some space or choose another folder"
         )
 
 
@@ -62,26 +62,26 @@ def download(
     attempts: int = 4,
     timeout: float = 30.0,
 ) -> None:
-    """Fetch `url` into `target`, continuing a `.part` file that an earlier try left.
+    """Download `url` to `target`, continuing the `.part` file of an earlier attempt.
 
-    What stops in between is tried again with growing waits, until `attempts` in a row have brought nothing new; so is
-    a busy server, but no other refusal. A part is continued only while the server's file is the same (If-Range).
-    Plain http is used on this machine's own addresses alone, also when a server sends elsewhere. Proxies and
-    certificates come from the environment, as httpx reads it.
+    Lost connections and busy servers are retried with growing waits, until `attempts` in a row have added no bytes.
+    Other refusals are not retried. A part is continued only if the server's file has not changed (If-Range). Plain
+    http is allowed for loopback addresses only, also after a redirect. httpx reads proxies and certificates from the
+    environment.
 
     Args:
-        url: where it is.
-        target: the file to be; its folder is made.
-        sha256: of the whole file, hex.
-        size: of the whole file in bytes, where it is known: a server with another one is refused at once.
-        progress: is told of bytes that came, then of bytes that were checked.
-        transport: httpx's, in place of the network.
-        attempts: tries in a row that may bring nothing new.
-        timeout: seconds without a byte, or with hardly any, after which a connection counts as lost.
+        url: address of the file.
+        target: path to write; its folder is created.
+        sha256: expected checksum of the whole file, hex.
+        size: expected size in bytes, if known. A server that offers another size is refused at once.
+        progress: reports the bytes downloaded, then the bytes verified.
+        transport: replaces the network, as in httpx.
+        attempts: attempts in a row that may add no bytes.
+        timeout: seconds without data, or with hardly any, after which a connection counts as lost.
 
     Raises:
-        DownloadError: the server cannot be reached or refuses, what came is not what was promised (it is deleted), or
-            there is no room.
+        DownloadError: the server cannot be reached or refuses, the file is not the expected one (it is deleted), or
+            the disk is full.
     """
     part = target.with_name(target.name + ".part")
     try:
@@ -102,18 +102,18 @@ def download(
 
 
 class _Source:
-    """A file on a server, and how much of it is here."""
+    """A file on a server, and the part of it that has been downloaded."""
 
     def __init__(self, url: str, part: Path, size: int | None, progress: Progress, timeout: float) -> None:
         self.url, self.part, self.size, self.timeout = url, part, size, timeout
         self._progress = progress
 
     def have(self) -> int:
-        """Bytes that are here."""
+        """Bytes downloaded so far."""
         return self.part.stat().st_size if self.part.exists() else 0
 
     def fetch(self, client: httpx.Client) -> None:
-        """One try. Raises httpx.HTTPError, _Short, DownloadError, OSError."""
+        """One attempt. Raises httpx.HTTPError, _Short, DownloadError, OSError."""
         have = self.have()
         if have and have == self.size:
             return
@@ -132,7 +132,7 @@ class _Source:
                 advance(start)
                 self._write(chain((first,), chunks), start, total, advance)
         if self.have() < total:
-            raise _Short(f"it stopped at {self.have():,} of {total:,} bytes")
+            raise _Short(f"the download stopped at {self.have():,} of {total:,} bytes")
 
     def _headers(self, have: int) -> dict[str, str]:
         headers = {"Accept-Encoding": "identity"}
@@ -144,17 +144,17 @@ class _Source:
         return headers
 
     def _settle(self) -> None:
-        """The server has nothing behind what is here: it is whole, which its checksum will tell, or of another file."""
+        """The server has no more bytes: the part is complete (the checksum will tell) or belongs to another file."""
         if self.size is not None:
-            self._start_over("the server has nothing behind the part that was here")
+            self._start_over("the server's file ends before the downloaded part")
 
     def _start(self, response: httpx.Response, have: int) -> int:
-        """Where in the file the answer begins."""
+        """The offset in the file at which the response begins."""
         if response.status_code != httpx.codes.PARTIAL_CONTENT:
             return 0
-        found = _RANGE.fullmatch(response.headers.get("Content-Range", f"bytes {have}-0/*"))
-        if not have or not found or int(found[1]) != have:
-            self._start_over("the server sent another range than it was asked for")
+        match = _RANGE.fullmatch(response.headers.get("Content-Range", f"bytes {have}-0/*"))
+        if not have or not match or int(match[1]) != have:
+            self._start_over("the server sent a range that was not requested")
         return have
 
     def _start_over(self, why: str) -> None:
@@ -166,12 +166,12 @@ class _Source:
         _tag_file(self.part).unlink(missing_ok=True)
 
     def _total(self, response: httpx.Response, start: int) -> int:
-        """Bytes of the whole file, as the server says, else as is known, else 0."""
+        """Size of the whole file in bytes: the expected size, else the server's, else 0."""
         length = response.headers.get("Content-Length", "")
-        found = _RANGE.fullmatch(response.headers.get("Content-Range", "")) if start else None
-        total = int(found[2]) if found and found[2] != "*" else start + int(length) if length.isdigit() else 0
+        match = _RANGE.fullmatch(response.headers.get("Content-Range", "")) if start else None
+        total = int(match[2]) if match and match[2] != "*" else start + int(length) if length.isdigit() else 0
         if self.size is not None and total and total != self.size:
-            raise DownloadError(f"expected {self.size:,} bytes at {self.url}, found {total:,}: it is another file")
+            raise DownloadError(f"expected {self.size:,} bytes at {self.url}, found {total:,}: this is another file")
         return self.size if self.size is not None else total
 
     def _remember(self, response: httpx.Response) -> None:
@@ -183,51 +183,51 @@ class _Source:
             _tag_file(self.part).unlink(missing_ok=True)
 
     def _write(self, chunks: Iterator[bytes], start: int, total: int, advance: Advance) -> None:
-        done = looked = start
+        done = checked = start
         require_room(self.part.parent, total - start, self.part.stem)
         with self.part.open("ab" if start else "wb") as file:
             for chunk in self._at_pace(chunks):
                 done += len(chunk)
                 if total and done > total:
                     self._forget()
-                    raise DownloadError(f"expected {total:,} bytes from {self.url}, found more: it is another file")
+                    raise DownloadError(f"expected {total:,} bytes from {self.url}, found more: this is another file")
                 file.write(chunk)
                 advance(len(chunk))
-                if done - looked > _LOOK_AGAIN:
+                if done - checked > _SPACE_CHECK_EVERY:
                     require_room(self.part.parent, total - done, f"the rest of {self.part.stem}")
-                    looked = done
+                    checked = done
 
     def _at_pace(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """`chunks`, until a server that only trickles has to be asked anew."""
-        since, came = time.monotonic(), 0
+        """Yield `chunks`; raise _Short when they arrive too slowly."""
+        since, received = time.monotonic(), 0
         for chunk in chunks:
             yield chunk
-            came += len(chunk)
-            if (took := time.monotonic() - since) > self.timeout:
-                if came < _SLOWEST * took:
-                    raise _Short(f"only {came:,} bytes came in {took:.0f} s")
-                since, came = time.monotonic(), 0
+            received += len(chunk)
+            if (elapsed := time.monotonic() - since) > self.timeout:
+                if received < _SLOWEST * elapsed:
+                    raise _Short(f"only {received:,} bytes received in {elapsed:.0f} s")
+                since, received = time.monotonic(), 0
 
 
 def _fetch_all(source: _Source, transport: httpx.BaseTransport | None, attempts: int) -> None:
     hooks = {"request": [_only_safe(source.url)]}
     with httpx.Client(transport=transport, follow_redirects=True, timeout=source.timeout, event_hooks=hooks) as client:
         Retrying(
-            retry=retry_if_exception(_may_pass),
+            retry=retry_if_exception(_is_temporary),
             stop=_nothing_new(source, attempts),
             wait=wait_exponential_jitter(max=10),
             reraise=True,
         )(source.fetch, client)
 
 
-def _may_pass(error: BaseException) -> bool:
+def _is_temporary(error: BaseException) -> bool:
     if isinstance(error, httpx.HTTPStatusError):
         return error.response.status_code in _BUSY
     return isinstance(error, httpx.TransportError | _Short)
 
 
 def _nothing_new(source: _Source, attempts: int) -> Callable[[RetryCallState], bool]:
-    """Whether `attempts` tries in a row have brought nothing that was not here before."""
+    """A stop rule: `attempts` attempts in a row have added no bytes."""
     most, idle = source.have(), 0
 
     def stop(_: RetryCallState) -> bool:
@@ -240,12 +240,12 @@ def _nothing_new(source: _Source, attempts: int) -> Callable[[RetryCallState], b
 
 
 def _only_safe(first: str) -> Callable[[httpx.Request], None]:
-    """Refuses to send a request in the clear, unless it stays on this machine, where it began."""
+    """A hook that refuses unencrypted requests, unless both the first address and this one are loopback addresses."""
     local = _is_local(httpx.URL(first))
 
     def check(request: httpx.Request) -> None:
         if request.url.scheme != "https" and not (local and _is_local(request.url)):
-            raise DownloadError(f"expected https, found {request.url}; nothing is fetched in the clear")
+            raise DownloadError(f"expected https, found {request.url}; unencrypted downloads are not allowed")
 
     return check
 
@@ -258,34 +258,32 @@ def _is_local(url: httpx.URL) -> bool:
 
 
 def _refuse_page(url: str, kind: str, beginning: bytes) -> None:
-    """Raise DownloadError if an answer calls itself a web page, or begins like one."""
+    """Raise DownloadError if a response is a web page by its content type or its first bytes."""
     if not kind.startswith("text/html") and beginning.lstrip()[:1] != b"<":
         return
     title = _TITLE.search(beginning)
-    said = f" {' '.join(title[1].decode(errors='replace').split())!r}" if title else ""
-    raise DownloadError(f"expected a file at {url}, found a page of text{said}; look at it with a browser")
+    quoted = f" {' '.join(title[1].decode(errors='replace').split())!r}" if title else ""
+    raise DownloadError(f"expected a file at {url}, found a web page{quoted}; open it in a browser")
 
 
 def _require_checksum(url: str, part: Path, sha256: str, progress: Progress) -> None:
     with progress(f"check {part.stem}", part.stat().st_size, "bytes") as advance:
-        found = sha256_file(part, advance)
-    if found != sha256:
+        actual = sha256_file(part, advance)
+    if actual != sha256:
         part.unlink()
         _tag_file(part).unlink(missing_ok=True)
         raise DownloadError(
-            f"expected {url} to have sha256 {sha256}, found {found}; the download was deleted, try again"
+            f"expected {url} to have sha256 {sha256}, found {actual}; the download was deleted, try again"
         )
 
 
 def _tag_file(part: Path) -> Path:
-    """Holds what the server called this version of the file."""
+    """The file that stores the server's ETag or Last-Modified of a part."""
     return part.with_name(part.name + ".tag")
 
 
 def _kept(part: Path, size: int | None) -> str:
     have = part.stat().st_size if part.exists() else 0
     if not have:
-        return "nothing came"
-    return (
-        f"{in_bytes(have)}{f' of {in_bytes(size)}' if size else ''} are kept, and the same command goes on from there"
-    )
+        return "nothing was downloaded"
+    return f"{in_bytes(have)}{f' of {in_bytes(size)}' if size else ''} are kept; run the same command again to resume"

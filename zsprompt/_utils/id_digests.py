@@ -1,4 +1,4 @@
-"""Images that something was chosen or trained on, remembered by digests of their ids, and recognised again."""
+"""Short digests of image ids, to recognise images that were used for training or for choosing thresholds."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from base64 import b64decode, b64encode
 from collections.abc import Sequence
 
 _BYTES = 6
-"""Of a digest: enough that two of a million images are rarely taken for one."""
+"""Length of a digest. Collisions among a million images are rare."""
 
 
 def packed(ids: Sequence[str]) -> str:
-    """Digests of the ids, sorted, in one text of eight characters each."""
+    """Sorted digests of the ids as one base64 text, eight characters per id."""
     return b64encode(b"".join(sorted(map(_digest, ids)))).decode()
 
 
-def known_among(ids: Sequence[str], remembered: str) -> int:
-    """How many of `ids` are among those `packed`.
+def count_shared(ids: Sequence[str], packed_ids: str) -> int:
+    """Number of `ids` whose digest is in `packed_ids`, a result of `packed`.
 
     Raises:
-        ValueError: damage.
+        ValueError: `packed_ids` is damaged.
     """
-    digests = b64decode(remembered, validate=True)
-    known = {digests[i : i + _BYTES] for i in range(0, len(digests), _BYTES)}
-    return sum(_digest(name) in known for name in ids)
+    data = b64decode(packed_ids, validate=True)
+    digests = {data[i : i + _BYTES] for i in range(0, len(data), _BYTES)}
+    return sum(_digest(name) in digests for name in ids)
 
 
 def _digest(name: str) -> bytes:

@@ -1,4 +1,4 @@
-"""How long work says where it is: a bar on a terminal, nothing elsewhere."""
+"""Progress of long work: a bar on a terminal, nothing elsewhere."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Advance = Callable[[int], None]
 
 
 class Progress(Protocol):
-    """Announces a piece of work and yields a function that is told of every `n` steps done."""
+    """Starts a task and yields a function to call with the number of steps completed."""
 
     def __call__(self, what: str, total: int, unit: str) -> AbstractContextManager[Advance]: ...
 
@@ -23,7 +23,7 @@ def quiet(what: str, total: int, unit: str) -> Iterator[Advance]:
 
 
 class Outermost:
-    """A Progress that stays quiet within itself: work that is done in pieces has one bar, not one a piece."""
+    """A Progress that hides nested tasks, so that work in several parts has one bar."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -44,7 +44,7 @@ class Outermost:
 
 @contextmanager
 def terminal(what: str, total: int, unit: str) -> Iterator[Advance]:
-    """A Progress that draws a bar with rate and remaining time on stderr when that is a terminal."""
+    """A Progress that draws a bar with rate and remaining time on stderr if that is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
@@ -66,7 +66,7 @@ def terminal(what: str, total: int, unit: str) -> Iterator[Advance]:
         done = 0
 
         def advance(n: int) -> None:
-            # over the whole work so far: steps come in batches, and a momentary rate would jump
+            # the rate is averaged over the whole task: steps come in batches, and a momentary rate would jump
             nonlocal done
             done += n
             bars.update(task, completed=done, outlook=_outlook(done, total, unit, time.monotonic() - start))
@@ -75,7 +75,7 @@ def terminal(what: str, total: int, unit: str) -> Iterator[Advance]:
 
 
 def _outlook(done: int, total: int, unit: str, seconds: float) -> str:
-    """ "31 images/s, 0:12 left"; empty before anything is done."""
+    """ "31 images/s, 0:12 left"; empty before the first step."""
     if not done or seconds <= 0:
         return ""
     rate = done / seconds

@@ -1,4 +1,4 @@
-"""Reading ahead: results of work in a pool, in order, with a bounded number under way."""
+"""Read-ahead: ordered results from a thread pool with a bounded number of pending items."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from itertools import islice
 from typing import TypeVar
 
 A = TypeVar("A")
-
-
 B = TypeVar("B")
 
 
 def ahead(pool: ThreadPoolExecutor, work: Callable[[A], B], items: Iterable[A], count: int) -> Iterator[B]:
-    """Ordered results of `work` over `items`, with at most `count` under way or waiting to be taken."""
+    """Results of `work` over `items`, in order; at most `count` are running or waiting to be consumed."""
     source = iter(items)
-    under_way: deque[Future[B]] = deque(pool.submit(work, item) for item in islice(source, count))
-    while under_way:
-        yield under_way.popleft().result()
-        under_way.extend(pool.submit(work, item) for item in islice(source, 1))
+    pending: deque[Future[B]] = deque(pool.submit(work, item) for item in islice(source, count))
+    while pending:
+        yield pending.popleft().result()
+        pending.extend(pool.submit(work, item) for item in islice(source, 1))

@@ -1,4 +1,4 @@
-"""From a name to the object it stands for: the one rule every room's table goes by."""
+"""Resolving names to objects. All registries share these rules."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import Any
 from zsprompt.errors import UnknownName, UsageError
 
 DEFAULT_MODEL = "ViT-B/32"
-"""The model of a run whose data set has none of its own."""
+"""The model of a run if the data set does not define one."""
 
 
 def is_object_path(name: str) -> bool:
-    """Whether `name` reads as package.module:Object. Ask after the prefixes that a table reserves."""
+    """Whether `name` has the form package.module:Object. Check reserved prefixes first."""
     head, colon, tail = name.partition(":")
     return bool(colon) and tail.isidentifier() and all(part.isidentifier() for part in head.split("."))
 
 
 def import_object(path: str) -> Any:
-    """The object that package.module:Object names.
+    """Import the object at package.module:Object.
 
     Raises:
-        UsageError: no such module, or nothing of that name in it.
+        UsageError: the module cannot be imported, or has no such object.
     """
     module_name, _, attribute = path.partition(":")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # a stranger's module may raise anything while it is imported
+    except Exception as error:  # a user's module may raise anything on import
         raise UsageError(f"cannot import {path!r}: {type(error).__name__}: {error}") from error
     try:
         return getattr(module, attribute)
@@ -37,9 +37,9 @@ def import_object(path: str) -> Any:
 
 
 class Table(Mapping[str, type[Any]]):
-    """Names of classes, each given as package.module:Class and imported when it is first asked for.
+    """Classes by name, given as package.module:Class and imported on first access.
 
-    So adding one is a line, and a table costs no import until somebody looks.
+    Adding a class takes one line, and a table imports nothing until it is used.
     """
 
     def __init__(self, paths: Mapping[str, str]) -> None:
@@ -56,35 +56,35 @@ class Table(Mapping[str, type[Any]]):
         return len(self._paths)
 
     def name_of(self, kind: type[Any]) -> str | None:
-        """The name of a class; None where it is not in the table."""
+        """The name of a class; None if the table does not contain it."""
         path = object_path(kind)
-        return next((name for name, known in self._paths.items() if known == path), None)
+        return next((name for name, listed in self._paths.items() if listed == path), None)
 
 
 def object_path(kind: type[Any]) -> str:
-    """package.module:Class of a class."""
+    """A class as package.module:Class."""
     return f"{kind.__module__}:{kind.__qualname__}"
 
 
 def installed(group: str) -> dict[str, str]:
-    """Names that installed packages add through the entry point group `group`, each with its object's path."""
+    """Names and object paths that installed packages register in the entry point group `group`."""
     return {point.name: point.value for point in entry_points(group=group)}
 
 
 def find(kind: str, name: str, table: Mapping[str, Any], group: str, *, also: Sequence[str] = ()) -> Any:
-    """The object for `name`: from `table`, else from an installed package's entry point, else by package.module:Object.
+    """The object for `name`: from `table`, from an installed package's entry point, or from package.module:Object.
 
-    `also` are further names to suggest.
+    `also` are further names to suggest in the error.
 
     Raises:
-        UnknownName: none of the three knows it.
-        UsageError: it names a module or object that cannot be imported.
+        UnknownName: the name cannot be resolved in any of these ways.
+        UsageError: the module or object cannot be imported.
     """
     if name in table:
         return table[name]
-    others = installed(group)
-    if name in others:
-        return import_object(others[name])
+    plugins = installed(group)
+    if name in plugins:
+        return import_object(plugins[name])
     if is_object_path(name):
         return import_object(name)
-    raise UnknownName(kind, name, [*table, *others, *also])
+    raise UnknownName(kind, name, [*table, *plugins, *also])

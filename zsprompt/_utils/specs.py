@@ -1,4 +1,4 @@
-"""Specifications: "NAME,field=value…" and the values it gives to the fields of a dataclass."""
+"""Specifications: parsing "NAME,field=value…" and setting the fields of a dataclass."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ def split_spec(text: str) -> tuple[str, dict[str, str]]:
     """The name and the settings of "NAME,field=value…".
 
     Raises:
-        UsageError: a setting without a value, or a field twice.
+        UsageError: a setting has no value, or a field occurs twice.
     """
     name, *settings = text.split(",")
     return name, split_fields(settings, text)
 
 
 def split_fields(settings: Sequence[str], text: str) -> dict[str, str]:
-    """The values of "field=value" texts, by field; `text` is what they are parts of.
+    """The values of "field=value" texts, by field; `text` is the whole specification, for messages.
 
     Raises:
-        UsageError: a setting without a value, or a field twice.
+        UsageError: a setting has no value, or a field occurs twice.
     """
     given: dict[str, str] = {}
     for setting in settings:
@@ -42,21 +42,21 @@ def split_fields(settings: Sequence[str], text: str) -> dict[str, str]:
 
 
 def field_names(kind: type[Any], without: Collection[str] = ()) -> list[str]:
-    """The fields of a dataclass that a specification may set."""
+    """Fields of a dataclass that a specification may set."""
     return [part.name for part in dataclasses.fields(kind) if part.init and part.name not in without]
 
 
 def settings_of(value: Any, without: Collection[str] = ()) -> dict[str, str]:
-    """The fields of a dataclass that differ from their defaults, as texts that `construct` reads back.
+    """Fields of a dataclass that differ from their defaults, as texts that `construct` can read.
 
-    Fields that are left out of the repr are no part of the recipe.
+    Fields that are hidden from the repr are not included.
     """
     changed = {}
     for part in dataclasses.fields(value):
         default = part.default if part.default_factory is dataclasses.MISSING else part.default_factory()
-        found = getattr(value, part.name)
-        if part.init and part.repr and part.name not in without and found != default:
-            changed[part.name] = "none" if found is None else str(found)
+        setting = getattr(value, part.name)
+        if part.init and part.repr and part.name not in without and setting != default:
+            changed[part.name] = "none" if setting is None else str(setting)
     return changed
 
 
@@ -67,42 +67,42 @@ def construct(
     without: Collection[str] = (),
     name: str = "",
 ) -> Any:
-    """A dataclass from the texts of its fields.
+    """Build a dataclass from the texts of its fields.
 
     Args:
-        kind: the dataclass; a field's type is a number, a text, a Literal, or one of these or None.
-        settings: texts by field.
-        ready: further fields, as they are.
-        without: fields that no specification may set.
-        name: what the fields belong to, for messages; the class's name where empty.
+        kind: the dataclass. Each field is a number, a text, a Literal, or an optional one of these.
+        settings: text of each field.
+        ready: values of further fields, passed on unchanged.
+        without: fields that a specification may not set.
+        name: owner of the fields in messages; defaults to the class's name.
 
     Raises:
-        UnknownName: no such field or choice.
-        UsageError: a value of another type, or the dataclass needs more than it was given.
+        UnknownName: there is no such field or choice.
+        UsageError: a value has the wrong type, or a required field is missing.
     """
     hints = typing.get_type_hints(kind) if settings else {}
-    known = field_names(kind, without) if settings else []
+    fields = field_names(kind, without) if settings else []
     values = {}
     for field, value in settings.items():
-        if field not in known:
-            raise UnknownName(f"field of {name or kind.__name__}", field, known)
+        if field not in fields:
+            raise UnknownName(f"field of {name or kind.__name__}", field, fields)
         values[field] = _value(field, value, hints[field])
     try:
         return kind(**(ready or {}), **values)
-    except TypeError as error:  # a stranger's dataclass may need more than its settings
+    except TypeError as error:  # a user's dataclass may require further fields
         raise UsageError(f"cannot make {kind.__name__} from {values or 'no settings'}: {error}") from error
 
 
 def restored(kind: type[Any], values: Mapping[str, Any]) -> Any:
-    """A dataclass from all of its fields, as JSON keeps them.
+    """Build a dataclass from all of its fields, as read from JSON.
 
     Raises:
-        ValueError: a field is missing, unknown, or of another type.
+        ValueError: a field is missing, unknown, or has the wrong type.
     """
-    hints, known = typing.get_type_hints(kind), field_names(kind)
-    if set(values) != set(known):
+    hints, fields = typing.get_type_hints(kind), field_names(kind)
+    if set(values) != set(fields):
         raise ValueError("the names of the fields")
-    return kind(**{name: _restored(name, values[name], hints[name]) for name in known})
+    return kind(**{name: _restored(name, values[name], hints[name]) for name in fields})
 
 
 def _restored(field: str, value: object, hint: Any) -> object:
@@ -112,13 +112,13 @@ def _restored(field: str, value: object, hint: Any) -> object:
             return value
     elif type(value) in choices:
         return value
-    elif float in choices and type(value) is int and abs(value) < 2**53:  # JSON knows one kind of number
+    elif float in choices and type(value) is int and abs(value) < 2**53:  # JSON has a single type of number
         return float(value)
     raise ValueError(field)
 
 
 def _value(field: str, text: str, hint: Any) -> object:
-    """`text` as the type that `hint` (possibly a union with None, or a Literal) allows."""
+    """`text` converted to the type `hint`, which may be a union with None or a Literal."""
     choices: Sequence[Any] = typing.get_args(hint) or (hint,)
     if type(None) in choices and text.lower() == "none":
         return None

@@ -1,4 +1,4 @@
-"""How a label becomes a noun phrase: "an aeroplane", "scissors", "grass"."""
+"""Words in texts, and numbers as people read them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
 
 
 def words_of(texts: Iterable[str]) -> Iterator[str]:
-    """Every word in `texts` in lower case; "double-decker" and "dog's" are one word each."""
+    """Every word of `texts` in lower case; "double-decker" and "dog's" are one word each."""
     for text in texts:
         yield from _WORD.findall(text.lower())
 
@@ -26,7 +26,7 @@ def quoted(text: str) -> str:
 
 
 def in_bytes(count: int) -> str:
-    """A number of bytes as people read it: "451 MB", "13.5 GB"."""
+    """A number of bytes with its unit: "451 MB", "13.5 GB"."""
     for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if count >= size:
             return f"{count / size:.3g} {unit}"

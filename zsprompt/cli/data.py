@@ -16,8 +16,8 @@ from zsprompt.errors import DataError, UnknownName
 
 if TYPE_CHECKING:
     from zsprompt.data import Dataset
-    from zsprompt.data.download.catalogue import Known
-    from zsprompt.data.download.check import ListCheck, Report
+    from zsprompt.data.download.catalogue import CatalogueEntry
+    from zsprompt.data.download.check import Report, SplitCheck
 
 data_app = typer.Typer(
     cls=SectionedGroup, rich_markup_mode=None, no_args_is_help=True, help="List the data sets, check one, or fetch one."
@@ -71,7 +71,7 @@ def check(
         known, where = CATALOGUE.get(name), root or data_folder()
         loaded, absent = _load_lists(name, root, split, known)
         report = look_over(
-            loaded, root=where, known=known, absent=absent, read=not quick, beside=split is None, progress=terminal
+            loaded, root=where, entry=known, absent=absent, read=not quick, complete=split is None, progress=terminal
         )
         typer.echo(_json(_report_dict(report)) if json else "\n".join(_report_lines(report)))
         for sentence in dict.fromkeys(sentence for data in loaded for sentence in data.notes):
@@ -79,7 +79,7 @@ def check(
         if absent:
             note(f"not here, so not checked: {', '.join(absent)}")
         if report.faults:
-            raise DataError(f"expected {name} to be whole, found: {'; '.join(report.faults)}. {_advice(known)}")
+            raise DataError(f"expected {name} to be whole, found {'; '.join(report.faults)}. {_advice(known)}")
 
 
 @data_app.command("fetch")
@@ -112,10 +112,10 @@ def fetch(
         done = fetch_archives(known, where, split=split, again=again, source=source, progress=terminal)
         if not done:
             note("it is here already; --again fetches it again")
-        typer.echo(f"{known.base(where) / known.top}: {name} {', '.join(known.here(where))}")
+        typer.echo(f"{known.base(where) / known.top}: {name} {', '.join(known.unpacked_splits(where))}")
 
 
-def _known(name: str) -> Known:
+def _known(name: str) -> CatalogueEntry:
     from zsprompt.data import available_datasets
     from zsprompt.data.download.catalogue import CATALOGUE
 
@@ -127,22 +127,22 @@ def _known(name: str) -> Known:
 
 
 def _entry(name: str, about: str, where: Path) -> dict[str, Any]:
-    """What is known of one data set, in JSON's types."""
+    """One data set as JSON types."""
     from zsprompt.data.download.catalogue import CATALOGUE
 
-    known = CATALOGUE.get(name)
-    if known is None:
+    official = CATALOGUE.get(name)
+    if official is None:
         return {"name": name, "about": about}
     return {
         "name": name,
-        "about": f"{known.title}: {known.about}",
-        "licence": known.licence,
-        "home": known.home,
-        "bytes": known.size or None,
-        "here": known.is_at(where),
-        "lists_here": list(known.here(where)),
-        "to_get_it": known.how_to_get,
-        "unverified": known.unverified,
+        "about": f"{official.title}: {official.about}",
+        "licence": official.licence,
+        "home": official.home,
+        "bytes": official.size or None,
+        "here": official.is_at(where),
+        "lists_here": list(official.unpacked_splits(where)),
+        "to_get_it": official.how_to_get,
+        "unverified": official.unverified,
     }
 
 
@@ -157,54 +157,54 @@ def _entry_lines(entry: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _load_lists(
-    name: str, root: Path | None, split: str | None, known: Known | None
+    name: str, root: Path | None, split: str | None, official: CatalogueEntry | None
 ) -> tuple[list[Dataset], list[str]]:
-    """The list that is asked for; else those of the whole set that are here, or the default; and which are not."""
+    """The requested split, else all splits that are here, else the default; and the names of missing splits."""
     from zsprompt.data import data_folder, load_dataset
 
     load = partial(load_dataset, name, root=root, names="raw")
-    whole = known.whole if known and not split else ()
-    fetched = known.here(root or data_folder()) if known else ()
+    whole = official.whole if official and not split else ()
+    fetched = official.unpacked_splits(root or data_folder()) if official else ()
     loaded: list[Dataset] = []
     absent = [part for part in whole if fetched and part not in fetched]
     for part in whole:
         if part not in absent:
             try:
                 loaded.append(load(split=part))
-            except UnknownName:  # no such list
+            except UnknownName:  # no such split
                 absent.append(part)
     return loaded or [load(split=split)], absent
 
 
-def _advice(known: Known | None) -> str:
-    if known is None:
-        mended = "Mend the file with the labels, or the pictures that are named"
-        return f"{mended}; run leaves out what cannot be read with --skip-bad"
-    again = f"`zsprompt data fetch {known.name} --again` fetches it" if known.size else f"To fetch it: {known.manual}"
-    return f"{again}; or say with every result what it was measured on"
+def _advice(official: CatalogueEntry | None) -> str:
+    if official is None:
+        return "Fix the label file or the named images; `zsprompt run --skip-bad` excludes unreadable images"
+    again = f"`zsprompt data fetch {official.name} --again` downloads it again"
+    by_hand = f"To get it: {official.manual}"
+    return f"{again if official.size else by_hand}; or state with every result which images it was measured on"
 
 
 def _report_dict(report: Report) -> dict[str, Any]:
     return {
         "name": report.name,
-        "lists": [_list_dict(checked) for checked in report.lists],
+        "lists": [_list_dict(checked) for checked in report.splits],
         "not_checked": list(report.absent),
-        "pictures": report.pictures,
+        "pictures": report.images,
         "read": report.read,
-        "missing": [{"picture": name, "perhaps": meant or None} for name, meant in report.missing],
+        "missing": [{"picture": name, "perhaps": similar or None} for name, similar in report.missing],
         "unreadable": [{"picture": name, "reason": reason} for name, reason in report.unreadable],
-        "doubles": [{"pictures": list(group), "labels_differ": differ} for group, differ in report.doubles],
-        "in_no_list": None if report.extra is None else list(report.extra),
+        "doubles": [{"pictures": list(group), "labels_differ": differ} for group, differ in report.duplicates],
+        "in_no_list": None if report.unlisted is None else list(report.unlisted),
         "in_several_lists": list(report.shared),
-        "labels_alike": [list(group) for group in report.alike],
+        "labels_alike": [list(group) for group in report.similar_labels],
         "faults": report.faults,
     }
 
 
-def _list_dict(checked: ListCheck) -> dict[str, Any]:
+def _list_dict(checked: SplitCheck) -> dict[str, Any]:
     return {
         "split": checked.split,
-        "pictures": checked.pictures,
+        "pictures": checked.images,
         "published": checked.published,
         "positives": dict(checked.positives),
         "published_positives": dict(checked.published_positives) or None,
@@ -216,37 +216,37 @@ def _list_dict(checked: ListCheck) -> dict[str, Any]:
 def _report_lines(report: Report) -> Iterator[str]:
     from zsprompt._utils.text import counted
 
-    for checked in report.lists:
+    for checked in report.splits:
         yield from _list_lines(report.name, checked)
         yield ""
-    looked = "read" if report.read else "looked for"
+    done = "read" if report.read else "looked for"
     yield (
-        f"{counted(report.pictures, 'picture')} {looked}: {len(report.missing):,} missing, "
-        f"{len(report.unreadable):,} unreadable, {len(report.doubles):,} more than once"
-        + ("" if report.extra is None else f", {len(report.extra):,} beside them in no list")
+        f"{counted(report.images, 'image')} {done}: {len(report.missing):,} missing, "
+        f"{len(report.unreadable):,} unreadable, {len(report.duplicates):,} duplicated"
+        + ("" if report.unlisted is None else f"; {counted(len(report.unlisted), 'other image')} in no split")
     )
-    yield from _named("missing", [f"{i} (perhaps {p} is meant)" if p else i for i, p in report.missing])
+    yield from _named("missing", [f"{i} (perhaps {p})" if p else i for i, p in report.missing])
     yield from _named("unreadable", [f"{i}: {reason}" for i, reason in report.unreadable])
-    yield from _named("same content", [_group(group, differ) for group, differ in report.doubles])
-    yield from _named("in no list", report.extra or ())
-    yield from _named("in several lists", report.shared)
+    yield from _named("same content", [_group(group, differ) for group, differ in report.duplicates])
+    yield from _named("in no split", report.unlisted or ())
+    yield from _named("in several splits", report.shared)
 
 
-def _list_lines(name: str, checked: ListCheck) -> Iterator[str]:
+def _list_lines(name: str, checked: SplitCheck) -> Iterator[str]:
     from zsprompt._utils.text import counted
     from zsprompt.report import printable
 
     published = f", published {checked.published:,}" if checked.published is not None else ""
     without = f", {checked.unlabelled:,} without any label" if checked.unlabelled else ""
     labels = counted(len(checked.positives), "label")
-    yield f"{name} {checked.split}: {counted(checked.pictures, 'picture')}{published}{without}; {labels}"
+    yield f"{name} {checked.split}: {counted(checked.images, 'image')}{published}{without}; {labels}"
     width = max(len("label"), *(len(printable(label)) for label in checked.positives))
-    known, left_out = checked.published_positives, checked.left_out
-    heads = f"{'published':>11}" * bool(known) + f"{'left out':>10}" * bool(left_out)
+    expected, left_out = checked.published_positives, checked.left_out
+    heads = f"{'published':>11}" * bool(expected) + f"{'left out':>10}" * bool(left_out)
     yield f"{'label':{width}}  positives{heads}"
-    for label, found in checked.positives.items():
-        said = f"{known.get(label, '–'):>11}" if known else ""
-        yield f"{printable(label):{width}}  {found:9}{said}" + (f"{left_out.get(label, 0):10}" if left_out else "")
+    for label, count in checked.positives.items():
+        cell = f"{expected.get(label, '–'):>11}" if expected else ""
+        yield f"{printable(label):{width}}  {count:9}{cell}" + (f"{left_out.get(label, 0):10}" if left_out else "")
 
 
 def _group(group: Sequence[str], differ: bool) -> str:

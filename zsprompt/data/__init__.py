@@ -1,4 +1,4 @@
-"""Data sets: images, label names, and which labels are on which image."""
+"""Data sets: images, label names, and the labels of each image."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The caption CSV of the coco-captions-clip source, whose captions hold quotes, commas and line breaks as they please.
+"""The caption CSV of the coco-captions-clip source, whose captions contain unescaped quotes, commas and line breaks.
 
-A CSV reader takes an odd quote for the start of a cell that ends many rows later: 29,996 rows where 30,000 stand. So
-rows are found by how they begin: an image's name, and in files with labels the label numbers, each with its comma.
+A CSV reader takes an unbalanced quote for the start of a cell that ends many rows later, and finds 29,996 of 30,000
+rows. So rows are recognised by their beginning: the image's name, then the label numbers if the file has them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from zsprompt.errors import DataError
 
-_BREAK = re.compile("\r\n|[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]")  # line ends of any kind; the files mix them
+_BREAK = re.compile("\r\n|[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]")  # all kinds of line ends; the files mix them
 _HEADER = re.compile(r'"?image_?id"?,("?labels?"?,)?"?captions?"?', re.IGNORECASE)
 _NAME = re.compile(r'"?([^",\s]+?\.[A-Za-z]{3,4})"?,')
 _NUMBER = re.compile(r'"?(\d+)"?,')
@@ -23,13 +23,13 @@ _LARGEST = 2**28
 
 @dataclass(frozen=True)
 class CaptionRow:
-    """One image's row.
+    """The row of one image.
 
     Attributes:
-        line: where it begins in the file, from 1.
-        image: the image's id, which is its file name in the source's files.
-        labels: label numbers; None in a file without a column of them.
-        caption: on one line, without the quotes around it.
+        line: line number of its beginning, from 1.
+        image: id of the image; in the source's files, its file name.
+        labels: label numbers; None in a file without a label column.
+        caption: one line, without the enclosing quotes.
     """
 
     line: int
@@ -40,22 +40,22 @@ class CaptionRow:
 
 @dataclass(frozen=True)
 class CaptionFile:
-    """A file's rows in its order, and (line, reason) of what could not be read."""
+    """Rows in the file's order, and (line, reason) of each row that could not be read."""
 
     rows: tuple[CaptionRow, ...]
     bad: tuple[tuple[int, str], ...]
 
 
 def is_caption_header(line: str) -> bool:
-    """Whether a first line reads ImageID,Labels,Caption or ImageID,Caption."""
+    """Whether a line is the header ImageID,Labels,Caption or ImageID,Caption."""
     return _HEADER.fullmatch(line.strip().replace(" ", "")) is not None
 
 
 def read_captions(path: Path) -> CaptionFile:
-    """Every row of a caption CSV, with or without labels, however its captions are quoted and broken into lines.
+    """Read a caption CSV, with or without labels, whatever the quotes and line breaks in its captions.
 
     Raises:
-        DataError: missing, not UTF-8, another header, no row, or more than 256 MB.
+        DataError: the file is missing, is not UTF-8, has another header or no rows, or exceeds 256 MB.
     """
     header, *lines = _BREAK.split(_text(path))
     if not is_caption_header(header):
@@ -65,11 +65,11 @@ def read_captions(path: Path) -> CaptionFile:
     rows: list[CaptionRow] = []
     bad: list[tuple[int, str]] = []
     for line, text in _joined(lines, shape):
-        found = _row(line, text, shape, labelled)
-        if isinstance(found, str):
-            bad.append((line, found))
+        row = _row(line, text, shape, labelled)
+        if isinstance(row, str):
+            bad.append((line, row))
         else:
-            rows.append(found)
+            rows.append(row)
     if not rows:
         raise DataError(f"expected rows under the header of {path}, found none that can be read")
     return CaptionFile(*_each_once(rows, bad))
@@ -95,13 +95,13 @@ def _text(path: Path) -> str:
 
 
 def _shape(lines: Sequence[str]) -> re.Pattern[str]:
-    """How this file's image ids look, by its first row: file names, or bare numbers."""
+    """The pattern of this file's image ids, by its first row: file names or bare numbers."""
     first = next((line for line in lines if line.strip()), "")
     return _NAME if _NAME.match(first) or not _NUMBER.match(first) else _NUMBER
 
 
 def _joined(lines: Sequence[str], shape: re.Pattern[str]) -> Iterator[tuple[int, str]]:
-    """(line, text) of each row: a line that begins like one, and those after it that do not."""
+    """(line, text) of each row: a line that begins like a row, joined with the continuation lines after it."""
     start = 0
     parts: list[str] = []
     for number, line in enumerate(lines, 2):
@@ -117,10 +117,10 @@ def _joined(lines: Sequence[str], shape: re.Pattern[str]) -> Iterator[tuple[int,
 
 
 def _row(line: int, text: str, shape: re.Pattern[str], labelled: bool) -> CaptionRow | str:
-    """The row, or why it is none."""
+    """The parsed row, or the reason why it cannot be read."""
     name = shape.match(text)
     if not name:
-        return f"expected a picture's id and a comma, found {text[:40]!r}"
+        return f"expected an image id and a comma, found {text[:40]!r}"
     rest, labels = text[name.end() :], None
     if labelled:
         numbers = _LABELS.match(rest)
@@ -133,7 +133,7 @@ def _row(line: int, text: str, shape: re.Pattern[str], labelled: bool) -> Captio
 
 
 def _caption(text: str) -> str:
-    """Without the quotes around it, doubled ones inside made single, blanks and line breaks made single spaces."""
+    """The caption without enclosing quotes; doubled quotes become single, white space becomes single spaces."""
     text = text.strip()
     if len(text) > 1 and text[0] == text[-1] == '"':
         text = text[1:-1]
@@ -144,10 +144,10 @@ def _each_once(
     rows: Sequence[CaptionRow], bad: Sequence[tuple[int, str]]
 ) -> tuple[tuple[CaptionRow, ...], tuple[tuple[int, str], ...]]:
     first: dict[str, CaptionRow] = {}
-    again = []
+    repeated = []
     for row in rows:
         if row.image in first:
-            again.append((row.line, f"{row.image} stands in line {first[row.image].line} already"))
+            repeated.append((row.line, f"{row.image} is already in line {first[row.image].line}"))
         else:
             first[row.image] = row
-    return tuple(first.values()), tuple(sorted([*bad, *again]))
+    return tuple(first.values()), tuple(sorted([*bad, *repeated]))

@@ -16,10 +16,10 @@ from zsprompt.errors import DataError
 LIST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 
 IMAGE_COLUMNS = tuple("image path file filename file_name filepath image_path image_name imageid image_id".split())
-"""Names, in lower case, that the column of images may have; in a CSV with none of them it is the first."""
+"""Names, in lower case, of the image column. A CSV with none of them has its images in the first column."""
 
 IMAGE_FOLDERS = ("", "data", "images")
-"""Folders next to a list where its images are looked for, by the first image."""
+"""Folders next to a list that may contain its images; the first image decides."""
 
 _LONGEST_LINE = 2**24
 _PARQUET_ROWS = 4096
@@ -30,8 +30,8 @@ class ListRow:
     """One row of an image list.
 
     Attributes:
-        line: its number in the file, from 1 (in Parquet, of the row).
-        image: the image's file name as it stands there.
+        line: line number in the file, from 1; in Parquet, the row number.
+        image: file name of the image, as written in the list.
         values: the other columns.
     """
 
@@ -42,11 +42,11 @@ class ListRow:
 
 @dataclass(frozen=True)
 class CsvLayout:
-    """What a CSV's columns look like.
+    """Format of a CSV file.
 
     Attributes:
-        separators: characters that may stand between cells; the most frequent one in the first line is taken.
-        image_first: the first column holds the images whatever it is called, and a caption CSV is like any other.
+        separators: possible separators of cells; the most frequent one in the first line is used.
+        image_first: the first column holds the images whatever its name, and caption CSVs get no special treatment.
     """
 
     separators: str = ",;\t"
@@ -54,27 +54,28 @@ class CsvLayout:
 
 
 def read_rows(path: Path, *, images_only: bool = False, layout: CsvLayout | None = None) -> Iterator[ListRow]:
-    """The rows of a .csv, .tsv, .jsonl or .parquet file; memory does not grow with their number.
+    """Rows of a .csv, .tsv, .jsonl or .parquet file, read one by one in constant memory.
 
-    A caption CSV (ImageID,Labels,Caption), whose quotes mislead CSV readers, is read by its own rules.
+    A caption CSV (ImageID,Labels,Caption) has its own parser, because its quotes mislead CSV readers.
 
     Args:
         path: the list.
-        images_only: leave `values` empty, which spares reading Parquet's other columns.
-        layout: read a CSV of this layout, whatever the file is called.
+        images_only: leave `values` empty; other columns of Parquet files are then not read.
+        layout: read the file as a CSV of this layout, whatever its name.
 
     Raises:
-        DataError: missing, not UTF-8, no header or rows, a row without an image, cut short, or pyarrow is missing.
+        DataError: the file is missing, cut short or not UTF-8, lacks a header or rows, or has a row without an image;
+            or pyarrow is not installed.
     """
     count = 0
     try:
         for row in _rows(path, images_only, layout):
             count += 1
             if not row.image.strip():
-                raise DataError(f"{path}, line {row.line}: expected a picture's file name, found a blank")
+                raise DataError(f"{path}, line {row.line}: expected the file name of an image, found a blank")
             yield row
     except FileNotFoundError:
-        raise DataError(f"expected a list of pictures at {path}, found none") from None
+        raise DataError(f"expected a list of images at {path}, found none") from None
     except UnicodeDecodeError as error:
         line, byte = _first_bad_line(path), error.object[error.start]
         raise DataError(
@@ -82,16 +83,16 @@ def read_rows(path: Path, *, images_only: bool = False, layout: CsvLayout | None
         ) from None
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from None
-    except ValueError as error:  # of a name that no file can have
+    except ValueError as error:  # the name is not a valid file name
         raise DataError(f"cannot read {path}: {error}") from None
     if not count:
         raise DataError(f"expected rows in {path}, found none")
 
 
 def image_folder(path: Path, first: str) -> Path:
-    """The folder that names in the list `path` are relative to, by where its first image is."""
-    places = [path.parent / name for name in IMAGE_FOLDERS]
-    return next((place for place in places if _is_file(place / first)), path.parent)
+    """The folder to which file names in the list `path` are relative. The location of the image `first` decides."""
+    folders = [path.parent / name for name in IMAGE_FOLDERS]
+    return next((folder for folder in folders if _is_file(folder / first)), path.parent)
 
 
 def _is_file(path: Path) -> bool:
@@ -138,7 +139,7 @@ def _read_csv(path: Path, images_only: bool, layout: CsvLayout) -> Iterator[List
                     yield _csv_row(path, reader.line_num, header, cells, column, images_only)
         except csv.Error as error:
             raise DataError(
-                f"{path}, line {reader.line_num}: expected cells between {separator!r}, found {error}"
+                f"{path}, line {reader.line_num}: expected cells separated by {separator!r}, found {error}"
             ) from None
 
 
@@ -156,17 +157,17 @@ def _image_column(path: Path, header: Sequence[str]) -> int:
     if not header or not header[column]:
         raise DataError(f"{path}, line 1: expected a header with a column 'image', found a blank line or nothing")
     if Path(header[0]).suffix.lower() in SUFFIXES:
-        raise DataError(f"{path}, line 1: expected a header with a column 'image', found a picture: {header[0]!r}")
+        raise DataError(f"{path}, line 1: expected a header with a column 'image', found an image: {header[0]!r}")
     _check_columns(path, header)
     return column
 
 
 def _first_column(path: Path, header: Sequence[str], separator: str) -> int:
     if len(header) < 2:
-        found = header or "a blank line or nothing"
+        columns = header or "a blank line or nothing"
         raise DataError(
-            f"{path}, line 1: expected an image column and at least one more with {separator!r} between them, "
-            f"found {found}"
+            f"{path}, line 1: expected an image column and at least one more column, separated by {separator!r}, "
+            f"found {columns}"
         )
     _check_columns(path, header[1:])
     return 0
@@ -187,7 +188,7 @@ def _read_caption_csv(path: Path) -> Iterator[ListRow]:
     file = read_captions(path)
     if file.bad:
         line, reason = file.bad[0]
-        raise DataError(f"{path}, line {line}: {reason} ({len(file.bad):,} such rows); mend them first")
+        raise DataError(f"{path}, line {line}: {reason} ({len(file.bad):,} such rows); fix them first")
     for row in file.rows:
         yield ListRow(row.line, row.image, {"labels": list(map(str, row.labels or ())), "caption": row.caption})
 
@@ -213,7 +214,7 @@ def _json_row(path: Path, number: int, line: str, images_only: bool) -> ListRow:
     column = _named(list(value))
     image = None if column is None else value.pop(list(value)[column])
     if not isinstance(image, str):
-        raise DataError(f'{path}, line {number}: expected the picture\'s file name under "image", found {line[:60]!r}')
+        raise DataError(f'{path}, line {number}: expected a file name under "image", found {line[:60]!r}')
     return ListRow(number, image, {} if images_only else value)
 
 
@@ -235,15 +236,15 @@ def _read_parquet(path: Path, images_only: bool) -> Iterator[ListRow]:
                     yield ListRow(number, value.pop(names[column]) or "", value)
     except FileNotFoundError:
         raise
-    except (arrow.ArrowException, OSError) as error:  # the latter of damaged inner parts, too
+    except (arrow.ArrowException, OSError) as error:  # damaged inner parts also raise OSError
         reason = " ".join(str(error).split())[:120]
-        raise DataError(f"{path}: expected a Parquet file, found one that is damaged or none ({reason})") from None
+        raise DataError(f"{path}: expected a Parquet file, found a damaged or different file ({reason})") from None
 
 
 def _parquet_column(path: Path, names: Sequence[str], schema: Any) -> int:
     column = _named(names)
     kinds = ("string", "large_string", "string_view")
     if column is None or str(schema.field(column).type) not in kinds:
-        found = ", ".join(f"{field.name} ({field.type})" for field in schema)[:120]
-        raise DataError(f"{path}: expected a column 'image' of file names (string), found {found}")
+        columns = ", ".join(f"{field.name} ({field.type})" for field in schema)[:120]
+        raise DataError(f"{path}: expected a column 'image' of file names (string), found {columns}")
     return column

@@ -1,4 +1,4 @@
-"""An image somewhere, and how its bytes become an upright RGB image."""
+"""References to images, and decoding of their bytes to upright RGB images."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 SUFFIXES = frozenset(
     (".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .dib .tif .tiff .ppm .pgm .pbm .pnm .jp2 .avif .tga").split()
 )
-"""File endings (lower case) that a folder search takes for images."""
+"""File suffixes (lower case) that count as images in a folder search."""
 
 _WHITE = (255, 255, 255, 255)
 
-# EXIF orientation -> the Image.Transpose that sets it upright
+# EXIF orientation -> the Image.Transpose that turns the image upright
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: "FLIP_LEFT_RIGHT",
@@ -43,7 +43,7 @@ _UPRIGHT = {
 # TIFF tags
 _BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 
-# What Pillow's format plugins raise on damaged files, found by feeding them damaged files.
+# Exceptions of Pillow's format plugins on damaged files, collected by fuzzing.
 _DAMAGE = (
     OSError,
     SyntaxError,
@@ -62,42 +62,42 @@ _DAMAGE = (
 )
 
 
-_SETTLED_SECONDS = 2.0  # a file changed less than this ago may change again within one tick of its clock
+_SETTLED_SECONDS = 2.0  # a file changed more recently may change again within one tick of the file system's clock
 
 
 class ImageRef(Protocol):
-    """One image of a data set: an id for people and result files, and a way to its bytes."""
+    """One image of a data set: an id and access to its bytes."""
 
     @property
     def id(self) -> str:
-        """What people and result files call it."""
+        """Name of the image in messages and result files."""
         ...
 
     def read(self) -> bytes:
-        """Its bytes, in an image format. Raises ImageError with the reason why there are none."""
+        """Encoded bytes of the image. Raises ImageError with the reason if they cannot be read."""
         ...
 
     def identity(self, *, settled: bool = False) -> bytes | None:
-        """Bytes that change whenever the image does, found without reading it; None where nothing tells.
+        """Bytes that change whenever the image changes, found without reading it; None if unknown.
 
         Args:
-            settled: also None if it changed so lately that another change might not show.
+            settled: also return None if the image changed so recently that another change might go unnoticed.
         """
         ...
 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """An ImageRef to a file."""
+    """An image in a file of its own; an ImageRef."""
 
     id: str
     path: Path
 
     def read(self) -> bytes:
-        """The file's bytes.
+        """Read the file.
 
         Raises:
-            ImageError: missing, a folder, not permitted, or empty.
+            ImageError: the file is missing, a folder, not permitted, or empty.
         """
         try:
             # A named pipe or device would block or never end.
@@ -113,29 +113,29 @@ class ImageFile:
         return data
 
     def identity(self, *, settled: bool = False) -> bytes | None:
-        """The file's size, times and inode, and its path; see ImageRef."""
+        """Size, times, inode and path of the file; see ImageRef."""
         facts = file_facts(self.path, settled=settled)
         return facts and b"file " + facts
 
 
 def file_facts(path: Path, *, settled: bool = False) -> bytes | None:
-    """A file's size, times, inode and path as bytes; None if it is missing, or (`settled`) changed just now."""
+    """Size, times, inode and path of a file as bytes; None if it is missing, or changed just now and `settled`."""
     try:
-        found = path.stat()
-        name = path.absolute()  # not resolve(): the inode already says which file a link leads to
+        status = path.stat()
+        name = path.absolute()  # not resolve(): the inode already identifies the target of a link
     except (OSError, ValueError):
         return None
-    if settled and time.time() - max(found.st_mtime, found.st_ctime) < _SETTLED_SECONDS:
+    if settled and time.time() - max(status.st_mtime, status.st_ctime) < _SETTLED_SECONDS:
         return None
-    facts = f"{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
+    facts = f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
     return facts.encode() + b" " + os.fsencode(name)
 
 
 def decode(data: bytes) -> Image:
-    """The image as people see it: first frame, EXIF rotation applied, transparency on white, 8-bit RGB.
+    """Decode an image to 8-bit RGB: first frame, EXIF rotation applied, transparency on white.
 
-    16-bit grey is scaled to 8 bits; 32-bit integer and floating-point images have no defined range and are
-    refused, not guessed at. Damaged EXIF leaves an image as it stands, as in viewers.
+    16-bit grey is scaled to 8 bits. 32-bit integer and floating-point images are refused, because their range is not
+    defined. Damaged EXIF data is ignored, as in viewers.
 
     Raises:
         ImageError: not an image, truncated, damaged, PostScript, or larger than Pillow's decompression-bomb limit.
@@ -145,8 +145,8 @@ def decode(data: bytes) -> Image:
     try:
         with _quiet, Image.open(BytesIO(data)) as image:
             if image.format == "EPS":
-                # Pillow would start Ghostscript on it, whatever the file is called
-                raise ImageError("PostScript, not a picture")
+                # Pillow would run Ghostscript, whatever the name of the file
+                raise ImageError("PostScript, not an image")
             image.load()
             turn = _turn(image)
             upright = _to_rgb(image)
@@ -154,48 +154,48 @@ def decode(data: bytes) -> Image:
     except ImageError:
         raise
     except UnidentifiedImageError:
-        raise ImageError("not a picture in a known format") from None
+        raise ImageError("not an image in a known format") from None
     except Image.DecompressionBombError:
         raise ImageError(f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000} million pixels") from None
     except _DAMAGE as error:
-        raise ImageError(f"damaged picture ({_line(error)})") from None
+        raise ImageError(f"damaged image ({_line(error)})") from None
 
 
 def find_images(paths: Iterable[Path]) -> tuple[list[ImageFile], int]:
-    """Images named by files and folders; folders are searched to any depth for known endings, hidden files aside.
+    """Images at `paths`. Folders are searched to any depth for known suffixes; hidden files are skipped.
 
     Returns:
-        The images, folders' contents in sorted order, each file once; and how many other files were passed over.
-        An image's id is its path as given.
+        The images, each file once and folders in sorted order, and the number of other files that were skipped.
+        The id of an image is its path as given.
 
     Raises:
-        DataError: a path is missing or not permitted, or nothing was found.
+        DataError: a path is missing or not permitted, or there are no images.
     """
-    found: dict[Path, ImageFile] = {}
-    passed = 0
+    by_location: dict[Path, ImageFile] = {}
+    skipped = 0
     paths = list(paths)
     for path in paths:
         if stat.S_ISDIR(_mode(path)):
             inside = sorted(_files(path))
             images = [p for p in inside if p.suffix.lower() in SUFFIXES]
-            passed += len(inside) - len(images)
+            skipped += len(inside) - len(images)
             home = path.resolve()
             for image in images:
-                found.setdefault(home / image.relative_to(path), ImageFile(str(image), image))
+                by_location.setdefault(home / image.relative_to(path), ImageFile(str(image), image))
         else:
-            # two spellings of a file are one image, links with names of their own are not
-            found.setdefault(path.parent.resolve() / path.name, ImageFile(str(path), path))
-    if not found:
+            # two spellings of one path are the same image; a link with another name is a separate image
+            by_location.setdefault(path.parent.resolve() / path.name, ImageFile(str(path), path))
+    if not by_location:
         where = ", ".join(str(p) for p in paths) or "no path"
-        raise DataError(f"expected pictures (.jpg, .png, .webp, .gif, .tif, …) in {where}, found {passed} other files")
-    return list(found.values()), passed
+        raise DataError(f"expected images (.jpg, .png, .webp, .gif, .tif, …) in {where}, found {skipped} other files")
+    return list(by_location.values()), skipped
 
 
 def _mode(path: Path) -> int:
     try:
         return path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError, ValueError):
-        raise DataError(f"expected a picture or a folder of pictures at {path}, found nothing there") from None
+        raise DataError(f"expected an image or a folder of images at {path}, found nothing there") from None
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from None
 
@@ -210,9 +210,9 @@ def _files(folder: Path) -> Iterable[Path]:
 
 
 class _Quiet:
-    """Within it Pillow's warnings go unheard: of odd metadata, and of images between one and two times its limit.
+    """Suppresses Pillow's warnings about odd metadata and about images of one to two times its size limit.
 
-    catch_warnings is not thread-safe, so the first thread in enters it for all, and the last one out leaves it.
+    catch_warnings is not thread-safe, so the first thread enters it for all threads, and the last one leaves it.
     """
 
     def __init__(self) -> None:
@@ -250,9 +250,7 @@ def _to_rgb(image: Image) -> Image:
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
         return _from_16_bits(image)
     if image.mode in ("I", "F"):
-        raise ImageError(
-            f"{'32-bit integer' if image.mode == 'I' else 'floating-point'} picture without a defined range"
-        )
+        raise ImageError(f"{'32-bit integer' if image.mode == 'I' else 'floating-point'} image without a defined range")
     if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, _WHITE), image).convert("RGB")
@@ -265,7 +263,7 @@ def _from_16_bits(image: Image) -> Image:
     from PIL.TiffImagePlugin import TiffImageFile
 
     tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
-    white = 4095 if tags.get(_BITS) == (12,) else 65535  # Pillow reads 12 bits without scaling them
+    white = 4095 if tags.get(_BITS) == (12,) else 65535  # Pillow does not scale 12-bit values
     grey = np.asarray(image).astype(np.uint32) * 255 // white
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
         grey = 255 - grey

@@ -1,4 +1,4 @@
-"""Where images come from on a command line: files, folders, tar files, and lists of file names."""
+"""Images given on the command line: files, folders, tar files and lists of file names."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from zsprompt.errors import DataError
 
 @dataclass(frozen=True)
 class Sources:
-    """Images that have been counted but, in tar files and lists, are named only when they are asked for.
+    """Images from several inputs. Tar files and lists are counted, but read only on iteration.
 
     Attributes:
-        files: images given as files and in folders.
-        streams: tar files and lists, in the order given.
-        count: all images.
-        passed_over: other files in folders and tar files.
+        files: images given as files or in folders.
+        streams: tar files and lists, in the given order.
+        count: number of all images.
+        passed_over: number of other files in folders and tar files.
     """
 
     files: tuple[ImageFile, ...]
@@ -29,21 +29,21 @@ class Sources:
     passed_over: int
 
     def __iter__(self) -> Iterator[ImageRef]:
-        """Files and folders first, then tar files and lists in the order given."""
+        """Files and folders first, then tar files and lists in the given order."""
         yield from self.files
         for path in self.streams:
             yield from (ref for ref in _refs(path) if ref is not None)
 
 
 def find_sources(paths: Sequence[Path]) -> Sources:
-    """Check and count the images at `paths`; a tar file or list is read through once, so that a fault shows now.
+    """Check and count the images at `paths`. Tar files and lists are read once, so that errors surface early.
 
     Args:
-        paths: images; folders, searched to any depth for images; .tar files; .csv, .tsv, .jsonl and .parquet
-            lists of file names relative to the list.
+        paths: images; folders, searched to any depth; .tar files; .csv, .tsv, .jsonl and .parquet lists of file
+            names relative to the list.
 
     Raises:
-        DataError: a path is missing or cannot be read, a tar file or list is broken, or nothing was found.
+        DataError: a path is missing or cannot be read, a tar file or list is broken, or there are no images.
     """
     streams = tuple(path for path in paths if _is_stream(path))
     others = [path for path in paths if not _is_stream(path)]
@@ -51,12 +51,12 @@ def find_sources(paths: Sequence[Path]) -> Sources:
     count = len(files)
     for path in streams:
         if path.exists() and not path.is_file():
-            raise DataError(f"expected a file at {path}, found a pipe or device; it is read twice, so save it first")
+            raise DataError(f"expected a file at {path}, found a pipe or device; save it first, as it is read twice")
         for ref in _refs(path):
             count += ref is not None
             passed_over += ref is None
     if not count:
-        raise DataError(f"expected pictures in {', '.join(map(str, paths))}, found {passed_over:,} other files")
+        raise DataError(f"expected images in {', '.join(map(str, paths))}, found {passed_over:,} other files")
     return Sources(tuple(files), streams, count, passed_over)
 
 

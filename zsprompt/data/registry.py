@@ -1,4 +1,4 @@
-"""The table of data sets, and what their names stand for."""
+"""The table of data sets, and loading them by name."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from zsprompt.errors import DataError, UnknownName, UsageError, ZspromptError
 
 @dataclass(frozen=True)
 class DatasetEntry:
-    """A line of the table.
+    """One entry of the table.
 
     Attributes:
-        name: the data set's name.
-        path: module:function below `zsprompt.data.datasets`, a loader with the arguments (root, *, split, names). It is
-            imported when a data set is loaded, and the first line of its documentation is what people read about it.
-        training: the split that adapters learn from unless told; None for a data set of the user's own.
-        has_files: whether it lies in a folder.
+        name: name of the data set.
+        path: loader as module:function below `zsprompt.data.datasets`, with the arguments (root, *, split, names). It
+            is imported on first use, and the first line of its docstring describes the data set.
+        training: default split for training adapters; None for a user's own data.
+        has_files: whether the data set is stored in a folder.
     """
 
     name: str
@@ -35,13 +35,13 @@ class DatasetEntry:
 
     @property
     def load(self) -> Callable[..., Dataset]:
-        """The loader."""
+        """The loader function."""
         loader: Callable[..., Dataset] = import_object(f"zsprompt.data.datasets.{self.path}")
         return loader
 
     @property
     def about(self) -> str:
-        """A line for people."""
+        """One-line description."""
         return (self.load.__doc__ or "").split("\n")[0]
 
 
@@ -62,45 +62,45 @@ DATASETS = {
         DatasetEntry("shards", "shards:load"),
     )
 }
-"""Built-in data sets. A data set is its module and one line here; the contract tests run over this table."""
+"""Built-in data sets. To add one, write its module and add a line here; the contract tests cover the table."""
 
 TRAINING = {name: entry.training for name, entry in DATASETS.items() if entry.training}
-"""The split of each data set that adapters learn from unless told."""
+"""Default split of each data set for training adapters."""
 
 _GROUP = "zsprompt.data"
 
 
 def available_datasets() -> dict[str, str]:
-    """Data set names that `load_dataset` knows, each with the first line of its loader's documentation."""
+    """Names that `load_dataset` accepts, each with the first line of its loader's docstring."""
     built_in = {name: entry.about for name, entry in DATASETS.items()}
     return built_in | {name: f"installed: {path}" for name, path in installed(_GROUP).items()}
 
 
 def data_folder() -> Path:
-    """ZSPROMPT_DATA, else the user's data directory: where a data set without a root is looked for."""
+    """Default folder of data sets: ZSPROMPT_DATA if set, else the user's data directory."""
     return Path(os.environ.get("ZSPROMPT_DATA") or platformdirs.user_data_path("zsprompt", appauthor=False))
 
 
 def takes_root(name: str) -> bool:
-    """Whether a data set lies in a folder; scenes are drawn."""
+    """Whether a data set is stored in a folder; scenes are drawn."""
     return name not in DATASETS or DATASETS[name].has_files
 
 
 def load_dataset(
     name: str, *, root: Path | str | None = None, split: str | None = None, names: str = "readable"
 ) -> Dataset:
-    """The data set a name stands for.
+    """Load a data set by name.
 
     Args:
-        name: a name of the table, or package.module:Object, a loader with these arguments or a Dataset.
-        root: its folder; by default looked for in `data_folder()`. "scenes" is drawn and has none.
-        split: a list of the data set ("test"); each has a default.
+        name: a name of the table, or package.module:Object, which is a Dataset or a loader with these arguments.
+        root: folder of the data set; defaults to `data_folder()`. "scenes" is drawn and has no folder.
+        split: name of a split ("test"); each data set has a default.
         names: "readable" ("potted plant") or "raw" ("pottedplant").
 
     Raises:
-        UnknownName: no such data set, split or kind of names.
+        UnknownName: there is no such data set, split or kind of names.
         UsageError: package.module:Object is neither a Dataset nor a loader of one.
-        DataError: it is not there, or is broken.
+        DataError: the data set is missing or broken.
     """
     if names not in ("readable", "raw"):
         raise UnknownName("kind of names", names, ["readable", "raw"])
@@ -115,9 +115,9 @@ def load_dataset(
         loaded = loader(where, split=split, names=names)
     except ZspromptError as error:
         if root is None and (hint := _how_to_get(name, split, error)):
-            error.args = (f"{error}; {hint}",)  # the same error, and what to do about it
+            error.args = (f"{error}; {hint}",)  # the same error, with advice
         raise
-    except Exception as error:  # a stranger's loader may raise anything
+    except Exception as error:  # a user's loader may raise anything
         raise DataError(f"cannot load data set {name!r} ({type(error).__name__}: {error})") from error
     if not isinstance(loaded, Dataset):
         raise UsageError(f"expected a Dataset from the loader {name!r}, found {type(loaded).__name__}")
@@ -125,14 +125,18 @@ def load_dataset(
 
 
 def _how_to_get(name: str, split: str | None, error: ZspromptError) -> str:
-    """What to do about a known data set of which nothing, or not this list, is in the data folder; else ""."""
-    known, where = CATALOGUE.get(name), data_folder()
-    if known is None or not isinstance(error, DataError | UnknownName):
+    """Advice if an official data set, or this split of it, is not in the data folder; else ""."""
+    entry, where = CATALOGUE.get(name), data_folder()
+    if entry is None or not isinstance(error, DataError | UnknownName):
         return ""
-    if not known.is_at(where):
-        return known.how_to_get
-    lacks = isinstance(error, UnknownName) and split in known.lists() and split not in known.here(where)
-    return f"`zsprompt data fetch {name} --split {split}` fetches it" if lacks else ""
+    if not entry.is_at(where):
+        return entry.how_to_get
+    missing = (
+        isinstance(error, UnknownName)
+        and split in entry.fetchable_splits()
+        and split not in entry.unpacked_splits(where)
+    )
+    return f"`zsprompt data fetch {name} --split {split}` downloads it" if missing else ""
 
 
 def _root(name: str, given: Path | str | None) -> Path | None:
@@ -142,5 +146,5 @@ def _root(name: str, given: Path | str | None) -> Path | None:
         return None
     root = data_folder()
     if not root.is_dir():
-        raise DataError(f"expected data set {name!r} in {root}, found no such folder; say where it is with --root DIR")
+        raise DataError(f"expected data set {name!r} in {root}, found no such folder; pass its folder with --root DIR")
     return root

@@ -1,8 +1,8 @@
-"""A sample of a data set in which every label keeps its share.
+"""Stratified samples of multi-label data, in which every label keeps its share.
 
-Sechidis, Tsoumakas and Vlahavas 2011, On the Stratification of Multi-Label Data, is where dealing out the rarest
-labels first comes from. Their choice of a side, the one that wants more of the label, drifts for frequent labels when
-the sides differ in size (3 % on COCO's "person"), so here an image goes where it keeps all its labels balanced.
+Source: Sechidis, Tsoumakas and Vlahavas 2011, On the Stratification of Multi-Label Data, for distributing the rarest
+labels first. Their rule, which gives an image to the side with the larger demand for its label, drifts for frequent
+labels if the sides differ in size (3 % on COCO's "person"). Here an image goes where it keeps all its labels balanced.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from zsprompt._utils.arrays import Bools, Indices, Targets
 
 
 def stratified(targets: Targets, count: int, seed: int) -> Indices:
-    """Positions of `count` of the N images, ascending, with each label's share of positives kept as far as possible.
+    """Positions of `count` of N images, ascending, that keep each label's share of positives as closely as possible.
 
-    Images are dealt out one by one, those with the rarest labels first. Each goes into the sample if that leaves
-    the smaller sum of squares, over its labels, of positives too many or too few in the sample; a label weighs one
-    over the square root of its positives, and the number of images counts as one more label.
+    Images are assigned one by one, those with the rarest labels first. An image joins the sample if this lowers the
+    weighted sum, over its labels, of squared deviations from the expected number of positives. The weight of a label
+    is one over the square root of its positives. The number of images counts as one more label.
 
     Args:
         targets: [N, C] 1 present, 0 absent, −1 left out (counts as absent).
         count: 1 to N.
-        seed: 0 to 2**32 − 1; the same seed gives the same images with every NumPy.
+        seed: 0 to 2**32 − 1. The same seed gives the same images with every version of NumPy.
     """
-    # the last column, present on every image, keeps the number of images
+    # the last column is present on every image and balances the number of images
     present = np.column_stack([targets == 1, np.ones(len(targets), dtype=np.bool_)])
     weights = np.maximum(present.sum(axis=0), 1) ** -0.5
     share = count / len(targets)
-    excess = np.zeros(len(weights))  # positives in the sample beyond their share of those dealt out
+    excess = np.zeros(len(weights))  # positives in the sample minus their expected number so far
     sampled = np.zeros(len(targets), dtype=np.bool_)
     room = [len(targets) - count, count]
     for image in _rarest_first(present, seed):
@@ -41,11 +41,11 @@ def stratified(targets: Targets, count: int, seed: int) -> Indices:
 
 
 def _rarest_first(present: Bools, seed: int) -> Indices:
-    """Positions by the number of positives of each image's rarest label, at random among equals."""
-    # RandomState: NumPy promises the same stream for ever, which it does not of its newer generators
+    """Positions ordered by the number of positives of each image's rarest label; ties in random order."""
+    # RandomState: NumPy guarantees a stable stream, unlike for its newer generators
     order = np.random.RandomState(seed).permutation(len(present))
     counts = present.sum(axis=0)
     by_rarity = np.argsort(counts, kind="stable")
-    rarest = counts[by_rarity][present[:, by_rarity].argmax(axis=1)]  # argmax finds the first that is present
-    found: Indices = order[np.argsort(rarest[order], kind="stable")]
-    return found
+    rarest = counts[by_rarity][present[:, by_rarity].argmax(axis=1)]  # argmax finds the first present label
+    ordered: Indices = order[np.argsort(rarest[order], kind="stable")]
+    return ordered

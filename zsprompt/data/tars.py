@@ -1,4 +1,4 @@
-"""Images inside tar files (WebDataset shards), read where they lie; nothing is unpacked."""
+"""Images inside tar files (WebDataset shards), read in place without unpacking."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ _BLOCK = 512
 
 @dataclass(frozen=True)
 class TarMember:
-    """An ImageRef to a file inside a tar file.
+    """A file inside a tar file; an ImageRef.
 
     Attributes:
-        id: what people call it.
+        id: name in messages and result files.
         tar: the tar file.
-        name: its name in there.
-        offset, size: where its bytes lie.
+        name: name of the member in the tar file.
+        offset: position of its first byte.
+        size: in bytes.
     """
 
     __slots__ = ("id", "name", "offset", "size", "tar")
@@ -37,10 +38,10 @@ class TarMember:
     size: int
 
     def read(self) -> bytes:
-        """Its bytes.
+        """Read the member.
 
         Raises:
-            ImageError: empty, or the tar file is gone or shorter than it was.
+            ImageError: it is empty, or the tar file has been removed or truncated.
         """
         try:
             with self.tar.open("rb", buffering=0) as file:
@@ -55,33 +56,33 @@ class TarMember:
         return data
 
     def identity(self, *, settled: bool = False) -> bytes | None:
-        """The tar file's size, times, inode and path, and the place in it; see ImageRef."""
+        """Size, times, inode and path of the tar file, and the position in it; see ImageRef."""
         facts = file_facts(self.tar, settled=settled)
         return facts and f"tar {self.offset} {self.size} ".encode() + facts
 
     @property
     def suffix(self) -> str:
-        """The ending of its name, in lower case."""
-        return os.path.splitext(self.name)[1].lower()  # noqa: PTH122 - a million times, and names are no paths here
+        """Suffix of its name, in lower case."""
+        return os.path.splitext(self.name)[1].lower()  # noqa: PTH122 - called per member; Path would be slow
 
     @property
     def is_image(self) -> bool:
-        """Whether its name ends like an image's."""
+        """Whether its suffix is that of an image."""
         return self.suffix in SUFFIXES
 
 
 def read_members(tar: Path) -> Iterator[TarMember]:
-    """The regular files in a tar file, in its order; folders, links, devices and hidden files are passed over.
+    """Regular files of a tar file, in order; folders, links, devices and hidden files are skipped.
 
     Raises:
-        DataError: missing, compressed, not a tar file, damaged, or cut short.
+        DataError: the file is missing, compressed, not a tar file, damaged or cut short.
     """
     if tar.name.lower().endswith(PACKED_SUFFIXES):
         raise DataError(f"expected a plain .tar at {tar}, found a compressed one; unpack it to .tar first")
     try:
         with tarfile.open(tar, "r:") as file:
             while (member := file.next()) is not None:
-                file.members = []  # type: ignore[attr-defined]  # tarfile would keep every one
+                file.members = []  # type: ignore[attr-defined]  # tarfile would keep all of them in memory
                 if member.isreg() and member.sparse is None and not _hidden(member.name):
                     yield TarMember(f"{tar}/{member.name}", tar, member.name, member.offset_data, member.size)
             end = file.offset
@@ -89,7 +90,7 @@ def read_members(tar: Path) -> Iterator[TarMember]:
     except FileNotFoundError:
         raise DataError(f"expected a tar file at {tar}, found none") from None
     except (tarfile.TarError, EOFError, ValueError) as error:
-        raise DataError(f"{tar}: expected a tar file, found one that is damaged or none ({error})") from None
+        raise DataError(f"{tar}: expected a tar file, found a damaged or different file ({error})") from None
     except OSError as error:
         raise DataError(f"cannot read {tar}: {error.strerror or error}") from None
 
@@ -99,10 +100,10 @@ def _hidden(name: str) -> bool:
 
 
 def _check_end(tar: Path, offset: int) -> None:
-    """A tar file ends in a block of zeros; where tarfile stops for another reason, it says nothing."""
+    """Raise DataError unless a block of zeros ends the tar file: tarfile stops silently at damage."""
     with tar.open("rb") as file:
         file.seek(offset)
         block = file.read(_BLOCK)
     if block != bytes(_BLOCK):
         what = "cut short" if len(block) < _BLOCK else "damaged"
-        raise DataError(f"{tar}: {what} after {offset:,} bytes; fetch or pack it again")
+        raise DataError(f"{tar}: {what} after {offset:,} bytes; download or create it again")

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
-from zsprompt._utils.id_digests import known_among
+from zsprompt._utils.id_digests import count_shared
 from zsprompt._utils.text import counted
 from zsprompt._version import __version__
 from zsprompt.adapters import Trained
@@ -89,7 +89,7 @@ def learnt_from(strategy: Strategy, dataset: str, images: Sequence[str]) -> Iter
         if data.get("dataset") != dataset:
             continue
         try:
-            seen = known_among(images, str(data.get("ids", "")))
+            seen = count_shared(images, str(data.get("ids", "")))
         except ValueError:
             yield "the adapter's file does not say which pictures it was trained on: damage there"
             continue

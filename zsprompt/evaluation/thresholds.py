@@ -10,7 +10,7 @@ import numpy as np
 
 from zsprompt import metrics
 from zsprompt._utils.arrays import Floats
-from zsprompt._utils.id_digests import known_among, packed
+from zsprompt._utils.id_digests import count_shared, packed
 from zsprompt.data import Dataset
 from zsprompt.errors import ThresholdError, UsageError
 from zsprompt.evaluation.predict import Predictions
@@ -189,7 +189,7 @@ def _seen(thresholds: Thresholds, dataset: Dataset) -> int:
     if not thresholds.tuned or thresholds.made_on.get("dataset") != dataset.name:
         return 0
     try:
-        return known_among([image.id for image in dataset.images], str(thresholds.made_on.get("ids", "")))
+        return count_shared([image.id for image in dataset.images], str(thresholds.made_on.get("ids", "")))
     except ValueError:
         raise ThresholdError(
             "expected thresholds with the images that they were chosen on, found damage there; make them again"

@@ -1,4 +1,4 @@
-"""Texts for labels: prompt sets, articles, caption banks, and the vectors of labels."""
+"""Texts for labels: prompt sets, articles and caption banks; label vectors."""
 
 from __future__ import annotations
 

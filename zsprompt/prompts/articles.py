@@ -1,10 +1,10 @@
-"""How a label becomes a noun phrase: "an aeroplane", "scissors", "grass"."""
+"""Labels as noun phrases: "an aeroplane", "scissors", "grass"."""
 
 from __future__ import annotations
 
 import re
 
-# Words ending in s that are one thing. Everything else ending in a lone s is taken for a plural.
+# Singular words that end in s. Any other word that ends in a single s counts as a plural.
 _SINGULAR_IN_S = frozenset(
     (
         "bus minibus gas lens iris cactus virus bias canvas atlas tennis chess mass christmas census circus "
@@ -18,7 +18,7 @@ _SINGULAR_IN_S = frozenset(
 _PLURAL = frozenset(("people men women children police cattle clothing feet teeth geese mice dice").split())
 
 
-# Nouns that take no article because they cannot be counted. As the head of a label.
+# Uncountable nouns, which take no article as the head of a label.
 _UNCOUNTABLE = frozenset(
     (
         "grass water snow sand fire frost food rain ice fog smoke mud dust rice bread butter milk coffee tea "
@@ -38,27 +38,26 @@ _DETERMINED = frozenset(
 )
 
 
-# "cup of coffee" is a cup: the head stands before the first of these.
+# The head of a label precedes the first of these words: "cup of coffee" is a cup.
 _AFTER_HEAD = frozenset("of in on at with without from for and or".split())
 
 
-_SAID_WITH_CONSONANT = re.compile(
+_CONSONANT_SOUND = re.compile(
     r"(uni([^nmd]|$)|unan|u[bcfhjkqrst][aeiou]|ukr|use|eu|ewe|one([^i]|$)|once|ouija|u-|u$)", re.I
 )
 
 
-_SAID_WITH_VOWEL = re.compile(r"(hour|honest|honou?r|heir|x-|8|1[18](\D|$)|[aefhilmnorsx]$)", re.I)
+_VOWEL_SOUND = re.compile(r"(hour|honest|honou?r|heir|x-|8|1[18](\D|$)|[aefhilmnorsx]$)", re.I)
 
 
 _ACRONYM = re.compile(r"[A-Z]{2,}\b|[A-Z][-0-9]")
 
 
 def with_article(label: str) -> str:
-    """`label` as it stands in a sentence: "an aeroplane", "a tv monitor", "scissors", "grass".
+    """`label` with its indefinite article, if it takes one: "an aeroplane", "a tv monitor", "scissors", "grass".
 
-    Plurals, uncountable nouns and labels that bring their own determiner ("two dogs") stay bare. English by
-    rule with short lists of exceptions: for another language or a word it gets wrong, write the article into
-    the label itself.
+    Plurals, uncountable nouns and labels with a determiner ("two dogs") stay unchanged. The rules are for English,
+    with short lists of exceptions. For other languages and wrong guesses, write the article into the label.
     """
     words = label.split()
     if not words or words[0].lower() in _DETERMINED or not _takes_article(_head(words)):
@@ -80,7 +79,7 @@ def _takes_article(head: str) -> bool:
 
 def _vowel_sound(word: str) -> bool:
     if _ACRONYM.match(word):
-        return word[0] in "AEFHILMNORSX"  # an MRI scan, a TV, a UFO: said letter by letter
-    if _SAID_WITH_VOWEL.match(word):
+        return word[0] in "AEFHILMNORSX"  # spelt out: an MRI scan, a TV, a UFO
+    if _VOWEL_SOUND.match(word):
         return True
-    return word[0].lower() in "aeiou" and not _SAID_WITH_CONSONANT.match(word)
+    return word[0].lower() in "aeiou" and not _CONSONANT_SOUND.match(word)

@@ -1,4 +1,4 @@
-"""Caption banks: readable JSONL files, a label set and its caption a line, to be committed, diffed and edited."""
+"""Caption banks: JSONL files with one label set and its caption per line, easy to commit, compare and edit."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _TEXT_KEYS = ("caption", "model", "prompt", "time")
 
 @dataclass(frozen=True)
 class Caption:
-    """What was written for a label set, and by whom.
+    """The caption of a label set, and its author.
 
     Attributes:
-        labels: the set, sorted.
-        caption: its text, one line.
-        model: who wrote it.
-        prompt: what it was asked with; empty for a person.
-        time: when, as an ISO date.
+        labels: the label set, sorted.
+        caption: the text, one line.
+        model: the model that wrote it, or a person's name.
+        prompt: the model's instruction; empty for a person.
+        time: ISO date of writing.
     """
 
     labels: tuple[str, ...]
@@ -39,9 +39,9 @@ class Caption:
 
 @dataclass(frozen=True)
 class Bank:
-    """Captions by label set, whatever the order of its labels.
+    """Captions by label set; the order of the labels does not matter.
 
-    `digest` is part of its `repr`, so a result names the very captions it was made with. Read one with `load_bank`.
+    `digest` identifies the captions in the provenance of a result. Read a bank with `load_bank`.
     """
 
     name: str
@@ -50,30 +50,30 @@ class Bank:
 
     @classmethod
     def of(cls, name: str, captions: Iterable[Caption]) -> Bank:
-        """A bank of these; of several captions for a set the last counts."""
-        found = {frozenset(caption.labels): caption for caption in captions}
-        said = sorted((caption.labels, caption.caption) for caption in found.values())
-        return cls(name, hashlib.sha256(repr(said).encode()).hexdigest()[:12], found)
+        """A bank of these captions. The last caption of a label set wins."""
+        by_set = {frozenset(caption.labels): caption for caption in captions}
+        texts = sorted((caption.labels, caption.caption) for caption in by_set.values())
+        return cls(name, hashlib.sha256(repr(texts).encode()).hexdigest()[:12], by_set)
 
     def get(self, labels: Iterable[str]) -> str | None:
-        """The caption of a set, if it has one."""
-        found = self.captions.get(frozenset(labels))
-        return found.caption if found else None
+        """The caption of a label set, or None."""
+        caption = self.captions.get(frozenset(labels))
+        return caption.caption if caption else None
 
     def composed(self, labels: Iterable[str]) -> str | None:
-        """A text for a set from the captions of its parts: pairs where there are some, single labels else.
+        """A text for a label set, joined from the captions of pairs and single labels. Pairs are preferred.
 
-        None where a label has no caption of its own.
+        None if a label has no caption.
         """
         rest, parts = sorted(labels), []
         while rest:
             first, *others = rest
-            pair = next(((first, other) for other in others if frozenset((first, other)) in self._pairs), (first,))
-            text = self.get(pair)
+            part = next(((first, other) for other in others if frozenset((first, other)) in self._pairs), (first,))
+            text = self.get(part)
             if text is None:
                 return None
             parts.append(text)
-            rest = [label for label in others if label not in pair]
+            rest = [label for label in others if label not in part]
         return ", ".join(parts) if parts else None
 
     @cached_property
@@ -87,11 +87,11 @@ def available_banks() -> list[str]:
 
 
 def load_bank(name: str | Path) -> Bank:
-    """A shipped bank by name, or one of your own by path (a path holds a separator or ends in .jsonl).
+    """Load a shipped bank by name, or your own bank by path (a path has a separator or ends in .jsonl).
 
     Raises:
-        UnknownName: no shipped bank of that name.
-        CaptionError: the file is missing or a line of it is no caption; the line is named.
+        UnknownName: there is no shipped bank of that name.
+        CaptionError: the file is missing, or one of its lines is not a caption. The message names the line.
     """
     text = str(name)
     if isinstance(name, Path) or "/" in text or "\\" in text or text.endswith(".jsonl"):
@@ -104,10 +104,10 @@ def load_bank(name: str | Path) -> Bank:
 
 
 def save_bank(captions: Iterable[Caption], path: Path) -> None:
-    """Write a bank, sorted, so that two versions of it can be compared; it appears whole or not at all.
+    """Write a bank atomically. Its lines are sorted, so that two versions can be compared.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     ordered = sorted(captions, key=lambda caption: (len(caption.labels), caption.labels))
     with whole_file(path) as file:
@@ -122,18 +122,18 @@ def _read(path: Path) -> list[Caption]:
         raise CaptionError(f"expected a caption bank at {path}, found none") from None
     except (OSError, ValueError) as error:
         raise CaptionError(f"cannot read caption bank {path}: {error}") from None
-    found: dict[tuple[str, ...], int] = {}
+    line_of: dict[tuple[str, ...], int] = {}
     captions = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         caption = _caption(line, f"{path}, line {number}")
-        if caption.labels in found:
+        if caption.labels in line_of:
             raise CaptionError(
                 f"{path}, line {number}: expected one caption for {_named(caption.labels)}, found another in line "
-                f"{found[caption.labels]}; remove one of them"
+                f"{line_of[caption.labels]}; remove one of them"
             )
-        found[caption.labels] = number
+        line_of[caption.labels] = number
         captions.append(caption)
     if not captions:
         raise CaptionError(f"expected captions in {path}, found none")

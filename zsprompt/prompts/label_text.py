@@ -1,4 +1,4 @@
-"""Label lists as people write them: "dog, cat" on a command line, or a file with one label per line."""
+"""Label lists on the command line: "dog, cat", or a file with one label per line."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ FILE_MARK = "@"
 
 
 def read_labels(text: str) -> tuple[str, ...]:
-    """The labels of "dog, cat", or of "@words.txt", a text file with one label per line.
+    """Labels from "dog, cat", or from "@words.txt", a text file with one label per line.
 
-    Blank lines at the end of a file are dropped; one in the middle stays, because it is more likely a mistake.
+    Blank lines at the end of the file are ignored. A blank line in the middle is kept, so that it is reported.
 
     Raises:
         LabelError: the file cannot be read.
@@ -31,19 +31,21 @@ def read_labels(text: str) -> tuple[str, ...]:
     return tuple(line.strip() for line in lines)
 
 
-def choose_labels(known: Sequence[str], labels: Sequence[str] | None, without: Sequence[str] = ()) -> tuple[str, ...]:
-    """The labels of a data set to ask about: `labels`, or all but `without`, or all.
+def choose_labels(
+    available: Sequence[str], labels: Sequence[str] | None, without: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """The labels to use: `labels`, else all available labels except `without`.
 
     Args:
-        known: the data set's labels.
-        labels: those to keep, in this order; all where None.
-        without: those to leave out.
+        available: labels of the data set.
+        labels: labels to keep, in this order; None keeps all.
+        without: labels to exclude.
 
     Raises:
-        UsageError: both are given, or a label to leave out that the data set does not have.
+        UsageError: both `labels` and `without` are given, or the data set lacks a label of `without`.
     """
     if labels is not None and without:
         raise UsageError("expected either labels or without, found both")
-    if unknown := [label for label in without if label not in known]:
+    if unknown := [label for label in without if label not in available]:
         raise UsageError(f"expected labels of the data set in without, found {unknown[0]!r}")
-    return tuple(label for label in known if label not in without) if labels is None else tuple(labels)
+    return tuple(label for label in available if label not in without) if labels is None else tuple(labels)

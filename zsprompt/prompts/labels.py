@@ -1,4 +1,4 @@
-"""Labels: what they may be, their texts, and the vectors of those."""
+"""Labels: their validation and their vectors."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ _NOT_IN_LABELS = ("\n", "\r", "|")
 
 
 class TextSpace(Protocol):
-    """How a strategy embeds texts. EmbeddingStore is one."""
+    """Embeds texts for a strategy. EmbeddingStore is one."""
 
     @property
     def logit_scale(self) -> float:
-        """What a cosine is multiplied by before a softmax."""
+        """Factor that scales a cosine before the softmax."""
         ...
 
     @property
     def fingerprint(self) -> str:
-        """Of the encoder: changes whenever an embedding could."""
+        """Identifies the encoder; changes whenever an embedding could change."""
         ...
 
     @property
     def progress(self) -> Progress:
-        """Where work in many calls of `texts` says how far it is; zsprompt._utils.progress.quiet will do."""
+        """Reports the progress of many calls of `texts`; `zsprompt._utils.progress.quiet` shows nothing."""
         ...
 
     def texts(self, texts: Sequence[str], *, keep: bool = True) -> Floats:
-        """[T, D] float32, unit rows; `keep` says whether they are worth storing."""
+        """[T, D] float32, unit rows. `keep` says whether to store them in the cache."""
         ...
 
     def fits(self, texts: Sequence[str]) -> Bools:
-        """[T] whether each text fits the encoder's context."""
+        """[T] bool: whether each text fits the encoder's context."""
         ...
 
 
 def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
-    """`labels`, if there is at least one and none is blank or given twice.
+    """`labels` as a tuple, if they are valid.
 
     Raises:
-        LabelError: there is none, or one is blank, twice there, or holds a line break or '|'.
+        LabelError: there are no labels, or a label is blank, repeated, or contains a line break or '|'.
     """
     if isinstance(labels, str):
         raise LabelError(f"expected a list of labels, found the text {labels!r}")
@@ -59,12 +59,14 @@ def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
                 f"expected a name for every label, found a blank one at position {position} of {len(labels)}"
             )
         if any("\ud800" <= mark <= "\udfff" for mark in label):
-            raise LabelError(f"expected labels that are text, found bytes that are not in {label!r}; use --labels-file")
+            raise LabelError(
+                f"expected labels in valid text, found bytes that are not in {label!r}; use --labels @FILE with UTF-8"
+            )
         if any(mark in label for mark in _NOT_IN_LABELS):
             raise LabelError(
-                f"expected labels of one line and without '|', which separates labels in results, found {label!r}"
+                f"expected labels of one line without '|', which separates labels in results, found {label!r}"
             )
-        key = same_label(label)
+        key = label_key(label)
         if key in seen:
             raise LabelError(f"expected each label once, found {seen[key]!r} and {label!r}; remove one of them")
         seen[key] = label
@@ -72,7 +74,7 @@ def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
 
 
 def label_vectors(prompts: PromptSet, labels: Sequence[str], texts: TextSpace) -> Floats:
-    """[C, D] unit rows: the mean over each label's ensemble of texts, made unit again.
+    """[C, D] float32, unit rows: the normalised mean over the texts of each label.
 
     Raises:
         LabelError: a label is too long for the encoder.
@@ -97,6 +99,6 @@ def require_fit(wordings: Sequence[str], texts: TextSpace) -> None:
         )
 
 
-def same_label(label: str) -> str:
-    """What two labels share that are one word to a reader: case and spaces do not count."""
+def label_key(label: str) -> str:
+    """A key that is equal for labels that differ only in case and spaces."""
     return " ".join(label.casefold().split())

@@ -1,4 +1,4 @@
-"""PromptSet: the wordings of a prompts/*.toml file, turned into texts for labels and label sets."""
+"""PromptSet: texts for labels and label sets from a prompts/*.toml file."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ else:
     import tomli as tomllib
 
 LabelSet = tuple[str, ...]
-"""Labels that stand together in one candidate; () is "nothing of the list"."""
+"""The labels of one candidate; () means that no label is present."""
 
 Phrasing = Callable[[Sequence[LabelSet]], list[str]]
-"""Label sets -> one text each. A template file or an LLM: the same seam."""
+"""Label sets -> one text per set, from a template file or an LLM."""
 
 _KEYS = {"about", "source", "label", "labels", "absent", "set"}
 _SET_KEYS = {"text", "item", "separator", "last", "nothing"}
@@ -34,7 +34,7 @@ _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 @dataclass(frozen=True)
 class SetWording:
-    """How the labels of a set become one text: each `item`, joined, put into `text`."""
+    """Template of a label set: the items are joined and inserted into `text`."""
 
     text: str = "{labels}"
     item: str = "{label}"
@@ -43,7 +43,7 @@ class SetWording:
     nothing: str = "nothing"
 
     def render(self, labels: LabelSet) -> str:
-        """One text for `labels`, in the order given; `nothing` for the empty set."""
+        """One text for `labels` in the given order; `nothing` for the empty set."""
         if not labels:
             return self.nothing
         items = [_fill(self.item, label) for label in labels]
@@ -53,10 +53,9 @@ class SetWording:
 
 @dataclass(frozen=True)
 class PromptSet:
-    """One prompts/*.toml file: a frozen value, and through `texts` a Phrasing.
+    """One prompts/*.toml file. Its method `texts` is a Phrasing.
 
-    `digest` is part of its `repr`, so a result names the very wording it was made with.
-    Read one with `load_prompts`.
+    `digest` identifies the texts in the provenance of a result. Read a prompt set with `load_prompts`.
     """
 
     name: str
@@ -64,12 +63,12 @@ class PromptSet:
     about: str = field(repr=False)
     source: str = field(repr=False)
     label_templates: tuple[str, ...] = field(default=(), repr=False)
-    described: tuple[tuple[str, tuple[str, ...]], ...] = field(default=(), repr=False)  # (label, its own texts)
+    described: tuple[tuple[str, tuple[str, ...]], ...] = field(default=(), repr=False)  # (label, its texts)
     absent_template: str | None = field(default=None, repr=False)
     set_wording: SetWording | None = field(default=None, repr=False)
 
     def texts(self, label_sets: Sequence[LabelSet]) -> list[str]:
-        """One text a label set, labels in the order given; () gives the "nothing" text.
+        """One text per label set, with its labels in the given order; () gives the "nothing" text.
 
         Raises:
             PromptError: the file has no [set] section.
@@ -79,7 +78,7 @@ class PromptSet:
         return [self.set_wording.render(labels) for labels in label_sets]
 
     def absent(self, labels: Sequence[str]) -> list[str]:
-        """Yes-or-no's negative text for each label.
+        """The negative text of each label, for yes-or-no.
 
         Raises:
             PromptError: the file has no `absent`.
@@ -89,43 +88,43 @@ class PromptSet:
         return [_fill(self.absent_template, label) for label in labels]
 
     def ensemble(self, labels: Sequence[str]) -> list[list[str]]:
-        """One or more texts for each label: its own from [labels], else the `label` templates filled in.
+        """One or more texts per label: its texts from [labels], else the filled `label` templates.
 
         Raises:
-            PromptError: the file has neither `label` templates nor texts of its own for each of `labels`.
+            PromptError: a label has no texts under [labels], and the file has no `label` template.
         """
-        own = dict(self.described)
-        missing = [label for label in labels if label not in own]
+        texts = dict(self.described)
+        missing = [label for label in labels if label not in texts]
         if missing and not self.label_templates:
-            if own:
+            if texts:
                 raise PromptError(self._undescribed(missing))
             raise PromptError(self._lacks("'label'", "per-label and yes-or-no", "photo"))
-        return [list(own.get(label) or [_fill(t, label) for t in self.label_templates]) for label in labels]
+        return [list(texts.get(label) or [_fill(t, label) for t in self.label_templates]) for label in labels]
 
     def undescribed(self, labels: Sequence[str]) -> list[str]:
-        """Those of `labels` that [labels] says nothing of, where there is that section; they get the templates."""
-        own = dict(self.described)
-        return [label for label in labels if own and label not in own]
+        """The labels that a [labels] section does not list; they use the templates. Empty without that section."""
+        texts = dict(self.described)
+        return [label for label in labels if texts and label not in texts]
 
     def _undescribed(self, missing: Sequence[str]) -> str:
         named = ", ".join(repr(label) for label in missing[:5]) + (", …" if len(missing) > 5 else "")
         return (
-            f"prompt set {self.name!r} says nothing of {named}; add texts for them under [labels], "
-            "or a 'label' template for all that is not there"
+            f"prompt set {self.name!r} has no texts for {named}; add texts for them under [labels], "
+            "or a 'label' template for all other labels"
         )
 
     def _lacks(self, part: str, users: str, instead: str) -> str:
         return (
-            f"prompt set {self.name!r} has no {part}, which {users} word their texts with; "
+            f"prompt set {self.name!r} has no {part}, which {users} need; "
             f"add it to the file or use another set, such as --prompts {instead}"
         )
 
 
 def prompts_folder() -> Path:
-    """Where the shipped prompt sets lie: inside an installed wheel, else beside the package (editable, checkout).
+    """The folder of the shipped prompt sets: inside an installed wheel, or next to the package in a checkout.
 
     Raises:
-        PromptError: neither is there, so the installation is broken.
+        PromptError: the folder is missing, so the installation is broken.
     """
     package = Path(__file__).parent.parent
     for folder in (package / "_prompts", package.parent / "prompts"):
@@ -140,11 +139,11 @@ def available_prompts() -> list[str]:
 
 
 def load_prompts(name: str | Path) -> PromptSet:
-    """A shipped prompt set by name, or one of your own by path (a path holds a separator or ends in .toml).
+    """Load a shipped prompt set by name, or your own by path (a path has a separator or ends in .toml).
 
     Raises:
-        UnknownName: no shipped set of that name.
-        PromptError: the file is missing, is no TOML, lacks a placeholder or has an unknown key.
+        UnknownName: there is no shipped set of that name.
+        PromptError: the file is missing, is not valid TOML, lacks a placeholder or has an unknown key.
     """
     text = str(name)
     if isinstance(name, Path) or "/" in text or "\\" in text or text.endswith(".toml"):
@@ -158,7 +157,7 @@ def load_prompts(name: str | Path) -> PromptSet:
 
 @cache
 def neutral_words() -> tuple[str, ...]:
-    """The fixed vocabulary that few labels are standardised together with (prompts/neutral.toml)."""
+    """Fixed vocabulary that is added when few labels are standardised (prompts/neutral.toml)."""
     path = prompts_folder() / "neutral.toml"
     words = parse_toml(path, _read(path)).get("words", [])
     return tuple(str(word) for word in words)
@@ -174,7 +173,7 @@ def _read(path: Path) -> str:
 
 
 def parse_toml(path: Path, text: str) -> dict[str, Any]:
-    """A TOML file's text as a dict. Raises PromptError, naming the file, where it is none."""
+    """Parse the text of the TOML file `path`. Raises PromptError if it is not valid."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -193,14 +192,14 @@ def _parse(name: str, path: Path, text: str) -> PromptSet:
     if absent is not None:
         check.placeholders("absent", absent, need=set(), may={"label", "a_label"})
         if not absent.strip():
-            raise check.fail("absent", "expected 'absent' to be a text, found a blank one")
+            raise check.fail("absent", "expected 'absent' to be a text, found only blanks")
     wording = check.wording(data["set"]) if "set" in data else None
     if not templates and not described and absent is None and wording is None:
-        raise PromptError(f"{path}: expected 'label', [labels], 'absent' or [set], found none of them")
-    said = (templates, absent, wording, described) if described else (templates, absent, wording)
+        raise PromptError(f"{path}: expected at least one of 'label', [labels], 'absent' and [set], found none")
+    content = (templates, absent, wording, described) if described else (templates, absent, wording)
     return PromptSet(
         name=name,
-        digest=hashlib.sha256(repr(said).encode()).hexdigest()[:12],
+        digest=hashlib.sha256(repr(content).encode()).hexdigest()[:12],
         about=check.string("about", data.get("about", "")),
         source=check.string("source", data.get("source", "")),
         label_templates=templates,
@@ -212,7 +211,7 @@ def _parse(name: str, path: Path, text: str) -> PromptSet:
 
 @dataclass(frozen=True)
 class _Checker:
-    """Checks one parsed file, or one section of it, and names the line of whatever is wrong with it."""
+    """Checks a parsed file or one of its sections. Errors name the line."""
 
     path: Path
     text: str
@@ -224,15 +223,15 @@ class _Checker:
         if value is not None:
             sought.append(rf"[\"']{re.escape(value)}[\"']")
         line = None
-        for pattern in sought:  # each from where the one before was found: a key may stand in two sections
+        for pattern in sought:  # each search starts at the previous match, because two sections may share a key
             rows = enumerate(self.text.split("\n"), 1)
             line = next((n for n, row in rows if n >= (line or 1) and re.search(pattern, row)), line)
         return PromptError(f"{self.path}{f', line {line}' if line else ''}: {message}")
 
-    def keys(self, data: dict[str, Any], known: set[str]) -> None:
+    def keys(self, data: dict[str, Any], allowed: set[str]) -> None:
         for key in data:
-            if key not in known:
-                raise self.fail(key, f"unknown key {key!r}; expected one of {', '.join(sorted(known))}")
+            if key not in allowed:
+                raise self.fail(key, f"unknown key {key!r}; expected one of {', '.join(sorted(allowed))}")
 
     def string(self, key: str, value: object) -> str:
         if not isinstance(value, str):
@@ -249,23 +248,23 @@ class _Checker:
         if not isinstance(data, dict):
             raise self.fail("labels", "expected [labels] to be a section")
         check = _Checker(self.path, self.text, section="labels")
-        found = []
+        described = []
         for label, value in data.items():
             texts = [value] if isinstance(value, str) else value
             good = isinstance(texts, list) and texts and all(isinstance(t, str) and t.strip() for t in texts)
             if not good:
-                raise check.fail(label, f"expected one text or more for {label!r}, found {value!r}")
-            found.append((label, tuple(texts)))
-        return tuple(found)
+                raise check.fail(label, f"expected at least one text for {label!r}, found {value!r}")
+            described.append((label, tuple(texts)))
+        return tuple(described)
 
     def placeholders(self, key: str, template: str, *, need: set[str], may: set[str]) -> None:
-        found = set(_PLACEHOLDER.findall(template))
+        used = set(_PLACEHOLDER.findall(template))
         listed = " or ".join(f"{{{p}}}" for p in sorted(may, reverse=True)) or "none"
-        if found - may:
-            unknown = f"{{{sorted(found - may)[0]}}}"
+        if used - may:
+            unknown = f"{{{sorted(used - may)[0]}}}"
             message = f"unknown placeholder {unknown!r} in {key!r}: {template!r}; expected {listed}"
             raise self.fail(key, message, value=template)
-        if need and not found & need:
+        if need and not used & need:
             message = f"missing placeholder in {key!r}: {template!r}; expected {listed}"
             raise self.fail(key, message, value=template)
 
@@ -283,11 +282,11 @@ class _Checker:
         for key in ("separator", "last", "nothing"):
             check.placeholders(key, getattr(wording, key), need=set(), may=set())
         if not wording.nothing.strip():
-            raise check.fail("nothing", "expected 'nothing' to be a text, found a blank one")
+            raise check.fail("nothing", "expected 'nothing' to be a text, found only blanks")
         return wording
 
 
 def _fill(template: str, label: str) -> str:
-    # not str.format, nor one replace after the other: a label may hold braces, even "{label}"
+    # not str.format, nor one replace after the other: a label may contain braces, even "{label}"
     parts = [part.replace("{label}", label) for part in template.split("{a_label}")]
     return with_article(label).join(parts) if len(parts) > 1 else parts[0]

@@ -12,7 +12,7 @@ import numpy as np
 from zsprompt._utils.arrays import Bools, Doubles, Floats
 from zsprompt.errors import UsageError
 from zsprompt.prompts import neutral_words
-from zsprompt.prompts.labels import TextSpace, same_label
+from zsprompt.prompts.labels import TextSpace, label_key
 from zsprompt.store.image_embeddings import Images
 
 MAX_SCALE = 350.0
@@ -157,8 +157,8 @@ def neutral_company(labels: Sequence[str]) -> tuple[str, ...]:
     """Words to standardise `labels` together with: none if they are enough, else the neutral vocabulary's others."""
     if len(labels) >= ENOUGH_LABELS:
         return ()
-    given = {same_label(label) for label in labels}
-    return tuple(word for word in neutral_words() if same_label(word) not in given)
+    given = {label_key(label) for label in labels}
+    return tuple(word for word in neutral_words() if label_key(word) not in given)
 
 
 def log_marginals(holding: Doubles, without: Doubles) -> Doubles:

@@ -22,10 +22,10 @@ NAMES = (
     "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
     "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse",
 )  # fmt: skip
-"""What they stand for, by inference: COCO's category ids lack 12 too, and the source's data are COCO's."""
+"""Their meaning, by inference: COCO's category ids also lack 12, and the source uses COCO's data."""
 
 VALIDATION = 2000
-"""Rows at the end of train.csv that the source validates on; the 28,000 before them train."""
+"""Rows at the end of train.csv that the source uses for validation; the 28,000 before them are for training."""
 
 _FILE = "train.csv"
 _BAD_NAMED = 5
@@ -34,18 +34,18 @@ _BAD_NAMED = 5
 def load(root: Path, *, split: str | None = None, names: str = "readable") -> Dataset:
     """Captioned images with 18 labels (coco-captions-clip); splits val (default, the last 2,000 rows), train, all.
 
-    Rows are found whatever quotes, commas and line breaks stand in captions; what cannot be read is counted, named in
-    the notes, and left out before rows are shared out.
+    Captions may contain quotes, commas and line breaks. Unreadable rows are excluded before the split is taken; the
+    notes count and name them.
 
     Args:
-        root: a folder with train.csv (ImageID, Labels as numbers with spaces between, Caption) and the images in
-            data/ or images/ or beside it, or a CSV file of another name.
+        root: a folder with train.csv (ImageID, Labels as numbers separated by spaces, Caption) and its images in
+            data/, images/ or next to it; or a CSV file of another name.
         split: "val", "train" or "all".
         names: "readable" ("person") or "raw" ("1").
 
     Raises:
-        DataError: not there, no labels in it, an unknown number, or no row for the split.
-        UnknownName: no such split.
+        DataError: the file is missing, has no labels, an unknown label number, or no row for the split.
+        UnknownName: there is no such split.
     """
     split = split or "val"
     if split not in ("all", "train", "val"):
@@ -73,10 +73,10 @@ def _targets(path: Path, rows: Sequence[CaptionRow]) -> Targets:
     targets = np.zeros((len(rows), len(NUMBERS)), dtype=np.int8)
     for n, row in enumerate(rows):
         if row.labels is None:
-            raise DataError(f"expected a column of labels in {path}, found none; use `zsprompt predict` on it")
+            raise DataError(f"expected a label column in {path}, found none; without labels, use `zsprompt predict`")
         for number in row.labels:
             if number not in column:
-                raise DataError(f"{path}, line {row.line}: expected a label of 1 to 19 without 12, found {number}")
+                raise DataError(f"{path}, line {row.line}: expected a label from 1 to 19 except 12, found {number}")
             targets[n, column[number]] = 1
     return targets
 
@@ -86,4 +86,4 @@ def _notes(path: Path, file: CaptionFile) -> tuple[str, ...]:
         return ()
     named = "; ".join(f"line {line}: {reason}" for line, reason in file.bad[:_BAD_NAMED])
     rest = f"; and {len(file.bad) - _BAD_NAMED:,} more" if len(file.bad) > _BAD_NAMED else ""
-    return (f"{len(file.bad):,} rows of {path.name} cannot be read and are left out ({named}{rest})",)
+    return (f"{len(file.bad):,} rows of {path.name} cannot be read and are excluded ({named}{rest})",)

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from zsprompt._utils.arrays import Indices
 from zsprompt.data.dataset import Dataset
-from zsprompt.data.datasets.find_folder import find_base, found_there
+from zsprompt.data.datasets.find_folder import find_base, listed
 from zsprompt.data.datasets.json_stream import read_arrays
 from zsprompt.data.datasets.label_tables import Table, cached
 from zsprompt.data.images import ImageFile
 from zsprompt.errors import DataError, UnknownName
 
 LABELLED = "-labelled"
-"""After a split's name: only the images with an object."""
+"""Suffix of a split: only the images with at least one object."""
 
 _ARRAYS = ("images", "annotations", "categories")
 
@@ -31,18 +31,18 @@ _ARRAYS = ("images", "annotations", "categories")
 def load_2014(root: Path, *, split: str | None = None, names: str = "readable") -> Dataset:
     """MS-COCO 2014, 80 labels; splits val-labelled (default, with an object), val (all), train-labelled, train.
 
-    Objects marked as crowds count as present, as in the multi-label literature (ML-Decoder, ASL and their like read
-    every annotation); notes say how many images are in the file, how many have an object, and how many cells are
-    present as crowds alone.
+    Objects marked as crowds count as present, as in the multi-label literature (ML-Decoder and ASL, for example, read
+    every annotation). The notes give the number of images, of images with an object, and of labels that are present
+    only as crowds.
 
     Args:
-        root: the folder that holds annotations/instances_val2014.json and val2014/, or a "coco" folder in it does.
-        split: the part of a file's name between "instances_" and the year, with or without "-labelled".
-        names: COCO's names are readable as they stand.
+        root: folder with annotations/instances_val2014.json and val2014/, or the parent of such a "coco" folder.
+        split: part of a file name between "instances_" and the year, with or without "-labelled".
+        names: ignored; COCO's names are readable.
 
     Raises:
-        DataError: not there or broken: cut JSON, an annotation of an unknown image or category, ids that collide.
-        UnknownName: no such split.
+        DataError: files are missing or broken: truncated JSON, an unknown image or category, duplicate ids.
+        UnknownName: there is no such split.
     """
     return _load(root, "2014", split or "val-labelled", names)
 
@@ -72,16 +72,16 @@ def _holds(year: str) -> Callable[[Path], bool]:
 
 
 def _annotations(base: Path, year: str, split: str) -> Path:
-    found = {p.stem.removeprefix("instances_").removesuffix(year): p for p in (base / "annotations").glob("*.json")}
-    known = {name: path for name, path in found.items() if path.name == f"instances_{name}{year}.json"}
-    if split not in known:
-        also = [f"{name}{LABELLED}" for name in known]
-        raise UnknownName(f"split (of instances_*{year}.json in {base / 'annotations'})", split, [*known, *also])
-    return known[split]
+    files = {p.stem.removeprefix("instances_").removesuffix(year): p for p in (base / "annotations").glob("*.json")}
+    splits = {name: path for name, path in files.items() if path.name == f"instances_{name}{year}.json"}
+    if split not in splits:
+        labelled = [f"{name}{LABELLED}" for name in splits]
+        raise UnknownName(f"split (of instances_*{year}.json in {base / 'annotations'})", split, [*splits, *labelled])
+    return splits[split]
 
 
 def _image_path(base: Path, home: str, file: str) -> Path:
-    # 2014's files say themselves which folder they are from, whatever list names them
+    # file names of 2014 contain the name of their folder
     folder = file.split("_")[1] if file.startswith("COCO_") and file.count("_") > 1 else home
     inside = base / "images" / folder
     return (inside if inside.is_dir() else base / folder) / file
@@ -89,44 +89,44 @@ def _image_path(base: Path, home: str, file: str) -> Path:
 
 def _notes(path: Path, table: Table, with_object: Indices, split: str) -> tuple[str, ...]:
     labelled, every = len(with_object), len(table.ids)
-    taken = "taken here" if split.endswith(LABELLED) else f"{split} takes all, {split}{LABELLED} those alone"
-    notes = [f"{labelled:,} of the {every:,} pictures in {path.name} have an object: {taken}"]
+    chosen = "only these are used" if split.endswith(LABELLED) else f"all are used; {split}{LABELLED} has only these"
+    notes = [f"{labelled:,} of the {every:,} images in {path.name} have an object: {chosen}"]
     if crowds := table.counts["crowd_only_cells"]:
         times = "once" if crowds == 1 else f"{crowds:,} times"
-        notes.append(f"{times} a label is on a picture of {path.name} as a crowd alone, which counts as present")
+        notes.append(f"a label of {path.name} is on an image only as a crowd {times}; this counts as present")
     return tuple(notes)
 
 
 def read_instances(path: Path) -> Table:
-    """Every image of an instances JSON in the file's order, and which categories it has objects of.
+    """Read every image of an instances JSON, in the file's order, with the categories of its objects.
 
-    Memory stays far below the file's size: annotations are read one at a time and only three numbers of each stay.
+    Memory stays far below the size of the file: annotations are read one by one, and three numbers of each are kept.
 
     Raises:
         DataError: see `load_2014`.
     """
-    found = _Found(path)
+    content = _Instances(path)
     for kind, item in read_arrays(path, _ARRAYS):
-        found.take(kind, item)
-    if not found.files or not found.categories:
-        raise DataError(f"expected 'images' and 'categories' in {path}, found {found_there(found.seen)}")
-    columns = np.array(sorted(found.categories))
-    ids = np.array(list(found.files))
-    images, categories, crowds = (np.array(numbers) for numbers in (found.images, found.kinds, found.crowds))
-    rows = _positions(path, "picture", "images", ids, images)
+        content.take(kind, item)
+    if not content.files or not content.categories:
+        raise DataError(f"expected 'images' and 'categories' in {path}, found {listed(content.seen)}")
+    columns = np.array(sorted(content.categories))
+    ids = np.array(list(content.files))
+    images, categories, crowds = (np.array(numbers) for numbers in (content.images, content.kinds, content.crowds))
+    rows = _positions(path, "image", "images", ids, images)
     cells = (rows, _positions(path, "category", "categories", columns, categories))
-    present = np.zeros((2, len(ids), len(columns)), dtype=np.int8)  # as things, as crowds
+    present = np.zeros((2, len(ids), len(columns)), dtype=np.int8)  # as single objects, as crowds
     for n in (0, 1):
         present[(n, *(side[crowds == n] for side in cells))] = 1
-    labels = tuple(found.categories[number] for number in columns.tolist())
+    labels = tuple(content.categories[number] for number in columns.tolist())
     counts = {"objects": len(images), "crowd_only_cells": int((present[1] > present[0]).sum())}
-    names = tuple(f"{number:012d}" for number in found.files)
-    return Table(names, tuple(found.files.values()), labels, present.max(axis=0), counts)
+    names = tuple(f"{number:012d}" for number in content.files)
+    return Table(names, tuple(content.files.values()), labels, present.max(axis=0), counts)
 
 
 @dataclass
-class _Found:
-    """What an instances JSON holds of use here, gathered item by item."""
+class _Instances:
+    """The relevant content of an instances JSON, collected item by item."""
 
     path: Path
     files: dict[int, str] = field(default_factory=dict)  # image id -> file name
@@ -144,7 +144,7 @@ class _Found:
                 self.kinds.append(item["category_id"])
                 self.crowds.append(1 if item.get("iscrowd") else 0)
             elif kind == "images":
-                self._name(self.files, "picture", item["id"], item["file_name"])
+                self._name(self.files, "image", item["id"], item["file_name"])
             else:
                 self._name(self.categories, "category", item["id"], item["name"])
         except (KeyError, TypeError, OverflowError, AttributeError) as error:
@@ -159,14 +159,14 @@ class _Found:
         table[number] = name
 
 
-def _positions(path: Path, what: str, where: str, known: NDArray[np.int64], asked: NDArray[np.int64]) -> Indices:
-    """Where each of `asked` stands in `known`."""
-    order = np.argsort(known, kind="stable")
-    found: Indices = order[np.searchsorted(known[order], asked).clip(max=len(known) - 1)]
-    wrong = np.flatnonzero(known[found] != asked)
+def _positions(path: Path, what: str, where: str, ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> Indices:
+    """Position in `ids` of each of `wanted`."""
+    order = np.argsort(ids, kind="stable")
+    positions: Indices = order[np.searchsorted(ids[order], wanted).clip(max=len(ids) - 1)]
+    wrong = np.flatnonzero(ids[positions] != wanted)
     if len(wrong):
         raise DataError(
-            f"{path}: expected annotations of the {len(known):,} entries under {where!r}, "
-            f"found one of {what} {asked[wrong[0]]} ({len(wrong):,} such)"
+            f"{path}: expected annotations of the {len(ids):,} entries under {where!r}, "
+            f"found one of {what} {wanted[wrong[0]]} ({len(wrong):,} such)"
         )
-    return found
+    return positions

@@ -1,4 +1,4 @@
-"""Which images of a data set are there, found by one walk through its folder."""
+"""Index of the existing images of a data set, from one walk through its folder."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ class ImageIndex:
 
     Attributes:
         home: the folder.
-        there: their paths relative to it, with slashes.
+        files: paths of the files relative to it, with slashes.
     """
 
     home: Path
-    there: frozenset[str]
+    files: frozenset[str]
 
     @classmethod
     def below(cls, base: Path, folders: Sequence[str]) -> ImageIndex:
-        """Those in the first of `folders` that `base` has, else in `base` itself."""
+        """Index the first of `folders` that exists in `base`, else `base` itself."""
         home = next((base / name for name in folders if (base / name).is_dir()), base)
         start = len(str(home)) + 1
-        found = (os.path.join(where, name) for where, _, names in os.walk(home) for name in names)  # noqa: PTH118
-        return cls(home, frozenset(path[start:].replace(os.sep, "/") for path in found))
+        paths = (os.path.join(where, name) for where, _, names in os.walk(home) for name in names)  # noqa: PTH118
+        return cls(home, frozenset(path[start:].replace(os.sep, "/") for path in paths))
 
     def has(self, name: str) -> bool:
-        """Whether the image is there, in the folder its name says or beside all others."""
-        return name in self.there or PurePosixPath(name).name in self.there
+        """Whether the image exists, under its full name or directly in the folder."""
+        return name in self.files or PurePosixPath(name).name in self.files
 
     def path(self, name: str) -> Path:
-        """Where the image is, or would be."""
+        """Path of the image, or its expected path if it does not exist."""
         flat = PurePosixPath(name).name
-        return self.home / (flat if name not in self.there and flat in self.there else name)
+        return self.home / (flat if name not in self.files and flat in self.files else name)

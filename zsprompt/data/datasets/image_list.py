@@ -1,4 +1,4 @@
-"""Your own images with a list of them: data sets `list` (CSV, JSON lines, Parquet) and `folder` (a labels.csv)."""
+"""Your own images with a label file: data sets `list` (CSV, JSON lines, Parquet) and `folder` (labels.csv)."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from zsprompt.data.images import ImageFile
 from zsprompt.errors import DataError, UnknownName
 
 NAMES_COLUMNS = ("labels", "label", "tags", "classes")
-"""Columns, in lower case, that hold an image's label names: a list, or a text with "|", ";" or "," between them."""
+"""Columns, in lower case, with label names: a list, or a text separated by "|", ";" or ","."""
 
-_SEPARATORS = "|;,"  # between names in one cell: the first of these that occurs anywhere in the column
+_SEPARATORS = "|;,"  # of names in one cell; the first that occurs anywhere in the column is used
 _CAPTION, _SPLIT = "caption", "split"
 _STEM = "labels"
 _FLAGS: Mapping[Any, int] = {1: 1, 0: 0, -1: -1, "1": 1, "0": 0, "-1": -1}
@@ -26,23 +26,24 @@ _FOLDER_CSV = CsvLayout(separators=",", image_first=True)
 
 
 def load(root: Path, *, split: str | None = None, names: str = "readable") -> Dataset:
-    """A list of your own images (CSV, JSON lines, Parquet) with label names or flags, and splits and captions if any.
+    """Your own images in a list (CSV, JSON lines, Parquet) with label names or flags, optional splits and captions.
 
-    Each row names an image ("image") and its labels: a column "labels" with a list of names or a text with "|", ";"
-    or "," between them, or else a column of 1, 0 or −1 for each label. "split" and "caption" are not labels.
+    Each row has an image ("image") and its labels. Labels are a column "labels" with a list of names or a text
+    separated by "|", ";" or ","; or one column per label with 1, 0 or −1. "split" and "caption" are not labels.
 
     Args:
-        root: the list, or a folder with labels.jsonl, labels.parquet or labels.csv. Images are named relative to it.
-        split: keeps the rows with that word under "split"; None keeps all. Labels are those of all rows.
-        names: label names are taken as they stand either way.
+        root: the list, or a folder with labels.jsonl, labels.parquet or labels.csv. File names are relative to it.
+        split: keep the rows with this value under "split"; None keeps all. All splits have the same labels.
+        names: ignored; label names are used unchanged.
 
     Raises:
-        DataError: no list, a row that cannot be read, an image named twice, a flag that is none, no label at all.
-        UnknownName: no row of that split.
+        DataError: there is no list, a row cannot be read, an image is repeated, a flag is invalid, or there are no
+            labels.
+        UnknownName: no row has that split.
     """
     path = _list_file(root)
     rows = list(read_rows(path))
-    # JSON objects may leave keys out, so columns are those of all rows
+    # JSON objects may omit keys, so collect the columns of all rows
     columns = list(dict.fromkeys(name for row in rows for name in row.values))
     names_column = next((name for name in columns if name.lower() in NAMES_COLUMNS), None)
     if names_column is not None:
@@ -54,17 +55,18 @@ def load(root: Path, *, split: str | None = None, names: str = "readable") -> Da
 
 
 def load_folder(root: Path, *, split: str | None = None, names: str = "readable") -> Dataset:
-    """Your own images with a labels.csv: an image column, then one 0/1 column a label, or one column of names.
+    """Your own images with a labels.csv: an image column, then one 0/1 column per label, or one column of names.
 
     Args:
-        root: a folder that holds labels.csv, or a CSV file of another name, with commas between its cells. The first
-            column names images relative to it.
-        split: keeps the rows with that word in a column called "split"; None keeps all. Labels are those of all rows.
-        names: label names are taken as they stand either way.
+        root: a folder with labels.csv, or a comma-separated file of another name. Its first column has file names
+            relative to it.
+        split: keep the rows with this value under "split"; None keeps all. All splits have the same labels.
+        names: ignored; label names are used unchanged.
 
     Raises:
-        DataError: no CSV, no rows, ragged rows, a value that is not 1, 0 or -1, an image or label named twice.
-        UnknownName: no row of that split.
+        DataError: there is no CSV, it has no rows or ragged rows, a value is not 1, 0 or −1, or an image or label is
+            repeated.
+        UnknownName: no row has that split.
     """
     path = root if root.is_file() else root / f"{_STEM}.csv"
     rows = list(read_rows(path, layout=_FOLDER_CSV))
@@ -77,17 +79,18 @@ def load_folder(root: Path, *, split: str | None = None, names: str = "readable"
 
 
 def flag_targets(path: Path, rows: Sequence[ListRow], labels: Sequence[str]) -> tuple[tuple[str, ...], Targets]:
-    """The labels, and their [N, C] flags of 1, 0 or −1 in columns of the same names.
+    """The labels, and their [N, C] int8 flags of 1, 0 or −1 from the columns of the same names.
 
     Raises:
-        DataError: no label, one without a name, or a value that is no flag.
+        DataError: there are no labels, a label has no name, or a value is not a flag.
     """
     if not labels:
         raise DataError(
-            f"expected a column 'labels' or one for each label in {path}, found none; use `zsprompt predict` on it"
+            f"expected a column 'labels' or one column per label in {path}, found none; "
+            "without labels, use `zsprompt predict`"
         )
     if "" in labels:
-        raise DataError(f"{path}, line 1: expected a label's name above each column, found a blank")
+        raise DataError(f"{path}, line 1: expected a label above each column, found a blank")
     targets = np.empty((len(rows), len(labels)), dtype=np.int8)
     for n, row in enumerate(rows):
         for c, label in enumerate(labels):
@@ -125,11 +128,11 @@ def _list_file(root: Path) -> Path:
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {root}: {error}") from None
     files = [f"{_STEM}{suffix}" for suffix in (".jsonl", ".parquet", ".csv", ".tsv", ".ndjson")]
-    base = find_base(root, f"a list of pictures ({', '.join(files[:3])})", (), lambda base: any(_there(base, files)))
-    return _there(base, files)[0]
+    base = find_base(root, f"a list of images ({', '.join(files[:3])})", (), lambda base: any(_existing(base, files)))
+    return _existing(base, files)[0]
 
 
-def _there(base: Path, files: Sequence[str]) -> list[Path]:
+def _existing(base: Path, files: Sequence[str]) -> list[Path]:
     return [base / file for file in files if (base / file).is_file()]
 
 
@@ -138,20 +141,19 @@ def _check_once(path: Path, rows: Sequence[ListRow]) -> None:
     for row in rows:
         if row.image in seen:
             raise DataError(
-                f"{path}, line {row.line}: expected each picture once, found {row.image!r} again "
-                f"(line {seen[row.image]})"
+                f"{path}, line {row.line}: expected each image once, found {row.image!r} again (line {seen[row.image]})"
             )
         seen[row.image] = row.line
 
 
 def _kept(path: Path, rows: Sequence[ListRow], split: str | None) -> list[int]:
-    words = [str(row.values.get(_SPLIT) or "") for row in rows]
-    if split is not None and not any(words):
+    splits = [str(row.values.get(_SPLIT) or "") for row in rows]
+    if split is not None and not any(splits):
         columns = ", ".join(rows[0].values)
         raise DataError(f"expected a column 'split' in {path} for --split {split}, found {columns}")
-    if split is not None and split not in words:
-        raise UnknownName("split", split, set(words) - {""})
-    return [n for n, word in enumerate(words) if split in (None, word)]
+    if split is not None and split not in splits:
+        raise UnknownName("split", split, set(splits) - {""})
+    return [n for n, name in enumerate(splits) if split in (None, name)]
 
 
 def _names(path: Path, rows: Sequence[ListRow], column: str) -> tuple[tuple[str, ...], Targets]:
@@ -162,10 +164,10 @@ def _names(path: Path, rows: Sequence[ListRow], column: str) -> tuple[tuple[str,
     labels = tuple(sorted(set().union(*present)))
     if not labels:
         raise DataError(f"expected label names under {column!r} in {path}, found none")
-    place = {label: c for c, label in enumerate(labels)}
+    columns = {label: c for c, label in enumerate(labels)}
     targets = np.zeros((len(rows), len(labels)), dtype=np.int8)
-    for n, found in enumerate(present):
-        targets[n, [place[label] for label in found]] = 1
+    for n, names in enumerate(present):
+        targets[n, [columns[label] for label in names]] = 1
     return labels, targets
 
 

@@ -1,8 +1,9 @@
-"""Arrays of a JSON file an item at a time: an annotation file of half a gigabyte would take several as objects."""
+"""Streaming the arrays of a JSON file: half a gigabyte of annotations would take several gigabytes as objects."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections import deque
 from collections.abc import Container, Iterator
 from pathlib import Path
@@ -12,16 +13,18 @@ from zsprompt.errors import DataError
 
 _CHUNK = 2**22  # characters
 _LARGEST_ITEM = 2**26
-_LONGEST_SCRAP = 8  # of a word or number that the end of a file cuts
+_LONGEST_SCRAP = 8  # characters of a literal or number that the end of a chunk or file may cut
+_OPEN_STRING = re.compile(r'"(?:[^"\\]|\\.)*\\?', re.S)  # a string without its closing quote
 
 _decode = json.JSONDecoder().raw_decode
 
 
 def read_arrays(path: Path, names: Container[str]) -> Iterator[tuple[str, Any]]:
-    """Each item of the named arrays of the top-level object, with its array's name, in the file's order.
+    """(array name, item) for each item of the named top-level arrays, in the file's order.
 
     Raises:
-        DataError: missing, unreadable, not UTF-8, no JSON object, cut short, or a named value is no array.
+        DataError: the file is missing, unreadable, not UTF-8, not a JSON object or cut short, or a named value is not
+            an array.
     """
     try:
         with path.open(encoding="utf-8-sig") as file:
@@ -48,7 +51,7 @@ class _Reader:
             if name in names:
                 yield from ((name, item) for item in self._items(name))
             elif self._next() == "[":
-                deque(self._items(name), maxlen=0)  # passed over, an item at a time too
+                deque(self._items(name), maxlen=0)  # skipped, also item by item
             else:
                 self._value()
             if self._next() != "}":
@@ -70,7 +73,7 @@ class _Reader:
         self._at += 1
 
     def _next(self) -> str:
-        """The next character that is not a blank, "" at the end."""
+        """The next character that is not white space; "" at the end of the file."""
         while True:
             while self._at < len(self._text):
                 if not self._text[self._at].isspace():
@@ -88,12 +91,12 @@ class _Reader:
                 if len(self._text) - self._at > _LARGEST_ITEM:
                     raise self._broken(f"expected items of at most {_LARGEST_ITEM:,} characters") from None
                 if self._more():
-                    continue  # it may only be cut by the end of the chunk
+                    continue  # the item may continue in the next chunk
                 raise self._broken(error.msg, error.pos) from None
             except (ValueError, RecursionError) as error:
                 raise self._broken(str(error)) from None
             if isinstance(value, int | float) and end + _LONGEST_SCRAP > len(self._text) and self._more():
-                continue  # "1." or "1e" may be cut by the end of the chunk, and "1" is a number too
+                continue  # the chunk may end inside a number: "1" of "1.5" is valid too
             self._at = end
             return value
 
@@ -106,10 +109,11 @@ class _Reader:
         return True
 
     def _broken(self, what: str, at: int | None = None) -> DataError:
-        at = self._at if at is None else at
-        rest = self._text[at:]
-        if what.startswith("Unterminated") or (len(rest) < _LONGEST_SCRAP and not set(rest) & set(",]}")):
-            return DataError(
-                f"{self._path}: cut short after {self._dropped + len(self._text):,} characters; fetch it again"
-            )
-        return DataError(f"{self._path}, character {self._dropped + at + 1:,}: {what}, found {rest[:20]!r}")
+        """The error at position `at`, where decoding failed at the end of the file, or at the current position."""
+        position = self._at if at is None else at
+        rest = self._text[position:]
+        open_string = at is not None and _OPEN_STRING.fullmatch(rest)
+        if open_string or (len(rest) < _LONGEST_SCRAP and not set(rest) & set(",]}")):
+            size = self._dropped + len(self._text)
+            return DataError(f"{self._path}: cut short after {size:,} characters; download it again")
+        return DataError(f"{self._path}, character {self._dropped + position + 1:,}: {what}, found {rest[:20]!r}")

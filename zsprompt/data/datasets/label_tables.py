@@ -1,4 +1,4 @@
-"""Parsed label tables, kept on disk by the content they were parsed from."""
+"""Parsed label tables, cached on disk under a digest of their source files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from zsprompt._utils.arrays import Targets
 from zsprompt.errors import DataError
 
 FORMAT = 1
-"""Changes whenever a file of an older zsprompt would be read wrongly."""
+"""Version of the file format; changes whenever older files would be read incorrectly."""
 
 _ENDING = ".table"
 _BLOCK = 2**20
@@ -28,15 +28,15 @@ _BLOCK = 2**20
 
 @dataclass(frozen=True)
 class Table:
-    """What label files say, before a split is chosen.
+    """Content of label files, before a split is chosen.
 
     Attributes:
-        ids: N names for people and result files.
-        files: N image files, relative to the folder that images lie in.
-        labels: C names as the files spell them.
+        ids: N names for messages and result files.
+        files: N image files, relative to the image folder.
+        labels: C names as spelt in the files.
         targets: [N, C] int8: 1 present, 0 absent, −1 left out.
-        counts: what was counted while parsing, by name.
-        texts: N texts that belong to the rows (a list's name, a caption), or none.
+        counts: counts made while parsing, by name.
+        texts: N texts of the rows (a split, a caption), or none.
     """
 
     ids: tuple[str, ...]
@@ -48,39 +48,39 @@ class Table:
 
 
 def tables_folder() -> Path:
-    """Beside the embeddings' cache (ZSPROMPT_CACHE, else the user's cache directory), which holds nothing else."""
+    """Folder of cached tables, next to the cache of embeddings (ZSPROMPT_CACHE, else the user's cache directory)."""
     cache = Path(os.environ.get("ZSPROMPT_CACHE") or platformdirs.user_cache_path("zsprompt", appauthor=False))
     return cache.with_name(f"{cache.name}-tables")
 
 
 def cached(kind: str, sources: Sequence[Path], parse: Callable[[], Table]) -> Table:
-    """What `parse` makes of the files `sources`: read back if the same content was parsed before.
+    """The table that `parse` makes from `sources`, read from the cache if the same content was parsed before.
 
-    A table that is damaged, of another format or of other content is parsed anew; a folder that cannot be written is
-    no error, as parsing again only takes time.
+    Damaged tables and tables of another format are parsed again. A folder that cannot be written is not an error:
+    the files are parsed again next time.
 
     Args:
-        kind: names the parser; part of the key.
-        sources: every file that the table depends on.
-        parse: makes the table.
+        kind: name of the parser; part of the key.
+        sources: all files that the table depends on.
+        parse: makes the table. Its errors are passed on.
 
     Raises:
-        DataError: a source cannot be read, or what `parse` raises.
+        DataError: a source cannot be read.
     """
     before = _stats(sources)
     path = tables_folder() / f"{_key(kind, sources)}{_ENDING}"
-    found = _read(path)
-    if found is not None:
-        return found
+    stored = _read(path)
+    if stored is not None:
+        return stored
     table = parse()
-    if _stats(sources) == before:  # a file that changed meanwhile is not what the key stands for
+    if _stats(sources) == before:  # if a source changed meanwhile, the key does not match the table
         _write(path, table)
     return table
 
 
 def _stats(sources: Sequence[Path]) -> list[tuple[int, int]]:
     try:
-        return [(found.st_size, found.st_mtime_ns) for found in (path.stat() for path in sources)]
+        return [(status.st_size, status.st_mtime_ns) for status in (path.stat() for path in sources)]
     except FileNotFoundError as error:
         raise DataError(f"expected {error.filename}, found no such file") from None
     except (OSError, ValueError) as error:
@@ -102,7 +102,7 @@ def _key(kind: str, sources: Sequence[Path]) -> str:
 
 
 def _write(path: Path, table: Table) -> None:
-    """Whole or not at all; a disk that is full or closed to us leaves nothing behind."""
+    """Write the file atomically. Nothing is left behind if the disk is full or read-only."""
     body = _packed(table)
     head = {"format": FORMAT, "sha256": hashlib.sha256(body).hexdigest()}
     half = None
@@ -126,8 +126,8 @@ def _write(path: Path, table: Table) -> None:
 def _read(path: Path) -> Table | None:
     try:
         head, _, body = path.read_bytes().partition(b"\n")
-        said = json.loads(head)
-        if said["format"] != FORMAT or said["sha256"] != hashlib.sha256(body).hexdigest():
+        header = json.loads(head)
+        if header["format"] != FORMAT or header["sha256"] != hashlib.sha256(body).hexdigest():
             return None
         return _unpacked(body)
     except (OSError, ValueError, KeyError, TypeError, EOFError):
@@ -135,7 +135,7 @@ def _read(path: Path) -> Table | None:
 
 
 def _packed(table: Table) -> bytes:
-    """JSON of the names, then .npy arrays of bits: present, and left out where anything is."""
+    """.npy arrays: the names as JSON, bits of present labels, and bits of left-out labels if there are any."""
     names = {
         "ids": table.ids,
         "files": table.files if table.files != table.ids else None,

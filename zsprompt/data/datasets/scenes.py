@@ -1,7 +1,7 @@
-"""Scenes drawn by zsprompt itself: sixteen kinds of everyday things, without a download and the same everywhere.
+"""Scenes drawn by zsprompt: sixteen kinds of everyday things, identical on every machine, without a download.
 
-`world` says what is on an image and paints it, with the things of `things` and the landscapes of `backdrops`;
-`captions` words it. An image is drawn when it is read; nothing lies on disk.
+`world` composes an image and paints it, with the things in `things` and the landscapes in `backdrops`; `captions`
+describes it. Images are drawn when they are read; nothing is stored on disk.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from zsprompt.data.scenes.world import KINDS, compose, paint
 from zsprompt.errors import UnknownName, UsageError
 
 VERSION = 1
-"""Changes whenever a pixel of a scene could; part of every image's identity."""
+"""Changes whenever a pixel of a scene could change; part of every image's identity."""
 
 _SIZES = {"test": 1_000, "train": 10_000}
 _MOST = 10_000_000
@@ -29,7 +29,7 @@ _MOST = 10_000_000
 
 @dataclass(frozen=True)
 class DrawnImage:
-    """An ImageRef to the scene of a seed ("test 17"): drawn when it is read."""
+    """The scene of a seed ("test 17"), drawn when it is read; an ImageRef."""
 
     seed: str
 
@@ -40,18 +40,18 @@ class DrawnImage:
         return f"{split}-{int(number):06}"
 
     def read(self) -> bytes:
-        """The image as an uncompressed PPM: nobody keeps it, so packing it would only take time."""
+        """The image as an uncompressed PPM; it is not stored, so compression would only take time."""
         buffer = BytesIO()
         paint(compose(self.seed)).save(buffer, "ppm")
         return buffer.getvalue()
 
     def identity(self, *, settled: bool = False) -> bytes | None:
-        """The seed and the version of the drawing; see ImageRef."""
+        """The seed and VERSION; see ImageRef."""
         return f"scene/{VERSION} {self.seed}".encode()
 
 
 class DrawnImages(Sequence[DrawnImage]):
-    """The first `count` scenes of a split, made when they are asked for."""
+    """The first `count` scenes of a split, created on access."""
 
     def __init__(self, split: str, count: int) -> None:
         self._split, self._count = split, count
@@ -74,22 +74,22 @@ def load(root: Path | None = None, *, split: str | None = None, names: str = "re
     """Drawn scenes of 16 kinds of everyday things, no download; splits test (default), train and train:50000.
 
     Args:
-        root: must be None: there are no files.
-        split: "test" (1,000 images), "train" (10,000), or either with another number ("train:50000").
-        names: both kinds are the same.
+        root: must be None, as there are no files.
+        split: "test" (1,000 images), "train" (10,000), or either with another number of images ("train:50000").
+        names: ignored; readable and raw names are the same.
 
     Raises:
-        UnknownName: no such split.
-        UsageError: a root, or a number of images that is none.
+        UnknownName: there is no such split.
+        UsageError: `root` is given, or the number of images is invalid.
     """
     if root is not None:
-        raise UsageError(f"data set scenes is drawn and has no files; leave out --root (got {root})")
+        raise UsageError(f"expected no --root for data set scenes, which is drawn, got {root}; omit --root")
     split = split or "test"
     stream, _, number = split.partition(":")
     if stream not in _SIZES:
         raise UnknownName("split", stream, _SIZES)
     if number and not (number.isdecimal() and 1 <= int(number) <= _MOST):
-        raise UsageError(f"expected a number of pictures from 1 to {_MOST:,} in split {split!r}, got {number!r}")
+        raise UsageError(f"expected a number of images from 1 to {_MOST:,} in split {split!r}, got {number!r}")
     images = DrawnImages(stream, int(number) if number else _SIZES[stream])
     scenes = [compose(image.seed) for image in images]
     targets = np.array([[kind in scene.kinds for kind in KINDS] for scene in scenes], dtype=np.int8)

@@ -1,4 +1,4 @@
-"""WebDataset shards: tar files in which an image's caption and labels stand beside it."""
+"""WebDataset shards: tar files with labels and captions next to each image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from zsprompt._utils.arrays import Targets
 from zsprompt.data.dataset import Dataset
-from zsprompt.data.datasets.find_folder import find_base, found_there
+from zsprompt.data.datasets.find_folder import find_base, listed
 from zsprompt.data.tars import TarMember, read_members
 from zsprompt.errors import DataError, ImageError, UnknownName
 
@@ -19,19 +19,20 @@ _LARGEST_TEXT = 2**24
 
 
 def load(root: Path, *, split: str | None = None, names: str = "readable") -> Dataset:
-    """WebDataset shards (.tar) with labels in .json or .cls beside each image, and captions in .txt if there are any.
+    """WebDataset shards (.tar) with labels in .json or .cls next to each image, and optional captions in .txt.
 
-    Files whose names agree up to the first dot are one sample: an image; KEY.json with "labels" (a list of names) or
-    KEY.cls (a name, or a number that classes.txt beside the shards names, a line each from 0); KEY.txt, a caption.
+    Files whose names are equal up to the first dot form one sample: an image, its labels and its caption. Labels are
+    KEY.json with "labels" (a list of names), or KEY.cls with a name or a number. classes.txt next to the shards may
+    name the numbers, one per line from 0. KEY.txt is a caption.
 
     Args:
         root: a .tar file, or a folder of them.
-        split: keeps the shards whose names begin with it ("val-000012.tar") or that lie in a folder of that name.
-        names: label names are taken as they stand either way.
+        split: keep the shards whose names begin with it ("val-000012.tar") or that are in a folder of that name.
+        names: ignored; label names are used unchanged.
 
     Raises:
-        DataError: no shards, a damaged one, a sample without an image or labels, or two of one name.
-        UnknownName: no shard of that split.
+        DataError: there are no shards, a shard is damaged, or a sample is repeated or lacks an image or labels.
+        UnknownName: there is no shard of that split.
     """
     shards, split = _shards(root, split)
     samples = [sample for shard in shards for sample in _samples(shard)]
@@ -39,10 +40,10 @@ def load(root: Path, *, split: str | None = None, names: str = "readable") -> Da
     classes = _classes(shards[0].parent)
     present = [_labels(sample, classes) for sample in samples]
     labels = tuple(sorted(set().union(*present)))
-    place = {label: c for c, label in enumerate(labels)}
+    column = {label: c for c, label in enumerate(labels)}
     targets: Targets = np.zeros((len(samples), len(labels)), dtype=np.int8)
-    for n, found in enumerate(present):
-        targets[n, [place[label] for label in found]] = 1
+    for n, sample_labels in enumerate(present):
+        targets[n, [column[label] for label in sample_labels]] = 1
     captions = tuple(_text(sample, ".txt") for sample in samples) if ".txt" in samples[0].others else None
     images = [sample.image for sample in samples]
     name = shards[0].parent.resolve().name
@@ -53,11 +54,11 @@ def load(root: Path, *, split: str | None = None, names: str = "readable") -> Da
 class _Sample:
     key: str
     image: TarMember
-    others: dict[str, TarMember] = field(default_factory=dict)  # by ending
+    others: dict[str, TarMember] = field(default_factory=dict)  # by suffix
 
 
 def _shards(root: Path, split: str | None) -> tuple[list[Path], str]:
-    """The tar files of a split, sorted, and its name."""
+    """The tar files of a split, sorted, and the name of the split."""
     try:
         alone = root.is_file()
     except (OSError, ValueError) as error:
@@ -74,20 +75,20 @@ def _shards(root: Path, split: str | None) -> tuple[list[Path], str]:
 
 
 def _group(base: Path, shard: Path) -> str:
-    """The folder a shard lies in, below `base`, else its name without the number: "val-000012.tar" is of "val"."""
+    """Split of a shard: its folder below `base`, else its name without the number ("val" for "val-000012.tar")."""
     parts = shard.relative_to(base).parts
     return parts[0] if len(parts) > 1 else shard.stem.rstrip("0123456789").rstrip("-_")
 
 
 def _samples(shard: Path) -> Iterator[_Sample]:
-    """A shard's samples: members whose names agree up to the first dot of the last part stand together."""
+    """Samples of a shard: consecutive members whose names are equal up to the first dot of the file name."""
     key, members = "", list[TarMember]()
     for member in read_members(shard):
-        found = _key(member.name)
-        if found != key and members:
+        member_key = _key(member.name)
+        if member_key != key and members:
             yield _sample(shard, key, members)
             members = []
-        key = found
+        key = member_key
         members.append(member)
     if members:
         yield _sample(shard, key, members)
@@ -100,10 +101,10 @@ def _key(name: str) -> str:
 
 def _sample(shard: Path, key: str, members: Sequence[TarMember]) -> _Sample:
     others = {member.name[len(key) :].lower(): member for member in members}
-    # of several images ("7.jpg", "7.seg.png") the one without a further word is the sample's
+    # of several images ("7.jpg", "7.seg.png"), take the one with the shortest suffix
     images = sorted((ending.count("."), ending) for ending, member in others.items() if member.is_image)
     if not images:
-        raise DataError(f"{shard}: expected a picture in sample {key!r}, found {found_there(others)}")
+        raise DataError(f"{shard}: expected an image in sample {key!r}, found {listed(others)}")
     member = others.pop(images[0][1])
     return _Sample(key, TarMember(key, member.tar, member.name, member.offset, member.size), others)
 
@@ -131,10 +132,10 @@ def _labels(sample: _Sample, classes: Sequence[str]) -> set[str]:
     if ".cls" in sample.others:
         text = _text(sample, ".cls")
         return {_class_name(sample, int(text), classes) if text.isascii() and text.isdigit() else text}
-    endings = found_there(sample.others)
+    suffixes = listed(sample.others)
     raise DataError(
-        f"{sample.image.tar}: expected labels of sample {sample.key!r} in .json or .cls, found {endings}; "
-        "use `zsprompt predict` on shards without labels"
+        f"{sample.image.tar}: expected labels of sample {sample.key!r} in .json or .cls, found {suffixes}; "
+        "for shards without labels, use `zsprompt predict`"
     )
 
 
@@ -166,7 +167,9 @@ def _text(sample: _Sample, ending: str) -> str:
     if member is None:
         return ""
     if member.size > _LARGEST_TEXT:
-        raise DataError(f"{member.tar}: expected a small text in {member.name}, found {member.size:,} bytes")
+        raise DataError(
+            f"{member.tar}: expected at most {_LARGEST_TEXT:,} bytes in {member.name}, found {member.size:,}"
+        )
     try:
         return member.read().decode("utf-8-sig").strip() if member.size else ""
     except (ImageError, UnicodeDecodeError) as error:

@@ -20,9 +20,9 @@ RAW_NAMES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
     "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
-"""The 20 labels as the annotation files spell them."""
+"""The 20 labels as spelt in the annotation files."""
 
-_YEARS = {"2007": "voc", "2012": "voc2012"}  # -> the name its loader goes by
+_YEARS = {"2007": "voc", "2012": "voc2012"}  # year -> name of the data set
 
 _READABLE = {"diningtable": "dining table", "pottedplant": "potted plant", "tvmonitor": "tv monitor"}
 
@@ -38,7 +38,7 @@ def load_2012(root: Path, *, split: str | None = None, names: str = "readable") 
 
 
 def label_names(names: str) -> tuple[str, ...]:
-    """The 20 labels, "raw" as in the files or "readable"."""
+    """The 20 labels: "raw", as in the files, or "readable"."""
     return RAW_NAMES if names == "raw" else tuple(_READABLE.get(name, name) for name in RAW_NAMES)
 
 
@@ -52,7 +52,7 @@ def _load(root: Path, year: str, split: str, names: str) -> Dataset:
 
 
 def _base(root: Path, year: str) -> Path:
-    """The folder that holds Annotations: `root` itself, or VOC<year> in it or in a VOCdevkit in it."""
+    """The folder that contains Annotations: VOC<year> in `root` or in `root`/VOCdevkit, else `root` itself."""
     if not root.is_dir():
         raise DataError(
             f"expected the VOC{year} folder (VOCdevkit) at {root}, found {'a file' if root.exists() else 'nothing'}"
@@ -65,11 +65,11 @@ def _base(root: Path, year: str) -> Path:
             and not (base == root and _other_year(root, year))
         ):
             return base
-    there = sorted(path.name for path in root.iterdir())[:5]
+    content = sorted(path.name for path in root.iterdir())[:5]
     hint = next((f"; for VOC{y} use --dataset {_YEARS[y]}" for y in _YEARS if y != year and _holds(root, y)), "")
     raise DataError(
         f"expected VOC{year}/Annotations and VOC{year}/ImageSets in {root}, "
-        f"found {', '.join(there) or 'an empty folder'}{hint}"
+        f"found {', '.join(content) or 'an empty folder'}{hint}"
     )
 
 
@@ -84,36 +84,36 @@ def _other_year(root: Path, year: str) -> bool:
 
 
 def _read_list(folder: Path, split: str) -> list[str]:
-    known = [path.stem for path in folder.glob("*.txt")]
-    if not known:
+    splits = [path.stem for path in folder.glob("*.txt")]
+    if not splits:
         raise DataError(f"expected image lists (test.txt, …) in {folder}, found none")
-    if split not in known:
-        raise UnknownName(f"split (a list in {folder})", split, known)
+    if split not in splits:
+        raise UnknownName(f"split (a list in {folder})", split, splits)
     path = folder / f"{split}.txt"
     try:
-        # lists of one label have a second column, that label's flag
+        # the list of a single label has a second column with its flag
         ids = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read image list {path}: {error}") from None
     if not ids:
-        raise DataError(f"expected picture names in {path}, found an empty list")
+        raise DataError(f"expected image names in {path}, found an empty list")
     repeated = (
         next((image for i, image in enumerate(ids) if image in set(ids[:i])), None)
         if len(set(ids)) < len(ids)
         else None
     )
     if repeated:
-        raise DataError(f"expected each picture once in {path}, found {repeated} again")
+        raise DataError(f"expected each image once in {path}, found {repeated} again")
     return ids
 
 
 def _read_annotation(path: Path) -> Targets:
-    """[20] 1 where an object of the label is present, −1 where only difficult ones are, else 0."""
+    """[20] int8: 1 if an object of the label is present, −1 if all of its objects are difficult, else 0."""
     try:
         root = ElementTree.parse(path).getroot()
     except FileNotFoundError:
         raise DataError(f"expected annotation {path}, found none") from None
-    except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:  # the last two: of odd encodings
+    except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:  # the last two come from odd encodings
         raise DataError(f"cannot read annotation {path}: {error}") from None
     if root.tag != "annotation":
         raise DataError(f"expected <annotation> in {path}, found <{root.tag}>")
@@ -128,7 +128,7 @@ def _read_annotation(path: Path) -> Targets:
     return targets
 
 
-def _column(path: Path, name: str, known: Sequence[str] = RAW_NAMES) -> int:
-    if name not in known:
-        raise DataError(f"expected one of VOC's {len(known)} labels in {path}, found {name!r}")
-    return known.index(name)
+def _column(path: Path, name: str, labels: Sequence[str] = RAW_NAMES) -> int:
+    if name not in labels:
+        raise DataError(f"expected one of VOC's {len(labels)} labels in {path}, found {name!r}")
+    return labels.index(name)

@@ -1,1 +1,1 @@
-"""Official archives: what there is, how to fetch and unpack it, and whether it is whole."""
+"""Official archives: a catalogue, and how to download, unpack and verify them."""

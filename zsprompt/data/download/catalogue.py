@@ -1,10 +1,10 @@
-"""What each known data set is, where its official files come from, and how many images and positives it should have.
+"""Catalogue of official data sets: addresses and checksums of their files, and their published counts.
 
-VOC's and COCO's publishers state no checksums. Sizes and sha256 of their archives are those that TensorFlow Datasets
-recorded (its url_checksums). The same sha256 stands with the publishers' own addresses in other repositories for VOC,
-COCO's annotations and val2017; for COCO's three large archives it was looked for less closely, and for train2017 one
-repository has another. The addresses could not be reached from where this was written: `Known.unverified` says so.
-Counts are from the publishers' own pages and papers, and from the official label files.
+The publishers of VOC and COCO state no checksums. Sizes and sha256 of their archives are from TensorFlow Datasets
+(url_checksums). For VOC, COCO's annotations and val2017, other repositories list the same sha256 with the publishers'
+addresses. COCO's three largest archives have fewer confirmations, and one repository lists another sha256 for
+train2017. The addresses were not reachable when this catalogue was written; `CatalogueEntry.unverified` states this.
+Counts are from the publishers' pages and papers, and from the official label files.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from zsprompt._utils.text import in_bytes
 
 @dataclass(frozen=True)
 class Archive:
-    """One official file, and what of it is wanted.
+    """One official file, and the parts of it that are used.
 
     Attributes:
-        file: its name.
-        urls: where it is, the best address first.
+        file: name of the file.
+        urls: addresses, the best one first.
         size: in bytes.
         sha256: hex.
-        keeps: folders in it that are unpacked.
-        below: where they go, below the data set's root ("" is the root itself).
-        splits: the lists that need it.
-        sign: a path below the root that is there once this has been unpacked, and not before.
+        keeps: folders in the archive to unpack.
+        below: target folder, relative to the root of the data set ("" is the root itself).
+        splits: splits that need this file.
+        sign: a path below the root that exists only after unpacking.
     """
 
     file: str
@@ -43,33 +43,33 @@ class Archive:
 
 @dataclass(frozen=True)
 class Counts:
-    """What a list should hold.
+    """Published counts of a split.
 
     Attributes:
-        images: N.
-        positives: raw label -> images it is present on; empty where nobody published them.
+        images: number of images.
+        positives: raw label -> number of its positives; empty if not published.
     """
 
-    pictures: int
+    images: int
     positives: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Known:
-    """A data set that zsprompt knows.
+class CatalogueEntry:
+    """An official data set.
 
     Attributes:
-        name: what --dataset takes.
-        title: what people call it.
-        about: images and labels in words.
-        licence: of its parts, as far as it was stated.
-        home: its page.
-        archives: what `zsprompt data fetch` fetches; images first, and what makes them usable last.
-        manual: what to do by hand, for a set that nobody may fetch for you; else "".
-        unverified: what could not be checked for this catalogue; else "".
-        splits: list -> what it should hold.
-        whole: the lists that make up the set, which `zsprompt data check` looks at.
-        signs: patterns of paths below a root; where one of them is, something of the set is.
+        name: name for --dataset.
+        title: full name.
+        about: number of images and labels, in words.
+        licence: licences of its parts, as far as stated.
+        home: address of its page.
+        archives: files that `zsprompt data fetch` downloads; images first, annotations last.
+        manual: instructions for a data set that must be downloaded by hand; else "".
+        unverified: facts of this entry that could not be checked; else "".
+        splits: split -> published counts.
+        whole: splits that make up the data set, for `zsprompt data check`.
+        signs: patterns of paths below a root; a match shows that part of the data set is there.
     """
 
     name: str
@@ -86,11 +86,11 @@ class Known:
 
     @property
     def size(self) -> int:
-        """Bytes to fetch for all of it; 0 where nothing can be fetched."""
+        """Download size of all archives in bytes; 0 if the data set must be downloaded by hand."""
         return sum(archive.size for archive in self.archives)
 
     def is_at(self, root: Path) -> bool:
-        """Whether something of it is below `root`."""
+        """Whether part of the data set is below `root`."""
         try:
             return any(True for sign in self.signs for _ in root.glob(sign))
         except (OSError, ValueError):
@@ -98,30 +98,30 @@ class Known:
 
     @property
     def how_to_get(self) -> str:
-        """What to do when it is not here, as half a sentence."""
-        return f"`zsprompt data fetch {self.name}` fetches it ({in_bytes(self.size)})" if self.size else self.manual
+        """How to get the data set, as a clause for a message."""
+        return f"`zsprompt data fetch {self.name}` downloads it ({in_bytes(self.size)})" if self.size else self.manual
 
     @property
     def top(self) -> str:
-        """The folder that its archives make below the root; "" where nothing can be fetched."""
+        """The folder that its archives create below the root; "" without archives."""
         return next((Path(archive.below, archive.keeps[0]).parts[0] for archive in self.archives), "")
 
     def base(self, root: Path) -> Path:
-        """The folder to unpack below: `root`, or the one above it where `root` is the archives' own top folder."""
+        """The folder to unpack in: `root`, or its parent if `root` is the archives' top folder."""
         return root.absolute().parent if self.top and root.absolute().name == self.top else root
 
-    def lists(self) -> tuple[str, ...]:
-        """The lists that its archives hold."""
+    def fetchable_splits(self) -> tuple[str, ...]:
+        """Splits contained in its archives."""
         return tuple(dict.fromkeys(split for archive in self.archives for split in archive.splits))
 
-    def here(self, root: Path) -> tuple[str, ...]:
-        """The lists whose archives have all been unpacked below `root`."""
+    def unpacked_splits(self, root: Path) -> tuple[str, ...]:
+        """Splits whose archives have all been unpacked below `root`."""
         base = self.base(root)
-        needed = {split: [a for a in self.archives if split in a.splits] for split in self.lists()}
-        return tuple(s for s, archives in needed.items() if all(_there(base / a.sign) for a in archives))
+        needed = {split: [a for a in self.archives if split in a.splits] for split in self.fetchable_splits()}
+        return tuple(s for s, archives in needed.items() if all(_exists(base / a.sign) for a in archives))
 
 
-def _there(path: Path) -> bool:
+def _exists(path: Path) -> bool:
     try:
         return path.exists()
     except (OSError, ValueError):
@@ -137,10 +137,10 @@ def _counts(text: str) -> dict[str, int]:
 _VOC_LICENCE = "photos from Flickr, under Flickr's terms of use; no licence is stated for the annotations"
 _COCO_LICENCE = "annotations CC BY 4.0; photos from Flickr, under Flickr's terms of use"
 _NOT_REACHED = "its addresses, which could not be reached when this catalogue was written"
-_NOT_SEEN_TWICE = f"{_NOT_REACHED}, and the checksums of its largest archives, which one source states"
+_NOT_CONFIRMED = f"{_NOT_REACHED}, and the checksums of its largest archives, which have a single source"
 
-# -- PASCAL VOC. Counts: the development kits' tables of 2007 and 2012 (a label counts where an object of it is not
-# difficult); those of 2007's test list: the official label files.
+# -- PASCAL VOC. Counts: tables of the development kits of 2007 and 2012 (difficult objects do not count); for the test
+# split of 2007, the official label files.
 
 _VOC_HOSTS = ("https://thor.robots.ox.ac.uk/pascal/VOC", "https://host.robots.ox.ac.uk/pascal/VOC")
 
@@ -165,7 +165,7 @@ def _voc_signs(year: str) -> tuple[str, ...]:
     return f"VOCdevkit/VOC{year}/ImageSets", f"VOC{year}/ImageSets", "ImageSets"
 
 
-_VOC2007 = Known(
+_VOC2007 = CatalogueEntry(
     name="voc",
     title="PASCAL VOC 2007",
     about="9,963 photos, 20 labels",
@@ -194,10 +194,10 @@ _VOC2007 = Known(
     signs=_voc_signs("2007"),
 )
 
-_VOC2012 = Known(
+_VOC2012 = CatalogueEntry(
     name="voc2012",
     title="PASCAL VOC 2012",
-    about="11,540 photos with labels (the test photos' are not public), 20 labels",
+    about="11,540 photos with labels (those of the test photos are not public), 20 labels",
     licence=_VOC_LICENCE,
     home="http://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
     archives=(
@@ -213,8 +213,8 @@ _VOC2012 = Known(
     signs=_voc_signs("2012"),
 )
 
-# -- COCO. Its own host has no certificate for its name; the same files lie under https at its storage's address.
-# Counts: the papers that use it, and for val2014 the official instances file.
+# -- COCO. Its host has no valid certificate; the address of its storage serves the same files over https.
+# Counts: papers that use it; for val2014, the official instances file.
 
 _COCO_HOST = "https://s3.amazonaws.com/images.cocodataset.org"
 
@@ -250,7 +250,7 @@ def _coco_signs(year: str) -> tuple[str, ...]:
     return tuple(f"{folder}{file}" for file in files for folder in ("", "coco/", f"coco{year}/", "COCO/"))
 
 
-_COCO2014 = Known(
+_COCO2014 = CatalogueEntry(
     name="coco",
     title="MS-COCO 2014",
     about="123,287 photos (122,218 with an object), 80 labels",
@@ -270,7 +270,7 @@ _COCO2014 = Known(
             "031296bbc80c45a1d1f76bf9a90ead27e94e99ec629208449507a4917a3bf009",
         ),
     ),
-    unverified=_NOT_SEEN_TWICE,
+    unverified=_NOT_CONFIRMED,
     splits={
         "val-labelled": Counts(40_137, _counts(_COCO_VAL2014)),
         "val": Counts(40_504, _counts(_COCO_VAL2014)),
@@ -281,7 +281,7 @@ _COCO2014 = Known(
     signs=_coco_signs("2014"),
 )
 
-_COCO2017 = Known(
+_COCO2017 = CatalogueEntry(
     name="coco2017",
     title="MS-COCO 2017",
     about="123,287 photos (122,218 with an object), 80 labels",
@@ -301,7 +301,7 @@ _COCO2017 = Known(
             "113a836d90195ee1f884e704da6304dfaaecff1f023f49b6ca93c4aaae470268",
         ),
     ),
-    unverified=_NOT_SEEN_TWICE,
+    unverified=_NOT_CONFIRMED,
     splits={
         "val-labelled": Counts(4_952),
         "val": Counts(5_000),
@@ -312,16 +312,16 @@ _COCO2017 = Known(
     signs=_coco_signs("2017"),
 )
 
-# -- Sets to be fetched by hand
+# -- Data sets to download by hand
 
 _NUS_WIDE_HOME = "https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/NUS-WIDE.html"
-_NUS_WIDE = Known(
+_NUS_WIDE = CatalogueEntry(
     name="nus-wide",
     title="NUS-WIDE",
-    about="269,648 photos (many are gone from Flickr), 81 concepts and 925 further tags",
+    about="269,648 photos (many are no longer on Flickr), 81 concepts and 925 further tags",
     licence="for research; photos from Flickr, each under its owner's terms",
     home=_NUS_WIDE_HOME,
-    manual=f"its authors give it out on request: fill in the form at {_NUS_WIDE_HOME} and unpack what they send",
+    manual=f"its authors provide it on request: fill in the form at {_NUS_WIDE_HOME} and unpack the files",
     unverified=_NOT_REACHED,
     splits={
         "test": Counts(107_859),
@@ -337,20 +337,20 @@ _KAGGLE_HOME = "https://www.kaggle.com/datasets/meherunnesashraboni/multi-label-
 _KAGGLE_ALL = """
 motorcycle 1241, truck 1015, boat 1573, bus 661, cycle 1449, sitar 401, ektara 330, flutes 552, tabla 1478,
 harmonium 613"""
-_KAGGLE = Known(
+_KAGGLE = CatalogueEntry(
     name="kaggle10",
     title="Kaggle multi-label image classification data set",
-    about="7,843 pictures, 10 labels",
+    about="7,843 images, 10 labels",
     licence="see its page",
     home=_KAGGLE_HOME,
-    manual=f"Kaggle wants you to sign in: download it by hand at {_KAGGLE_HOME} and unpack it",
+    manual=f"Kaggle requires you to sign in: download it by hand at {_KAGGLE_HOME} and unpack it",
     unverified=_NOT_REACHED,
     splits={"all": Counts(7_843, _counts(_KAGGLE_ALL))},
     whole=("all",),
     signs=("kaggle10/*.csv", "multilabel_modified/*.csv", "archive/*.csv", "multilabel_classification.csv"),
 )
 
-CATALOGUE: dict[str, Known] = {
-    known.name: known for known in (_VOC2007, _VOC2012, _COCO2014, _COCO2017, _NUS_WIDE, _KAGGLE)
+CATALOGUE: dict[str, CatalogueEntry] = {
+    entry.name: entry for entry in (_VOC2007, _VOC2012, _COCO2014, _COCO2017, _NUS_WIDE, _KAGGLE)
 }
-"""The data sets that `zsprompt data` knows, by the name that --dataset takes."""
+"""Official data sets by name."""

@@ -1,4 +1,4 @@
-"""Looking a data set over: its counts against the published ones, and images that are missing, damaged or double."""
+"""Verifying a data set: counts against published ones, and missing, damaged or duplicate images."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from pathlib import Path
 from zsprompt._utils.progress import Progress, quiet
 from zsprompt._utils.text import counted
 from zsprompt.data.dataset import Dataset
-from zsprompt.data.download.catalogue import Counts, Known
+from zsprompt.data.download.catalogue import CatalogueEntry, Counts
 from zsprompt.data.images import SUFFIXES, ImageFile, ImageRef, decode, find_images
 from zsprompt.errors import DataError, ImageError
 
-_AT_ONCE = 256  # images handed to the threads at a time: an interruption waits for no more
+_CHUNK = 256  # images per batch of the threads; an interruption waits for one batch at most
 
 
 @dataclass(frozen=True)
-class ListCheck:
-    """One list of a data set against what was published.
+class SplitCheck:
+    """One split of a data set, compared with its published counts.
 
     Attributes:
-        split: its name.
-        images: N.
-        published: what N should be; None where nobody said.
-        positives: label -> images it is present on.
-        published_positives: label -> what that should be, for the labels that somebody published.
-        left_out: label -> images it is left out on (VOC "difficult"), for those that have some.
-        unlabelled: images on which no label is present.
+        split: name of the split.
+        images: number of images.
+        published: published number of images; None if not published.
+        positives: label -> number of positives.
+        published_positives: label -> published number of positives, where published.
+        left_out: label -> number of images where it is left out (VOC "difficult"); labels without any are omitted.
+        unlabelled: number of images without any label.
     """
 
     split: str
-    pictures: int
+    images: int
     published: int | None
     positives: Mapping[str, int]
     published_positives: Mapping[str, int]
@@ -46,117 +46,118 @@ class ListCheck:
 
     @property
     def wrong(self) -> dict[str, tuple[int, int]]:
-        """Labels whose positives are not the published ones: what was found, what was published."""
+        """Labels whose positives differ from the published number: label -> (actual, published)."""
         published = self.published_positives.items()
         return {label: (self.positives.get(label, 0), n) for label, n in published if self.positives.get(label, 0) != n}
 
 
 @dataclass(frozen=True)
 class Report:
-    """What `check` found.
+    """Result of `check`.
 
     Attributes:
-        name: the data set's.
-        lists: those that were looked at.
-        absent: further lists of the set that are not here.
-        images: how many different ones the lists name.
-        read: whether they were read, and not only looked for.
-        missing: ids of those that are not there, each with the path of a file that may be meant, or "".
-        unreadable: ids of those that cannot be read, with the reason.
-        doubles: ids of images with the same content, one group each; labels differ where the flag says so.
-        extra: image files beside them that no list names; None where only some of the lists were looked at.
-        shared: ids of images that stand in more than one list.
-        alike: groups of labels that differ in capitals, blanks, hyphens and underscores alone.
+        name: name of the data set.
+        splits: the checked splits.
+        absent: other splits of the data set that are not there.
+        images: number of distinct images in the splits.
+        read: whether the images were read; otherwise only their existence was checked.
+        missing: (id, path) of each missing image; the path is a file with a similar name, or "".
+        unreadable: (id, reason) of each image that cannot be read.
+        duplicates: (ids, whether their labels differ) of each group of images with the same content.
+        unlisted: image files that no split names; None if only some splits were checked.
+        shared: ids of images in more than one split.
+        similar_labels: groups of labels that differ only in case, blanks, hyphens and underscores.
     """
 
     name: str
-    lists: tuple[ListCheck, ...]
+    splits: tuple[SplitCheck, ...]
     absent: tuple[str, ...]
-    pictures: int
+    images: int
     read: bool
     missing: tuple[tuple[str, str], ...]
     unreadable: tuple[tuple[str, str], ...]
-    doubles: tuple[tuple[tuple[str, ...], bool], ...]
-    extra: tuple[str, ...] | None
+    duplicates: tuple[tuple[tuple[str, ...], bool], ...]
+    unlisted: tuple[str, ...] | None
     shared: tuple[str, ...]
-    alike: tuple[tuple[str, ...], ...]
+    similar_labels: tuple[tuple[str, ...], ...]
 
     @property
     def faults(self) -> list[str]:
-        """What has to be mended before a result on this data set means what it says; empty if nothing."""
+        """Faults to fix before a result on this data set can be trusted; empty if there are none."""
+        conflicts = self.conflicts
         return [
-            *(fault for checked in self.lists for fault in _count_faults(checked)),
-            *([f"{counted(len(self.missing), 'picture')} missing"] if self.missing else []),
-            *([f"{counted(len(self.unreadable), 'picture')} unreadable"] if self.unreadable else []),
-            *([f"{counted(len(self.shared), 'picture')} in more than one list"] if self.shared else []),
-            *([f"{counted(contrary, 'picture')} twice with different labels"] if (contrary := self.contrary) else []),
-            *(f"labels that look alike: {', '.join(map(repr, group))}" for group in self.alike),
+            *(fault for checked in self.splits for fault in _count_faults(checked)),
+            *([f"{counted(len(self.missing), 'image')} missing"] if self.missing else []),
+            *([f"{counted(len(self.unreadable), 'image')} unreadable"] if self.unreadable else []),
+            *([f"{counted(len(self.shared), 'image')} in more than one split"] if self.shared else []),
+            *([f"{counted(conflicts, 'image')} duplicated with different labels"] if conflicts else []),
+            *(f"labels that look alike: {', '.join(map(repr, group))}" for group in self.similar_labels),
         ]
 
     @property
-    def contrary(self) -> int:
-        """How many images are there more than once, with different labels."""
-        return sum(differ for _, differ in self.doubles)
+    def conflicts(self) -> int:
+        """Number of groups of duplicate images whose labels differ."""
+        return sum(differ for _, differ in self.duplicates)
 
 
 def check(
     datasets: Sequence[Dataset],
     *,
     root: Path | None = None,
-    known: Known | None = None,
+    entry: CatalogueEntry | None = None,
     absent: Sequence[str] = (),
     read: bool = True,
-    beside: bool = True,
+    complete: bool = True,
     progress: Progress = quiet,
     threads: int | None = None,
 ) -> Report:
-    """Look over lists of one data set, loaded with its raw label names.
+    """Verify splits of one data set, loaded with raw label names.
 
     Args:
-        datasets: the lists, all of the same labels.
-        root: the folder it was loaded from; images beside those that are named are looked for below it.
-        known: what was published about it.
-        absent: further lists of the set that are not here.
-        read: read and decode every image; otherwise only look whether its file is there.
-        beside: say which images are in none of the lists; of use only where `datasets` are all there are.
-        progress: is told of images.
-        threads: that read images; by default as many as there are processors.
+        datasets: the splits, with the same labels.
+        root: folder of the data set, to search for unlisted images.
+        entry: its entry in the catalogue, with published counts.
+        absent: other splits of the data set that are not there.
+        read: read and decode every image; otherwise only check that its file exists.
+        complete: whether `datasets` are all splits; only then can unlisted images be reported.
+        progress: reports the images checked.
+        threads: number of reading threads; defaults to the number of processors.
     """
     refs = _distinct(datasets)
-    looked = list(_look_at(list(refs.values()), read, progress, threads or os.cpu_count() or 1))
-    extra = _extra(refs.values(), root)
-    missing = [ref for ref, seen in zip(refs.values(), looked, strict=True) if seen.missing]
+    checks = list(_check_images(list(refs.values()), read, progress, threads or os.cpu_count() or 1))
+    unlisted = _unlisted(refs.values(), root)
+    missing = [ref for ref, checked in zip(refs.values(), checks, strict=True) if checked.missing]
     return Report(
         name=datasets[0].name,
-        lists=tuple(_compare(data, known.splits.get(data.split) if known else None) for data in datasets),
+        splits=tuple(_compare(data, entry.splits.get(data.split) if entry else None) for data in datasets),
         absent=tuple(absent),
-        pictures=len(refs),
+        images=len(refs),
         read=read,
-        missing=tuple(zip((ref.id for ref in missing), _meant(missing, extra), strict=True)),
-        unreadable=tuple((ref.id, s.reason) for ref, s in zip(refs.values(), looked, strict=True) if s.reason),
-        doubles=tuple(_doubles(datasets, list(refs), looked)),
-        extra=tuple(map(str, extra)) if beside else None,
+        missing=tuple(zip((ref.id for ref in missing), _similar_files(missing, unlisted), strict=True)),
+        unreadable=tuple((ref.id, c.reason) for ref, c in zip(refs.values(), checks, strict=True) if c.reason),
+        duplicates=tuple(_duplicates(datasets, list(refs), checks)),
+        unlisted=tuple(map(str, unlisted)) if complete else None,
         shared=_shared(datasets),
-        alike=_alike(datasets[0].labels),
+        similar_labels=_similar_labels(datasets[0].labels),
     )
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """What came of looking at one image."""
+class _ImageCheck:
+    """Result of checking one image."""
 
     digest: bytes = b""  # of its content; empty if it was not read
     missing: bool = False
     reason: str = ""  # why it cannot be read
 
 
-def _compare(data: Dataset, published: Counts | None) -> ListCheck:
+def _compare(data: Dataset, published: Counts | None) -> SplitCheck:
     positives = (data.targets == 1).sum(axis=0).tolist()
     left_out = (data.targets == -1).sum(axis=0).tolist()
-    return ListCheck(
+    return SplitCheck(
         split=data.split,
-        pictures=len(data.images),
-        published=published.pictures if published else None,
+        images=len(data.images),
+        published=published.images if published else None,
         positives=dict(zip(data.labels, positives, strict=True)),
         published_positives=published.positives if published else {},
         left_out={label: n for label, n in zip(data.labels, left_out, strict=True) if n},
@@ -164,56 +165,56 @@ def _compare(data: Dataset, published: Counts | None) -> ListCheck:
     )
 
 
-def _count_faults(checked: ListCheck) -> Iterator[str]:
-    if checked.published is not None and checked.pictures != checked.published:
-        yield f"{checked.split} has {counted(checked.pictures, 'picture')}, published are {checked.published:,}"
+def _count_faults(checked: SplitCheck) -> Iterator[str]:
+    if checked.published is not None and checked.images != checked.published:
+        yield f"{checked.split} has {counted(checked.images, 'image')}, but {checked.published:,} are published"
     elif wrong := checked.wrong:
-        label, (found, published) = next(iter(wrong.items()))
-        more = f"; {counted(len(wrong) - 1, 'other label')} too" if len(wrong) > 1 else ""
-        yield f"{checked.split} has {label!r} on {counted(found, 'picture')}, published are {published:,}{more}"
+        label, (actual, published) = next(iter(wrong.items()))
+        more = f", and {counted(len(wrong) - 1, 'more label')} with wrong counts" if len(wrong) > 1 else ""
+        yield f"{checked.split} has {label!r} on {counted(actual, 'image')}, but {published:,} are published{more}"
 
 
 def _distinct(datasets: Sequence[Dataset]) -> dict[str, ImageRef]:
-    """Every image once, whatever lists name it."""
+    """Every image once, by id."""
     return {ref.id: ref for data in datasets for ref in data.images}
 
 
 def _shared(datasets: Sequence[Dataset]) -> tuple[str, ...]:
-    found = Counter(ref.id for data in datasets for ref in data.images)
-    return tuple(name for name, lists in found.items() if lists > 1)
+    splits_per_image = Counter(ref.id for data in datasets for ref in data.images)
+    return tuple(name for name, splits in splits_per_image.items() if splits > 1)
 
 
-def _alike(labels: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+def _similar_labels(labels: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     groups: dict[str, list[str]] = {}
     for label in labels:
         groups.setdefault(re.sub(r"[\s_-]+", "", label).casefold(), []).append(label)
     return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 
 
-def _look_at(refs: Sequence[ImageRef], read: bool, progress: Progress, threads: int) -> Iterator[_Seen]:
-    with ThreadPoolExecutor(threads) as pool, progress("check pictures", len(refs), "pictures") as advance:
-        for start in range(0, len(refs), _AT_ONCE):
-            for seen in pool.map(partial(_look, read=read), refs[start : start + _AT_ONCE]):
+def _check_images(refs: Sequence[ImageRef], read: bool, progress: Progress, threads: int) -> Iterator[_ImageCheck]:
+    with ThreadPoolExecutor(threads) as pool, progress("check images", len(refs), "images") as advance:
+        for start in range(0, len(refs), _CHUNK):
+            for checked in pool.map(partial(_check_image, read=read), refs[start : start + _CHUNK]):
                 advance(1)
-                yield seen
+                yield checked
 
 
-def _look(ref: ImageRef, *, read: bool) -> _Seen:
+def _check_image(ref: ImageRef, *, read: bool) -> _ImageCheck:
     path = _path(ref)
     if path is not None and not _exists(path):
-        return _Seen(missing=True)
+        return _ImageCheck(missing=True)
     if not read:
-        return _Seen()
+        return _ImageCheck()
     try:
         data = ref.read()
         decode(data)
     except ImageError as error:
-        return _Seen(reason=str(error))
-    return _Seen(hashlib.sha256(data).digest())
+        return _ImageCheck(reason=str(error))
+    return _ImageCheck(hashlib.sha256(data).digest())
 
 
 def _path(ref: ImageRef) -> Path | None:
-    """The file that an image is; None where it has no file of its own."""
+    """The file of an image; None if it is not stored in a file of its own."""
     return ref.path if isinstance(ref, ImageFile) else None
 
 
@@ -224,35 +225,35 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _doubles(
-    datasets: Sequence[Dataset], ids: Sequence[str], looked: Sequence[_Seen]
+def _duplicates(
+    datasets: Sequence[Dataset], ids: Sequence[str], checks: Sequence[_ImageCheck]
 ) -> Iterator[tuple[tuple[str, ...], bool]]:
     groups: dict[bytes, list[str]] = {}
-    for name, seen in zip(ids, looked, strict=True):
-        if seen.digest:
-            groups.setdefault(seen.digest, []).append(name)
-    double = {name for group in groups.values() if len(group) > 1 for name in group}
+    for name, checked in zip(ids, checks, strict=True):
+        if checked.digest:
+            groups.setdefault(checked.digest, []).append(name)
+    duplicated = {name for group in groups.values() if len(group) > 1 for name in group}
     rows = {
         ref.id: row.tobytes()
         for data in datasets
         for ref, row in zip(data.images, data.targets, strict=True)
-        if ref.id in double
+        if ref.id in duplicated
     }
     for group in groups.values():
         if len(group) > 1:
             yield tuple(group), len({rows[name] for name in group}) > 1
 
 
-def _extra(refs: Iterable[ImageRef], root: Path | None) -> list[Path]:
-    """Image files below the folder that holds them all, or else in their own folders, that are none of `refs`."""
-    named = {Path(os.path.normpath(path.absolute())) for ref in refs if (path := _path(ref))}
-    parents = {path.parent for path in named}
+def _unlisted(refs: Iterable[ImageRef], root: Path | None) -> list[Path]:
+    """Image files that are not in `refs`: below their common folder if it is inside `root`, else in their folders."""
+    listed = {Path(os.path.normpath(path.absolute())) for ref in refs if (path := _path(ref))}
+    parents = {path.parent for path in listed}
     if not parents:
         return []
     top = Path(os.path.commonpath(parents))
     inside = root is not None and top.is_relative_to(Path(os.path.normpath((_folder_of(root)).absolute())))
-    found = _images_below(top) if inside else [path for parent in sorted(parents) for path in _images_in(parent)]
-    return [path for path in found if path not in named]
+    files = _images_below(top) if inside else [path for parent in sorted(parents) for path in _images_in(parent)]
+    return [path for path in files if path not in listed]
 
 
 def _folder_of(root: Path) -> Path:
@@ -264,7 +265,7 @@ def _images_below(folder: Path) -> list[Path]:
         return []
     try:
         return [image.path for image in find_images([folder])[0]]
-    except DataError:  # none there
+    except DataError:  # no images
         return []
 
 
@@ -275,10 +276,10 @@ def _images_in(folder: Path) -> list[Path]:
         return []
 
 
-def _meant(missing: Sequence[ImageRef], extra: Sequence[Path]) -> list[str]:
-    """For each missing image a file whose name differs in capitals, ending or folder alone; else ""."""
+def _similar_files(missing: Sequence[ImageRef], unlisted: Sequence[Path]) -> list[str]:
+    """For each missing image, a file whose name differs only in case, suffix or folder; else ""."""
     by_stem: dict[str, Path] = {}
-    for path in extra:
+    for path in unlisted:
         by_stem.setdefault(path.stem.lower(), path)
     paths = [_path(ref) for ref in missing]
     stems = [path.stem.lower() if path else "" for path in paths]

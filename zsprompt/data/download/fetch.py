@@ -1,4 +1,4 @@
-"""Fetching a data set's official archives and putting them in place: whole, or not at all."""
+"""Downloading the official archives of a data set and installing them atomically."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from zsprompt._utils.http_download import download, require_room, sha256_file
 from zsprompt._utils.progress import Progress, quiet
 from zsprompt._utils.text import in_bytes
-from zsprompt.data.download.catalogue import Archive, Known
+from zsprompt.data.download.catalogue import Archive, CatalogueEntry
 from zsprompt.data.download.unpack import unpack
 from zsprompt.data.images import SUFFIXES
 from zsprompt.errors import DataError, DownloadError, UnknownName
@@ -21,7 +21,7 @@ _STAGE = ".zsprompt-fetch-{}"
 
 
 def fetch(
-    known: Known,
+    entry: CatalogueEntry,
     root: Path,
     *,
     split: str | None = None,
@@ -30,73 +30,75 @@ def fetch(
     progress: Progress = quiet,
     timeout: float = 30.0,
 ) -> list[Archive]:
-    """Fetch what is missing of a data set, one archive after the other; those that were put in place.
+    """Download and install the missing archives of a data set; return the archives that were installed.
 
-    An archive is downloaded, checked and unpacked in a hidden folder in `root` (in `known.top`, if that is a link to
-    another disk), and its folders are moved to where they belong when they are whole. What stops half-way stays
-    hidden there, and the next call goes on from it.
+    Each archive is downloaded, verified and unpacked in a hidden folder in `root` (or in `entry.top`, if that is a
+    link to another disk). Its folders are then moved into place. After an interruption, the next call resumes.
 
     Args:
-        known: the data set.
-        root: the folder that --root will name; it is made. What is fetched goes into `known.top` in it, or into the
-            folder itself if that is its name.
-        split: only what this list needs; by default all.
-        again: also what is in place already; files of the same name are replaced, others stay.
-        source: a folder, or the address of one, that holds the archives instead of their official addresses.
-        progress: is told of bytes.
-        timeout: seconds without a byte after which a connection counts as lost.
+        entry: the data set.
+        root: folder for --root; it is created. Files go into `entry.top` in it, or into the folder itself if it has
+            that name.
+        split: download only the files of this split; all by default.
+        again: download installed archives again. Files of the same name are replaced, others stay.
+        source: a folder, or the address of one, to take the archives from instead of their official addresses.
+        progress: reports bytes.
+        timeout: seconds without data after which a connection counts as lost.
 
     Raises:
-        DataError: it must be fetched by hand, an archive is damaged or not safe, or `root` cannot be written or holds
-            the set in another place.
-        DownloadError: an archive cannot be fetched, is not what was promised, or there is no room.
-        UnknownName: no such list.
+        DataError: the data set must be downloaded by hand, an archive is damaged or unsafe, `root` cannot be written,
+            or `root` already has the data set in another place.
+        DownloadError: an archive cannot be downloaded, is not the expected file, or the disk is full.
+        UnknownName: there is no such split.
     """
-    wanted = _wanted(known, split)
-    root = known.base(root)
-    _refuse_another(known, root)
+    wanted = _wanted(entry, split)
+    root = entry.base(root)
+    _refuse_another(entry, root)
     missing = [archive for archive in wanted if again or not (root / archive.sign).exists()]
     if not missing:
         return []
     try:
-        with _stage(_home(root, known), known.name) as stage:
+        with _stage(_home(root, entry), entry.name) as stage:
             for archive in missing:
                 path = _bring(archive, stage, source, progress, timeout)
                 _install(archive, path, stage, root, progress)
     except OSError as error:
-        full = f"; make room for {in_bytes(sum(a.size for a in missing))}" if error.errno == errno.ENOSPC else ""
-        raise DataError(f"cannot put {known.name} into {root} ({error.strerror or error}){full}") from None
+        full = f"; free {in_bytes(sum(a.size for a in missing))} of space" if error.errno == errno.ENOSPC else ""
+        raise DataError(f"cannot install {entry.name} in {root} ({error.strerror or error}){full}") from None
     return missing
 
 
-def _wanted(known: Known, split: str | None) -> list[Archive]:
-    if not known.archives:
-        raise DataError(f"{known.title} cannot be fetched for you: {known.manual}; then name its folder with --root")
-    if split is not None and split not in known.lists():
-        raise UnknownName(f"split of {known.name}", split, known.lists())
-    return [archive for archive in known.archives if split is None or split in archive.splits]
-
-
-def _refuse_another(known: Known, root: Path) -> None:
-    """Raise DataError if `root` holds the set in another place, which a loader would find first."""
-    signs = [sign for sign in known.signs if Path(sign).parts[0] != known.top]
-    found = next((path for sign in signs for path in sorted(root.glob(sign))), None)
-    if found:
+def _wanted(entry: CatalogueEntry, split: str | None) -> list[Archive]:
+    if not entry.archives:
         raise DataError(
-            f"expected no other {known.name} in {root}, found {found}, which would be used in its place; "
-            "choose another folder with --root, or move that one away"
+            f"expected a data set that can be downloaded automatically, found {entry.title}: {entry.manual}; "
+            "then pass its folder with --root"
+        )
+    if split is not None and split not in entry.fetchable_splits():
+        raise UnknownName(f"split of {entry.name}", split, entry.fetchable_splits())
+    return [archive for archive in entry.archives if split is None or split in archive.splits]
+
+
+def _refuse_another(entry: CatalogueEntry, root: Path) -> None:
+    """Raise DataError if `root` has the data set in another place, where a loader would find it first."""
+    signs = [sign for sign in entry.signs if Path(sign).parts[0] != entry.top]
+    other = next((path for sign in signs for path in sorted(root.glob(sign))), None)
+    if other:
+        raise DataError(
+            f"expected no other copy of {entry.name} in {root}, found {other}, which would be used instead; "
+            "choose another folder with --root, or move that copy away"
         )
 
 
-def _home(root: Path, known: Known) -> Path:
-    """Where to make things ready: on the disk where they will be, so `root`, or where a link in it leads."""
-    top = root / known.top
+def _home(root: Path, entry: CatalogueEntry) -> Path:
+    """The folder to prepare files in, on their final disk: `root`, or the target of a link in it."""
+    top = root / entry.top
     return top if top.is_symlink() and top.is_dir() else root
 
 
 @contextmanager
 def _stage(home: Path, name: str) -> Iterator[Path]:
-    """The hidden folder where things are made ready, for one process at a time; deleted when all went well."""
+    """A hidden folder to prepare files in, used by one process at a time and deleted on success."""
     made = _make_folder(home)
     stage = home / _STAGE.format(name)
     try:
@@ -106,12 +108,12 @@ def _stage(home: Path, name: str) -> Iterator[Path]:
             shutil.rmtree(stage, ignore_errors=True)
     finally:
         for folder in (stage, *made):
-            with suppress(OSError):  # what holds something stays
+            with suppress(OSError):  # folders that are not empty stay
                 folder.rmdir()
 
 
 def _make_folder(folder: Path) -> list[Path]:
-    """Make a folder and those above it; the new ones, the lowest first."""
+    """Create a folder and its parents. Returns the new folders, the innermost first."""
     new = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     return new
@@ -119,7 +121,7 @@ def _make_folder(folder: Path) -> list[Path]:
 
 @contextmanager
 def _alone(stage: Path) -> Iterator[None]:
-    """Raise DataError if another process works in `stage`; the lock ends with its process, however that ends."""
+    """Raise DataError if another process works in `stage`. The lock is released whenever its process ends."""
     try:
         import fcntl
     except ImportError:  # Windows
@@ -131,7 +133,7 @@ def _alone(stage: Path) -> Iterator[None]:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DataError(
-                f"expected to be alone in {stage}, found another fetch at work there; wait for it"
+                f"expected exclusive use of {stage}, found another download in progress; wait for it"
             ) from None
         except OSError:  # a file system without locks
             pass
@@ -141,7 +143,7 @@ def _alone(stage: Path) -> Iterator[None]:
 
 
 def _bring(archive: Archive, stage: Path, source: str | None, progress: Progress, timeout: float) -> Path:
-    """The checked archive: in the folder that `source` names, else downloaded into `stage`."""
+    """The verified archive: from the folder `source`, or downloaded into `stage`."""
     if source is not None and "://" not in source:
         path = Path(source) / archive.file
         _require_whole(path, archive, progress)
@@ -151,14 +153,14 @@ def _bring(archive: Archive, stage: Path, source: str | None, progress: Progress
         return path
     part = stage / f"{archive.file}.part"
     have = part.stat().st_size if part.exists() else 0
-    require_room(stage, 2 * archive.size - have, f"{archive.file} and what is in it")
+    require_room(stage, 2 * archive.size - have, f"{archive.file} and its content")
     urls = [f"{source.rstrip('/')}/{archive.file}"] if source else archive.urls
     _download(urls, path, archive, progress, timeout)
     return path
 
 
 def _download(urls: Sequence[str], path: Path, archive: Archive, progress: Progress, timeout: float) -> None:
-    """From the first address that has it."""
+    """Download from the first address that works."""
     failed: list[str] = []
     for url in urls:
         try:
@@ -167,7 +169,7 @@ def _download(urls: Sequence[str], path: Path, archive: Archive, progress: Progr
             failed.append(str(error))
         else:
             return
-    raise DownloadError(f"{'; '.join(failed)}. Or download {archive.file} yourself and name its folder with --from")
+    raise DownloadError(f"{'; '.join(failed)}. Or download {archive.file} yourself and pass its folder with --from")
 
 
 def _require_whole(path: Path, archive: Archive, progress: Progress) -> None:
@@ -201,16 +203,16 @@ def _install(archive: Archive, path: Path, stage: Path, root: Path, progress: Pr
 
 
 def _put_in_place(ready: Path, target: Path, sign: Path) -> None:
-    """Move a folder to where it belongs: at once where nothing is, else file by file, what makes it count last."""
+    """Move a folder into place: in one step if nothing is there, else file by file with the annotations last."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if not target.exists():
         ready.rename(target)
         return
     moves = [(file, target / file.relative_to(ready)) for file in ready.rglob("*") if file.is_file()]
-    for file, place in sorted(moves, key=lambda move: _late(move[1], sign)):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        file.replace(place)
+    for file, destination in sorted(moves, key=lambda move: _move_order(move[1], sign)):
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        file.replace(destination)
 
 
-def _late(path: Path, sign: Path) -> tuple[bool, bool, Path]:
+def _move_order(path: Path, sign: Path) -> tuple[bool, bool, Path]:
     return path == sign, path.suffix.lower() not in SUFFIXES, path

@@ -1,4 +1,4 @@
-"""Unpacking a tar or zip archive from a stranger: nothing but plain files, and nowhere but into one folder."""
+"""Unpacking an untrusted tar or zip archive: plain files only, and only into one folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST_MEMBERS = 5_000_000
 _ZIP_BEGINS = (b"PK\x03\x04", b"PK\x05\x06")
 _FORBIDDEN = frozenset('\\:<>|"?*') | {chr(code) for code in range(32)}
 
-# What the two modules raise on damaged archives, found by feeding them damaged archives.
+# Exceptions of tarfile and zipfile on damaged archives, collected by fuzzing.
 _DAMAGE = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -47,27 +47,27 @@ class _Member:
     """One entry of an archive."""
 
     name: str
-    kind: str  # "file", "folder", or what else it is
+    kind: str  # "file", "folder", or a description of anything else
     size: int
     open: Callable[[], IO[bytes] | None]
 
 
 def unpack(archive: Path, into: Path, *, keeps: Sequence[str], progress: Progress) -> int:
-    """Unpack what lies in the folders `keeps` of `archive` into the new folder `into`; the number of files.
+    """Unpack the folders `keeps` of `archive` into the new folder `into`; return the number of files.
 
-    Every entry is looked at before the first is written. Owners, modes and times are not taken over.
+    All entries are checked before the first one is written. Owners, modes and times are not restored.
 
     Args:
-        archive: a tar, also compressed, or a zip; its content says which.
-        into: a folder that is not there yet.
-        keeps: folders inside the archive, "VOCdevkit/VOC2007"; what lies elsewhere is left out.
-        progress: is told of bytes that were written.
+        archive: a tar, possibly compressed, or a zip; recognised by its content.
+        into: a folder that does not exist yet.
+        keeps: folders inside the archive, such as "VOCdevkit/VOC2007"; everything else is skipped.
+        progress: reports the bytes written.
 
     Raises:
-        DataError: not an archive, cut or damaged; a name that leads out of the folder, a link, a device, a name that
-            stands twice; nothing in `keeps`. What was written before it showed stays, for the caller to delete.
-        DownloadError: no room for it.
-        OSError: it cannot be written.
+        DataError: the file is not an archive, is cut short or damaged, or has nothing in `keeps`; or an entry is a
+            link, a device, a duplicate, or has a path outside the folder. The caller must delete partial output.
+        DownloadError: the disk is full.
+        OSError: the files cannot be written.
     """
     wanted = [PurePosixPath(folder) for folder in keeps]
     with _opened(archive) as members:
@@ -77,7 +77,7 @@ def unpack(archive: Path, into: Path, *, keeps: Sequence[str], progress: Progres
         _check_tree(archive, files, kept, keeps)
         total = sum(member.size for member in files.values())
         into.mkdir(parents=True)
-        require_room(into, total, f"what is in {archive.name}")
+        require_room(into, total, f"the content of {archive.name}")
         with progress(f"unpack {archive.name}", total, "bytes") as advance:
             for path, member in files.items():
                 _write(archive, member, into / path, advance)
@@ -86,7 +86,7 @@ def unpack(archive: Path, into: Path, *, keeps: Sequence[str], progress: Progres
 
 @contextmanager
 def _opened(archive: Path) -> Iterator[list[_Member]]:
-    """All entries, which can be read until the block ends."""
+    """All entries; they can be read until the block ends."""
     with archive.open("rb") as file:
         beginning = file.read(4)
     with _damage_named(archive):
@@ -107,7 +107,9 @@ def _damage_named(archive: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"expected a whole tar or zip in {archive}, found damage ({reason}); fetch it again") from None
+        raise DataError(
+            f"expected a whole tar or zip in {archive}, found damage ({reason}); download it again"
+        ) from None
 
 
 def _tar_members(archive: tarfile.TarFile) -> Iterator[_Member]:
@@ -120,7 +122,7 @@ def _tar_members(archive: tarfile.TarFile) -> Iterator[_Member]:
 
 
 def _require_end(archive: tarfile.TarFile) -> None:
-    """Raise ReadError unless zeros or nothing come next: tarfile takes a damaged entry for the end."""
+    """Raise ReadError unless zeros or the end of the file follow: tarfile mistakes a damaged entry for the end."""
     if archive.fileobj is not None:
         archive.fileobj.seek(archive.offset)
         if any(archive.fileobj.read(tarfile.BLOCKSIZE)):
@@ -145,13 +147,13 @@ def _few_enough(count: int) -> None:
 
 
 def _safe(archive: Path, member: _Member) -> PurePosixPath | None:
-    """Where an entry goes below the folder; None for the folder itself."""
+    """Target path of an entry relative to the folder; None for the folder itself."""
     name = member.name
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if name.startswith("/") or ".." in parts:
-        raise _refused(archive, name, "a name that leads out of its folder")
+        raise _refused(archive, name, "a path outside its folder")
     if _FORBIDDEN & set(name) or any(len(part) > _LONGEST_NAME for part in parts) or not _is_text(name):
-        raise _refused(archive, name, "a name that is none on every system")
+        raise _refused(archive, name, "a name that is not valid on every system")
     if member.kind not in ("file", "folder"):
         raise _refused(archive, name, member.kind)
     if member.size < 0:
@@ -167,11 +169,9 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def _refused(archive: Path, name: str, found: str) -> DataError:
+def _refused(archive: Path, name: str, reason: str) -> DataError:
     shown = ascii(name[:80]) + ("…" if len(name) > 80 else "")
-    return DataError(
-        f"expected plain files and folders in {archive}, found {shown}, {found}; nothing of it was put in place"
-    )
+    return DataError(f"expected plain files and folders in {archive}, found {shown}, {reason}; nothing was installed")
 
 
 def _check_tree(
@@ -187,7 +187,7 @@ def _check_tree(
         twice = member.kind == "file" and path in seen
         inside = next((parent for parent in path.parents if parent in files), None)
         if twice or inside or (member.kind == "folder" and path in files):
-            raise _refused(archive, member.name, "a name that stands twice, or below a file")
+            raise _refused(archive, member.name, "a name that occurs twice, or is below a file")
         seen.add(path)
 
 
@@ -205,7 +205,7 @@ def _write(archive: Path, member: _Member, path: Path, advance: Callable[[int], 
 
 @contextmanager
 def _reading(archive: Path, member: _Member) -> Iterator[Callable[[], bytes]]:
-    """Reads the next piece. What fails while reading is the archive's damage, what fails while writing is not."""
+    """A function that reads the next chunk. Only errors of reading count as damage of the archive."""
     with _damage_named(archive):
         source = member.open()
     if source is None:

@@ -1,4 +1,4 @@
-"""Where scenes take place: landscapes and rooms, painted from back to front, with nothing of the list on them."""
+"""Backdrops of the scenes: landscapes and rooms, painted from back to front, without any labelled thing."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _SKIES: dict[str, tuple[Colour, Colour]] = {
     "night": ((14, 18, 52), (44, 54, 104)),
     "overcast": ((150, 160, 172), (206, 212, 216)),
 }
-"""Time or weather -> colour of the sky at the top and at the horizon."""
+"""Light -> colours of the sky at the top and at the horizon."""
 
 HORIZON = 0.55
-"""How far down the horizon lies, as a share of the image's height."""
+"""Distance of the horizon from the top, as a share of the image's height."""
 
 
 def paint(place: str, light: str, image: Image, chance: Chance) -> None:
-    """Paint the backdrop `place` in the light `light` (a key of _SKIES; rooms and plain grounds ignore it)."""
+    """Paint the backdrop `place` in the light `light` (a key of _SKIES; rooms and plain backgrounds ignore it)."""
     from PIL import ImageDraw
 
     brush = _Brush(image, ImageDraw.Draw(image), light, chance)
@@ -33,7 +33,7 @@ def paint(place: str, light: str, image: Image, chance: Chance) -> None:
 
 
 class _Brush:
-    """The surface, its side in pixels, the light, and chance."""
+    """The drawing surface, its side in pixels, the light, and random choices."""
 
     def __init__(self, image: Image, draw: ImageDraw, light: str, chance: Chance) -> None:
         self.image, self.draw, self.light, self.chance = image, draw, light, chance
@@ -46,15 +46,15 @@ class _Brush:
             self.draw.line([(0, y), (self.side, y)], mix(above, below, (y - first) / max(1, last - first)))
 
     def pen(self, x: float, y: float, size: float) -> Pen:
-        """A pen at a place, in shares of the side."""
+        """A pen at a position, in shares of the side."""
         return Pen(self.draw, x * self.side, y * self.side, size * self.side, 0, False)
 
     def lit(self, colour: Colour) -> Colour:
-        """`colour` as it looks in this light."""
+        """`colour` in this light."""
         return shade(colour, {"day": 1.0, "dusk": 0.8, "night": 0.45, "overcast": 0.9}[self.light])
 
     def sky(self) -> None:
-        """The upper part: a fade, then stars, the moon, the sun and clouds as the light has them."""
+        """The sky: a gradient, then stars, moon, sun and clouds depending on the light."""
         self.fade(0, HORIZON, *_SKIES[self.light])
         if self.light == "night":
             for _ in range(26):
@@ -78,7 +78,7 @@ class _Brush:
                 pen.oval(x, y, r * 1.2, r, colour)
 
     def hills(self, colour: Colour, height: float) -> None:
-        """Four mounds along the horizon, about `height` of their own width high."""
+        """Four mounds along the horizon; `height` is about their height divided by their width."""
         start = self.chance.between(-0.2, 0.1)
         for k in range(4):
             pen = self.pen(start + 0.38 * k, HORIZON, self.chance.between(0.25, 0.42))
@@ -249,6 +249,6 @@ PLACES: dict[str, Callable[[_Brush], None]] = {
     "studio": _studio,
     "pattern": _pattern,
 }
-"""Name of a backdrop -> what paints it."""
+"""Name of a backdrop -> function that paints it."""
 
 LIGHTS = tuple(_SKIES)

@@ -1,4 +1,4 @@
-"""Drawing with filled shapes: a thing draws itself in its own square, and a pen puts that square into the image."""
+"""Drawing with filled shapes. Each thing is drawn in its own square, which a pen places in the image."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ WHITE: Colour = (250, 250, 248)
 
 
 class Pen:
-    """Draws in a square from (−1, −1) at the top left to (1, 1), put at a place, in a size, turned and mirrored.
+    """Draws in a square from (−1, −1) at the top left to (1, 1) that is moved, scaled, rotated and mirrored.
 
     Args:
         draw: Pillow's drawing surface.
-        x, y: the square's centre, in pixels.
-        size: half its side, in pixels.
-        turn: clockwise, in degrees.
-        mirrored: left and right swapped.
+        x: horizontal centre of the square, in pixels.
+        y: vertical centre of the square, in pixels.
+        size: half the side of the square, in pixels.
+        turn: clockwise rotation in degrees.
+        mirrored: swap left and right.
     """
 
     def __init__(self, draw: ImageDraw, x: float, y: float, size: float, turn: float, mirrored: bool) -> None:
@@ -69,7 +70,7 @@ _OCTAGON = [(math.cos(k * math.pi / 4), math.sin(k * math.pi / 4)) for k in rang
 
 
 def arc(x: float, y: float, rx: float, ry: float, start: float, end: float, turn: float = 0) -> list[Point]:
-    """Points on an ellipse, from `start` to `end` degrees, clockwise from the right."""
+    """Points on an ellipse from `start` to `end`, in degrees clockwise from the right."""
     steps = max(3, round(_ROUND * abs(end - start) / 360))
     cos, sin = math.cos(math.radians(turn)), math.sin(math.radians(turn))
     points = []
@@ -81,7 +82,7 @@ def arc(x: float, y: float, rx: float, ry: float, start: float, end: float, turn
 
 
 def shade(colour: Colour, factor: float) -> Colour:
-    """Darker below 1, lighter above: 0 is black, 2 is white."""
+    """Scale the brightness: below 1 is darker, above 1 is lighter, 0 is black and 2 is white."""
     if factor <= 1:
         red, green, blue = (round(part * factor) for part in colour)
     else:
@@ -90,6 +91,6 @@ def shade(colour: Colour, factor: float) -> Colour:
 
 
 def mix(one: Colour, two: Colour, share: float) -> Colour:
-    """`share` of two in one."""
+    """Blend two colours; `share` is the weight of `two`."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, two, strict=True))
     return red, green, blue

@@ -1,6 +1,6 @@
-"""Captions like those on the web: they name some of what is there, in ever different words.
+"""Image captions like those on the web: they mention some of the things, in varying words.
 
-The wordings are data, in words.toml beside this file.
+The words are data, in words.toml next to this file.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _NUMBERS = {2: "two", 3: "three", 4: "four"}
 
 
 def caption(scene: Scene, chance: Chance) -> str:
-    """One caption of `scene`, in lower case. It names at least one of its things, seldom all."""
+    """One caption of `scene`, in lower case. It mentions at least one of its things, rarely all."""
     about = _nothing(scene, chance) if not scene.things else _mention(scene, chance)
     text = chance.one(_phrases("frames", "texts")).format(about)
     return f"{text}, {chance.one(_phrases('around', 'texts'))}" if chance.happens(0.08) else text
 
 
 def vocabulary() -> frozenset[str]:
-    """Every word that a caption can hold."""
+    """Every word that a caption may contain."""
     texts = [text for part in _wordings().values() for texts in _leaves(part) for text in texts]
     colours = [name for shades in SHADES.values() for name in shades]
     return frozenset(words_of([*texts, *colours, *KINDS, *_NUMBERS.values(), "a an the and of in with"]))
@@ -68,17 +68,17 @@ def _mention(scene: Scene, chance: Chance) -> str:
 
 
 def _several(named: Sequence[Thing], chance: Chance) -> list[str]:
-    """ "two dogs": of each kind that is named more than once."""
-    found = []
+    """ "two dogs": one mention of each kind that occurs more than once."""
+    mentions = []
     for kind, count in Counter(thing.kind for thing in named).items():
         if count > 1:
             many = chance.one(_phrases(kind, "many"))
-            found.append(f"{_NUMBERS[count]} {many}" if chance.happens(0.6) else many)
-    return found
+            mentions.append(f"{_NUMBERS[count]} {many}" if chance.happens(0.6) else many)
+    return mentions
 
 
 def _described(thing: Thing, chance: Chance) -> str:
-    """A thing with some of its colour, size, parts, doings and place."""
+    """A thing with some of its colour, size, parts, actions and position."""
     text = _name(thing, chance)
     if thing.kind == "person" and chance.happens(0.3):
         text = f"{text} in {_colour(thing, chance)}"
@@ -140,7 +140,7 @@ def _leaves(part: Any) -> list[tuple[str, ...]]:
 
 @cache
 def _wordings() -> dict[str, Any]:
-    """words.toml with every text cut into its phrases: at line ends where it has several lines, else at commas."""
+    """words.toml with every text split into phrases: at line ends if it has several lines, else at commas."""
 
     def cut(part: Any) -> Any:
         if isinstance(part, dict):

@@ -1,4 +1,4 @@
-"""Random choices that are the same on every machine and in every version of Python."""
+"""Random choices that are identical on every machine and in every version of Python."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ A = TypeVar("A")
 
 
 class Chance:
-    """A stream of choices that a seed fixes.
+    """A stream of choices, determined by a seed.
 
-    Only `Random.random` promises the same numbers in every Python; `choice`, `sample` and numpy's generators do not.
-    So everything here is built on it.
+    All choices use `Random.random`, whose numbers are the same in every version of Python. `choice`, `sample` and
+    NumPy's generators do not guarantee this.
     """
 
     def __init__(self, seed: str) -> None:
@@ -28,21 +28,21 @@ class Chance:
         return int(self._next() * count)
 
     def happens(self, probability: float) -> bool:
-        """True that often."""
+        """True with the given probability."""
         return self._next() < probability
 
     def one(self, options: Sequence[A]) -> A:
-        """One of `options`, all alike."""
+        """One of `options`, with equal probabilities."""
         return options[self.below(len(options))]
 
     def weighed(self, weights: Mapping[A, float]) -> A:
-        """One of the keys, each as often as its weight says."""
+        """One of the keys, with probabilities proportional to their weights."""
         at = self._next() * sum(weights.values())
         for option, weight in weights.items():
             at -= weight
             if at < 0:
                 return option
-        return list(weights)[-1]  # rounding left a hair at the end
+        return list(weights)[-1]  # reached only through rounding
 
     def shuffled(self, options: Sequence[A]) -> list[A]:
         """`options` in random order."""
@@ -50,5 +50,5 @@ class Chance:
         return [options[i] for _, i in sorted(keyed)]
 
     def some(self, options: Sequence[A], count: int) -> list[A]:
-        """`count` different ones, in random order."""
+        """`count` distinct options, in random order."""
         return self.shuffled(options)[:count]

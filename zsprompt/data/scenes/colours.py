@@ -1,4 +1,4 @@
-"""Named colours, each a shade of one of fourteen basic ones."""
+"""Named colours: shades of thirteen basic colours."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHADES: dict[str, dict[str, Colour]] = {
     "black": {"black": (36, 34, 38), "ebony": (48, 40, 38), "jet": (26, 26, 30)},
     "white": {"white": (246, 246, 244), "snowy": (250, 251, 253), "pearly": (240, 236, 230)},
 }  # fmt: skip
-"""Basic colour -> the name of each of its shades and what it looks like."""
+"""Basic colour -> name of each shade -> RGB."""
 
 ANY = tuple(SHADES)
 BRIGHT = ("red", "orange", "yellow", "green", "turquoise", "blue", "purple", "pink", "white")

@@ -1,4 +1,4 @@
-"""The sixteen kinds of things, drawn. Each draws itself standing, seen from its usual side, in the pen's square."""
+"""Drawings of the sixteen kinds of things: upright, from their usual viewpoint, in the pen's square."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zsprompt.data.scenes.chance import Chance
 
 @dataclass(frozen=True)
 class Look:
-    """How one thing looks: which variant of its kind, in which main colour, with small differences by chance."""
+    """Look of one thing: variant of its kind, main colour, and small random differences."""
 
     variant: str
     colour: Colour

@@ -1,4 +1,4 @@
-"""What is on an image: which things, in which variant, colour, size and place; and the image itself."""
+"""Composing and painting an image: its things with their variants, colours, sizes and positions."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SIDE = 160
-"""Pixels of an image's side."""
+"""Side of an image in pixels."""
 
-_FINE = 2  # drawn this many times larger, then scaled down for smooth edges
-_LEANING = 10.0  # degrees, at most, that a thing leans
-_SMALLEST, _LARGEST = 0.16, 0.34  # half a thing's side, as a share of the image's
+_FINE = 2  # images are drawn larger by this factor and scaled down, for smooth edges
+_LEANING = 10.0  # largest rotation of a thing, in degrees
+_SMALLEST, _LARGEST = 0.16, 0.34  # half the side of a thing, as a share of the image's side
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of thing: how often it is on an image, how it is drawn, its variants and basic colours."""
+    """A kind of thing: its frequency, drawing function, variants and basic colours."""
 
     weight: float
     draw: Draw
     variants: tuple[str, ...]
     colours: tuple[str, ...]
-    company: tuple[str, ...]  # kinds it is often seen with
-    places: tuple[str, ...]  # backdrops it is often seen on
+    company: tuple[str, ...]  # kinds that often occur with it
+    places: tuple[str, ...]  # backdrops where it often occurs
     size: float = 1.0
 
 
@@ -54,7 +54,7 @@ KINDS: dict[str, Kind] = {
     "bus": Kind(2.5, things.bus, ("city", "double-decker", "school"), colours.BRIGHT, ("car", "person"), ("road", "city"), 1.1),
     "umbrella": Kind(2, things.umbrella, ("plain", "panels"), colours.BRIGHT, ("person", "chair"), ("beach", "city"), 0.9),
 }  # fmt: skip
-"""The labels, most frequent first, and everything about each."""
+"""The labels, most frequent first, with their kinds."""
 
 OWN_SHADES: dict[str, tuple[str, str]] = {
     "taxi": ("yellow", "golden"),
@@ -65,21 +65,21 @@ OWN_SHADES: dict[str, tuple[str, str]] = {
     "tennis": ("yellow", "lemon"),
     "bare": ("brown", "brown"),
 }
-"""Variants that come in one colour only."""
+"""Variants with a fixed colour and shade."""
 
 _HOW_MANY = {0: 0.08, 1: 0.25, 2: 0.32, 3: 0.22, 4: 0.13}
-_IN_COMPANY = 0.45  # how often the next thing is one that goes with the last
-_AT_HOME = 0.6  # how often the backdrop suits the first thing
+_IN_COMPANY = 0.45  # probability that the next thing is a usual companion of the last
+_AT_HOME = 0.6  # probability that the backdrop is a usual one of the first thing
 
 
 @dataclass(frozen=True)
 class Thing:
-    """One thing on an image. x, y and size (half the side of its square) are shares of the image's side."""
+    """One thing in an image. x, y and size (half the side of its square) are shares of the image's side."""
 
     kind: str
     variant: str
-    colour: str  # basic
-    shade: str  # its name among that colour's shades
+    colour: str  # basic colour
+    shade: str  # name of a shade of that colour
     x: float
     y: float
     size: float
@@ -89,7 +89,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything on an image; things from back to front."""
+    """The content of an image, with things from back to front."""
 
     seed: str
     place: str
@@ -98,13 +98,13 @@ class Scene:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The labels that are on it, in KINDS' order."""
+        """Its labels, in the order of KINDS."""
         present = {thing.kind for thing in self.things}
         return tuple(kind for kind in KINDS if kind in present)
 
 
 def compose(seed: str) -> Scene:
-    """The scene of that seed: the same on every machine."""
+    """Compose the scene of a seed; it is the same on every machine."""
     chance = Chance(f"scene {seed}")
     kinds = _choose_kinds(chance)
     suits = KINDS[kinds[0]].places if kinds and chance.happens(_AT_HOME) else tuple(backdrops.PLACES)
@@ -112,12 +112,12 @@ def compose(seed: str) -> Scene:
     light = chance.weighed({"day": 6, "dusk": 1.5, "night": 1.5, "overcast": 1.5})
     placed = _places(chance, [KINDS[kind].size for kind in kinds])
     made = [_thing(chance, kind, *spot) for kind, spot in zip(kinds, placed, strict=True)]
-    made.sort(key=lambda thing: thing.y + thing.size)  # what stands lower is nearer
+    made.sort(key=lambda thing: thing.y + thing.size)  # lower things are nearer
     return Scene(seed, place, light, tuple(made))
 
 
 def paint(scene: Scene) -> Image:
-    """[160, 160] RGB."""
+    """Paint a scene as an RGB image of 160 × 160 pixels."""
     from PIL import Image as Pillow
     from PIL import ImageDraw
 
@@ -147,7 +147,7 @@ def _choose_kinds(chance: Chance) -> list[str]:
 
 
 def _places(chance: Chance, sizes: list[float]) -> list[tuple[float, float, float]]:
-    """(x, y, size) of each thing: they may overlap, but no centre lies near another one's."""
+    """(x, y, size) of each thing. Things may overlap, but their centres keep apart."""
     largest = _LARGEST * (1.0, 1.0, 0.9, 0.78, 0.7)[len(sizes)]
     placed: list[tuple[float, float, float]] = []
     for kind_size in sizes:
