@@ -36,6 +36,8 @@ _PAGE = 16384  # bytes; an embedding of 512 numbers takes half of SQLite's usual
 _PAGES_AHEAD = 250  # written twice when they reach the database itself: 4 MB, as with usual pages
 _KEYS_A_QUESTION = 500  # SQLite takes 999 at the least
 _FOR_ALL = 2**26  # values smaller than this stay in the database, and all of ours are
+_SQLITE_FULL = 13  # SQLite's result code for a disk without space
+_SQLITE_ERROR = 1  # its code for a statement that does not fit the tables: ours are fixed, so the tables are damaged
 
 
 class BytesOnlyDisk(diskcache.Disk):  # type: ignore[misc]
@@ -273,7 +275,7 @@ def _told(folder: Path) -> Iterator[None]:
             "wait, free some space, or use another folder (--cache DIR)"
         ) from None
     except sqlite3.OperationalError as error:
-        raise CacheError(_operational(folder, str(error))) from None
+        raise CacheError(_operational(folder, error)) from None
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         # SQLite quotes a damaged schema in its message, which is then no text either
         raise CacheError(_damaged(folder, " ".join(str(error).split())[:120])) from None
@@ -282,15 +284,16 @@ def _told(folder: Path) -> Iterator[None]:
         raise CacheError(f"cannot use cache folder {folder} ({reason}); use another one (--cache DIR)") from None
 
 
-def _operational(folder: Path, reason: str) -> str:
-    if "full" in reason:
+def _operational(folder: Path, error: sqlite3.OperationalError) -> str:
+    code = getattr(error, "sqlite_errorcode", None)  # new in Python 3.11; before, the last sentence covers all
+    if code == _SQLITE_FULL:
         return (
-            f"no space left for the cache in {folder} ({reason}); what was finished is kept: "
+            f"no space left for the cache in {folder} ({error}); finished work is kept: "
             "free some space, or use another folder (--cache DIR), and run again"
         )
-    if "malformed" in reason or "no such" in reason:
-        return _damaged(folder, reason)
-    return f"cannot use cache folder {folder} ({reason}); use another one (--cache DIR)"
+    if code == _SQLITE_ERROR:
+        return _damaged(folder, str(error))
+    return f"cannot use cache folder {folder} ({error}); use another one (--cache DIR)"
 
 
 def _damaged(folder: Path, reason: str) -> str:
