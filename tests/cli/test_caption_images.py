@@ -565,7 +565,9 @@ def test_a_picture_whose_second_question_is_beyond_the_budget_counts_as_not_aske
 
 @pytest.mark.parametrize("words", [-1, 0, 101])
 def test_captions_of_no_length_are_refused(server: ChatServer, words: int) -> None:
-    assert line(UsageError, lambda: describe(server, [], words=words)).endswith(f"1 to 100 words per caption, found {words}")
+    assert line(UsageError, lambda: describe(server, [], words=words)).endswith(
+        f"1 to 100 words per caption, found {words}"
+    )
 
 
 # -- captions from files -----------------------------------------------------------------------------------------

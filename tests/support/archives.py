@@ -1,4 +1,4 @@
-"""Archives in memory, and what a folder holds."""
+"""Archives in memory, and the content of a folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file server on loopback that can cut, stall, redirect, change its files and lie about lengths."""
+"""A file server on loopback that can cut, stall and redirect, change its files, and send wrong lengths."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _PIECE = 1 << 16
 
 @dataclass
 class Reply:
-    """How one request is answered; by default the file of that name, in the range that was asked for.
+    """The response to one request; by default the file with this name, in the requested range.
 
     Attributes:
         status: another status, with `body`.
-        body: instead of the file.
-        cut: bytes after which the connection is closed.
-        stall: bytes after which nothing comes any more.
-        trickle: seconds between single bytes after the stall, in place of nothing.
-        length: what Content-Length says, if not the truth; None leaves it out.
-        headers: further ones, in place of those of the same name.
-        ranges: whether a range is honoured.
+        body: replaces the file.
+        cut: number of bytes after which the connection is closed.
+        stall: number of bytes after which the server stops sending.
+        trickle: seconds between single bytes after the stall; 0 for none.
+        length: Content-Length; "true" for the correct one, None for none.
+        headers: additional headers; they replace those with the same name.
+        ranges: whether the server supports ranges.
     """
 
     status: int | None = None
@@ -42,15 +42,15 @@ class Reply:
 
 
 class FileServer:
-    """Serves `files` by name; `replies` answer the first requests, the rest is answered well."""
+    """Serves `files` by name. `replies` are the responses to the first requests; later ones succeed."""
 
     def __init__(self, files: dict[str, bytes], *replies: Reply, etag: str | None = '"1"') -> None:
         self.files = files
         self.replies = list(replies)
         self.etag = etag
         self.asked: list[tuple[str, dict[str, str]]] = []
-        self.sent = 0  # bytes of bodies that were handed to the network
-        self.pause = 0.0  # seconds before each piece of them
+        self.sent = 0  # bytes of bodies written to the network
+        self.pause = 0.0  # seconds before each piece of a body
         self._released = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -62,7 +62,7 @@ class FileServer:
 
     @property
     def ranges(self) -> list[str | None]:
-        """The ranges that were asked for."""
+        """The requested ranges."""
         return [headers.get("range") for _, headers in self.asked]
 
     def __enter__(self) -> FileServer:
@@ -130,17 +130,17 @@ class FileServer:
         if body is None:
             return 404, b"<html><title>Not here</title></html>", {"Content-Type": "text/html"}
         headers = {"ETag": self.etag} if self.etag else {}
-        found = re.fullmatch(r"bytes=(\d+)-", asked.get("range", ""))
+        wanted = re.fullmatch(r"bytes=(\d+)-", asked.get("range", ""))
         same = asked.get("if-range", self.etag) == self.etag
-        if not (found and reply.ranges and same):
+        if not (wanted and reply.ranges and same):
             return 200, body, headers
-        start = int(found[1])
+        start = int(wanted[1])
         if start >= len(body):
             return 416, b"", {"Content-Range": f"bytes */{len(body)}"}
         return 206, body[start:], headers | {"Content-Range": f"bytes {start}-{len(body) - 1}/{len(body)}"}
 
 
 def quick_connections(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """As in chat_server, and no waiting between tries."""
+    """As `plain_connections`, without waiting between attempts."""
     plain_connections(monkeypatch, folder)
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)

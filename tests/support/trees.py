@@ -1,4 +1,4 @@
-"""Small data sets in their official layouts, as tests write them, and what their tests share."""
+"""Small data sets in their official layouts, and shared helpers of their tests."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def picture(path: Path, present: Sequence[str] = ("cat",), noise: int = 0) -> Pa
 
 
 def message(error: type[Exception], call: Callable[[], object]) -> str:
-    """What the call raises, which must be one line."""
+    """The message of the error that the call raises, which must be one line."""
     with pytest.raises(error) as caught:
         call()
     assert "\n" not in str(caught.value)
@@ -49,11 +49,11 @@ def message(error: type[Exception], call: Callable[[], object]) -> str:
 
 
 def present(dataset: Dataset, position: int = 0) -> list[str]:
-    """The labels of one picture."""
+    """The labels of one image."""
     return [label for label, value in zip(dataset.labels, dataset.targets[position], strict=True) if value == 1]
 
 
-# -- COCO: (category id, crowd) of each object on each picture
+# -- COCO: (category id, crowd) of each object on each image
 
 Objects = Sequence[tuple[int, int]]
 COCO_PICTURES: dict[int, Objects] = {139: [(1, 0), (1, 1)], 42: [(18, 0), (64, 0)], 73: [], 9: [(90, 1)]}
@@ -95,7 +95,7 @@ def coco_json(pictures: dict[int, Objects], prefix: str = "") -> dict[str, list[
 def make_coco(
     root: Path, year: str = "2014", split: str = "val", pictures: dict[int, Objects] | None = None, photos: bool = True
 ) -> Path:
-    """annotations/ and a folder of pictures; returns the instances JSON."""
+    """annotations/ and a folder of images; returns the instances JSON."""
     pictures = COCO_PICTURES if pictures is None else pictures
     prefix = f"COCO_{split}2014_" if year == "2014" else ""
     content = coco_json(pictures, prefix)
@@ -104,7 +104,7 @@ def make_coco(
     return write(root / "annotations" / f"instances_{split}{year}.json", json.dumps(content))
 
 
-# -- NUS-WIDE: what of four concepts and six tags, two of them concepts too, is on each picture
+# -- NUS-WIDE: which of four concepts and six tags (two of them concepts) are on each image
 
 NUS_CONCEPTS = ("airport", "animal", "beach", "sky")
 NUS_TAGS = ("nature", "sky", "blue", "beach", "bravo", "2007")
@@ -129,11 +129,11 @@ def make_nus_wide(root: Path, pictures: dict[str, tuple[str, str]] | None = None
         write(root / "ImageList" / f"{name}.txt", "".join(f"{image}\r\n" for image in names))
     write(root / "ConceptsList" / "Concepts81.txt", "".join(f"{name}\n" for name in NUS_CONCEPTS))
     write(root / "NUS_WID_Tags" / "TagList1k.txt", "".join(f"{name} \n" for name in NUS_TAGS))
-    said = [[half.split() for half in text.split("|")] for _, text in pictures.values()]
+    words = [[half.split() for half in text.split("|")] for _, text in pictures.values()]
     for concept in NUS_CONCEPTS:
-        flags = "".join(f"{int(concept in concepts)}\n" for concepts, _ in said)
+        flags = "".join(f"{int(concept in concepts)}\n" for concepts, _ in words)
         write(root / "Groundtruth" / "AllLabels" / f"Labels_{concept}.txt", flags)
-    rows = ("\t".join(str(int(tag in tags)) for tag in NUS_TAGS) + "\t\r\n" for _, tags in said)
+    rows = ("\t".join(str(int(tag in tags)) for tag in NUS_TAGS) + "\t\r\n" for _, tags in words)
     write(root / "NUS_WID_Tags" / "AllTags1k.txt", "".join(rows))
     for n, name in enumerate(pictures if photos else ()):
         picture(root / "Flickr" / name.replace("\\", "/"), noise=n)
@@ -171,7 +171,7 @@ image3.jpg,cycle,0,0,0,0,1,0,0,0,0,0
 
 
 def make_kaggle(root: Path) -> Path:
-    """The CSV and its pictures; returns the CSV."""
+    """The CSV and its images; returns the CSV."""
     for n in (1, 2, 3):
         picture(root / "images" / f"image{n}.jpg", noise=n)
     write(root / "other.csv", "a,b\n1,2\n")
@@ -189,7 +189,7 @@ CAPTIONS_CSV = (
 
 
 def make_captions_csv(root: Path, content: str | bytes = CAPTIONS_CSV) -> Path:
-    """train.csv and its pictures in data/; returns the CSV."""
+    """train.csv and its images in data/; returns the CSV."""
     for n in range(3):
         picture(root / "data" / f"{n}.jpg", noise=n)
     return write(root / "train.csv", content)
@@ -205,14 +205,14 @@ LIST_ROWS: list[dict[str, object]] = [
 
 
 def make_list(root: Path, rows: Sequence[dict[str, object]] = LIST_ROWS) -> Path:
-    """labels.jsonl and its pictures; returns the list."""
+    """labels.jsonl and its images; returns the list."""
     for n, row in enumerate(rows):
         picture(root / str(row["image"]), noise=n)
     return write(root / "labels.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def make_image_folders(root: Path) -> Path:
-    """val/<label>/<picture>; returns the folder."""
+    """val/<label>/<image>; returns the folder."""
     for n, name in enumerate(("cat/x.JPEG", "potted_plant/y.JPEG", "potted_plant/z.JPEG")):
         picture(root / "val" / name, noise=n)
     write(root / "val" / "cat" / "notes.txt", "no picture")
@@ -231,7 +231,7 @@ def tar(path: Path, members: Sequence[tuple[str, bytes]], format: int = tarfile.
 
 
 def png(present: Sequence[str] = ("cat",), noise: int = 0) -> bytes:
-    """A drawn picture's bytes."""
+    """The bytes of a drawn image."""
     out = BytesIO()
     draw(present, noise=noise).save(out, format="PNG")
     return out.getvalue()
@@ -239,10 +239,10 @@ def png(present: Sequence[str] = ("cat",), noise: int = 0) -> bytes:
 
 def make_shards(root: Path) -> Path:
     """Two shards of three samples with labels and captions; returns the folder."""
-    said = [["cat", "potted plant"], ["dog"], []]
+    label_names = [["cat", "potted plant"], ["dog"], []]
     samples = [
         [(f"{n:06}.png", png(noise=n)), (f"{n:06}.json", json.dumps({"labels": names}).encode()), (f"{n:06}.txt", b"x")]
-        for n, names in enumerate(said)
+        for n, names in enumerate(label_names)
     ]
     tar(root / "val-000000.tar", [*samples[0], *samples[1]])
     tar(root / "val-000001.tar", samples[2])

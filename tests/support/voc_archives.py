@@ -1,4 +1,4 @@
-"""A small VOC2007 in tar files, with the entry of the catalogue that describes it."""
+"""A small VOC2007 in tar files, with its catalogue entry."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def photo(label: str) -> bytes:
 
 
 def voc_files(split: str, labels: dict[str, str]) -> dict[str, bytes]:
-    """What VOC's archive of one split holds, in its layout."""
+    """The files of VOC's archive of one split, in its layout."""
     base = "VOCdevkit/VOC2007"
     files = {f"{base}/ImageSets/Main/{split}.txt": "".join(f"{image}\n" for image in labels).encode()}
     for image, label in labels.items():
