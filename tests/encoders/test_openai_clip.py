@@ -1,4 +1,4 @@
-"""OpenAI CLIP: equality with the `clip` package on random weights of the true architectures."""
+"""OpenAI CLIP: equal to the `clip` package on random weights of the real architectures."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def small_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def pictures() -> list[Image.Image]:
+def noise_images() -> list[Image.Image]:
     random = np.random.default_rng(0)
     sizes = [(500, 375), (375, 500), (224, 224), (100, 333), (641, 479), (30, 7)]
     return [Image.fromarray(random.integers(0, 256, (h, w, 3), dtype=np.uint8)) for w, h in sizes]
@@ -57,8 +57,8 @@ def test_equal_to_the_clip_package(architecture: dict, tmp_path: Path) -> None:
     ours = OpenAIClip.from_file(path, device="cpu")
     with torch.inference_mode():
         texts = model.encode_text(clip.tokenize(TEXTS)).numpy()
-        images = model.encode_image(torch.stack([preprocess(p) for p in pictures()])).numpy()
-    for expected, found in ((texts, ours.encode_texts(TEXTS)), (images, ours.encode_images(pictures()))):
+        images = model.encode_image(torch.stack([preprocess(p) for p in noise_images()])).numpy()
+    for expected, found in ((texts, ours.encode_texts(TEXTS)), (images, ours.encode_images(noise_images()))):
         expected = expected / np.linalg.norm(expected, axis=1, keepdims=True)
         assert found.dtype == np.float32
         assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
@@ -86,13 +86,13 @@ def small_checkpoint(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("precision", "nearest"), [("int8", 0.99), pytest.param("bfloat16", 0.9999, marks=needs_bfloat16)]
 )
-def test_rounded_is_near_and_has_a_fingerprint_of_its_own(tmp_path: Path, precision, nearest: float) -> None:
+def test_rounded_embeddings_are_close_and_have_their_own_fingerprint(tmp_path: Path, precision, nearest: float) -> None:
     path = small_checkpoint(tmp_path)
     whole = OpenAIClip.from_file(path, device="cpu")
     rounded = OpenAIClip.from_file(path, device="cpu", precision=precision)
     assert whole.fingerprint != rounded.fingerprint
     for one, two in (
-        (whole.encode_images(pictures()), rounded.encode_images(pictures())),
+        (whole.encode_images(noise_images()), rounded.encode_images(noise_images())),
         (whole.encode_texts(TEXTS), rounded.encode_texts(TEXTS)),
     ):
         assert nearest < cosines(one, two).min()
@@ -106,18 +106,18 @@ def test_without_onednn_the_embeddings_are_the_same(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     assert products.products("cpu", "auto") is products.plain
     slow = OpenAIClip.from_file(path, device="cpu")
-    np.testing.assert_allclose(fast.encode_images(pictures()), slow.encode_images(pictures()), atol=1e-6)
+    np.testing.assert_allclose(fast.encode_images(noise_images()), slow.encode_images(noise_images()), atol=1e-6)
     np.testing.assert_allclose(fast.encode_texts(TEXTS), slow.encode_texts(TEXTS), atol=1e-6)
     with pytest.raises(ModelError, match="expected a processor with bfloat16 instructions"):
         OpenAIClip.from_file(path, device="cpu", precision="bfloat16")
 
 
-def test_a_kernel_that_is_missing_or_another_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    def another(*arguments: object) -> torch.Tensor:
+def test_a_missing_or_different_kernel_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def different(*arguments: object) -> torch.Tensor:
         raise RuntimeError("expected 5 arguments")
 
     assert products._has_onednn() or not torch.backends.mkldnn.is_available()
-    monkeypatch.setattr(products, "_onednn", lambda: another)
+    monkeypatch.setattr(products, "_onednn", lambda: different)
     assert not products._has_onednn()
     monkeypatch.setattr(products, "_onednn", lambda: lambda x, *rest: torch.zeros(2, 4))
     assert not products._has_onednn()
@@ -125,14 +125,14 @@ def test_a_kernel_that_is_missing_or_another_is_not_used(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])
 def test_rounded_products_are_for_a_cpu(precision: str) -> None:
-    with pytest.raises(ModelError, match=f"precision {precision} runs on a CPU only"):
+    with pytest.raises(ModelError, match=f"expected a CPU for precision {precision}, found device cuda"):
         products.products("cuda", precision)
 
 
-def test_precisions_that_are_none() -> None:
+def test_unknown_and_unsupported_precisions_are_refused() -> None:
     with pytest.raises(UnknownName, match="Did you mean 'int8'"):
         load_encoder("tiny", precision="int4")
-    with pytest.raises(UsageError, match="for OpenAI CLIP models, found model conse"):
+    with pytest.raises(UsageError, match="expected an OpenAI CLIP model for precision int8, found model conse"):
         load_encoder("conse", precision="int8")
 
 
@@ -154,23 +154,23 @@ def test_a_jit_archive_a_state_dict_and_safetensors_give_the_same_embeddings(tmp
 
 def test_preparing_ahead_changes_no_bit_and_twice_is_once(small_file: Path) -> None:
     encoder = OpenAIClip.from_file(small_file, device="cpu")
-    ready = [encoder.prepare(picture) for picture in pictures()]
-    assert all(picture.size == (32, 32) for picture in ready)
-    assert np.array_equal(encoder.encode_images(pictures()), encoder.encode_images(ready))
+    ready = [encoder.prepare(image) for image in noise_images()]
+    assert all(image.size == (32, 32) for image in ready)
+    assert np.array_equal(encoder.encode_images(noise_images()), encoder.encode_images(ready))
     assert [p.tobytes() for p in map(encoder.prepare, ready)] == [p.tobytes() for p in ready]
 
 
 @pytest.mark.parametrize("size", [32, 64, 224, 448])
-def test_prepared_for_another_size_as_clip_would(small_file: Path, size: int) -> None:
+def test_prepared_for_another_size_as_by_clip(small_file: Path, size: int) -> None:
     encoder = OpenAIClip.from_file(small_file, device="cpu")
     theirs = clip.clip._transform(size).transforms[:2]  # resize, centre crop
-    for picture in pictures():
-        expected = theirs[1](theirs[0](picture))
-        assert encoder.prepare_at(picture, size).tobytes() == expected.tobytes()
+    for image in noise_images():
+        expected = theirs[1](theirs[0](image))
+        assert encoder.prepare_at(image, size).tobytes() == expected.tobytes()
         assert encoder.prepare_at(expected, size) is expected
 
 
-def test_strips_take_no_gigabytes_in_other_sizes_either(small_file: Path) -> None:
+def test_long_strips_at_other_sizes_take_no_gigabytes(small_file: Path) -> None:
     encoder = OpenAIClip.from_file(small_file, device="cpu")
     wide = Image.fromarray(np.repeat(np.arange(2000, dtype=np.uint8)[None, :, None], 3, axis=2).repeat(50, axis=0))
     resized = []
@@ -229,7 +229,7 @@ def test_broken_checkpoints_are_refused_in_a_sentence(tmp_path: Path, small_file
     whole = small_file.read_bytes()
     cases: dict[str, bytes] = {"empty.pt": b"", "text.pt": b"<html>404</html>", "cut.pt": whole[: len(whole) // 2]}
     cases |= {"passwd.pt": b"root:x:0:0:root:/root:/bin/bash\n", "script.pt": b"#!/bin/sh\nset -e\n.\n"}
-    cases |= {"bad.safetensors": b"\x08\0\0\0\0\0\0\0notjson!", "picture.pt": b"\x89PNG\r\n\x1a\n" + bytes(100)}
+    cases |= {"bad.safetensors": b"\x08\0\0\0\0\0\0\0notjson!", "image.pt": b"\x89PNG\r\n\x1a\n" + bytes(100)}
     for name, content in cases.items():
         path = tmp_path / name
         path.write_bytes(content)
@@ -242,7 +242,7 @@ def test_broken_checkpoints_are_refused_in_a_sentence(tmp_path: Path, small_file
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "reason"),
     [
         ({"epoch": 3, "state_dict": {}}, "no 'text_projection'"),
         ([1, 2], "found a list"),
@@ -251,10 +251,10 @@ def test_broken_checkpoints_are_refused_in_a_sentence(tmp_path: Path, small_file
     ],
     ids=["training checkpoint", "list", "no image tower", "wrong shape"],
 )
-def test_other_checkpoints_are_refused_in_a_sentence(content: object, said: str, tmp_path: Path) -> None:
+def test_other_checkpoints_are_refused_in_a_sentence(content: object, reason: str, tmp_path: Path) -> None:
     path = tmp_path / "other.pt"
     torch.save(content, path)
-    with pytest.raises(ModelError, match=said):
+    with pytest.raises(ModelError, match=reason):
         OpenAIClip.from_file(path)
 
 
@@ -271,7 +271,7 @@ def test_a_pickled_checkpoint_runs_no_code(tmp_path: Path, monkeypatch: pytest.M
     assert not Path("evil-was-here").exists()
 
 
-def test_without_a_network_one_line_says_what_to_fetch_and_what_else_works(
+def test_without_a_network_the_error_says_what_to_download_and_which_models_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_network(*args: object, **kwargs: object) -> None:
@@ -309,7 +309,7 @@ def test_cuda_is_refused_where_there_is_none(small_file: Path) -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-def test_half_precision_on_a_gpu_is_near_the_cpu(small_file: Path) -> None:
+def test_half_precision_on_a_gpu_is_close_to_the_cpu(small_file: Path) -> None:
     cpu, gpu = (OpenAIClip.from_file(small_file, device=device) for device in ("cpu", "cuda"))
     assert cpu.fingerprint != gpu.fingerprint
     assert np.abs(cpu.encode_texts(TEXTS) - gpu.encode_texts(TEXTS)).max() < 5e-3

@@ -1,4 +1,4 @@
-"""The small CLIP that comes with zsprompt."""
+"""The small CLIP that zsprompt includes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_it_was_trained_on_every_word_of_captions_prompts_and_neutral_words(enco
     for name in available_prompts():
         prompts = zs.load_prompts(name)
         if prompts.described:
-            continue  # written for photographs; test_captions looks at those written for tiny
+            continue  # written for photographs; test_captions covers those written for tiny
         assert encoder.unfamiliar([text for texts in prompts.ensemble(["dog"]) for text in texts]) == []
 
 
@@ -51,7 +51,7 @@ def test_a_word_it_never_saw_is_named_and_still_embedded(encoder: tiny.Tiny) -> 
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
 
 
-def test_what_it_reaches_on_the_test_pictures() -> None:
+def test_what_it_reaches_on_the_test_images() -> None:
     data = zs.load_dataset("scenes", split="test:300")
     with zs.EmbeddingStore(zs.load_encoder("tiny"), cache=None) as store:
         result = zs.run(zs.load_strategy("normalised:per-label"), data, store, resamples=10)
@@ -63,15 +63,15 @@ LEAST = 0.75
 
 
 def test_colours_and_variants_mean_something(encoder: tiny.Tiny) -> None:
-    """Among pictures with a dog or a car, captions about them rank what they say above what they do not."""
+    """Among images of a car, a caption with a colour scores higher on cars of that colour."""
     from zsprompt.data.scenes.world import KINDS, compose, paint
 
     scenes = [scene for scene in (compose(f"planted {i}") for i in range(3000)) if len(scene.things) == 1]
     cars = [s for s in scenes if s.kinds == ("car",)][:60]
-    pictures = encoder.encode_images([paint(scene) for scene in cars])
+    images = encoder.encode_images([paint(scene) for scene in cars])
     assert len(KINDS) >= 16
     for words, is_so in (("a red car", "red"), ("a blue car", "blue")):
-        scores = pictures @ encoder.encode_texts([words])[0]
+        scores = images @ encoder.encode_texts([words])[0]
         so = np.array([scene.things[0].colour == is_so for scene in cars])
         assert scores[so].mean() > scores[~so].mean()
 
@@ -95,6 +95,6 @@ def test_scenes_bring_it_and_the_command_line_names_unknown_words(cli: Cli, tmp_
     zs.load_dataset("scenes").images[0]
     (tmp_path / "p").mkdir()
     (tmp_path / "p" / "a.ppm").write_bytes(zs.load_dataset("scenes").images[0].read())
-    told = cli("predict", tmp_path / "p", "--labels", "dog, quokka", "--model", "tiny")
-    assert told.returncode == 0
-    assert re.search("model tiny was never trained on these words, .*: quokka", told.stderr)
+    unfamiliar = cli("predict", tmp_path / "p", "--labels", "dog, quokka", "--model", "tiny")
+    assert unfamiliar.returncode == 0
+    assert re.search("model tiny was never trained on these words, .*: quokka", unfamiliar.stderr)

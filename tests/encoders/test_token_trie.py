@@ -1,4 +1,4 @@
-"""The text tower over a token trie: the same embeddings as the padded tower, from fewer nodes."""
+"""The text tower over a token trie: the embeddings of the padded tower, from fewer nodes."""
 
 from __future__ import annotations
 
@@ -65,10 +65,10 @@ def test_tokens_of_any_text_are_clips_own(tokeniser: Tokeniser, text: str) -> No
 
 
 @given(SEQUENCES)
-def test_a_trie_has_a_node_for_every_distinct_beginning_and_no_more(sequences: list[tuple[int, ...]]) -> None:
+def test_a_trie_has_one_node_per_distinct_prefix(sequences: list[tuple[int, ...]]) -> None:
     trie = Trie.of(sequences)
-    beginnings = {sequence[: k + 1] for sequence in sequences for k in range(len(sequence))}
-    assert len(trie) == len(beginnings)
+    prefixes = {sequence[: k + 1] for sequence in sequences for k in range(len(sequence))}
+    assert len(trie) == len(prefixes)
     for sequence, end in zip(sequences, trie.ends, strict=True):
         assert trie.depth[end] == len(sequence) - 1
         path = trie.paths[trie.row[end], : len(sequence)]
@@ -82,7 +82,7 @@ def test_nodes_are_numbered_depth_first(sequences: list[tuple[int, ...]]) -> Non
     for node in range(1, len(trie)):
         parent = trie.paths[trie.row[node], trie.depth[node] - 1] if trie.depth[node] else -1
         earlier = trie.paths[trie.row[node - 1], : trie.depth[node - 1] + 1]
-        assert parent == -1 or parent in earlier  # of what came just before
+        assert parent == -1 or parent in earlier  # on the path to the previous node
 
 
 @settings(max_examples=60)
@@ -93,20 +93,20 @@ def test_in_every_block_a_node_sees_its_ancestors_and_itself_alone(sequences: li
     for first in range(0, len(trie), size):
         last = min(first + size, len(trie))
         block = _block(trie, first, last)
-        there = np.array([*carried, *range(first, last)])
-        assert 0 <= block.keys.min() <= block.keys.max() < len(there)
+        available = np.array([*carried, *range(first, last)])
+        assert 0 <= block.keys.min() <= block.keys.max() < len(available)
         for node in range(first, last):
             group, place = divmod(node - first, _GROUP)
-            seen = there[block.keys[group][block.allowed[group, place]]]
+            seen = available[block.keys[group][block.allowed[group, place]]]
             assert sorted(seen) == sorted(trie.paths[trie.row[node], : trie.depth[node] + 1])
-        carried = list(there[block.carry])
+        carried = list(available[block.carry])
 
 
 # -- the tower ---------------------------------------------------------------------------------------------------
 
 
 def model(width: int = 128, layers: int = 3) -> CLIP:
-    """A text tower whose biases and norms are random too: fresh ones are 0 and 1 and would hide mistakes."""
+    """A text tower with random biases and norms: the initial values 0 and 1 would hide errors."""
     torch.manual_seed(0)
     made = CLIP(64, 32, 1, 64, 16, 77, 49408, width, width // 64, layers).eval()
     for parameter in made.parameters():
@@ -126,8 +126,8 @@ def sentences() -> list[str]:
     return [f"a photo of a {one} and a {two}, seen from afar" for one, two in pairs] + ["dog", "x " * 70, ""]
 
 
-def apart(tower: CLIP, texts: list[str], **options: int) -> float:
-    """Largest difference to `encode_text`, as a share of its largest value."""
+def relative_error(tower: CLIP, texts: list[str], **options: int) -> float:
+    """Largest difference from `encode_text`, as a share of its largest value."""
     with torch.inference_mode():
         expected = tower.encode_text(clip.tokenize(texts))
     found = TrieTower(tower, **options)(Tokeniser(clip.clip._tokenizer)(texts))
@@ -139,42 +139,42 @@ def apart(tower: CLIP, texts: list[str], **options: int) -> float:
 def test_embeddings_equal_encode_text_whatever_the_block(block: int) -> None:
     texts = rankings(6) + sentences()
     random.Random(1).shuffle(texts)
-    assert apart(model(), texts, block=block) <= 1e-5
+    assert relative_error(model(), texts, block=block) <= 1e-5
 
 
 def test_equal_texts_and_single_texts() -> None:
     tower = model()
-    assert apart(tower, ["dog", "cat", "dog", "dog, cat", "dog"], block=64) <= 1e-5
-    assert apart(tower, ["dog"], block=64) <= 1e-5
+    assert relative_error(tower, ["dog", "cat", "dog", "dog, cat", "dog"], block=64) <= 1e-5
+    assert relative_error(tower, ["dog"], block=64) <= 1e-5
 
 
 @pytest.mark.slow
 def test_a_vit_b_32_sized_tower() -> None:
-    assert apart(model(512, 12), rankings(3)[:40], block=256) <= 1e-5
+    assert relative_error(model(512, 12), rankings(3)[:40], block=256) <= 1e-5
 
 
 def test_memory_is_bounded_by_the_block_and_not_by_the_texts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The most rows any matrix of the tower ever has."""
+    """No matrix of the tower has more rows than the block."""
     tower = TrieTower(model(64, 1), block=128)
     rows = []
     layer = tower._layers[0]
     run = layer.feed_forward
-    monkeypatch.setattr(layer, "attention_input", _noting(layer.attention_input, rows))
-    monkeypatch.setattr(layer, "feed_forward", _noting(run, rows))
+    monkeypatch.setattr(layer, "attention_input", _counting(layer.attention_input, rows))
+    monkeypatch.setattr(layer, "feed_forward", _counting(run, rows))
     tower(Tokeniser(clip.clip._tokenizer)(rankings(40)))
     assert max(rows) <= 128
 
 
-def _noting(function, rows: list[int]):
-    def noted(states, *rest):
+def _counting(function, rows: list[int]):
+    def counted(states, *rest):
         rows.append(len(states))
         return function(states, *rest)
 
-    return noted
+    return counted
 
 
 def in_bfloat16(tower: CLIP) -> CLIP:
-    """As `clip.model.convert_weights` does it for float16: norms and the token table stay in float32."""
+    """Converted as by `clip.model.convert_weights` for float16: norms and the token table stay in float32."""
     for part in tower.transformer.modules():
         if isinstance(part, torch.nn.Linear | torch.nn.MultiheadAttention):
             for parameter in part.parameters(recurse=False):
@@ -183,7 +183,7 @@ def in_bfloat16(tower: CLIP) -> CLIP:
     return tower
 
 
-def test_half_precision_stays_near() -> None:
+def test_half_precision_stays_close() -> None:
     tower = model()
     texts = rankings(4)
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""The client of an LLM server, against a real HTTP server with every fault that one can have."""
+"""The client of an LLM server, against a real HTTP server with all kinds of faults."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -41,7 +42,7 @@ from hypothesis import strategies as st
 
 from zsprompt.errors import LLMError, UsageError
 from zsprompt.llm import PRESETS, ChatClient, Server, find_server
-from zsprompt.llm.client import Answer, Messages, _retry_after, clean, together
+from zsprompt.llm.client import Answer, Messages, RefusedRequestError, _retry_after, clean, run_in_loop
 
 KEY = "sk-test-0123456789"
 MODEL = "parrot-1"
@@ -51,7 +52,7 @@ CAT = completion("a cat")
 
 
 class Naps:
-    """A `sleep` that does not: it notes how long it was to be."""
+    """A `sleep` that returns at once and records the seconds."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -61,7 +62,7 @@ class Naps:
 
 
 class Asker:
-    """A client that asks from outside any event loop."""
+    """A client used from outside any event loop."""
 
     def __init__(
         self, url: str, *, key: str = KEY, transport: httpx.AsyncBaseTransport | None = None, **options: Any
@@ -77,17 +78,17 @@ class Asker:
                     return await asyncio.gather(*(self.client.ask(http, QUESTION) for _ in range(times)))
                 return [await self.client.ask(http, QUESTION) for _ in range(times)]
 
-        return together(job)
+        return run_in_loop(job)
 
     def error(self) -> str:
-        """What it says when it fails: one line that names the server and not the key."""
+        """The error message: one line that names the server but not the key."""
         with pytest.raises(LLMError) as caught:
             self()
-        said = str(caught.value)
-        assert self.client.server.base_url in said
-        assert said.isprintable()
-        assert KEY not in said
-        return said
+        message = str(caught.value)
+        assert self.client.server.base_url in message
+        assert message.isprintable()
+        assert KEY not in message
+        return message
 
 
 @pytest.fixture(autouse=True)
@@ -104,7 +105,7 @@ def server() -> Iterator[ChatServer]:
 def mocked(
     handler: Callable[[httpx.Request], httpx.Response], url: str = "http://llm.test/v1", **options: Any
 ) -> Asker:
-    """Without a server, where a status and a body say it all."""
+    """An Asker without a server, for tests that need only a status and a body."""
     return Asker(url, transport=httpx.MockTransport(handler), **options)
 
 
@@ -117,7 +118,7 @@ def test_an_answer(server: ChatServer) -> None:
     assert server.count == 1
 
 
-def test_the_body_is_the_least_that_will_do(server: ChatServer) -> None:
+def test_the_body_is_minimal(server: ChatServer) -> None:
     asker = Asker(server.url, answer_tokens=77)
     asker()
     turns = [
@@ -172,13 +173,13 @@ def test_an_answer_that_reached_its_length_is_marked(server: ChatServer) -> None
 @pytest.mark.parametrize(
     "tokens", [None, "many", 3.5, True, -5, 10**400], ids=["none", "text", "float", "bool", "minus", "huge"]
 )
-def test_a_count_of_tokens_that_is_none_is_estimated(server: ChatServer, tokens: object) -> None:
-    """A number below 0 would widen the budget, and a huge one does not fit into a float."""
+def test_an_invalid_token_count_is_estimated(server: ChatServer, tokens: object) -> None:
+    """A negative number would extend the budget, and a huge one does not fit into a float."""
     server.behaviour = always(completion("a cat", tokens=tokens))
     asker = Asker(server.url, tokens_per_minute=10**9)
-    found = asker()[0].tokens
-    assert found == asker.client.estimated_tokens(QUESTION)
-    assert type(found) is int
+    count = asker()[0].tokens
+    assert count == asker.client.estimated_tokens(QUESTION)
+    assert type(count) is int
 
 
 def test_an_answer_without_usage_is_estimated() -> None:
@@ -187,11 +188,11 @@ def test_an_answer_without_usage_is_estimated() -> None:
     assert answer == Answer("a cat", cut=False, tokens=asker.client.estimated_tokens(QUESTION))
 
 
-# -- what is tried again -----------------------------------------------------------------------------------------
+# -- retried failures --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504, 529])
-def test_what_may_pass_is_tried_again(server: ChatServer, status: int) -> None:
+def test_transient_statuses_are_retried(server: ChatServer, status: int) -> None:
     server.behaviour = first(error(status), error(status), then=always(CAT))
     asker = Asker(server.url)
     assert asker()[0].text == "a cat"
@@ -242,7 +243,7 @@ def test_what_may_pass_is_tried_again(server: ChatServer, status: int) -> None:
         "late",
     ],
 )
-def test_a_fault_on_the_way_is_tried_again(server: ChatServer, fault: Reply) -> None:
+def test_transport_faults_are_retried(server: ChatServer, fault: Reply) -> None:
     server.behaviour = first(fault, then=always(CAT))
     asker = Asker(server.url, timeout=1.5)
     assert asker()[0].text == "a cat"
@@ -259,24 +260,24 @@ def test_waits_grow(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "expected"),
     [
         (error(429, "slow down"), "429: slow down"),
         (error(500, "on\tfire\r\n\x1b[31mred"), "500: on fire [31mred"),
         (page(502), "502: <html> <h1>Bad gateway</h1> </html>"),
         (DROPPED, "cannot reach it"),
         (dropped_midway(), "cannot reach it"),
-        (half(), "no chat completion"),
-        (slow(0.02), "no whole answer within 0.1 s"),
+        (half(), "expected a chat completion, found"),
+        (slow(0.02), "no complete answer within 0.1 s"),
     ],
     ids=["429", "500", "HTML", "dropped", "dropped midway", "half a JSON", "slow"],
 )
-def test_six_attempts_and_one_line(server: ChatServer, fault: Reply, said: str) -> None:
+def test_six_attempts_and_one_line(server: ChatServer, fault: Reply, expected: str) -> None:
     server.behaviour = always(fault)
-    message = Asker(server.url, timeout=0.1 if "0.1 s" in said else 5).error()
+    message = Asker(server.url, timeout=0.1 if "0.1 s" in expected else 5).error()
     assert server.count == ATTEMPTS
     assert "failed 6 times" in message
-    assert said in message
+    assert expected in message
 
 
 def test_nobody_listens() -> None:
@@ -292,35 +293,44 @@ def test_a_long_page_is_shown_in_part(server: ChatServer) -> None:
     assert len(Asker(server.url).error()) < 500
 
 
-# -- what is not -------------------------------------------------------------------------------------------------
+# -- final failures ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("status", "expected"),
     [
         (400, "refused the request"),
         (401, "ZSPROMPT_LLM_KEY"),
         (403, "ZSPROMPT_LLM_KEY"),
-        (404, "--llm-model"),
+        (404, "--llm [SERVER:]MODEL"),
         (413, "refused the request"),
         (422, "refused the request"),
     ],
 )
 @pytest.mark.parametrize("html", [False, True], ids=["JSON", "HTML"])
-def test_what_will_not_pass_is_asked_once(server: ChatServer, status: int, said: str, html: bool) -> None:
+def test_final_statuses_are_not_retried(server: ChatServer, status: int, expected: str, html: bool) -> None:
     server.behaviour = always(page(status, "<b>no such thing</b>") if html else error(status, "no such thing"))
     asker = Asker(server.url)
     message = asker.error()
-    assert said in message
+    assert expected in message
     assert f"{status}: " in message
     assert "no such thing" in message
     assert server.count == 1
     assert asker.naps.seconds == []
 
 
+@pytest.mark.parametrize(("status", "refused"), [(400, True), (422, True), (401, False), (404, False), (503, False)])
+def test_a_refused_request_has_a_class_of_its_own(server: ChatServer, status: int, refused: bool) -> None:
+    """Whatever the server's message says."""
+    server.behaviour = always(error(status, "refused the request"))
+    with pytest.raises(LLMError) as caught:
+        Asker(server.url)()
+    assert isinstance(caught.value, RefusedRequestError) == refused
+
+
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_another_address_is_not_followed(server: ChatServer, status: int) -> None:
-    """The key is for this server alone."""
+    """The key must not reach another server."""
     with ChatServer(always(CAT)) as other:
         server.behaviour = always(Reply(b"", status, {"Location": f"{other.url}/chat/completions"}))
         assert str(status) in Asker(server.url).error()
@@ -337,10 +347,10 @@ def test_a_quota_that_is_used_up_is_not_tried_again(server: ChatServer, fields: 
 
 
 @pytest.mark.parametrize(
-    ("reply", "said"),
+    ("reply", "expected"),
     [
         (error(200, "no such key", inside=401), "ZSPROMPT_LLM_KEY"),
-        (error(200, "no such model", inside=404), "--llm-model"),
+        (error(200, "no such model", inside=404), "--llm [SERVER:]MODEL"),
         (error(200, "content policy", code="policy"), "content policy"),
         (as_json({"error": "model is loading forever"}), "model is loading forever"),
         (as_json([{"error": {"code": 400, "message": "no such thing", "status": "INVALID"}}]), "no such thing"),
@@ -348,9 +358,9 @@ def test_a_quota_that_is_used_up_is_not_tried_again(server: ChatServer, fields: 
     ],
     ids=["401", "404", "code", "text", "list 200", "list 400"],
 )
-def test_an_error_inside_an_answer(server: ChatServer, reply: Reply, said: str) -> None:
+def test_an_error_inside_an_answer(server: ChatServer, reply: Reply, expected: str) -> None:
     server.behaviour = always(reply)
-    assert said in Asker(server.url).error()
+    assert expected in Asker(server.url).error()
     assert server.count == 1
 
 
@@ -401,7 +411,7 @@ def test_a_secure_url_of_a_plain_server_is_not_tried_six_times(server: ChatServe
 
 def test_a_certificate_that_is_not_trusted_is_not_tried_six_times() -> None:
     def refuse(request: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate")
+        raise httpx.ConnectError("no connection") from ssl.SSLCertVerificationError("self-signed certificate")
 
     asker = mocked(refuse, "https://llm.test/v1")
     assert "certificates" in asker.error()
@@ -513,7 +523,7 @@ def test_a_parameter_is_refused_to_several_at_once(server: ChatServer) -> None:
 
 
 def test_a_parameter_that_is_needed_is_left_out_once(server: ChatServer) -> None:
-    """The second time it is not in the request, and the refusal is final."""
+    """The next request does not have it, and then the refusal is final."""
     server.behaviour = always(error(400, "temperature and max_tokens are wrong"))
     Asker(server.url).error()
     assert server.count == 3
@@ -562,7 +572,7 @@ def test_the_key_is_in_no_error_and_no_log(server: ChatServer, reply: Reply, cap
 
 @pytest.mark.parametrize("status", [200, 422])
 def test_no_beginning_of_the_key_is_shown_either(status: int) -> None:
-    """A long page is shown in part; where it is cut, a key may be."""
+    """A long page is cut for display, possibly within a key."""
     text = ""
     asker = mocked(lambda request: httpx.Response(status, text=text))
     for before in (180, 190, 195, 199, 985, 990, 995, 999):
@@ -612,7 +622,7 @@ def test_requests_that_are_tried_again_count_too(server: ChatServer) -> None:
 
 
 def test_tokens_per_minute(server: ChatServer) -> None:
-    """About 100 tokens each, at 60 000 a minute: a tenth of a second each."""
+    """About 100 tokens each, at 60,000 per minute: a tenth of a second each."""
     server.behaviour = always(completion("a cat", tokens=100))
     asker = Asker(server.url, tokens_per_minute=60_000, answer_tokens=100 - 11, concurrency=5)
     assert asker.client.estimated_tokens(QUESTION) == pytest.approx(100, abs=3)
@@ -622,7 +632,7 @@ def test_tokens_per_minute(server: ChatServer) -> None:
 
 
 def test_tokens_that_were_not_used_are_given_back(server: ChatServer) -> None:
-    """A long answer is reckoned with; what came was short, and the next question need not wait."""
+    """A long answer is expected, a short one comes, and the next question does not wait."""
     server.behaviour = always(completion("a cat", tokens=10))
     start = time.monotonic()
     Asker(server.url, tokens_per_minute=60_000, answer_tokens=2000)(times=4)
@@ -643,7 +653,7 @@ def test_never_more_requests_at_once_than_allowed(server: ChatServer, most: int)
     assert server.most_at_once == most
 
 
-# -- together ----------------------------------------------------------------------------------------------------
+# -- run_in_loop -------------------------------------------------------------------------------------------------
 
 
 async def seven() -> int:
@@ -651,41 +661,41 @@ async def seven() -> int:
     return 7
 
 
-def test_together_gives_the_result() -> None:
-    assert together(seven) == 7
+def test_run_in_loop_gives_the_result() -> None:
+    assert run_in_loop(seven) == 7
 
 
-def test_together_within_a_running_loop() -> None:
+def test_run_in_loop_within_a_running_loop() -> None:
     async def caller() -> int:
-        return together(seven)
+        return run_in_loop(seven)
 
     assert asyncio.run(caller()) == 7
 
 
-def test_together_within_together() -> None:
+def test_run_in_loop_within_run_in_loop() -> None:
     async def outer() -> int:
-        return together(seven)
+        return run_in_loop(seven)
 
-    assert together(outer) == 7
+    assert run_in_loop(outer) == 7
 
 
-def test_together_raises_what_the_job_raised() -> None:
+def test_run_in_loop_raises_what_the_job_raised() -> None:
     async def job() -> None:
         raise LLMError("no")
 
     with pytest.raises(LLMError, match="no"):
-        together(job)
+        run_in_loop(job)
 
 
-def test_together_leaves_no_thread_behind() -> None:
+def test_run_in_loop_leaves_no_thread_behind() -> None:
     before = set(threading.enumerate())
-    together(seven)
+    run_in_loop(seven)
     assert set(threading.enumerate()) <= before
 
 
 @pytest.mark.parametrize("running", [False, True], ids=["alone", "within a loop"])
 def test_an_interruption_cancels_the_job_and_waits_for_it(running: bool) -> None:
-    said: list[str] = []
+    events: list[str] = []
 
     async def job() -> None:
         try:
@@ -694,11 +704,11 @@ def test_an_interruption_cancels_the_job_and_waits_for_it(running: bool) -> None
             await asyncio.sleep(30)
         except asyncio.CancelledError:
             await asyncio.sleep(0.05)
-            said.append("let go")
+            events.append("let go")
             raise
 
     interrupted(job, running)
-    assert said == ["let go"]
+    assert events == ["let go"]
     assert not [thread for thread in threading.enumerate() if thread.name == "zsprompt-llm"]
 
 
@@ -715,7 +725,7 @@ def test_an_interruption_at_the_very_end_is_one_too(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("zsprompt.llm.client.threading", SimpleNamespace(Thread=threading.Thread, Event=Late))
     with pytest.raises(KeyboardInterrupt):
-        together(seven)
+        run_in_loop(seven)
 
 
 def test_an_interruption_ends_a_request(server: ChatServer) -> None:
@@ -737,21 +747,21 @@ def test_an_interruption_ends_a_request(server: ChatServer) -> None:
 
 
 def interrupted(job: Callable[[], Coroutine[Any, Any, None]], running: bool) -> None:
-    """Run a job that interrupts this process, as Ctrl-C would."""
+    """Run a job that interrupts this process like Ctrl-C."""
     old = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         if running:
 
             async def caller() -> None:
                 with pytest.raises(KeyboardInterrupt):
-                    together(job)
+                    run_in_loop(job)
 
             loop = asyncio.new_event_loop()  # asyncio.run would take the signal
             loop.run_until_complete(caller())
             loop.close()
         else:
             with pytest.raises(KeyboardInterrupt):
-                together(job)
+                run_in_loop(job)
     finally:
         signal.signal(signal.SIGINT, old)
 
@@ -783,7 +793,7 @@ def test_presets_of_providers_have_a_model(name: str) -> None:
 
 
 def test_local_needs_a_model() -> None:
-    with pytest.raises(LLMError, match="--llm-model or ZSPROMPT_LLM_MODEL"):
+    with pytest.raises(LLMError, match=r"--llm .*MODEL or set ZSPROMPT_LLM_MODEL"):
         find(base_url="local")
 
 
@@ -870,7 +880,7 @@ def test_an_own_key_comes_before_a_provider_s() -> None:
     ],
 )
 def test_the_key_of_a_provider_goes_to_no_one_else(url: str) -> None:
-    """Nor over a connection that anyone can listen to."""
+    """Nor is it sent over an unencrypted connection."""
     assert find({"OPENAI_API_KEY": KEY}, base_url=url, model="m").key == ""
 
 

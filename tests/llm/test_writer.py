@@ -1,4 +1,4 @@
-"""The writer of captions: each set paid for once, checked, and never beyond the budget; and the checks themselves."""
+"""The writer of captions: each set is paid for once, checked, and within the budget. Also the checks themselves."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ def at_most(marks: int) -> Callable[[Sequence[str]], np.ndarray]:
 @contextmanager
 def writing(url: str, folder: Path | None = None, **options: Any) -> Iterator[Writer]:
     """A new Writer as in a new process."""
-    own = {name: options.pop(name) for name in ("budget", "offline", "progress") if name in options}
+    of_writer = {name: options.pop(name) for name in ("budget", "offline", "progress") if name in options}
     server = Server(url, options.pop("model", "parrot-1"), options.pop("key", KEY), **options)
 
     async def no_sleep(seconds: float) -> None:
         pass
 
     answers = Answers(folder)
-    yield Writer(ChatClient(server, sleep=no_sleep), answers, **own)
+    yield Writer(ChatClient(server, sleep=no_sleep), answers, **of_writer)
     answers.close()
 
 
@@ -79,13 +79,13 @@ def write(
     fits: Callable[[Sequence[str]], np.ndarray] = any_length,
     **options: Any,
 ) -> Written:
-    """What a new Writer makes of it."""
+    """The captions of a new Writer."""
     with writing(url, folder, **options) as writer:
         return writer.write(sets, LABELS, fits)
 
 
 def texts(written: Written) -> dict[frozenset[str], str]:
-    return {key: found.caption for key, found in written.captions.items()}
+    return {key: caption.caption for key, caption in written.captions.items()}
 
 
 @pytest.fixture(autouse=True)
@@ -115,11 +115,11 @@ def test_every_set_gets_its_caption(server: ChatServer) -> None:
     assert server.sets == dict.fromkeys(SETS, 1)
 
 
-def test_a_caption_tells_who_wrote_it_and_how_it_was_asked_for(server: ChatServer) -> None:
-    found = write(server.url, sets=[BOTH]).captions[BOTH]
+def test_a_caption_names_its_model_and_prompt(server: ChatServer) -> None:
+    written = write(server.url, sets=[BOTH]).captions[BOTH]
     ((turn,),) = [body["messages"] for body in server.bodies]
-    assert (found.labels, found.model, found.prompt) == (("cat", "dog"), "parrot-1", turn["content"])
-    assert found.time.count("-") == 2
+    assert (written.labels, written.model, written.prompt) == (("cat", "dog"), "parrot-1", turn["content"])
+    assert written.time.count("-") == 2
 
 
 def test_a_set_named_twice_is_asked_once(server: ChatServer) -> None:
@@ -138,7 +138,7 @@ def test_the_question_is_the_same_for_every_order_of_labels() -> None:
     assert "cat, dog and sofa." in question(frozenset(("dog", "sofa", "cat")), LABELS)[0][1]
 
 
-def test_sets_are_asked_for_side_by_side(server: ChatServer) -> None:
+def test_sets_are_requested_concurrently(server: ChatServer) -> None:
     server.latency = 0.1
     write(server.url, concurrency=3)
     assert server.most_at_once == 3
@@ -152,15 +152,15 @@ def test_within_a_running_loop(server: ChatServer) -> None:
 
 
 def test_progress_counts_the_sets(server: ChatServer) -> None:
-    said: list[object] = []
+    events: list[object] = []
 
     @contextmanager
     def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-        said.append((what, total, unit))
-        yield said.append
+        events.append((what, total, unit))
+        yield events.append
 
     write(server.url, progress=progress)
-    assert said == [("captions", 5, "captions"), 1, 1, 1, 1, 1]
+    assert events == [("captions", 5, "captions"), 1, 1, 1, 1, 1]
 
 
 # -- answers are kept --------------------------------------------------------------------------------------------
@@ -173,27 +173,27 @@ def test_a_second_writer_asks_nothing(server: ChatServer, tmp_path: Path) -> Non
     assert texts(one) == texts(two)
 
 
-def test_how_and_with_which_key_it_was_asked_does_not_matter(server: ChatServer, tmp_path: Path) -> None:
+def test_answers_do_not_depend_on_key_or_limits(server: ChatServer, tmp_path: Path) -> None:
     write(server.url, tmp_path / "a")
     write(server.url, tmp_path / "a", key="another", timeout=9, concurrency=2, requests_per_minute=1)
     assert server.count == len(SETS)
 
 
 @pytest.mark.parametrize("options", [{"model": "parrot-2"}, {"answer_tokens": 99}], ids=["model", "length"])
-def test_another_model_or_length_is_asked_anew(server: ChatServer, tmp_path: Path, options: dict) -> None:
+def test_another_model_or_length_is_a_new_request(server: ChatServer, tmp_path: Path, options: dict) -> None:
     write(server.url, tmp_path / "a")
     write(server.url, tmp_path / "a", **options)
     assert server.sets == dict.fromkeys(SETS, 2)
 
 
-def test_another_server_is_asked_anew(server: ChatServer, tmp_path: Path) -> None:
+def test_another_server_is_a_new_request(server: ChatServer, tmp_path: Path) -> None:
     write(server.url, tmp_path / "a")
     with ChatServer() as other:
         write(other.url, tmp_path / "a")
         assert (server.count, other.count) == (len(SETS), len(SETS))
 
 
-def test_new_sets_alone_are_asked_for(server: ChatServer, tmp_path: Path) -> None:
+def test_only_new_sets_are_requested(server: ChatServer, tmp_path: Path) -> None:
     write(server.url, tmp_path / "a", SETS[:3])
     write(server.url, tmp_path / "a", SETS)
     assert server.sets == dict.fromkeys(SETS, 1)
@@ -208,7 +208,7 @@ def test_without_a_folder_answers_live_as_long_as_their_object(server: ChatServe
     assert server.count == 2 * len(SETS)
 
 
-def test_answers_that_will_not_do_are_kept_too(server: ChatServer, tmp_path: Path) -> None:
+def test_rejected_answers_are_kept_too(server: ChatServer, tmp_path: Path) -> None:
     server.behaviour = always(completion("a duck"))
     one = write(server.url, tmp_path / "a", [BOTH])
     two = write(server.url, tmp_path / "a", [BOTH])
@@ -235,7 +235,7 @@ def test_the_key_is_not_in_the_folder(server: ChatServer, tmp_path: Path) -> Non
     assert all(KEY.encode() not in path.read_bytes() for path in files)
 
 
-def test_what_has_no_answer_yet(server: ChatServer, tmp_path: Path) -> None:
+def test_questions_without_an_answer(server: ChatServer, tmp_path: Path) -> None:
     asked = [question(key, LABELS) for key in SETS]
     with writing(server.url, tmp_path / "a") as writer:
         assert writer.unanswered(asked) == asked
@@ -243,7 +243,7 @@ def test_what_has_no_answer_yet(server: ChatServer, tmp_path: Path) -> None:
         assert writer.unanswered(asked) == asked[2:]
 
 
-def test_the_folder_of_answers_is_beside_that_of_embeddings(tmp_path: Path) -> None:
+def test_the_folder_of_answers_is_next_to_that_of_embeddings(tmp_path: Path) -> None:
     assert answers_folder(tmp_path / "zsprompt") == tmp_path / "zsprompt-answers"
 
 
@@ -276,7 +276,7 @@ def test_no_more_calls_than_allowed(server: ChatServer, tmp_path: Path, calls: i
 
 
 def test_no_more_tokens_than_allowed(server: ChatServer, tmp_path: Path) -> None:
-    """A question is asked if its longest answer would still be paid for; what it did cost counts after."""
+    """A question is sent if the budget covers its longest answer. Afterwards its actual cost counts."""
     with writing(server.url, tmp_path / "a", budget=Budget(tokens=400), concurrency=1) as writer:
         used = asked = 0
         for key in SETS:
@@ -297,7 +297,7 @@ def test_tokens_are_not_overdrawn_by_many_at_once(server: ChatServer) -> None:
 
 
 def test_the_budget_goes_as_far_for_many_at_once(server: ChatServer) -> None:
-    """What questions under way may cost at most is not spent yet: the others wait to see what they did cost."""
+    """The maximum cost of pending requests is not spent yet: other requests wait for their actual cost."""
     server.latency = 0.02
     sets = [frozenset(pair) for pair in itertools.combinations(LABELS, 2)]
     written = write(server.url, sets=sets, budget=Budget(tokens=50 * len(sets) + 300), concurrency=8)
@@ -312,7 +312,7 @@ def test_kept_answers_cost_nothing(server: ChatServer, tmp_path: Path) -> None:
 
 
 def test_a_second_question_beyond_the_budget_leaves_the_set_unasked(server: ChatServer, tmp_path: Path) -> None:
-    """It is no failure of the caption, and a larger budget goes on with the second question."""
+    """The caption has not failed, and a larger budget continues with the second question."""
     server.behaviour = lambda body, number: caption(body) if again(body) else completion("a duck")
     written = write(server.url, tmp_path / "a", [BOTH], budget=Budget(calls=1))
     assert (written.unasked, written.failed, written.captions) == (1, {}, {})
@@ -320,14 +320,14 @@ def test_a_second_question_beyond_the_budget_leaves_the_set_unasked(server: Chat
     assert server.count == 2
 
 
-def test_a_budget_that_ended_is_told(server: ChatServer) -> None:
+def test_a_spent_budget_is_reported(server: ChatServer) -> None:
     written = write(server.url, budget=Budget(calls=2))
-    with pytest.raises(LLMError, match=r"3 label sets not asked for; .* larger --max-calls"):
-        require_all(written, "--max-calls")
-    require_all(write(server.url), "--max-calls")
+    with pytest.raises(LLMError, match=r"with 3 label sets left; .* larger max_calls"):
+        require_all(written, "max_calls")
+    require_all(write(server.url), "max_calls")
 
 
-# -- captions that will not do -----------------------------------------------------------------------------------
+# -- rejected captions -------------------------------------------------------------------------------------------
 
 BAD = {
     "missing": ("a photo of a dog", "it does not mention cat"),
@@ -340,8 +340,8 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("text", "said"), BAD.values(), ids=BAD)
-def test_a_bad_caption_is_asked_for_once_more(server: ChatServer, text: str, said: str) -> None:
+@pytest.mark.parametrize(("text", "reason"), BAD.values(), ids=BAD)
+def test_a_bad_caption_is_asked_for_once_more(server: ChatServer, text: str, reason: str) -> None:
     server.behaviour = lambda body, number: caption(body) if again(body) else completion(text)
     written = write(server.url, sets=[BOTH])
     assert texts(written) == {BOTH: "A photo of cat and dog"}
@@ -349,14 +349,14 @@ def test_a_bad_caption_is_asked_for_once_more(server: ChatServer, text: str, sai
     one, two = server.bodies
     assert [turn["role"] for turn in two["messages"]] == ["user", "assistant", "user"]
     assert two["messages"][0] == one["messages"][0]
-    assert f"That will not do: {said}." in two["messages"][2]["content"]
+    assert f"That will not do: {reason}." in two["messages"][2]["content"]
 
 
-@pytest.mark.parametrize(("text", "said"), BAD.values(), ids=BAD)
-def test_a_bad_caption_is_asked_for_no_third_time(server: ChatServer, text: str, said: str) -> None:
+@pytest.mark.parametrize(("text", "reason"), BAD.values(), ids=BAD)
+def test_a_bad_caption_is_asked_for_no_third_time(server: ChatServer, text: str, reason: str) -> None:
     server.behaviour = lambda body, number: completion(text) if asked_set(body) == BOTH else caption(body)
     written = write(server.url)
-    assert written.failed == {BOTH: said}
+    assert written.failed == {BOTH: reason}
     assert set(written.captions) == set(SETS) - {BOTH}
     assert server.sets == dict.fromkeys(SETS, 1) | {BOTH: 2}
 
@@ -380,20 +380,20 @@ LONG = "A cat and a dog sit together in the shade, while a warm wind goes throug
 
 
 @pytest.mark.parametrize(
-    ("one", "said"),
+    ("one", "reason"),
     [
         (completion(LONG), "it is too long"),
         (completion("A cat and a dog and", finish="length"), "it broke off before its end"),
     ],
     ids=["long", "cut"],
 )
-def test_a_long_caption_is_asked_for_in_fewer_words(server: ChatServer, one: Reply, said: str) -> None:
+def test_a_long_caption_is_asked_for_in_fewer_words(server: ChatServer, one: Reply, reason: str) -> None:
     server.behaviour = second(one, "A cat beside a dog")
     written = write(server.url, sets=[BOTH], fits=at_most(50))
     assert texts(written) == {BOTH: "A cat beside a dog"}
     assert written.shortened == set()
     last = server.bodies[1]["messages"][2]["content"]
-    assert said in last
+    assert reason in last
     assert "at most 15 words" in last
     assert server.count == 2
 
@@ -532,7 +532,7 @@ print(json.dumps([[list(found.labels), found.caption] for found in written.capti
 
 
 def start(server: ChatServer, folder: Path) -> subprocess.Popen[str]:
-    """A process of its own that writes captions for MANY."""
+    """A new process that writes captions for MANY."""
     data = json.dumps(WORDS), json.dumps([sorted(key) for key in MANY])
     arguments = [sys.executable, "-c", SCRIPT, server.url, str(folder), str(AT_ONCE), *data]
     return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=environment())
@@ -645,18 +645,23 @@ def test_a_label_too_many_or_too_few_is_a_complaint(labels: list[str]) -> None:
     many = complaint(f"a photo of {one} and {two}", [one], labels)
     assert few is not None
     assert many is not None
-    assert two in few.said
-    assert two in many.said
+    assert two in few.reason
+    assert two in many.reason
 
 
 @given(
     st.text("sofaSOFAbicylekK ſİıßẞΣςσ", max_size=12), st.sampled_from(["sofa", "bicycle", "kiosk", "İstanbul", "Σ"])
 )
 def test_letters_with_odd_capitals_are_no_crash(text: str, label: str) -> None:
-    """A text that a pattern finds without regard to capitals need not be the same in small letters."""
-    for said in (text, label.upper(), label.lower().replace("s", "ſ").replace("i", "İ"), f"{text} {label.title()}"):
-        complaint(said, [label], ["cat", label])
-        complaint(said, [], ["cat", label])
+    """A case-insensitive match of a label may differ from it in lower case."""
+    for caption_text in (
+        text,
+        label.upper(),
+        label.lower().replace("s", "ſ").replace("i", "İ"),
+        f"{text} {label.title()}",
+    ):
+        complaint(caption_text, [label], ["cat", label])
+        complaint(caption_text, [], ["cat", label])
     assert complaint(f"a cat in {label}", ["cat", label], ["cat", label]) is None
 
 
@@ -665,16 +670,16 @@ _names = st.lists(st.sampled_from(["qua", "zum", "vik", "yor"]), min_size=1, max
 
 @given(st.lists(_names, min_size=2, max_size=8, unique=True))
 def test_names_within_names_do_not_mislead(labels: list[str]) -> None:
-    """Whatever labels hold the words of others: what names just the set is good, and with one more it is not."""
+    """Labels may contain words of others. A caption that names exactly the set is accepted; one more is rejected."""
     one, two, *others = labels
     assert complaint(f"a photo of {one} and {two}", [one, two], labels) is None
     for other in others:
         found = complaint(f"a photo of {one}, {two} and {other}", [one, two], labels)
         assert found is not None
-        assert other in found.said
+        assert other in found.reason
     found = complaint(f"a photo of {one}", [one, two], labels)
     assert found is not None
-    assert two in found.said
+    assert two in found.reason
 
 
 @pytest.mark.parametrize(
@@ -746,7 +751,7 @@ def test_a_label_within_a_wanted_one_is_no_other_label(text: str, wanted: list[s
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted", "said"),
+    ("text", "wanted", "missing"),
     [
         ("a hot dog", ["dog"], "dog"),
         ("a teddy bear", ["bear"], "bear"),
@@ -757,10 +762,10 @@ def test_a_label_within_a_wanted_one_is_no_other_label(text: str, wanted: list[s
         ("a bear with a table lamp", ["bear"], "table lamp"),
     ],
 )
-def test_a_wanted_label_within_another_is_not_mentioned(text: str, wanted: list[str], said: str) -> None:
+def test_a_wanted_label_within_another_is_not_mentioned(text: str, wanted: list[str], missing: str) -> None:
     found = complaint(text, wanted, ["dog", *OTHERS])
     assert found is not None
-    assert said in found.said
+    assert missing in found.reason
     assert not found.too_long
 
 
@@ -795,7 +800,7 @@ def test_refusals(text: str) -> None:
     assert is_refusal(text)
     found = complaint(text, ["cat"], ["cat"])
     assert found is not None
-    assert "refusal" in found.said
+    assert "refusal" in found.reason
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Images: rows are read in the order asked for, with all that belongs to them."""
+"""Images: rows are read in the requested order, with their tokens and captions."""
 
 from __future__ import annotations
 

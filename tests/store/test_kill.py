@@ -1,4 +1,4 @@
-"""SIGKILL at random moments: what was finished is never encoded again, and the answer is the same."""
+"""SIGKILL at random moments: finished batches are never encoded again, and the result is the same."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from fakes import LABELS, draw_files
 from zsprompt._utils.byte_cache import ByteCache
 
 BATCH = 4
-PICTURES = 40
+IMAGES = 40
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty drawn pictures with a labels CSV, settled long enough to be recognised by their stat."""
+    """Forty drawn images with a labels CSV, old enough to be identified by their file attributes."""
     folder = tmp_path_factory.mktemp("photos")
     chance = random.Random(1)
-    sets = [chance.sample(LABELS, chance.randint(0, 3)) for _ in range(PICTURES)]
+    sets = [chance.sample(LABELS, chance.randint(0, 3)) for _ in range(IMAGES)]
     draw_files(folder, sets)
     rows = "".join(f"{i:04}.png,{'|'.join(present)}\n" for i, present in enumerate(sets))
     (folder / "labels.csv").write_text("image,labels\n" + rows)
@@ -40,7 +40,7 @@ def arguments(photos: Path, cache: Path, out: Path) -> list[object]:
 
 
 def stored(cache: Path) -> int:
-    """Embeddings in the cache; entries that only recognise a file are not counted."""
+    """Number of embeddings in the cache, without the entries that only identify a file."""
     opened = ByteCache(cache)
     values = opened.get_many(list(opened._disk))
     opened.close()
@@ -52,7 +52,7 @@ def stored(cache: Path) -> int:
 def test_killed_twenty_times_and_resumed(photos: Path, tmp_path: Path, cli: Cli) -> None:
     whole = cli(*arguments(photos, tmp_path / "whole", tmp_path / "expected"))
     expected = json.loads(whole.stdout)
-    every = expected["images_encoded"] + expected["texts_encoded"]
+    total = expected["images_encoded"] + expected["texts_encoded"]
     chance = random.Random(7)
     kills = 0
     for attempt in range(120):
@@ -61,16 +61,16 @@ def test_killed_twenty_times_and_resumed(photos: Path, tmp_path: Path, cli: Cli)
         if before is None:
             continue
         kills += 1
-        assert resumed["images_encoded"] + resumed["texts_encoded"] == every - before
+        assert resumed["images_encoded"] + resumed["texts_encoded"] == total - before
         assert resumed["mAP"] == pytest.approx(expected["mAP"], abs=1e-9)
         _same_scores(tmp_path / "expected", tmp_path / f"out{attempt}")
         if kills == 20:
             return
-    pytest.fail(f"only {kills} runs were killed while they worked")
+    pytest.fail(f"only {kills} runs were killed during their work")
 
 
 def _kill_and_resume(photos: Path, cache: Path, out: Path, after: float, cli: Cli) -> tuple[int | None, dict]:
-    """(embeddings found after the kill, the resumed run's result); None if the kill came too early or too late."""
+    """(embeddings in the cache after the kill, the resumed run's result); None if the run had already ended."""
     slow = environment() | {"FAKE_SECONDS": "0.05"}
     victim = subprocess.Popen(
         command(*arguments(photos, cache, out)), env=slow, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -86,8 +86,8 @@ def _kill_and_resume(photos: Path, cache: Path, out: Path, after: float, cli: Cl
     return before, json.loads(done.stdout)
 
 
-def _same_scores(expected: Path, found: Path) -> None:
-    one, two = (pd.read_csv(folder / "scores.csv", keep_default_na=False) for folder in (expected, found))
+def _same_scores(expected: Path, resumed: Path) -> None:
+    one, two = (pd.read_csv(folder / "scores.csv", keep_default_na=False) for folder in (expected, resumed))
     labels = list(one.columns[4:])
     assert one[["image", "labels", "true"]].equals(two[["image", "labels", "true"]])
     assert np.abs(one[labels].to_numpy(float) - two[labels].to_numpy(float)).max() < 1e-5

@@ -1,4 +1,4 @@
-"""The store: once and never again, and never anything wrong."""
+"""The store: each input is encoded once, and wrong entries are never used."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SETS = [("cat",), ("dog", "car"), (), ("person",), ("sofa",), ("cycle",), ("carr
 
 
 def fresh(folder: Path, **options: object) -> tuple[EmbeddingStore, PlantedEncoder]:
-    """A store on `folder` with an encoder that has seen nothing yet."""
+    """A store on `folder` with a new encoder."""
     encoder = PlantedEncoder(fingerprint=options.pop("fingerprint", "planted/1"))
     return EmbeddingStore(encoder, cache=folder, **options), encoder
 
@@ -45,7 +45,7 @@ def test_equal_texts_are_embedded_once_and_rows_keep_their_order(tmp_path: Path)
     assert (store.counts.texts_encoded, store.counts.texts_cached) == (3, 0)
 
 
-def test_a_warm_store_gives_the_very_bits_and_encodes_nothing(tmp_path: Path) -> None:
+def test_a_warm_store_gives_the_same_bits_and_encodes_nothing(tmp_path: Path) -> None:
     cold = fresh(tmp_path / "c")[0].texts(["dog", "cat", "straße 🦆", ""])
     store, encoder = fresh(tmp_path / "c")
     assert store.texts(["dog", "cat", "straße 🦆", ""]).tobytes() == cold.tobytes()
@@ -62,13 +62,13 @@ def test_reading_the_cache_in_blocks_changes_nothing(tmp_path: Path, monkeypatch
     assert encoder.texts_seen == []
 
 
-def test_texts_go_in_batches_with_what_begins_alike_together(tmp_path: Path) -> None:
+def test_texts_are_encoded_in_batches_with_common_prefixes(tmp_path: Path) -> None:
     store, encoder = fresh(tmp_path / "c", batch_size=3)
     store.texts(["dog, cat", "a cat", "dog", "sofa", "a car", "dog, car", "a cat, a car"])
     assert encoder.text_batches == [["a car", "a cat", "a cat, a car"], ["dog", "dog, car", "dog, cat"], ["sofa"]]
 
 
-def test_the_encoder_says_how_many_texts_suit_it(tmp_path: Path) -> None:
+def test_the_encoder_has_a_preferred_number_of_texts(tmp_path: Path) -> None:
     store, encoder = fresh(tmp_path / "c")
     store.texts([f"dog {n}" for n in range(130)])
     assert [len(batch) for batch in encoder.text_batches] == [64, 64, 2]
@@ -78,7 +78,7 @@ def test_the_encoder_says_how_many_texts_suit_it(tmp_path: Path) -> None:
     assert [len(batch) for batch in encoder.text_batches] == [100, 30]
 
 
-def test_unfamiliar_words_are_told_once(tmp_path: Path) -> None:
+def test_unfamiliar_words_are_reported_once(tmp_path: Path) -> None:
     store, encoder = fresh(tmp_path / "c")
     encoder.unfamiliar = lambda texts: [text for text in texts if text == "quokka"]
     store.texts(["dog", "quokka"])
@@ -116,10 +116,10 @@ def test_another_fingerprint_is_another_embedding(tmp_path: Path) -> None:
     assert encoder.texts_seen == ["dog"]
 
 
-# -- pictures ----------------------------------------------------------------------------------------------------
+# -- images ----------------------------------------------------------------------------------------------------
 
 
-def test_pictures_equal_one_by_one_whatever_batches_and_workers(tmp_path: Path) -> None:
+def test_images_equal_one_by_one_whatever_batches_and_workers(tmp_path: Path) -> None:
     refs = draw_files(tmp_path / "p", SETS)
     expected = np.concatenate([PlantedEncoder().encode_images([draw(s, noise=i)]) for i, s in enumerate(SETS)])
     for batch_size, workers in ((1, 1), (2, 3), (64, 8)):
@@ -142,7 +142,7 @@ def test_a_warm_store_reads_no_pixels(tmp_path: Path, settled: None, monkeypatch
     assert (store.counts.images_encoded, store.counts.images_cached) == (0, len(SETS))
 
 
-def test_a_moved_or_copied_picture_is_recognised_by_its_content(tmp_path: Path) -> None:
+def test_a_moved_or_copied_image_is_recognised_by_its_content(tmp_path: Path) -> None:
     refs = draw_files(tmp_path / "p", SETS)
     fresh(tmp_path / "c")[0].images(refs)
     shutil.move(tmp_path / "p", tmp_path / "q")
@@ -160,7 +160,7 @@ def test_another_model_uses_the_shortcut_but_encodes_anew(tmp_path: Path, settle
     assert sum(encoder.image_batches) == len(SETS)
 
 
-def test_a_changed_picture_is_noticed_even_with_its_old_times_and_size(tmp_path: Path, settled: None) -> None:
+def test_a_changed_image_is_noticed_even_with_its_old_times_and_size(tmp_path: Path, settled: None) -> None:
     (ref,) = draw_files(tmp_path / "p", [("cat",)])
     before = fresh(tmp_path / "c")[0].images([ref]).vectors
     stat = ref.path.stat()
@@ -172,8 +172,8 @@ def test_a_changed_picture_is_noticed_even_with_its_old_times_and_size(tmp_path:
     assert not np.array_equal(before, after)
 
 
-def test_a_picture_just_written_gets_no_shortcut(tmp_path: Path) -> None:
-    """Two changes within one tick of the file system's clock look like one; such a file is read again."""
+def test_an_image_just_written_gets_no_shortcut(tmp_path: Path) -> None:
+    """Two changes within one tick of the file system's clock look like one, so the file is read again."""
     refs = draw_files(tmp_path / "p", [("cat",)])
     fresh(tmp_path / "c")[0].images(refs)
     assert ByteCache(tmp_path / "c").info().entries == 1
@@ -203,10 +203,10 @@ def test_copies_are_recognised_by_their_stat_next_time(tmp_path: Path, settled: 
     assert ByteCache(tmp_path / "c").info().entries == 3  # one embedding, two files
 
 
-def test_unreadable_pictures_are_named_and_the_others_keep_their_rows(tmp_path: Path) -> None:
+def test_unreadable_images_are_named_and_the_others_keep_their_rows(tmp_path: Path) -> None:
     refs = draw_files(tmp_path / "p", SETS)
     refs[2].path.write_bytes(b"")
-    refs[4].path.write_bytes(b"no picture")
+    refs[4].path.write_bytes(b"no image")
     refs[5].path.unlink()
     store = EmbeddingStore(PlantedEncoder(), cache=None, batch_size=2)
     result = store.images(refs)
@@ -220,13 +220,13 @@ def test_unreadable_pictures_are_named_and_the_others_keep_their_rows(tmp_path: 
     np.testing.assert_array_equal(result.vectors, PlantedEncoder().encode_images([draw(SETS[i]) for i in good]))
 
 
-def test_no_pictures(tmp_path: Path) -> None:
+def test_no_images(tmp_path: Path) -> None:
     result = fresh(tmp_path / "c")[0].images([])
     assert (result.vectors.shape, result.kept.shape, result.bad) == ((0, 256), (0,), ())
 
 
-def test_few_decoded_pictures_wait_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many there are, reading runs at most two batches ahead of the model (and two more wait decoded)."""
+def test_few_decoded_images_wait_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the number of images, reading is at most two batches ahead of the model, and two more are decoded."""
     refs = draw_files(tmp_path / "p", [("cat",)] * 60)
     encoder, read = PlantedEncoder(), []
     original, encode = ImageFile.read, encoder.encode_images
@@ -243,7 +243,7 @@ def test_few_decoded_pictures_wait_in_memory(tmp_path: Path, monkeypatch: pytest
     assert max(n - 4 * i for i, n in enumerate(ahead)) <= 5 * 4 + 4
 
 
-# -- a cache that is wrong ---------------------------------------------------------------------------------------
+# -- a damaged cache ---------------------------------------------------------------------------------------------
 
 
 def test_a_damaged_entry_is_noticed_and_computed_again(tmp_path: Path) -> None:
@@ -267,24 +267,24 @@ def test_an_entry_of_another_width_is_not_used(tmp_path: Path) -> None:
     assert store.texts(["dog"]).shape == (1, 256)
 
 
-# -- an encoder that is wrong ------------------------------------------------------------------------------------
+# -- a faulty encoder --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "message"),
     [
         (lambda texts: np.full((len(texts), 256), np.nan, np.float32), "not finite"),
         (lambda texts: np.zeros((len(texts) + 1, 256), np.float32), "shape"),
-        (lambda texts: (_ for _ in ()).throw(RuntimeError("out of\nmemory")), "--batch-size"),
+        (lambda texts: (_ for _ in ()).throw(RuntimeError("out of\nmemory")), "batch_size=B"),
         (lambda texts: {}["typo"], "typo"),
         (lambda texts: "no vectors", "failed on a batch"),
     ],
     ids=["NaN", "shape", "memory", "bug", "text"],
 )
-def test_a_failing_encoder_is_one_line_and_stores_nothing(tmp_path: Path, answer, said: str) -> None:
+def test_a_failing_encoder_is_one_line_and_stores_nothing(tmp_path: Path, answer, message: str) -> None:
     store, encoder = fresh(tmp_path / "c")
     encoder.encode_texts = answer
-    with pytest.raises(ModelError, match=said) as caught:
+    with pytest.raises(ModelError, match=message) as caught:
         store.texts(["dog"])
     assert "\n" not in str(caught.value)
     assert ByteCache(tmp_path / "c").info().entries == 0
@@ -293,11 +293,11 @@ def test_a_failing_encoder_is_one_line_and_stores_nothing(tmp_path: Path, answer
 def test_an_encoder_that_cannot_prepare_is_one_line(tmp_path: Path) -> None:
     store, encoder = fresh(tmp_path / "c")
     encoder.prepare = lambda image: image.no_such_method()
-    with pytest.raises(ModelError, match="failed to prepare a picture"):
+    with pytest.raises(ModelError, match="failed to prepare an image"):
         store.images(draw_files(tmp_path / "p", [("cat",)]))
 
 
-def test_an_encoder_that_fails_midway_keeps_what_was_finished(tmp_path: Path) -> None:
+def test_an_encoder_that_fails_midway_keeps_finished_batches(tmp_path: Path) -> None:
     refs = draw_files(tmp_path / "p", SETS)
     store, encoder = fresh(tmp_path / "c", batch_size=2)
     encode, done = encoder.encode_images, []

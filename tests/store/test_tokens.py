@@ -1,4 +1,4 @@
-"""Spatial tokens: what encoders give before pooling, and how the store keeps them."""
+"""Spatial tokens: an encoder's features before pooling, and their storage."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ needs_bfloat16 = pytest.mark.skipif(
 )
 
 
-# -- what encoders give ------------------------------------------------------------------------------------------
+# -- tokens of encoders ------------------------------------------------------------------------------------------
 
 
 def random_clip(architecture: dict, precision: str = "auto") -> tuple[OpenAIClip, CLIP]:
-    """Ours and the `clip` package's model of the same random weights (rounded to float16, as a checkpoint is)."""
+    """Our model and the `clip` package's, with the same random weights (rounded to float16, like a checkpoint)."""
     torch.manual_seed(0)
     state = {key: value.half().float() for key, value in CLIP(**architecture).state_dict().items()}
     theirs = CLIP(**architecture).eval()
@@ -70,12 +70,12 @@ def noise(count: int = 5) -> list[Image.Image]:
     return [Image.fromarray(random.integers(0, 256, (h, w, 3), dtype=np.uint8)) for w, h in sizes]
 
 
-def pixels_of(encoder: OpenAIClip, pictures: list[Image.Image]) -> torch.Tensor:
-    return torch.cat(list(encoder._pixels(pictures)))
+def pixels_of(encoder: OpenAIClip, images: list[Image.Image]) -> torch.Tensor:
+    return torch.cat(list(encoder._pixels(images)))
 
 
 def heard(module: torch.nn.Module, run) -> torch.Tensor:
-    """What `module` gives while `run` runs."""
+    """The output of `module` during `run`."""
     outputs: list[torch.Tensor] = []
     handle = module.register_forward_hook(lambda _, __, output: outputs.append(output))
     with torch.inference_mode():
@@ -102,34 +102,34 @@ def spatial(request: pytest.FixtureRequest) -> Encoder:
     return request.getfixturevalue("photographs") if request.param == "conse" else load_encoder("tiny", device="cpu")
 
 
-def pictures_for(encoder: Encoder) -> list[Image.Image]:
+def images_for(encoder: Encoder) -> list[Image.Image]:
     return [draw(labels) for labels in SETS[:5]] if isinstance(encoder, PlantedEncoder) else noise()
 
 
 def test_tokens_are_unit_rows_of_the_shape_that_was_promised(spatial: Encoder) -> None:
     assert isinstance(spatial, SpatialEncoder)
-    vectors, tokens = spatial.encode_tokens(pictures_for(spatial))
+    vectors, tokens = spatial.encode_tokens(images_for(spatial))
     assert (vectors.dtype, tokens.dtype) == (np.float32, np.float16)
     assert (vectors.shape, tokens.shape) == ((5, spatial.dim), (5, *spatial.token_shape))
     np.testing.assert_allclose(np.linalg.norm(tokens.astype(np.float64), axis=2), 1, atol=1e-3)
 
 
-def test_the_pooled_vector_is_bit_for_bit_the_pictures_and_the_first_token(spatial: Encoder) -> None:
-    pictures = pictures_for(spatial)
-    vectors, tokens = spatial.encode_tokens(pictures)
-    assert vectors.tobytes() == spatial.encode_images(pictures).tobytes()
+def test_the_pooled_vector_is_bit_for_bit_the_images_and_the_first_token(spatial: Encoder) -> None:
+    images = images_for(spatial)
+    vectors, tokens = spatial.encode_tokens(images)
+    assert vectors.tobytes() == spatial.encode_images(images).tobytes()
     assert tokens[:, 0].tobytes() == vectors.astype(np.float16).tobytes()
 
 
 def test_the_places_differ_and_company_in_a_batch_changes_nothing(spatial: Encoder) -> None:
-    pictures = pictures_for(spatial)
-    _, together = spatial.encode_tokens(pictures)
-    alone = np.concatenate([spatial.encode_tokens([spatial.prepare(picture)])[1] for picture in pictures])
+    images = images_for(spatial)
+    _, together = spatial.encode_tokens(images)
+    alone = np.concatenate([spatial.encode_tokens([spatial.prepare(image)])[1] for image in images])
     np.testing.assert_allclose(together.astype(np.float32), alone.astype(np.float32), atol=5e-4)
     assert np.ptp(together[1, 1:].astype(np.float32), axis=0).max() > 1e-3
 
 
-def test_no_pictures_give_no_tokens() -> None:
+def test_no_images_give_no_tokens() -> None:
     for encoder in (random_clip(VIT)[0], load_encoder("tiny", device="cpu")):
         vectors, tokens = encoder.encode_tokens([])
         assert (vectors.shape, tokens.shape) == ((0, encoder.dim), (0, *encoder.token_shape))
@@ -174,10 +174,10 @@ def test_rounded_products_keep_the_pooled_vector_and_tokens_near(architecture: d
 
 @pytest.mark.slow
 def test_conses_tokens_are_class_names_weighted_at_each_place(photographs: conse.Conse) -> None:
-    """The definition, place by place: the last layer on its features, softmax, the 50 best, mean of the names."""
+    """The definition, place by place: last layer, softmax, the 50 most probable classes, mean of their vectors."""
     encoder = photographs
     network = encoder._classifier._network
-    pixels = np.stack([np.asarray(encoder.prepare(picture)) for picture in noise(2)])
+    pixels = np.stack([np.asarray(encoder.prepare(image)) for image in noise(2)])
     with torch.inference_mode():
         features = network.extract_features((torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - 127) / 128).numpy()
     weight, bias = (network._fc.state_dict()[key].numpy() for key in ("weight", "bias"))
@@ -196,16 +196,16 @@ def test_conses_tokens_are_class_names_weighted_at_each_place(photographs: conse
 
 @pytest.mark.slow
 @needs_bfloat16
-def test_conses_classifier_thinks_the_same_of_a_picture_with_bfloat16_too(photographs: conse.Conse) -> None:
+def test_conses_classifier_thinks_the_same_of_an_image_with_bfloat16_too(photographs: conse.Conse) -> None:
     rounded = load_encoder("conse", device="cpu", precision="bfloat16")._classifier
-    pixels = np.stack([np.asarray(photographs.prepare(picture)) for picture in noise(3)])
+    pixels = np.stack([np.asarray(photographs.prepare(image)) for image in noise(3)])
     whole, places = rounded.with_places(pixels)
     assert whole.tobytes() == rounded.probabilities(pixels).tobytes()
     np.testing.assert_allclose(places.sum(axis=2), 1, atol=1e-3)
 
 
 def test_the_place_that_suits_a_label_best_is_where_the_thing_is() -> None:
-    """Scenes with one thing well off the middle, and the words of what it is, on tiny's 3 by 3 places."""
+    """On tiny's 3 by 3 places: scenes with one thing far from the centre, and its name."""
     encoder = load_encoder("tiny", device="cpu")
     side = math.isqrt(encoder.token_shape[0] - 1)
     scenes = [scene for scene in (compose(f"planted {i}") for i in range(1500)) if len(scene.things) == 1]
@@ -216,7 +216,7 @@ def test_the_place_that_suits_a_label_best_is_where_the_thing_is() -> None:
     things = [scene.things[0] for scene in off]
     truth = [int(thing.y * side) * side + int(thing.x * side) for thing in things]
     assert len(off) >= 30
-    assert np.mean(best == truth) > 3 / side**2  # three times what chance would find
+    assert np.mean(best == truth) > 3 / side**2  # three times the rate of chance
 
 
 def test_encoders_without_tokens_are_encoders_still() -> None:
@@ -224,11 +224,11 @@ def test_encoders_without_tokens_are_encoders_still() -> None:
     assert not isinstance(PlantedEncoder(), SpatialEncoder)
 
 
-# -- how the store keeps them ------------------------------------------------------------------------------------
+# -- tokens in the store -----------------------------------------------------------------------------------------
 
 
 def fresh(folder: Path | None, **options: object) -> tuple[EmbeddingStore, SpatialPlanted]:
-    """A store on `folder` with an encoder that has seen nothing yet."""
+    """A store on `folder` with a new encoder."""
     encoder = SpatialPlanted(fingerprint=options.pop("fingerprint", "planted/1"))
     return EmbeddingStore(encoder, cache=folder, **options), encoder
 
@@ -265,12 +265,12 @@ def test_a_warm_store_reads_no_pixels_encodes_nothing_and_says_nothing(
     expected = every(cold).tobytes()
     monkeypatch.setattr(ImageFile, "read", lambda self: pytest.fail(f"{self.id} was read"))
     store, encoder = fresh(tmp_path / "c")
-    told: list[str] = []
-    with heard_by(told.append):
+    messages: list[str] = []
+    with heard_by(messages.append):
         warm = store.tokens(refs)
     assert warm.vectors.tobytes() == cold.vectors.tobytes()
     assert every(warm).tobytes() == expected
-    assert (encoder.token_batches, encoder.image_batches, told) == ([], [], [])
+    assert (encoder.token_batches, encoder.image_batches, messages) == ([], [], [])
     assert (store.counts.images_encoded, store.counts.images_cached) == (0, len(SETS))
 
 
@@ -282,7 +282,7 @@ def test_after_tokens_the_vectors_cost_nothing(tmp_path: Path) -> None:
     assert encoder.image_batches == []
 
 
-def test_vectors_that_were_there_first_stay_as_they_are(tmp_path: Path) -> None:
+def test_cached_vectors_stay_unchanged(tmp_path: Path) -> None:
     refs = draw_files(tmp_path / "p", SETS)
     before = fresh(tmp_path / "c")[0].images(refs[:4]).vectors
     store, encoder = fresh(tmp_path / "c")
@@ -294,21 +294,21 @@ def test_vectors_that_were_there_first_stay_as_they_are(tmp_path: Path) -> None:
     assert fresh(tmp_path / "c")[0].images(refs).vectors.tobytes() == found.tobytes()
 
 
-def test_only_missing_pictures_are_encoded_and_announced(tmp_path: Path, settled: None) -> None:
+def test_only_missing_images_are_encoded_and_announced(tmp_path: Path, settled: None) -> None:
     refs = draw_files(tmp_path / "p", SETS)
     shutil.copy(refs[6].path, tmp_path / "p" / "copy.png")
     refs.append(ImageFile("copy", tmp_path / "p" / "copy.png"))
     store, encoder = fresh(tmp_path / "c", batch_size=2)
-    store.images(refs)  # now every content is known, and which are alike
-    told: list[str] = []
-    with heard_by(told.append):
+    store.images(refs)  # now all contents are known, and so are the duplicates
+    messages: list[str] = []
+    with heard_by(messages.append):
         store.tokens(refs[:4])
-    with heard_by(told.append):
+    with heard_by(messages.append):
         store.tokens(refs)
     size = 2 * (1 + len(LABELS)) * 256
-    assert told == [
-        f"tokens of 4 pictures: {4 * size / 1000:.3g} kB in {tmp_path / 'c'}",
-        f"tokens of 3 pictures: {3 * size / 1000:.3g} kB in {tmp_path / 'c'}",
+    assert messages == [
+        f"tokens of 4 images: {4 * size / 1000:.3g} kB in {tmp_path / 'c'}",
+        f"tokens of 3 images: {3 * size / 1000:.3g} kB in {tmp_path / 'c'}",
     ]
     assert encoder.token_batches == [2, 2, 2, 1]
 
@@ -320,22 +320,22 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_is_encoded(
     needed = 7 * 2 * 9 * 256
     space = namedtuple("space", "total used free")
     store, encoder = fresh(tmp_path / "c")
-    told: list[str] = []
+    messages: list[str] = []
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: space(10**9, 0, needed))
     with (
-        pytest.raises(CacheError, match=r"expected 41\.\d kB free for tokens of 7 pictures .*found 32\.\d kB.*--cache"),
-        heard_by(told.append),
+        pytest.raises(CacheError, match=r"expected 41\.\d kB free for tokens of 7 images .*found 32\.\d kB.*--cache"),
+        heard_by(messages.append),
     ):
         store.tokens(refs)
-    assert (encoder.token_batches, told) == ([], [])
+    assert (encoder.token_batches, messages) == ([], [])
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: space(10**9, 0, 2 * needed))
     assert store.tokens(refs).vectors.shape == (7, 256)
 
 
-def test_duplicates_are_encoded_once_and_unreadable_pictures_named(tmp_path: Path) -> None:
+def test_duplicates_are_encoded_once_and_unreadable_images_named(tmp_path: Path) -> None:
     refs = draw_files(tmp_path / "p", [("cat",), ("dog",), ("car",)])
     shutil.copy(refs[0].path, tmp_path / "p" / "copy.png")
-    refs[2].path.write_bytes(b"no picture")
+    refs[2].path.write_bytes(b"no image")
     refs = [*refs, ImageFile("copy", tmp_path / "p" / "copy.png"), ImageFile("gone", tmp_path / "gone.png"), refs[1]]
     for batch_size in (1, 2, 64):
         with fresh(None, batch_size=batch_size)[0] as store:
@@ -357,7 +357,7 @@ def test_another_fingerprint_has_tokens_of_its_own(tmp_path: Path) -> None:
     assert sum(encoder.token_batches) == len(SETS)
 
 
-def test_a_failure_midway_keeps_what_was_finished(tmp_path: Path) -> None:
+def test_a_failure_midway_keeps_finished_batches(tmp_path: Path) -> None:
     refs = draw_files(tmp_path / "p", SETS)
     store, encoder = fresh(tmp_path / "c", batch_size=2)
     encode, done = encoder.encode_tokens, []
@@ -395,7 +395,7 @@ EmbeddingStore(Dying(), cache=sys.argv[2], batch_size=2).tokens(refs)
 
 
 @pytest.mark.parametrize("batches", [0, 1, 5, 9])
-def test_a_kill_loses_what_is_under_way_and_nothing_else(tmp_path: Path, batches: int) -> None:
+def test_a_kill_loses_only_the_batches_in_progress(tmp_path: Path, batches: int) -> None:
     refs = draw_files(tmp_path / "p", [(LABELS[i % 8],) for i in range(20)])
     arguments = [tmp_path / "p", tmp_path / "c", batches]
     killed = subprocess.run(
@@ -405,7 +405,7 @@ def test_a_kill_loses_what_is_under_way_and_nothing_else(tmp_path: Path, batches
     cache = ByteCache(tmp_path / "c")
     sizes = [len(value) for value in cache.get_many(list(cache._disk)) if value]
     vectors, tokens = sizes.count(4 * 256), sizes.count(2 * 9 * 256)
-    assert vectors == tokens  # of a picture there is both or nothing
+    assert vectors == tokens  # an image has both or neither
     assert tokens % 2 == 0
     assert 2 * batches - 4 <= tokens <= 2 * batches
     store, encoder = fresh(tmp_path / "c")
@@ -430,7 +430,7 @@ def test_any_rows_in_any_order_are_what_was_written(tmp_path_factory, rows: list
 
 
 class Large(SpatialPlanted):
-    """A megabyte of tokens a picture."""
+    """A megabyte of tokens per image."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -454,8 +454,8 @@ def test_tokens_are_never_all_in_memory(tmp_path: Path, settled: None) -> None:
         warm = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert again.tokens.shape == (60, 2000, 256)
-    assert cold < 25e6  # of 61 MB: the batches under way, and what is read
-    assert warm < cold / 4  # whether they are there is found without reading them
+    assert cold < 25e6  # of 61 MB: the batches in progress, and the tokens read
+    assert warm < cold / 4  # the lookup does not read them
 
 
 def test_one_thread_reads_while_another_embeds(tmp_path: Path) -> None:
@@ -480,7 +480,7 @@ def test_one_thread_reads_while_another_embeds(tmp_path: Path) -> None:
     assert found.tokens.shape[0] == 120
 
 
-# -- tokens that are lost ----------------------------------------------------------------------------------------
+# -- lost tokens -------------------------------------------------------------------------------------------------
 
 
 def token_keys(found: EmbeddedImages) -> tuple[bytes, ...]:
@@ -501,7 +501,7 @@ def test_a_damaged_entry_is_one_line_and_verify_heals_it(tmp_path: Path) -> None
         every(found)
     assert "\n" not in str(caught.value)
     assert store._cache.verify()[1] == 1
-    with pytest.raises(CacheError, match="damaged or gone"):
+    with pytest.raises(CacheError, match="damaged or missing"):
         every(found)
     store, encoder = fresh(tmp_path / "c")
     assert np.array_equal(every(store.tokens(refs)), expected)
@@ -537,30 +537,30 @@ def test_without_a_cache_they_lie_in_a_temporary_folder_that_goes_with_the_store
     (tmp_path / "t").mkdir()
     refs = draw_files(tmp_path / "p", SETS)
     store, encoder = fresh(None)
-    told: list[str] = []
-    with heard_by(told.append):
+    messages: list[str] = []
+    with heard_by(messages.append):
         store.tokens(refs)
-    with heard_by(told.append):
+    with heard_by(messages.append):
         store.tokens(refs)
     (folder,) = (tmp_path / "t").iterdir()
-    assert str(folder) in told[0]
+    assert str(folder) in messages[0]
     assert sum(encoder.token_batches) == len(SETS)
     store.images(refs)
     assert encoder.image_batches == []
     store.close()
     assert list((tmp_path / "t").iterdir()) == []
-    store.close()  # twice is once
+    store.close()  # closing twice is allowed
     dropped = fresh(None)[0]
     found = dropped.tokens(refs)
     del dropped
     gc.collect()
-    assert found.tokens.read([0]).shape == (1, 9, 256)  # whoever reads them keeps them
+    assert found.tokens.read([0]).shape == (1, 9, 256)  # a reference to the tokens keeps the folder
     del found
     gc.collect()
     assert list((tmp_path / "t").iterdir()) == []
 
 
-# -- encoders that are wrong -------------------------------------------------------------------------------------
+# -- faulty encoders ---------------------------------------------------------------------------------------------
 
 
 def test_an_encoder_without_tokens_is_one_line(tmp_path: Path) -> None:
@@ -571,28 +571,28 @@ def test_an_encoder_without_tokens_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "message"),
     [
         (lambda v, t: (v, t[:, 1:]), "expected spatial tokens of shape"),
         (lambda v, t: (v[:, 1:], t), "expected embeddings of shape"),
         (lambda v, t: (v, t * np.float16(np.nan)), "not finite"),
         (lambda v, t: v, "failed on a batch"),
         (lambda v, t: None, "failed on a batch"),
-        (lambda v, t: (_ for _ in ()).throw(MemoryError("all\ngone")), "--batch-size"),
+        (lambda v, t: (_ for _ in ()).throw(MemoryError("all\ngone")), "batch_size=B"),
     ],
     ids=["tokens' shape", "vectors' shape", "NaN", "vectors alone", "None", "memory"],
 )
-def test_wrong_tokens_are_one_line_and_are_not_stored(tmp_path: Path, answer, said: str) -> None:
+def test_wrong_tokens_are_one_line_and_are_not_stored(tmp_path: Path, answer, message: str) -> None:
     store, encoder = fresh(tmp_path / "c")
     encode = encoder.encode_tokens
     encoder.encode_tokens = lambda images: answer(*encode(images))
-    with pytest.raises(ModelError, match=said) as caught:
+    with pytest.raises(ModelError, match=message) as caught:
         store.tokens(draw_files(tmp_path / "p", SETS))
     assert "\n" not in str(caught.value)
     assert ByteCache(tmp_path / "c").info().entries == 0
 
 
-def test_an_encoder_may_say_how_many_pictures_suit_it(tmp_path: Path) -> None:
+def test_an_encoder_may_say_how_many_images_suit_it(tmp_path: Path) -> None:
     refs = draw_files(tmp_path / "p", SETS)
     encoder = SpatialPlanted()
     encoder.image_batch = 3

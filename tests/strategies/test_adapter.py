@@ -365,12 +365,12 @@ def test_pictures_of_your_own_are_answered_for(drawn: Dataset, tmp_path: Path) -
         heard: list[str] = []
         with heard_by(heard.append):
             found = predict(tmp_path, LABELS, store, strategy=Adapter(course.trained, device="cpu"))
-        assert [line.partition(":")[0] for line in heard] == ["tokens of 2 pictures"]
+        assert [line.partition(":")[0] for line in heard] == ["tokens of 2 images"]
         assert [label for label, _ in found.present(0)] in (["dog", "car"], ["car", "dog"])
         assert [Path(name).name for name, _ in found.bad] == ["two.png"]
         captioned = replace(drawn, captions=tuple("dog" for _ in drawn.images))
         fusion = train("fusion,hidden=8", captioned, store, schedule=schedule, device="cpu")
-        with pytest.raises(DataError, match="expected a caption of each picture"):
+        with pytest.raises(DataError, match="expected a caption per image"):
             predict(tmp_path, LABELS, store, strategy=Adapter(fusion.trained, device="cpu"))
 
 

@@ -1,4 +1,4 @@
-"""A small world with known answers for adapters, and a small adapter of every kind."""
+"""A small planted world for adapters, and a small adapter of every kind."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DIM, PLACES, WIDE = 16, 5, 12
 
 @dataclass(frozen=True)
 class Rows:
-    """Tokens that lie in memory."""
+    """Tokens in memory."""
 
     array: Halves
 
@@ -41,22 +41,22 @@ class Rows:
 
 
 def directions(count: int = len(WORDS), dim: int = DIM) -> Floats:
-    """[C, D] what each label looks like, and what its text says."""
+    """[C, D] the vector of each label, for images and texts."""
     return unit_rows(np.random.default_rng(7).normal(size=(count, dim)))
 
 
 def world(count: int = 60, seed: int = 0, wide: int = DIM, noise: float = 0.3) -> Examples:
-    """Pictures that are the sum of their labels' directions; a place of their tokens shows one label, or nothing."""
+    """Images whose vectors are sums of their labels' vectors. Each spatial token shows one label, or nothing."""
     random = np.random.default_rng(seed)
     present = random.random((count, len(WORDS))) < 0.35
     present[0], present[1] = True, False  # no label without positives, none without negatives
     looks = directions()
     vectors = unit_rows(present @ looks + noise * random.normal(size=(count, DIM)) / 4 + 0.1)
-    told = present[:, None] @ looks + noise * random.normal(size=(count, 2, DIM)) / 4 + 0.1
+    captions = present[:, None] @ looks + noise * random.normal(size=(count, 2, DIM)) / 4 + 0.1
     seen = np.pad(looks, ((0, 0), (0, 0)))[None] * present[:, :, None]
     places = (seen + noise * random.normal(size=(count, PLACES, DIM)) / 4) @ np.eye(DIM, wide)
     tokens = Rows(unit_rows(places).astype(np.float16))
-    return Examples(Images(vectors, tokens, unit_rows(told)), present.astype(np.int8))
+    return Examples(Images(vectors, tokens, unit_rows(captions)), present.astype(np.int8))
 
 
 SMALL: dict[str, Kind] = {
@@ -102,10 +102,10 @@ every_kind = pytest.mark.parametrize(
 
 
 def sizes_of(examples: Examples) -> Sizes:
-    views = examples.images
-    assert views.tokens is not None
-    assert views.captions is not None
-    return Sizes(DIM, views.tokens.shape[2], examples.targets.shape[1], views.captions.shape[1])
+    images = examples.images
+    assert images.tokens is not None
+    assert images.captions is not None
+    return Sizes(DIM, images.tokens.shape[2], examples.targets.shape[1], images.captions.shape[1])
 
 
 def fitted(kind: Kind, examples: Examples | None = None, **changes: Any) -> Fitted:

@@ -1,4 +1,4 @@
-"""A headless Chromium that opens a page from disk and says what it saw, by the DevTools protocol over two pipes."""
+"""A headless Chromium that opens a page from disk and reports events, by the DevTools protocol over two pipes."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _SECONDS = 60
 
 
 def chromium() -> str:
-    """The browser's program; the test is skipped where there is none."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    return found or pytest.skip("no Chromium on this machine (Debian's package is called chromium)")
+    """The browser's program. Skips the test if there is none."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    return program or pytest.skip("Chromium is not installed (Debian's package is called chromium)")
 
 
 class Browser:
@@ -31,7 +31,7 @@ class Browser:
     def __init__(self, profile: Path) -> None:
         (their_in, our_out), (our_in, their_out) = os.pipe(), os.pipe()
 
-        def pipes() -> None:  # the protocol is spoken on descriptors 3 and 4
+        def pipes() -> None:  # the protocol uses descriptors 3 and 4
             first, second = os.dup(their_in), os.dup(their_out)
             os.dup2(first, 3)
             os.dup2(second, 4)
@@ -65,7 +65,7 @@ class Browser:
         self._process.wait()
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """Ask for something and wait for the answer; events that come meanwhile are kept."""
+        """Call a method and wait for its result. Events in the meantime are kept."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": params}
         if self._session:
@@ -80,7 +80,7 @@ class Browser:
             self.events.append(answer)
 
     def open(self, page: Path, *, width: int = 1100, height: int = 900, dark: bool = False) -> float:
-        """Open a file; the seconds until everything is loaded."""
+        """Open a file. Returns the seconds until everything is loaded."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
@@ -91,7 +91,7 @@ class Browser:
         return time.monotonic() - start
 
     def wait_for(self, method: str) -> dict[str, Any]:
-        """The first event of that name since the page was opened."""
+        """The first event with this name since the page was opened."""
         while True:
             for event in self.events:
                 if event.get("method") == method:
@@ -99,27 +99,27 @@ class Browser:
             self.events.append(self._message())
 
     def run(self, script: str) -> Any:
-        """The value of an expression in the page; a promise is waited for."""
+        """The value of an expression in the page. A promise is awaited."""
         answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
     def complaints(self) -> list[str]:
         """Console errors and warnings, exceptions, and violations of the page's policy."""
-        self.run("new Promise((done) => setTimeout(done, 100))")  # what is under way may still complain
-        found = []
+        self.run("new Promise((done) => setTimeout(done, 100))")  # wait for messages of pending work
+        messages = []
         for event in self.events:
             params = event.get("params", {})
             if event.get("method") == "Runtime.exceptionThrown":
-                found.append(params["exceptionDetails"]["text"])
+                messages.append(params["exceptionDetails"]["text"])
             if event.get("method") == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning"):
-                found.append(str(params["args"]))
+                messages.append(str(params["args"]))
             if event.get("method") == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
-                found.append(params["entry"]["text"])
-        return found
+                messages.append(params["entry"]["text"])
+        return messages
 
     def requests(self) -> list[str]:
-        """Addresses asked for, but for data inside the page."""
+        """Requested URLs, without data URLs."""
         sent = [
             event["params"]["request"]["url"]
             for event in self.events

@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback that speaks OpenAI-style chat completions, well or badly as a test wishes."""
+"""A real HTTP server on loopback for OpenAI-style chat completions, with faults on request."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ _TYPES = {True: "application/json", False: "text/html; charset=utf-8"}
 
 @dataclass(frozen=True)
 class Reply:
-    """What goes back over the wire.
+    """A response.
 
     Attributes:
         content: the body.
-        status: of HTTP.
-        headers: besides Content-Length and Content-Type.
+        status: HTTP status.
+        headers: headers besides Content-Length and Content-Type.
         latency: seconds before the first byte.
-        pause: seconds after every byte of the body.
-        keep: bytes of the body that are sent before the connection is dropped; None for all, and no drop.
-        head: whether status line and headers are sent; without, the connection is dropped before any answer.
+        pause: seconds after each byte of the body.
+        keep: bytes of the body before the connection is dropped; None sends all and does not drop it.
+        head: whether status line and headers are sent; otherwise the connection is dropped before them.
     """
 
     content: bytes = b""
@@ -55,12 +55,12 @@ class Reply:
 
 
 Behaviour = Callable[[Body, int], Reply]
-"""(the request's body, the number of the request from 1) -> what to do."""
+"""(body of the request, number of the request from 1) -> response."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What came."""
+    """A received request."""
 
     path: str
     headers: Mapping[str, str]
@@ -69,7 +69,7 @@ class Request:
 
 
 def plain_connections(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """No proxy between a client and this server, and one certificate to load for each client instead of them all."""
+    """Use no proxy, and give each client one certificate to load instead of all."""
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
     end = "-----END CERTIFICATE-----\n"
@@ -79,47 +79,47 @@ def plain_connections(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(one))
 
 
-# -- what a question asks for ------------------------------------------------------------------------------------
+# -- questions ---------------------------------------------------------------------------------------------------
 
 
 def question(body: Body) -> str:
-    """The text of the first turn of a person, with or without a picture beside it."""
+    """The text of the first user message, with or without an image."""
     (first, *_) = (turn["content"] for turn in body["messages"] if turn["role"] == "user")
     return first if isinstance(first, str) else "".join(part["text"] for part in first if part["type"] == "text")
 
 
 def sent_bytes(body: Body) -> bytes | None:
-    """The JPEG that a question shows, which is its only picture and stands after the text; None for none."""
+    """The JPEG of a question, which must be its only image and follow the text; None if there is none."""
     (first, *_) = (turn["content"] for turn in body["messages"] if turn["role"] == "user")
     if isinstance(first, str):
         return None
-    text, picture = first
-    assert (text["type"], picture["type"]) == ("text", "image_url")
-    kind, _, data = picture["image_url"]["url"].partition(",")
+    text, image = first
+    assert (text["type"], image["type"]) == ("text", "image_url")
+    kind, _, data = image["image_url"]["url"].partition(",")
     assert kind == "data:image/jpeg;base64"
     return base64.b64decode(data, validate=True)
 
 
 def sent_picture(body: Body) -> Image.Image | None:
-    """The picture that a question shows; None for none."""
+    """The image of a question; None if there is none."""
     data = sent_bytes(body)
     return None if data is None else Image.open(BytesIO(data), formats=["JPEG"])
 
 
 def listed(body: Body) -> str | None:
-    """The labels that a question of zsprompt.llm.writer lists, as it lists them; None for "none of these"."""
-    found = _LISTED.search(question(body))
-    return found[1] if found else None
+    """The labels in a question of zsprompt.llm.writer, as one text; None for "none of these"."""
+    match = _LISTED.search(question(body))
+    return match[1] if match else None
 
 
 def asked_set(body: Body) -> frozenset[str]:
-    """The label set that a question of zsprompt.llm.writer is about."""
+    """The label set of a question of zsprompt.llm.writer."""
     text = listed(body)
     return frozenset(re.split(r", | and ", text)) if text else frozenset()
 
 
 def again(body: Body) -> bool:
-    """Whether it is a second question: the first answer would not do."""
+    """Whether it is a second question, after a rejected answer."""
     return len(body["messages"]) > 1
 
 
@@ -129,7 +129,7 @@ def again(body: Body) -> bool:
 def completion(
     text: object, *, finish: str = "stop", tokens: object = 50, message: Mapping[str, object] | None = None
 ) -> Reply:
-    """A whole answer; `message` adds to, or replaces, what the message holds."""
+    """A complete answer. `message` adds fields to its message, or replaces them."""
     turn = {"role": "assistant", "content": text} | dict(message or {})
     return as_json(
         {
@@ -143,44 +143,44 @@ def completion(
 
 
 def as_json(data: object, status: int = 200, **headers: str) -> Reply:
-    """Any JSON; underscores in header names become hyphens."""
+    """A JSON body. Underscores in header names become hyphens."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Reply(json.dumps(data).encode(), status, named)
 
 
 def caption(body: Body, number: int = 1) -> Reply:
-    """The default: a caption that mentions just the labels asked for."""
+    """The default: a caption that names exactly the requested labels."""
     text = listed(body)
     return completion(f"A photo of {text}." if text else _NOTHING)
 
 
-_STEP = 16  # between two shades, so that a JPEG cannot take one for the other
+_STEP = 16  # between two shades, so that JPEG compression cannot confuse them
 
 
 def halves(left: int, right: int, size: tuple[int, int] = (64, 48)) -> Image.Image:
-    """A picture whose halves have shades 0 to 15, of which `seen` tells."""
+    """An image whose halves have shades 0 to 15; see `seen`."""
     width, height = size
     pixels = np.full((height, width, 3), left * _STEP + _STEP // 2, dtype=np.uint8)
     pixels[:, width // 2 :] = right * _STEP + _STEP // 2
     return Image.fromarray(pixels)
 
 
-def seen(picture: Image.Image) -> str:
-    """What there is to say of a picture of `halves`."""
-    pixels = np.asarray(picture.convert("L"))
+def seen(image: Image.Image) -> str:
+    """The description of an image of `halves`."""
+    pixels = np.asarray(image.convert("L"))
     middle = pixels.shape[1] // 2
     left, right = (int(half.mean()) // _STEP for half in (pixels[:, :middle], pixels[:, middle:]))
     return f"a wall that is {left} on the left and {right} on the right"
 
 
 def sighted(body: Body, number: int = 1) -> Reply:
-    """A caption of the picture that is shown, by its pixels."""
-    picture = sent_picture(body)
-    return error(400, "expected a picture") if picture is None else completion(f"{seen(picture).capitalize()}.")
+    """A caption of the image, from its pixels."""
+    image = sent_picture(body)
+    return error(400, "expected an image") if image is None else completion(f"{seen(image).capitalize()}.")
 
 
 def error(status: int, message: str = "something is wrong", *, inside: int | None = None, **fields: object) -> Reply:
-    """An error in JSON. `inside`: the code in it, where it is not said by `fields`."""
+    """An error in JSON. `inside` is its code, unless `fields` has one."""
     return as_json({"error": {"message": message, "type": None, "param": None, "code": inside} | fields}, status)
 
 
@@ -190,12 +190,12 @@ def later(after: str, status: int = 429) -> Reply:
 
 
 def page(status: int, text: str = "<html>\n<h1>Bad\tgateway</h1>\n</html>") -> Reply:
-    """What a proxy in between says, in HTML."""
+    """An HTML page of a proxy."""
     return Reply(text.encode(), status)
 
 
 def half(reply: Reply | None = None) -> Reply:
-    """Half a JSON, sent as if it were whole."""
+    """Half a JSON body, sent as if it were complete."""
     content = (reply or completion("a cat")).content
     return Reply(content[: len(content) // 2])
 
@@ -211,12 +211,12 @@ def dropped_midway(reply: Reply | None = None) -> Reply:
 
 
 def slow(pause: float = 0.05, reply: Reply | None = None) -> Reply:
-    """Byte by byte: never long between two, and long in all."""
+    """Byte by byte: short pauses, but a long response."""
     return replace(reply or completion("a cat"), pause=pause)
 
 
 def huge(size: int = 2**21) -> Reply:
-    """An answer that is much too long."""
+    """An answer far above the size limit."""
     return completion("cat " * (size // 4))
 
 
@@ -224,12 +224,12 @@ def huge(size: int = 2**21) -> Reply:
 
 
 def always(reply: Reply) -> Behaviour:
-    """The same to everyone."""
+    """The same response to all requests."""
     return lambda body, number: reply
 
 
 def first(*replies: Reply, then: Behaviour = caption) -> Behaviour:
-    """These to the first requests, and `then` whatever it says."""
+    """These responses to the first requests, then those of `then`."""
     return lambda body, number: replies[number - 1] if number <= len(replies) else then(body, number)
 
 
@@ -242,18 +242,18 @@ def late(seconds: float, then: Behaviour = caption) -> Behaviour:
 
 
 class ChatServer:
-    """Serves /v1/chat/completions while it is entered; at the end it raises what went wrong within itself.
+    """Serves /v1/chat/completions as a context manager. On exit, it raises its own failures.
 
     Args:
-        behaviour: may be set anew at any time.
-        latency: seconds before every answer.
+        behaviour: may be changed at any time.
+        latency: seconds before each response.
 
     Attributes:
-        requests: all that came, in the order in which they came.
-        sets: how often each label set was asked for.
-        pictures: how often a question showed each JPEG.
-        connections: how many were opened, with a request on them or not.
-        most_at_once: the most requests under way at a time.
+        requests: all requests, in order.
+        sets: number of requests per label set.
+        pictures: number of questions per JPEG.
+        connections: number of connections, with or without a request.
+        most_at_once: maximum number of concurrent requests.
     """
 
     def __init__(self, behaviour: Behaviour = caption, *, latency: float = 0.0) -> None:
@@ -284,31 +284,31 @@ class ChatServer:
             raise self.failures[0]
 
     def count_question(self, body: Body) -> None:
-        """Count what is asked about: a picture, or a label set."""
-        shown = sent_bytes(body)
-        if shown is None:
+        """Count the question, by its image or label set."""
+        jpeg = sent_bytes(body)
+        if jpeg is None:
             self.sets[asked_set(body)] += 1
         else:
-            self.pictures[shown] += 1
+            self.pictures[jpeg] += 1
 
     @property
     def port(self) -> int:
-        """Where it listens on 127.0.0.1."""
+        """The port on 127.0.0.1."""
         return self._http.server_address[1]
 
     @property
     def url(self) -> str:
-        """The base URL to give to a client."""
+        """The base URL for a client."""
         return f"http://127.0.0.1:{self.port}/v1"
 
     @property
     def count(self) -> int:
-        """How many requests came."""
+        """Number of requests."""
         return len(self.requests)
 
     @property
     def bodies(self) -> list[Body]:
-        """What was asked."""
+        """The bodies of the requests."""
         return [request.body for request in self.requests]
 
 
@@ -334,7 +334,7 @@ class _Http(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # head and body go in two pieces, and the second would wait for the first
+    disable_nagle_algorithm = True  # head and body are sent separately; the body would wait for the head
     timeout = 5
     server: _Http
 
@@ -342,7 +342,7 @@ class _Handler(BaseHTTPRequestHandler):
         owner = self.server.owner
         expected = int(self.headers["Content-Length"])
         content = self.rfile.read(expected)
-        if len(content) < expected:  # who asked was killed
+        if len(content) < expected:  # the client was killed
             self.close_connection = True
             return
         body = json.loads(content)
@@ -354,12 +354,12 @@ class _Handler(BaseHTTPRequestHandler):
             if "messages" in body:
                 owner.count_question(body)
         try:
-            known = self.path == "/v1/chat/completions"
-            reply = owner.behaviour(body, number) if known else error(404, "no such address")
+            served = self.path == "/v1/chat/completions"
+            reply = owner.behaviour(body, number) if served else error(404, "no such address")
             owner.closing.wait(owner.latency + reply.latency)
         finally:
             with owner.lock:
-                owner.under_way -= 1  # before the answer: its reader may ask the next thing at once
+                owner.under_way -= 1  # before the response: the client may send the next request at once
         self._send(reply)
 
     def _send(self, reply: Reply) -> None:
@@ -384,7 +384,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _drop(self) -> None:
         self.close_connection = True
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, no goodbye
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # reset on close
 
     def log_message(self, format: str, *args: object) -> None:
         pass

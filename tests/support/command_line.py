@@ -1,4 +1,4 @@
-"""The command line, as tests run it: the real command, or the same function in this process."""
+"""Ways to run the command line in tests: the installed command, or the same function in this process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def command(*args: object) -> list[str]:
-    """The command line of the real entry point beside this Python."""
+    """The command line of the installed entry point of this Python."""
     return [str(Path(sys.executable).parent / "zsprompt"), *map(str, args)]
 
 
@@ -43,7 +43,7 @@ def run_process(*args: object, cwd: Path, env: dict[str, str]) -> subprocess.Com
 
 
 def run_here(*args: object, cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run what the installed command runs, in this process: it saves the start and the imports."""
+    """Run the function of the installed command in this process, without its start and imports."""
     from zsprompt.__main__ import main
 
     line, home, program = ["zsprompt", *map(str, args)], Path.cwd(), sys.modules["__main__"]
@@ -51,19 +51,19 @@ def run_here(*args: object, cwd: Path, env: dict[str, str]) -> subprocess.Comple
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding, write_through=True) for _ in range(2))
     streams = {"stdin": io.StringIO(), "stdout": out, "stderr": err, "argv": line}
     os.chdir(cwd)
-    sys.modules["__main__"] = ModuleType("__main__")  # by it, and argv, click finds the name that usage shows
+    sys.modules["__main__"] = ModuleType("__main__")  # click takes the program's name from it and argv
     try:
         with mock.patch.multiple(sys, **streams), mock.patch.dict(os.environ, environment() | env):
             status = _status(main)
     finally:
         sys.modules["__main__"] = program
         os.chdir(home)
-    printed, told = (stream.buffer.getvalue().decode() for stream in (out, err))
-    return subprocess.CompletedProcess(line, status, printed, told)
+    stdout, stderr = (stream.buffer.getvalue().decode() for stream in (out, err))
+    return subprocess.CompletedProcess(line, status, stdout, stderr)
 
 
 def _status(main: Callable[[], None]) -> int:
-    """The exit status of a program, whose warnings are as quiet as those of a user's process."""
+    """The exit status of a program. Warnings are ignored, as in a user's process."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -77,7 +77,7 @@ def _status(main: Callable[[], None]) -> int:
 
 
 def one_line(stderr: str) -> str:
-    """The only line of stderr, which is an error."""
+    """The single line of stderr, which must be an error."""
     assert stderr.startswith("error: ")
     assert stderr.count("\n") == 1, stderr
     return stderr

@@ -1,4 +1,4 @@
-"""Files with one thing wrong."""
+"""Damaged files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 
 
 def damage(content: bytes, draw: random.Random) -> bytes:
-    """The content with one thing wrong."""
+    """The content with one random fault."""
     at, other = draw.randrange(len(content) + 1), draw.randrange(len(content) + 1)
     junk = draw.choice(
         [b"\0", b"\xff\xfe", b"\n", b'"', b",", b"[[", b"{", b"9" * 30, b"\\", b"\xef\xbb\xbf", b"-1", b"/"]

@@ -1,4 +1,4 @@
-"""The planted world of zsprompt.testing, slower where a test wants it, and on disk."""
+"""The planted world of zsprompt.testing on disk, with an encoder that can be slowed down."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def draw_files(folder: Path, sets: Sequence[Sequence[str]], labels: Sequence[str
 
 
 class PlantedEncoder(testing.PlantedEncoder):
-    """FAKE_SECONDS slows each batch down, for tests that kill the process."""
+    """Waits FAKE_SECONDS per batch, for tests that kill the process."""
 
     def encode_texts(self, texts: Sequence[str]) -> Floats:
         _wait()

@@ -1,4 +1,4 @@
-"""What the package logs, as tests hear it."""
+"""The package's log messages, for tests."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ class _Listener(logging.Handler):
         self._hear = hear
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._hear(record.getMessage())  # what it raises reaches the code that logged, which can stand for a kill
+        self._hear(record.getMessage())  # its exceptions reach the code that logs, so it can simulate a kill
 
 
 @contextmanager
 def heard_by(hear: Callable[[str], object]) -> Iterator[None]:
-    """Call `hear` with each message of the logger "zsprompt" from INFO on."""
+    """Call `hear` with each message of the logger "zsprompt" at level INFO or above."""
     logger, listener = logging.getLogger("zsprompt"), _Listener(hear)
     level = logger.level
     logger.setLevel(logging.INFO)

@@ -1,4 +1,4 @@
-"""Results with known answers, for tests of what is done with them."""
+"""Planted results, for tests of code that uses results."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def planted_result(
     left_out: float = 0.05,
     **changes: Any,
 ) -> Result:
-    """Scores that know something: positives lie `strength` deviations higher. Targets depend on `seed` alone."""
+    """Informative scores: positives are `strength` standard deviations higher. Targets depend on `seed` alone."""
     random = np.random.default_rng(seed)
     shape = (count, len(labels))
     present = random.random(shape) < 0.3

@@ -1,4 +1,4 @@
-"""Scores and targets for the tests of metrics: the matrix they are tested over, and references that several share."""
+"""Scores and targets for the tests of metrics: the matrix of test inputs, and shared references."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ over_shapes = pytest.mark.parametrize(
 
 
 def draw_targets(random: Generator, shape: tuple[int, int], left_out: float = 0.0) -> np.ndarray:
-    """Labels of very different prevalence; the first has no positives, the last no negatives."""
+    """Labels of very different prevalence. The first has no positives, the last no negatives."""
     targets = (random.random(shape) < np.linspace(0, 1, shape[1])).astype(np.int8)
     targets[random.random(shape) < left_out] = -1
     return targets
@@ -67,12 +67,12 @@ def scores_and_targets(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 
 
 def per_known_column(metric: Callable, values: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """`metric` of each label's cells that are not left out; NaN for a label without positives."""
-    found = []
+    """`metric` per label, without the cells that are left out; NaN for a label without positives."""
+    results = []
     for value, target in zip(values.T, targets.T, strict=True):
-        known = target != -1
-        found.append(metric(target[known], value[known]) if (target == 1).any() else math.nan)
-    return np.array(found)
+        kept = target != -1
+        results.append(metric(target[kept], value[kept]) if (target == 1).any() else math.nan)
+    return np.array(results)
 
 
 def sklearn_average_precision(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -80,12 +80,12 @@ def sklearn_average_precision(scores: np.ndarray, targets: np.ndarray) -> np.nda
 
 
 def torchmetric(name: str, values: np.ndarray, targets: np.ndarray, **options: object) -> np.ndarray:
-    """What torchmetrics' function of that name says, left-out cells ignored; skips the test where there is none."""
+    """The result of torchmetrics' function with this name, without left-out cells. Skips if it is not installed."""
     functions = pytest.importorskip("torchmetrics.functional.classification", reason="torchmetrics is not installed")
     import torch
 
-    found = getattr(functions, name)(torch.from_numpy(values), torch.from_numpy(targets), ignore_index=-1, **options)
-    return found.numpy()
+    metric = getattr(functions, name)
+    return metric(torch.from_numpy(values), torch.from_numpy(targets), ignore_index=-1, **options).numpy()
 
 
 def label_table(test_data: Path, file: str) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""Recorded answers: what of an answer is compared, with which tolerance, and where the answers lie.
+"""Recorded results of commands: which parts are compared, with which tolerance, and the folder of the records.
 
-ZSPROMPT_RECORD_GOLDEN=1 pytest tests/golden writes the answers anew instead of comparing them.
+ZSPROMPT_RECORD_GOLDEN=1 pytest tests/golden writes the records anew instead of comparing with them.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ FOLDER = Path(__file__).parent.parent / "golden"
 RECORDING = bool(os.environ.get("ZSPROMPT_RECORD_GOLDEN"))
 
 TOLERANCE = 1e-5
-"""Absolute, for floats."""
+"""Absolute tolerance for floats."""
 
-# The exceptions, all of them. A pattern is a dotted path or the end of one; * matches anything, also a position.
+# All exceptions. A pattern is a dotted path or its end; * matches anything, including an index.
 
 LEFT_OUT = {
     "seconds*": "times differ from run to run",
     "versions": "of Python and of packages",
-    "root": "an absolute path of this machine",
+    "root": "an absolute path",
     "folder": "a path, or a name made of a digest",
     "digest": "of an adapter's weights, which differ in the last bits from machine to machine",
     "strategy_digest": "depends on the digests of an adapter's weights and of thresholds",
     "ids": "packed names; the number of images and the targets are compared",
     "images_embedded": "depends on which case filled the cache first",
-    "texts_encoded": "depends on which case filled the cache first; its sum with texts_cached is compared",
+    "texts_encoded": "depends on which case filled the cache first; the sum with texts_cached is compared",
     "texts_cached": "see texts_encoded",
-    "images_encoded": "depends on which case filled the cache first; its sum with images_cached is compared",
+    "images_encoded": "depends on which case filled the cache first; the sum with images_cached is compared",
     "images_cached": "see images_encoded",
 }
-"""Keys that are not compared, and why not."""
+"""Keys that are not compared, with the reason."""
 
 PROSE = {
     "about": "a sentence",
@@ -51,33 +51,35 @@ PROSE = {
     "faults": "sentences",
     "notes": "sentences",
     "warnings": "sentences",
-    "skipped_images.*": "why an image cannot be read",
+    "skipped_images.*": "the reason why an image cannot be read",
     "tables.*": "a sentence",
     "recipe.strategy": "the repr of a strategy, which is no interface",
     "made_for.strategy": "the repr of a strategy, which is no interface",
 }
-"""Keys whose values are words for people: compared is only whether they are there, and how many."""
+"""Keys whose values are prose. Only their presence and number are compared."""
 
 SUMS = (("texts_encoded", "texts_cached"), ("images_encoded", "images_cached"))
-"""What one case embeds the next one finds in the cache, so only the sum of these is compared."""
+"""Embeddings of one case are cached for the next, so only the sums of these are compared."""
 
 
 def check(name: str, answer: Any, *, tolerance: float = TOLERANCE) -> None:
-    """Compare an answer with the recorded one, or record it. Keys may be added, none may be missing."""
+    """Compare a result with the recorded one, or record it. New keys are allowed, missing ones are not."""
     path = FOLDER / f"{name}.json"
     settled = settle(answer)
     if RECORDING:
         path.write_text(json.dumps(settled, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         return
     if not path.is_file():
-        pytest.fail(f"no recorded answer {path.name}; record it with ZSPROMPT_RECORD_GOLDEN=1", pytrace=False)
+        pytest.fail(
+            f"expected a record {path.name}, found none; record it with ZSPROMPT_RECORD_GOLDEN=1", pytrace=False
+        )
     lines = list(differences(json.loads(path.read_text(encoding="utf-8")), settled, tolerance))
     if lines:
         pytest.fail(f"{name}: {len(lines)} differences\n" + "\n".join(lines[:30]), pytrace=False)
 
 
 def settle(value: Any, path: str = "") -> Any:
-    """The part of an answer that is compared, floats rounded for the record."""
+    """The part of a result that is compared, with floats rounded for the record."""
     if _matches(path, PROSE):
         return _outline(value)
     if isinstance(value, Mapping):
@@ -89,7 +91,7 @@ def settle(value: Any, path: str = "") -> Any:
 
 
 def differences(expected: Any, found: Any, tolerance: float, path: str = "$") -> Iterator[str]:
-    """A line for each place at which `found` is not what was recorded."""
+    """One line per difference from the record."""
     if isinstance(expected, dict) and isinstance(found, dict):
         for key in expected:
             if key in found:

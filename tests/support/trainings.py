@@ -1,4 +1,4 @@
-"""Small training runs of every kind, which a test can stop at any step."""
+"""Small training runs of every kind, which can be stopped at any step."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ every_variant = pytest.mark.parametrize(
 
 
 class Stop(Exception):
-    """What stops a training where a test wants it to."""
+    """Stops a training run."""
 
 
 @contextmanager
 def at_step(count: int, what: Callable[[], None]) -> Iterator[Any]:
-    """A progress that does something after so many steps, counted from the beginning of the training."""
+    """A progress that calls `what` from step `count` of the training run on."""
 
     @contextmanager
     def progress(name: str, total: int, unit: str) -> Iterator[Advance]:
@@ -81,7 +81,7 @@ def fit_variant(name: str, checkpoint: Path | None = None, **options: Any) -> Fi
 
 
 def digest(weights: Mapping[str, Any]) -> str:
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     for name in sorted(weights):
-        found.update(name.encode() + weights[name].tobytes())
-    return found.hexdigest()
+        sha256.update(name.encode() + weights[name].tobytes())
+    return sha256.hexdigest()

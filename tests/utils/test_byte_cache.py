@@ -246,6 +246,18 @@ def test_a_full_disk_is_one_line_and_nothing_finished_is_lost(tmp_path: Path) ->
         subprocess.run(["umount", str(small)], check=True)
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="SQLite's result codes are new in Python 3.11")
+def test_a_full_database_and_missing_tables_are_recognised_by_sqlites_code(tmp_path: Path) -> None:
+    cache = ByteCache(tmp_path / "full")
+    cache._disk._sql("PRAGMA max_page_count = 30")  # as a full disk does, it ends in SQLITE_FULL
+    with pytest.raises(CacheError, match="no space left for the cache in"):
+        cache.put_many({b"%032d" % n: os.urandom(2048) for n in range(1000)})
+    cache._disk._sql("DROP TABLE Cache")
+    with pytest.raises(CacheError, match=r"is damaged \(no such table"):
+        cache.has_many([bytes(32)])
+    cache.close()
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_an_unwritable_folder_is_one_line(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)

@@ -18,7 +18,7 @@ from zsprompt.errors import UsageError
 if TYPE_CHECKING:
     from zsprompt.data.images import ImageRef
     from zsprompt.experiments.spec import Resources, RunSpec
-    from zsprompt.llm import Budget, Described
+    from zsprompt.llm import Budget, ImageCaptions
 
 _NAMED = 10
 _NO_RUN = "captioning images involves no strategy, labels or encoder"
@@ -53,7 +53,7 @@ def caption_images(
     """Have an LLM that sees images caption each one once, within a budget."""
     with refusals():
         from zsprompt._utils.files import require_writable
-        from zsprompt.llm import describe_pictures
+        from zsprompt.llm import caption_images as ask_for_captions
         from zsprompt.llm.image_captions import QUESTION
         from zsprompt.llm.options import LlmOptions, open_writer, parse_llm
 
@@ -70,7 +70,7 @@ def caption_images(
         if writer is None:
             raise UsageError(NO_LLM)
         refs = _images(images or (), replace(spec, llm=None), resources)  # it writes no captions of label sets
-        done = describe_pictures(writer, refs, question=QUESTION if question is None else question, words=words)
+        done = ask_for_captions(writer, refs, question=QUESTION if question is None else question, words=words)
         if dry_run or not out:
             typer.echo(_json({"dry_run": True} | _facts(done, writer.budget)) if json else f"{done.unasked}")
         else:
@@ -106,7 +106,7 @@ def _each_once(images: Iterable[ImageRef]) -> list[ImageRef]:
     return list(by_name.values())
 
 
-def _save(done: Described, budget: Budget, out: Path, json: bool) -> str:
+def _save(done: ImageCaptions, budget: Budget, out: Path, json: bool) -> str:
     """Write the captions, if there are any; what is to be printed."""
     from zsprompt.data.datasets.image_captions import save_image_captions
 
@@ -118,7 +118,7 @@ def _save(done: Described, budget: Budget, out: Path, json: bool) -> str:
     return f"{counted(len(done.captions), 'caption')}, {counted(budget.calls_made, 'request')} now{kept}"
 
 
-def _facts(done: Described, budget: Budget) -> dict[str, Any]:
+def _facts(done: ImageCaptions, budget: Budget) -> dict[str, Any]:
     """For --json."""
     return {
         "captions": len(done.captions),
@@ -130,7 +130,7 @@ def _facts(done: Described, budget: Budget) -> dict[str, Any]:
     }
 
 
-def _tell(done: Described, images: int, offline: bool, dry_run: bool) -> None:
+def _tell(done: ImageCaptions, images: int, offline: bool, dry_run: bool) -> None:
     from zsprompt.report import printable
 
     left = counted(done.unasked, "image")

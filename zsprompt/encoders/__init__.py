@@ -1,4 +1,4 @@
-"""Encoders: images and texts in, unit vectors of one space out."""
+"""Encoders: they embed images and texts as unit vectors in one space."""
 
 from __future__ import annotations
 

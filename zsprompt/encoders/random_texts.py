@@ -1,4 +1,4 @@
-"""RandomTexts: an encoder whose text vectors mean nothing, to see how much is owed to what they mean."""
+"""RandomTexts: an encoder with random text vectors, the baseline for what the meaning of texts contributes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class RandomTexts(Encoder):
-    """`encoder` with a random unit vector in place of each text's; images are as they were.
+    """`encoder` with a random unit vector for each text. Image embeddings are unchanged.
 
-    A text has the same vector everywhere, whatever stands beside it. What an adapter reaches with it comes from the
-    images and their targets alone. Source: Xu et al. 2022 (ADDS), table 6, "RandMx".
+    A text always has the same vector, whatever the other texts are. An adapter trained with it learns from the images
+    and their targets alone. Source: Xu et al. 2022 (ADDS), table 6, "RandMx".
 
     Args:
-        encoder: whose images and width are kept.
-        seed: another one is another matrix.
+        encoder: supplies the image embeddings and their width.
+        seed: selects the random vectors.
     """
 
     def __init__(self, encoder: Encoder, *, seed: int = 0) -> None:
@@ -38,14 +38,14 @@ class RandomTexts(Encoder):
 
     def encode_texts(self, texts: Sequence[str]) -> Floats:
         """See Encoder."""
-        return unit_rows(np.stack([self._drawn(text) for text in texts]))
+        return unit_rows(np.stack([self._random_vector(text) for text in texts]))
 
     def encode_images(self, images: Sequence[Image]) -> Floats:
         """See Encoder."""
         return self._encoder.encode_images(images)
 
     def encode_tokens(self, images: Sequence[Image]) -> tuple[Floats, Halves]:
-        """See SpatialEncoder; there is no `token_shape` where `encoder` has none."""
+        """See SpatialEncoder. There is no `token_shape` if `encoder` has none."""
         assert isinstance(self._encoder, SpatialEncoder)
         return self._encoder.encode_tokens(images)
 
@@ -57,8 +57,8 @@ class RandomTexts(Encoder):
         """See Encoder."""
         return self._encoder.prepare(image)
 
-    def _drawn(self, text: str) -> Floats:
+    def _random_vector(self, text: str) -> Floats:
         digest = hashlib.sha256(f"{self._seed} {text}".encode("utf-8", "surrogatepass")).digest()
-        # RandomState: NumPy promises the same stream for ever
+        # RandomState: NumPy guarantees that its stream never changes
         random = np.random.RandomState(np.frombuffer(digest, dtype=np.uint32))
         return np.asarray(random.standard_normal(self.dim), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""The table of encoders, and what a model's name stands for."""
+"""The table of encoders, and how a model name is resolved."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from zsprompt.errors import ModelError, UnknownName, UsageError, ZspromptError
 
 @dataclass(frozen=True)
 class EncoderEntry:
-    """A line of the table.
+    """An entry of the table.
 
     Attributes:
-        name: the model's name, or PREFIX:REST for a family: every name that begins with PREFIX: or PREFIX,field=value:
-            belongs to it.
+        name: the model's name, or PREFIX:REST for a family. Every name that begins with PREFIX: or
+            PREFIX,field=value: belongs to the family.
         path: module:function below `zsprompt.encoders`, an EncoderLoader. It is imported when a model is loaded.
-        about: a line for people.
+        about: one line of description.
     """
 
     name: str
@@ -29,7 +29,7 @@ class EncoderEntry:
 
     @property
     def is_family(self) -> bool:
-        """Whether it stands for every name with its prefix."""
+        """Whether the entry covers every name with its prefix."""
         return ":" in self.name
 
     @property
@@ -50,7 +50,7 @@ ENCODERS = {
         EncoderEntry(
             "tiny",
             "clip.tiny:load_tiny",
-            "a small CLIP of our own, trained on the drawn scenes; comes with zsprompt",
+            "a small CLIP trained on the drawn scenes; included in zsprompt",
         ),
         *(
             EncoderEntry(name, "clip.openai_clip:load_openai", f"OpenAI CLIP, downloaded on first use ({file})")
@@ -59,41 +59,43 @@ ENCODERS = {
         EncoderEntry(
             "conse",
             "conse:load_conse",
-            "ConSE on photographs from PyPI parts alone (extra 'offline'); no download",
+            "ConSE for photographs, built from PyPI packages (extra 'offline'); no download",
         ),
         EncoderEntry(
             "pyramid:MODEL",
             "pyramid:load_pyramid",
-            "MODEL on larger pictures, square by square. Fields: d, levels, keep, seed.",
+            "MODEL on larger images, patch by patch. Fields: d, levels, keep, seed.",
         ),
     )
 }
 """Built-in encoders. An encoder is its module and one line here; the contract tests run over this table."""
 
 _BY_KEY = {entry.key: entry for entry in ENCODERS.values()}
-_PLANNED = ("open_clip",)  # families to come: no module of that name may be taken for one
+_PLANNED = ("open_clip",)  # planned families: a name with this prefix must not be read as module:Object
 _GROUP = "zsprompt.encoders"
 
 
 def available_models() -> dict[str, str]:
-    """Model names that `load_encoder` knows, each with a line about it."""
+    """Model names that `load_encoder` accepts, each with a line of description."""
     built_in = {name: entry.about for name, entry in ENCODERS.items()}
     return built_in | {name: f"installed: {path}" for name, path in installed(_GROUP).items()}
 
 
 def load_encoder(name: str = "ViT-B/32", *, device: str = "auto", precision: Precision = "auto") -> Encoder:
-    """The encoder a name stands for.
+    """Load the encoder with this name.
 
     Args:
-        name: an OpenAI CLIP name, "tiny", "conse", a checkpoint file, or package.module:Object (an encoder, or
-            something that makes one when called with `device=`). A file wins over a model's name only with a path
-            separator. pyramid[,field=value…]:NAME is any of them on larger images, see encoders.pyramid.
-        device: "auto" (cuda where there is one), "cpu" or "cuda".
+        name: an OpenAI CLIP name, "tiny", "conse", a checkpoint file, or package.module:Object. The object is an
+            encoder, or a callable that makes one from `device=`. A file takes precedence over a model name only if
+            it is written with a path separator. pyramid[,field=value…]:NAME runs any of these on larger images; see
+            encoders.pyramid.
+        device: "auto" (cuda if available), "cpu" or "cuda".
         precision: "auto"; on a CPU also "bfloat16", and "int8" for OpenAI CLIP models.
 
     Raises:
-        UnknownName: no such model or file.
-        ModelError: weights missing, damaged or of another kind; an extra not installed; no such device.
+        UnknownName: no model or file has this name.
+        ModelError: weights are missing, damaged or of another kind; an extra is not installed; or the device is
+            not available.
     """
     if precision not in get_args(Precision):
         raise UnknownName("precision", precision, get_args(Precision))
@@ -105,7 +107,8 @@ def load_encoder(name: str = "ViT-B/32", *, device: str = "auto", precision: Pre
         return OpenAIClip.from_file(Path(name), device=device, precision=precision)
     if precision != "auto":
         raise UsageError(
-            f"precision {precision} is for OpenAI CLIP models and conse, found model {name!r}; leave out --precision"
+            f"expected an OpenAI CLIP model or conse for precision {precision}, found model {name!r}; "
+            f"leave out precision={precision}"
         )
     if is_object_path(name) or name in installed(_GROUP):
         return _made(name, find("model", name, {}, _GROUP), device)
@@ -113,10 +116,12 @@ def load_encoder(name: str = "ViT-B/32", *, device: str = "auto", precision: Pre
 
 
 def _entry(name: str) -> EncoderEntry | None:
-    """The line of the table for `name`; None where a file or an installed encoder may have it."""
+    """The table entry for `name`; None if it may be a file or an installed encoder."""
     prefix = name.partition(":")[0].partition(",")[0]
     if ":" in name and prefix in _PLANNED:
-        raise ModelError(f"models of {prefix} are not supported yet, found {name!r}; give an OpenAI CLIP name or file")
+        raise ModelError(
+            f"models of {prefix} are not supported yet, found {name!r}; use an OpenAI CLIP name or a checkpoint file"
+        )
     family = _BY_KEY.get(prefix)
     if family and family.is_family:
         return family
@@ -132,10 +137,10 @@ def _made(name: str, thing: object, device: str) -> Encoder:
         made = thing(device=device) if callable(thing) else thing
     except ZspromptError:
         raise
-    except Exception as error:  # a stranger's constructor may raise anything
+    except Exception as error:  # third-party code may raise anything
         raise UsageError(
-            f"expected {name} to be an encoder or to make one when called with device=… "
-            f"({type(error).__name__}: {error})"
+            f"expected {name} to be an encoder or to make one when called with device=…, "
+            f"found {type(error).__name__}: {error}"
         ) from error
     if not isinstance(made, Encoder):
         raise UsageError(f"expected {name} to be a zsprompt.Encoder, found a {type(made).__name__}")

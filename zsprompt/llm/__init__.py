@@ -1,11 +1,11 @@
-"""An LLM as a Phrasing and as an eye: caption banks, an OpenAI-compatible client, and captions of pictures."""
+"""Captions written by an LLM, for label sets and for images, through an OpenAI-compatible client."""
 
 from __future__ import annotations
 
 from zsprompt.llm.answers import Answers, answers_folder
 from zsprompt.llm.captions import Captions, Plan, Wording
 from zsprompt.llm.client import ChatClient
-from zsprompt.llm.image_captions import Described, describe_pictures
+from zsprompt.llm.image_captions import ImageCaptions, caption_images
 from zsprompt.llm.server import PRESETS, Server, find_server
 from zsprompt.llm.writer import Budget, Writer, Written
 from zsprompt.prompts.caption_bank import Bank, Caption, available_banks, load_bank, save_bank
@@ -18,7 +18,7 @@ __all__ = [
     "Caption",
     "Captions",
     "ChatClient",
-    "Described",
+    "ImageCaptions",
     "Plan",
     "Server",
     "Wording",
@@ -26,7 +26,7 @@ __all__ = [
     "Written",
     "answers_folder",
     "available_banks",
-    "describe_pictures",
+    "caption_images",
     "find_server",
     "load_bank",
     "save_bank",

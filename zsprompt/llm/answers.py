@@ -1,4 +1,4 @@
-"""Answers of an LLM, kept under the whole request but for the key, so that no question is paid for twice."""
+"""Stored LLM answers. The cache key is the whole request except the API key, so no request is paid for twice."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zsprompt.llm.client import Answer
 
 
 class Answers:
-    """A folder of answers; `None` keeps them for the life of the object only.
+    """A folder of answers. Without a folder, they are kept in memory.
 
     Raises:
         CacheError: the folder is foreign, unwritable, full or damaged.
@@ -24,7 +24,7 @@ class Answers:
         self._memory: dict[bytes, Answer] = {}
 
     def get(self, base_url: str, body: dict[str, Any]) -> Answer | None:
-        """The answer to a request that was made before."""
+        """The stored answer to a request, if any."""
         key = _key(base_url, body)
         if key in self._memory or self._disk is None:
             return self._memory.get(key)
@@ -32,7 +32,7 @@ class Answers:
         return Answer(**json.loads(stored)) if stored else None
 
     def put(self, base_url: str, body: dict[str, Any], answer: Answer) -> None:
-        """Keep an answer."""
+        """Store an answer."""
         key = _key(base_url, body)
         if self._disk is None:
             self._memory[key] = answer
@@ -40,13 +40,13 @@ class Answers:
             self._disk.put_many({key: json.dumps(asdict(answer)).encode()})
 
     def close(self) -> None:
-        """Close the folder; the answers stay."""
+        """Close the folder. The answers stay."""
         if self._disk:
             self._disk.close()
 
 
 def answers_folder(cache: Path) -> Path:
-    """Where answers are kept for a cache folder: beside it, so that clearing embeddings deletes nothing paid for."""
+    """The folder of answers for a cache folder, next to it: clearing embeddings deletes no paid answer."""
     return cache.with_name(f"{cache.name}-answers")
 
 

@@ -1,4 +1,4 @@
-"""Captions: a Phrasing from a caption bank, completed by a server or from parts, with a count of which did what."""
+"""Captions of label sets, from a caption bank, an LLM server or composition, with counts of their origin."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from zsprompt._utils.text import counted
 from zsprompt.errors import CaptionError
 from zsprompt.llm.client import question_tokens
 from zsprompt.llm.server import Server
@@ -13,20 +14,20 @@ from zsprompt.llm.writer import Fits, Writer, Written, question, require_all
 from zsprompt.prompts import LabelSet, PromptSet
 from zsprompt.prompts.caption_bank import Bank
 
-_NAMED = 3
+_LISTED = 3  # label sets that an error message names
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What captions for some label sets would take.
+    """The cost of captions for some label sets.
 
     Attributes:
-        sets: distinct label sets.
-        banked: that the bank has.
-        answered: whose first question was answered before.
-        asked: that the server would be asked for; a caption that will not do costs a second question.
-        question_tokens: of these questions, estimated.
-        answer_tokens: at most, of their answers.
+        sets: number of distinct label sets.
+        banked: sets with a caption in the bank.
+        answered: sets whose first request has a stored answer.
+        asked: sets that need a request. A rejected caption needs a second one.
+        question_tokens: tokens of the requests, estimated.
+        answer_tokens: maximum number of tokens of their answers.
     """
 
     sets: int
@@ -39,11 +40,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Captions:
-    """Where the captions of label sets come from: the bank first, then answers that are kept, then the server.
+    """The sources of label-set captions: first the bank, then stored answers, then the server.
 
     Attributes:
-        bank: captions that are there.
-        writer: asks a server for the others; None for none.
+        bank: existing captions.
+        writer: requests the others from a server; None for no server.
     """
 
     bank: Bank = field(default_factory=lambda: Bank.of("none", ()))
@@ -52,22 +53,22 @@ class Captions:
 
     @classmethod
     def written_by(cls, writer: Writer, bank: Bank | None = None) -> Captions:
-        """Captions of `bank`, the others by a server."""
+        """Captions from `bank`; `writer` requests the others."""
         server = writer.client.server
         return cls(bank or Bank.of("none", ()), writer, f"{server.model} at {server.base_url}")
 
     def plan(self, label_sets: Iterable[LabelSet], labels: Sequence[str]) -> Plan:
-        """What `fetch` would take; asks nothing."""
+        """The cost of `fetch`. Sends nothing."""
         keys = dict.fromkeys(map(frozenset, label_sets))
-        lacking = [key for key in keys if self.bank.get(key) is None]
-        questions = [question(key, labels) for key in lacking]
+        missing = [key for key in keys if self.bank.get(key) is None]
+        questions = [question(key, labels) for key in missing]
         new = self.writer.unanswered(questions) if self.writer else questions
         longest = self.writer.client.server.answer_tokens if self.writer else Server.answer_tokens
         tokens = sum(map(question_tokens, new))
-        return Plan(len(keys), len(keys) - len(lacking), len(lacking) - len(new), len(new), tokens, longest * len(new))
+        return Plan(len(keys), len(keys) - len(missing), len(missing) - len(new), len(new), tokens, longest * len(new))
 
     def fetch(self, label_sets: Iterable[LabelSet], labels: Sequence[str], fits: Fits) -> Written:
-        """Captions for all of the sets, the bank's among them; see Writer.write."""
+        """Captions for all sets, including those of the bank; see Writer.write."""
         keys = list(dict.fromkeys(map(frozenset, label_sets)))
         banked = {key: self.bank.captions[key] for key in keys if key in self.bank.captions}
         if self.writer is None:
@@ -77,24 +78,24 @@ class Captions:
         return written
 
     def wording(self, labels: Sequence[str], fits: Fits, fallback: PromptSet, *, compose: bool = True) -> Wording:
-        """A Phrasing for sets of `labels` that counts what it did.
+        """A Phrasing for label sets that counts the origin of its texts.
 
         Args:
-            labels: all that could be named.
-            fits: whether texts fit the model they are for.
-            fallback: words a set whose two answers would not do.
-            compose: without a server, a set without a caption gets one made of the captions of its parts.
+            labels: all labels of the data set.
+            fits: whether each text fits the encoder.
+            fallback: words a set if two answers were rejected.
+            compose: without a server, compose a missing caption from the captions of subsets.
         """
         return Wording(self, labels, fits, fallback, compose)
 
 
 class Wording:
-    """A Phrasing: one text for each label set, the same for every order of its labels.
+    """A Phrasing: one text per label set, whatever the order of its labels.
 
     Attributes:
-        tally: distinct label sets worded so far, by where their text came from: "banked" (the bank), "composed" (of
-            captions of their parts), "written" (a server, now or before), "shortened" (the same, cut at the end of a
-            clause), "template" (two answers would not do).
+        tally: number of distinct label sets so far, by the origin of their text: "banked" (the bank), "composed"
+            (captions of subsets), "written" (a server, now or earlier), "shortened" (the same, cut at the end of a
+            clause), "template" (two answers were rejected).
     """
 
     def __init__(
@@ -109,11 +110,12 @@ class Wording:
         self.tally: Counter[str] = Counter()
 
     def __call__(self, label_sets: Sequence[LabelSet]) -> list[str]:
-        """One text a label set.
+        """One text per label set.
 
         Raises:
-            CaptionError: sets have no caption and cannot be composed; they are counted and the first ones named.
-            LLMError: the server cannot be reached or refuses; what was answered is kept.
+            CaptionError: some sets have no caption, and none can be composed. The message counts them and names the
+                first ones.
+            LLMError: the server cannot be reached or refuses. Answers are kept.
         """
         keys = [frozenset(labels) for labels in label_sets]
         new = [key for key in dict.fromkeys(keys) if key not in self._texts]
@@ -128,7 +130,7 @@ class Wording:
                 self._take(key, "composed", self._captions.bank.composed(key))
         missing = [key for key in missing if key not in self._texts]
         if missing:
-            raise CaptionError(self._refusal(missing))
+            raise CaptionError(self._missing_message(missing))
         return [self._texts[key] for key in keys]
 
     def _write(self, writer: Writer, new: Sequence[frozenset[str]]) -> None:
@@ -136,7 +138,7 @@ class Wording:
             return
         written = writer.write(new, self._labels, self._fits)
         if not writer.offline:
-            require_all(written, "--max-calls or --max-tokens")
+            require_all(written, "max_calls or max_tokens (--llm …,max_calls=N)")
         for key in new:
             if key in written.failed:
                 self._take(key, "template", self._fallback.texts([tuple(sorted(key))])[0])
@@ -148,12 +150,13 @@ class Wording:
             self._texts[key] = text
             self.tally[source] += 1
 
-    def _refusal(self, missing: Sequence[frozenset[str]]) -> str:
-        named = "; ".join(" + ".join(sorted(key)) or "nothing" for key in missing[:_NAMED])
-        more = f" and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else ""
+    def _missing_message(self, missing: Sequence[frozenset[str]]) -> str:
+        listed = "; ".join(" + ".join(sorted(key)) or "nothing" for key in missing[:_LISTED])
+        more = f" and {len(missing) - _LISTED:,} more" if len(missing) > _LISTED else ""
         instead = "" if self._compose else ", leave out compose=no"
         return (
-            f"caption bank {self._captions.bank.name} has no caption for {len(missing):,} of the label sets "
-            f"({named}{more}); give a bank that has them with --captions FILE{instead}, or name a server with "
-            "--llm-model: `zsprompt caption` with the same options fetches them, and --dry-run counts them"
+            f"caption bank {self._captions.bank.name} has no caption for {counted(len(missing), 'label set')} "
+            f"({listed}{more}); use a bank that has them with --captions FILE{instead}, or name a server with "
+            "--llm [SERVER:]MODEL: `zsprompt caption-labels` with the same options requests them, and --dry-run "
+            "counts them"
         )

@@ -1,4 +1,4 @@
-"""What makes a caption fit to stand for a label set: one line, no refusal, every label of the set and no other."""
+"""Checks of a caption for a label set: one line, no refusal, every label of the set and no other label."""
 
 from __future__ import annotations
 
@@ -18,29 +18,34 @@ _REFUSAL = re.compile(
     re.I,
 )
 _IRREGULAR = {"mouse": "mice", "goose": "geese", "foot": "feet", "child": "children", "man": "men", "woman": "women"}
-_AROUND = "\"'“”‘’«»`* \n"
+_QUOTES = "\"'“”‘’«»`* \n"
 _CLAUSE = re.compile(r"[.;:,]| while | with | and ")
 _END = re.compile(r"[\s,;:.]+$")
 
 
 @dataclass(frozen=True)
 class Complaint:
-    """What is wrong with a caption, as the writer is told; `too_long` where it would do if it were shorter."""
+    """Why a caption is rejected.
 
-    said: str
+    Attributes:
+        reason: one clause, sent to the LLM when it is asked again.
+        too_long: whether a shorter caption could be accepted.
+    """
+
+    reason: str
     too_long: bool = False
 
 
 def tidy(answer: str) -> str:
-    """A caption out of an answer: quotes and a final full stop taken off, control characters made blanks."""
+    """The caption in an answer: without quotes and final full stop, and with control characters as spaces."""
     lines = [clean(line) for line in answer.strip().splitlines()]
     text = "\n".join(line for line in lines if line)
     text = re.sub(r"^(caption|image caption)\s*:\s*", "", text, flags=re.I)
-    return text.strip(_AROUND).removesuffix(".").strip(_AROUND)
+    return text.strip(_QUOTES).removesuffix(".").strip(_QUOTES)
 
 
 def complaint(text: str, wanted: Sequence[str], labels: Sequence[str]) -> Complaint | None:
-    """What is wrong with `text` as a caption for the set `wanted`, one of sets of `labels`; None if nothing is."""
+    """Why `text` is no caption for the label set `wanted`, or None if it is one. `labels` are all labels."""
     if not text:
         return Complaint("it is empty")
     if is_refusal(text):
@@ -58,33 +63,33 @@ def complaint(text: str, wanted: Sequence[str], labels: Sequence[str]) -> Compla
 
 
 def is_refusal(text: str) -> bool:
-    """Whether it begins like an excuse instead of a caption."""
+    """Whether `text` begins like a refusal or an apology."""
     return bool(_REFUSAL.match(text.replace("’", "'")))
 
 
 def shortened(text: str) -> list[str]:
-    """Ever shorter beginnings of `text` that end where a clause does."""
+    """Prefixes of `text` that end at the end of a clause, longest first."""
     cuts = (_END.sub("", text[: match.start()]) for match in _CLAUSE.finditer(text))
     return [cut for cut in reversed(list(dict.fromkeys(cuts))) if cut]
 
 
 def _mentioned(text: str, wanted: tuple[str, ...], labels: tuple[str, ...]) -> set[str]:
-    """The labels that `text` names. Of names that overlap the longest counts: a hot dog is no dog."""
+    """The labels that `text` names. Of overlapping names, the longest counts: a hot dog is not a dog."""
     if not labels and not wanted:
         return set()
     pattern, owners = _forms(tuple(dict.fromkeys((*labels, *wanted))))
-    found: set[str] = set()
+    mentioned: set[str] = set()
     for match in pattern.finditer(text):
         named = owners[match.lastindex - 1] if match.lastindex else set()
-        found |= named & set(wanted) or named  # a word for several labels stands for the one that was asked for
-    return found
+        mentioned |= named & set(wanted) or named  # a word for several labels means the wanted one
+    return mentioned
 
 
 @lru_cache(maxsize=64)
 def _forms(labels: tuple[str, ...]) -> tuple[re.Pattern[str], list[set[str]]]:
-    """A pattern with a group for each of the labels, their synonyms and plurals, as whole words, and whose each is.
+    """A pattern with one group per whole word for a label (its name, synonyms and plurals), and each group's labels.
 
-    By group, not by what was found: "ſofa" matches "sofa", and is not the same in small letters.
+    Labels are found by group, not by the matched text: "ſofa" matches "sofa", but its lower case differs.
     """
     owners: dict[str, tuple[str, set[str]]] = {}
     for label in labels:
@@ -93,14 +98,14 @@ def _forms(labels: tuple[str, ...]) -> tuple[re.Pattern[str], list[set[str]]]:
                 owners.setdefault(form.lower(), (form, set()))[1].add(label)
     longest_first = sorted(owners.values(), key=lambda owned: len(owned[0]), reverse=True)
     groups = "|".join(f"({re.escape(form)})" for form, _ in longest_first)
-    return re.compile(rf"(?<!\w)(?:{groups})(?!\w)", re.I), [whose for _, whose in longest_first]
+    return re.compile(rf"(?<!\w)(?:{groups})(?!\w)", re.I), [named for _, named in longest_first]
 
 
 def _plurals(word: str) -> list[str]:
-    *before, last = word.split(" ")
-    first = " ".join([*before, ""])
+    *others, last = word.split(" ")
+    start = " ".join([*others, ""])
     if last in _IRREGULAR:
-        return [first + _IRREGULAR[last]]
+        return [start + _IRREGULAR[last]]
     if last.endswith(("s", "x", "z", "ch", "sh")):
         return [f"{word}es"]
     if re.search(r"[^aeiou]y$", last):
@@ -114,7 +119,7 @@ def _plurals(word: str) -> list[str]:
 
 @cache
 def _synonyms() -> dict[str, tuple[str, ...]]:
-    """prompts/synonyms.toml: label -> other words for the same thing."""
+    """prompts/synonyms.toml: label -> its synonyms."""
     path = prompts_folder() / "synonyms.toml"
     try:
         data = parse_toml(path, read_text(path))

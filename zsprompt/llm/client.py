@@ -1,4 +1,4 @@
-"""Chat completions of any OpenAI-compatible server: retried where that helps, one clear line where it does not."""
+"""A client for chat completions of OpenAI-compatible servers. It retries transient failures."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from zsprompt.llm.server import Server
 
 A = TypeVar("A")
 Messages = tuple[tuple[str, str], ...]
-"""(role, content) of each turn, oldest first."""
+"""(role, content) of each message, oldest first."""
 
 _ATTEMPTS = 6
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
 _LONGEST_RETRY_AFTER = 120.0
 _LARGEST_ANSWER = 2**20
-_SAID = 200  # characters of a server's message that are shown
+_SHOWN = 200  # characters of a server's message that are shown
 _RETRIED = frozenset((408, 409, 429))
-_NO_QUOTA = ("insufficient_quota", "quota_exceeded", "billing", "arrearage")
-_MOST_TOKENS = 10**9  # a larger count is a mistake of the server
-_MARKS_A_TOKEN = 4  # about, in English
+_NO_QUOTA = ("insufficient_quota", "quota_exceeded", "billing", "arrearage")  # in an error's code or type
+_MOST_TOKENS = 10**9  # a larger count is a server's mistake
+_CHARACTERS_PER_TOKEN = 4  # approximately, in English
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server said.
+    """A server's answer.
 
     Attributes:
-        text: as it came; it may be empty, a refusal, or anything else.
-        cut: it ended because it reached the length asked for.
+        text: unchanged; it may be empty, a refusal, or anything else.
+        cut: whether it ended at the maximum length.
         tokens: of question and answer, as counted by the server, else estimated.
     """
 
@@ -51,8 +51,12 @@ class Answer:
     tokens: int
 
 
+class RefusedRequestError(LLMError):
+    """The server understood the request and refused it, for a reason other than the key, the model or a limit."""
+
+
 class _TransientError(Exception):
-    """Something that may go better the next time."""
+    """A failure that may not occur again."""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -60,12 +64,12 @@ class _TransientError(Exception):
 
 
 class ChatClient:
-    """Asks one server for one model. Use it inside `together`, which brings the event loop.
+    """Sends requests to one model of one server. Use it within `run_in_loop`, which provides the event loop.
 
     Args:
-        server: where and how.
-        transport: for tests; httpx's own unless given.
-        sleep: for tests; what waits between attempts.
+        server: the server, the model and its limits.
+        transport: for tests; by default httpx's own.
+        sleep: for tests; waits between attempts.
     """
 
     def __init__(
@@ -79,12 +83,12 @@ class ChatClient:
         self.requests = 0
         self._transport = transport
         self._sleep = sleep
-        self._refused: set[str] = set()
-        self._by_requests = _Pace(server.requests_per_minute)
-        self._by_tokens = _Pace(server.tokens_per_minute)
+        self._refused_parameters: set[str] = set()
+        self._request_pace = _Pace(server.requests_per_minute)
+        self._token_pace = _Pace(server.tokens_per_minute)
 
     def body(self, messages: Messages) -> dict[str, Any]:
-        """The whole request but for the key: what an answer depends on."""
+        """The request without the key: everything that an answer depends on."""
         turns = [{"role": role, "content": content} for role, content in messages]
         return {
             "model": self.server.model,
@@ -94,14 +98,14 @@ class ChatClient:
         }
 
     def estimated_tokens(self, messages: Messages) -> int:
-        """Of a question and the longest answer to it, roughly."""
+        """Estimated tokens of a question and its longest answer."""
         return question_tokens(messages) + self.server.answer_tokens
 
     async def ask(self, http: httpx.AsyncClient, messages: Messages) -> Answer:
-        """One answer.
+        """The server's answer to a question.
 
         Raises:
-            LLMError: the server cannot be reached, refuses, or keeps failing; one line that names it.
+            LLMError: the server cannot be reached, refuses, or keeps failing. The message names the server.
         """
         retrying = tenacity.AsyncRetrying(
             stop=tenacity.stop_after_attempt(_ATTEMPTS),
@@ -115,31 +119,31 @@ class ChatClient:
         except _TransientError as error:
             raise LLMError(
                 f"{self.server.base_url} failed {_ATTEMPTS} times, the last time with: {error}; "
-                "run again later, what was answered is kept"
+                "run again later, answers are kept"
             ) from None
 
     def open(self) -> httpx.AsyncClient:
-        """The connections, to be used as an asynchronous context manager."""
+        """The connections, as an asynchronous context manager."""
         headers = {"Authorization": f"Bearer {self.server.key}"} if self.server.key else {}
         limits = httpx.Limits(max_connections=self.server.concurrency)
         return httpx.AsyncClient(headers=headers, timeout=self.server.timeout, limits=limits, transport=self._transport)
 
     async def _attempt(self, http: httpx.AsyncClient, messages: Messages) -> Answer:
-        await self._by_requests.wait(1)
+        await self._request_pace.wait(1)
         expected = self.estimated_tokens(messages)
-        await self._by_tokens.wait(expected)
-        body = {key: value for key, value in self.body(messages).items() if key not in self._refused}
+        await self._token_pace.wait(expected)
+        body = {key: value for key, value in self.body(messages).items() if key not in self._refused_parameters}
         try:
             status, headers, content = await asyncio.wait_for(self._post(http, body), self.server.timeout)
         except (TimeoutError, asyncio.TimeoutError):
-            raise _TransientError(f"no whole answer within {self.server.timeout:g} s") from None
+            raise _TransientError(f"no complete answer within {self.server.timeout:g} s") from None
         except httpx.RequestError as error:
             raise self._unreachable(error) from None
-        if status == 400 and (refused := self._refused_name(content, body)):
-            self._refused.add(refused)
+        if status == 400 and (refused := self._refused_parameter(content, body)):
+            self._refused_parameters.add(refused)
             return await self._attempt(http, messages)
         answer = self._read(status, headers, content, expected)
-        self._by_tokens.settle(answer.tokens - expected)
+        self._token_pace.correct(answer.tokens - expected)
         return answer
 
     async def _post(self, http: httpx.AsyncClient, body: dict[str, Any]) -> tuple[int, httpx.Headers, bytes]:
@@ -157,19 +161,17 @@ class ChatClient:
 
     def _unreachable(self, error: httpx.RequestError) -> Exception:
         reason = self._clean(str(error)) or type(error).__name__
-        cause: BaseException | None = error
-        while cause is not None:
-            if isinstance(cause, ssl.SSLError) or "CERTIFICATE" in str(cause):
-                return LLMError(
-                    f"no secure connection to {self.server.base_url} ({reason}); check URL and certificates"
-                )
-            cause = cause.__cause__ or cause.__context__
+        if _is_caused_by(error, ssl.SSLError):
+            return LLMError(f"no secure connection to {self.server.base_url} ({reason}); check URL and certificates")
         if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError | httpx.ProxyError):
-            return LLMError(f"cannot ask {self.server.base_url} ({reason})")
+            return LLMError(f"cannot send requests to {self.server.base_url} ({reason}); check URL and proxy")
         return _TransientError(f"cannot reach it ({reason})")
 
-    def _refused_name(self, content: bytes, body: dict[str, Any]) -> str | None:
-        """The optional parameter that a 400 complains of, if it names one that was sent."""
+    def _refused_parameter(self, content: bytes, body: dict[str, Any]) -> str | None:
+        """The optional parameter that a response with status 400 names, if it was sent.
+
+        Not every server fills in `param`. Some only quote the parameter's name in the message.
+        """
         error = _error(_json(content))
         for name in ("max_tokens", "temperature"):
             if name in body and (error.get("param") == name or name in _text(error.get("message"))):
@@ -180,14 +182,14 @@ class ChatClient:
         data = _json(content)
         error = _error(data)
         if status == 200 and isinstance(error.get("code"), int) and error["code"] >= 400:
-            status = error["code"]  # some gateways answer 200 and put the status inside
+            status = error["code"]  # some gateways respond with 200 and put the status inside
         if status != 200 or error:
             raise self._failure(status, headers, error, content)
         choice = _first(data, "choices")
         message = choice.get("message") if isinstance(choice, dict) else None
         if not isinstance(message, dict):
-            found = self._clean(content.decode("utf-8", "replace"))
-            raise _TransientError(f"an answer that is no chat completion: {found}")
+            shown = self._clean(content.decode("utf-8", "replace"))
+            raise _TransientError(f"expected a chat completion, found {shown}")
         text = _text(message.get("content")) or _text(message.get("refusal"))
         usage = data.get("usage") if isinstance(data, dict) else None
         total = usage.get("total_tokens") if isinstance(usage, dict) else None
@@ -196,48 +198,50 @@ class ChatClient:
 
     def _failure(self, status: int, headers: httpx.Headers, error: dict[str, Any], content: bytes) -> Exception:
         message = error.get("message")
-        said = self._clean(message if isinstance(message, str) else content.decode("utf-8", "replace"))
-        where, code = self.server.base_url, f"{_text(error.get('code'))} {_text(error.get('type'))}".lower()
+        shown = self._clean(message if isinstance(message, str) else content.decode("utf-8", "replace"))
+        url, code = self.server.base_url, f"{_text(error.get('code'))} {_text(error.get('type'))}".lower()
         if status in (401, 403):
-            return LLMError(f"{where} refused the key ({status}: {said}); set ZSPROMPT_LLM_KEY")
+            return LLMError(f"{url} refused the key ({status}: {shown}); set ZSPROMPT_LLM_KEY")
         if status == 404:
             return LLMError(
-                f"{where} knows no model {self.server.model!r} or no such address (404: {said}); "
-                "check --llm-model and --llm-base-url"
+                f"{url} has no model {self.server.model!r}, or the URL is wrong (404: {shown}); "
+                "check --llm [SERVER:]MODEL and its url=URL"
             )
         if any(word in code for word in _NO_QUOTA):
-            return LLMError(f"the quota at {where} is used up ({status}: {said}); what was answered is kept")
+            return LLMError(
+                f"the quota at {url} is used up ({status}: {shown}); raise it and run again: answers are kept"
+            )
         if status in _RETRIED or status >= 500:
             after = _retry_after(headers.get("retry-after"))
             if after is not None and after > _LONGEST_RETRY_AFTER:
                 return LLMError(
-                    f"{where} asks to wait {after:,.0f} s ({status}: {said}); run again later: answers are kept"
+                    f"{url} asks to wait {after:,.0f} s ({status}: {shown}); run again later: answers are kept"
                 )
-            return _TransientError(f"{status}: {said}", after)
-        return LLMError(f"{where} refused the request ({status}: {said})")
+            return _TransientError(f"{status}: {shown}", after)
+        return RefusedRequestError(f"{url} refused the request ({status}: {shown})")
 
     def _clean(self, text: str) -> str:
-        """A server's words, fit to be shown: one line, no control characters, never the key."""
+        """A server's message for display: one line, no control characters, never the key."""
         text = clean(text)
-        return (text.replace(self.server.key, "…") if self.server.key else text)[:_SAID]
+        return (text.replace(self.server.key, "…") if self.server.key else text)[:_SHOWN]
 
 
 def question_tokens(messages: Messages) -> int:
-    """Of a question, roughly."""
-    return sum(len(content) for _, content in messages) // _MARKS_A_TOKEN
+    """Estimated tokens of a question."""
+    return sum(len(content) for _, content in messages) // _CHARACTERS_PER_TOKEN
 
 
 def clean(text: str) -> str:
-    """`text` on one line and without control characters: what a server sends is data."""
+    """`text` on one line, without control characters: a server's text is not trusted."""
     return " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())
 
 
-def together(job: Callable[[], Coroutine[Any, Any, A]]) -> A:
-    """Run `job()` in an event loop of its own, in a thread of its own: the caller may have a loop running.
+def run_in_loop(job: Callable[[], Coroutine[Any, Any, A]]) -> A:
+    """Run `job()` in a new event loop in a new thread: the caller's thread may already run a loop.
 
-    An interruption cancels the job, waits until it has let go of its connections, and goes on to the caller.
+    An interruption cancels the job, waits until its connections are closed, and is then raised here.
     """
-    found: list[A] = []
+    result: list[A] = []
     failed: list[BaseException] = []
     loop = asyncio.new_event_loop()
     task: asyncio.Task[A] | None = None
@@ -246,7 +250,7 @@ def together(job: Callable[[], Coroutine[Any, Any, A]]) -> A:
         nonlocal task
         task = asyncio.ensure_future(job())
         try:
-            found.append(await task)
+            result.append(await task)
         except asyncio.CancelledError:
             pass
         except BaseException as error:
@@ -264,37 +268,45 @@ def together(job: Callable[[], Coroutine[Any, Any, A]]) -> A:
     thread = threading.Thread(target=work, name="zsprompt-llm", daemon=True)
     thread.start()
     try:
-        while not done.wait(0.1):  # in steps, or Ctrl-C would wait for the end on some systems
+        while not done.wait(0.1):  # in steps: on some systems, Ctrl-C does not interrupt a longer wait
             pass
     except BaseException:
-        with suppress(RuntimeError):  # the loop has just been closed
+        with suppress(RuntimeError):  # the loop may just have been closed
             loop.call_soon_threadsafe(lambda: task and task.cancel())
-        done.wait()  # not join: once interrupted it takes a running thread for an ended one
+        done.wait()  # not join: after an interruption, it may return while the thread still runs
         raise
     finally:
         thread.join()
     if failed:
         raise failed[0]
-    return found[0]
+    return result[0]
 
 
 class _Pace:
-    """Lets at most `limit` units a minute pass, evenly."""
+    """Lets at most `limit` units per minute pass, evenly spaced."""
 
     def __init__(self, limit: float | None) -> None:
-        self._each = 60 / limit if limit else 0.0
-        self._free = 0.0
+        self._seconds_per_unit = 60 / limit if limit else 0.0
+        self._next_start = 0.0
 
     async def wait(self, units: float) -> None:
         now = time.monotonic()
-        start = max(now, self._free)
-        self._free = start + units * self._each
+        start = max(now, self._next_start)
+        self._next_start = start + units * self._seconds_per_unit
         if start > now:
             await asyncio.sleep(start - now)
 
-    def settle(self, units: float) -> None:
-        """Take back, or add, what was estimated wrongly."""
-        self._free += units * self._each
+    def correct(self, units: float) -> None:
+        """Add the difference between actual and estimated units."""
+        self._next_start += units * self._seconds_per_unit
+
+
+def _is_caused_by(error: BaseException | None, kind: type[BaseException]) -> bool:
+    while error is not None:
+        if isinstance(error, kind):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _wait(state: tenacity.RetryCallState) -> float:
@@ -328,7 +340,7 @@ def _json(content: bytes) -> Any:
 
 
 def _error(data: Any) -> dict[str, Any]:
-    """The error inside an answer, in the shapes that servers give it; empty where there is none."""
+    """The error inside a response, in the shapes that servers use; empty if there is none."""
     error = _first(data, "error") if isinstance(data, list) else data.get("error") if isinstance(data, dict) else None
     if isinstance(error, str):
         return {"message": error}
@@ -336,7 +348,7 @@ def _error(data: Any) -> dict[str, Any]:
 
 
 def _first(data: Any, key: str) -> Any:
-    if isinstance(data, list):  # some gateways wrap the answer in a list
+    if isinstance(data, list):  # some gateways wrap the response in a list
         data = data[0] if data else None
         return data.get(key) if isinstance(data, dict) else None
     items = data.get(key) if isinstance(data, dict) else None
@@ -344,7 +356,7 @@ def _first(data: Any, key: str) -> Any:
 
 
 def _text(content: Any) -> str:
-    """A message's text: a string, or a list of parts that have one."""
+    """The text of a message, which is a string or a list of parts with a text."""
     if isinstance(content, list):
         texts = (part.get("text") for part in content if isinstance(part, dict))
         return "".join(text for text in texts if isinstance(text, str))

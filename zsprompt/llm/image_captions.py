@@ -1,4 +1,4 @@
-"""A vision model that captions pictures: shown each as a small JPEG, checked, asked once more, kept and budgeted."""
+"""A vision model that captions images: one request per image, a check, a second request if needed, within a budget."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ import httpx
 from zsprompt.data.images import ImageRef, decode
 from zsprompt.errors import ImageError, LLMError, UsageError
 from zsprompt.llm.checks import Complaint, complaint, tidy
-from zsprompt.llm.client import Answer, Messages
+from zsprompt.llm.client import Answer, Messages, RefusedRequestError
 from zsprompt.llm.writer import SpentError, Writer, once_more
 
+# Answers are stored under the text of the request: to change these texts is to ask and pay anew.
 QUESTION = "Please caption this image in English, naming every object that can be seen."
 WORDS, MOST_WORDS = 30, 100
-"""Of a caption, unless told otherwise, and at most: a longer one would not fit an answer."""
+"""Maximum number of words in a caption: by default, and at most. A longer caption would not fit an answer."""
 
 _ALONE = "Answer with the caption alone: one line, at most {words} words."
 _LONGEST_SIDE, _QUALITY = 512, 85
-_DECODED_AT_ONCE = 2  # large pictures take much memory, and each keeps a core busy
-_MARKS_A_WORD = 30  # not all languages put blanks between words
-_SHOWN_AGAIN = 1000  # characters of an answer that will not do
-_REFUSED = "refused the request"  # in the client's words
+_CONCURRENT_DECODES = 2  # a large image takes much memory, and decoding it keeps a core busy
+_CHARACTERS_PER_WORD = 30  # not all languages put spaces between words
+_REPEATED = 1000  # characters of a rejected answer that are sent back
 
 
 @dataclass
-class Described:
-    """What came of captioning pictures, each by its id, in the order asked for.
+class ImageCaptions:
+    """Captions of images, by image id, in the order of the images.
 
     Attributes:
-        captions: on one line each.
-        failed: pictures for which two answers would not do, with the last complaint.
-        bad: pictures that cannot be read, with the reason.
-        unasked: how many pictures the budget did not reach.
+        captions: one line each.
+        failed: images for which two answers were rejected, with the last reason.
+        bad: unreadable images, with the reason.
+        unasked: number of images that the budget did not cover.
     """
 
     captions: dict[str, str] = field(default_factory=dict)
@@ -47,127 +47,125 @@ class Described:
     bad: dict[str, str] = field(default_factory=dict)
     unasked: int = 0
 
-    def sorted(self, order: Sequence[str]) -> Described:
-        """The same in the order of these ids."""
+    def sorted(self, order: Sequence[str]) -> ImageCaptions:
+        """The same, in the order of these ids."""
         captions, failed, bad = (
             {image: part[image] for image in order if image in part} for part in (self.captions, self.failed, self.bad)
         )
-        return Described(captions, failed, bad, self.unasked)
+        return ImageCaptions(captions, failed, bad, self.unasked)
 
 
-def describe_pictures(
+def caption_images(
     writer: Writer, images: Sequence[ImageRef], *, question: str = QUESTION, words: int = WORDS
-) -> Described:
-    """One caption for each picture, by a vision model. Answers that are kept are not asked for again.
+) -> ImageCaptions:
+    """One caption per image, written by a vision model. Stored answers are not requested again.
 
-    What is sent is a JPEG of at most 512 pixels a side without anything else of the file, its name included.
+    Only a JPEG of at most 512 pixels per side is sent: no metadata and no file name.
 
     Args:
-        writer: whom to ask, and how much; see Writer.
-        images: N pictures with ids of their own.
-        question: what is asked; how to answer is added to it.
-        words: a longer caption will not do; 1 to 100.
+        writer: sends the requests, within its budget.
+        images: N images with distinct ids.
+        question: the question; instructions for the answer are appended.
+        words: maximum number of words in a caption, 1 to 100.
 
     Raises:
-        UsageError: a blank question, or another number of words.
-        LLMError: the server cannot be reached or refuses; what was answered is kept.
+        UsageError: the question is blank, or the number of words is out of range.
+        LLMError: the server cannot be reached or refuses. Answers are kept.
 
-    Source: the second caption of Chen and Wu, Multi-Label Classification on MS COCO, who had a captioning model of
-        their own.
+    Source: the second caption of Chen and Wu, Multi-Label Classification on MS COCO, who used their own captioning
+        model.
     """
     if not question.strip():
-        raise UsageError("expected a question about a picture, found a blank")
+        raise UsageError("expected a question about an image, found a blank one")
     if not 1 <= words <= MOST_WORDS:
-        raise UsageError(f"expected captions of at most 1 to {MOST_WORDS} words, found {words}")
+        raise UsageError(f"expected a maximum of 1 to {MOST_WORDS} words per caption, found {words}")
     job = _Job(writer, f"{question.strip()} {_ALONE.format(words=words)}", words)
     try:
-        writer.each(images, job.describe, "pictures")
-    except LLMError as error:
-        if _REFUSED in str(error):
-            model = writer.client.server.model
-            raise LLMError(f"{error}; if {model} sees no pictures, choose one that does with --llm-model") from None
-        raise
-    return job.found.sorted([image.id for image in images])
+        writer.each(images, job.caption, "images")
+    except RefusedRequestError as error:
+        model = writer.client.server.model
+        raise LLMError(f"{error}; if {model} sees no images, choose a vision model with --llm MODEL") from None
+    return job.result.sorted([image.id for image in images])
 
 
 def small_jpeg(data: bytes) -> bytes:
-    """A picture as it is sent: upright RGB, at most 512 pixels a side, as a JPEG that holds nothing but pixels.
+    """The JPEG that is sent for an image: upright RGB, at most 512 pixels per side, without metadata.
 
     Raises:
         ImageError: see `images.decode`.
     """
-    picture = decode(data)
-    picture.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
-    picture.info = {}  # a file's comment would go along
+    image = decode(data)
+    image.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
+    image.info = {}  # otherwise a file's comment would be sent too
     out = BytesIO()
-    picture.save(out, "JPEG", quality=_QUALITY)
+    image.save(out, "JPEG", quality=_QUALITY)
     return out.getvalue()
 
 
 class _Job:
-    """One `describe_pictures` call."""
+    """One `caption_images` call."""
 
     def __init__(self, writer: Writer, question: str, words: int) -> None:
-        self.found = Described()
+        self.result = ImageCaptions()
         self._writer = writer
         self._question = question
         self._words = words
-        self._decoding = asyncio.Semaphore(_DECODED_AT_ONCE)
-        self._same: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
-        self._besides: int | None = None  # tokens that a picture takes, once an answer has told
-        self._telling = asyncio.Lock()
+        self._decoding = asyncio.Semaphore(_CONCURRENT_DECODES)
+        self._locks: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
+        self._image_tokens: int | None = None  # largest number of tokens that an image took; None before an answer
+        self._first_answer = asyncio.Lock()
 
-    async def describe(self, http: httpx.AsyncClient, image: ImageRef) -> None:
-        """Ask for the caption of a picture, check it, ask once more, and write down what came of it."""
+    async def caption(self, http: httpx.AsyncClient, image: ImageRef) -> None:
+        """Request the caption of an image, check it, request another if it is rejected, and record the outcome."""
         try:
             async with self._decoding:
                 jpeg = await asyncio.to_thread(lambda: small_jpeg(image.read()))
-            # of two that look the same the second finds the first one's answer
-            async with self._same.setdefault(hashlib.sha256(jpeg).digest(), asyncio.Lock()):
-                text, said = await self._caption(http, jpeg)
+            # of two equal images, the second waits for the answer to the first
+            async with self._locks.setdefault(hashlib.sha256(jpeg).digest(), asyncio.Lock()):
+                text, problem = await self._caption(http, jpeg)
         except ImageError as error:
-            self.found.bad[image.id] = str(error)
+            self.result.bad[image.id] = str(error)
         except SpentError:
-            self.found.unasked += 1
+            self.result.unasked += 1
         else:
-            if said is None:
-                self.found.captions[image.id] = text
+            if problem is None:
+                self.result.captions[image.id] = text
             else:
-                self.found.failed[image.id] = said.said
+                self.result.failed[image.id] = problem.reason
 
     async def _caption(self, http: httpx.AsyncClient, jpeg: bytes) -> tuple[str, Complaint | None]:
-        asked = _shown(self._question, jpeg)
-        text, said = await self._checked(http, asked)
-        if said is None:
+        messages = _with_image(self._question, jpeg)
+        text, problem = await self._checked(http, messages)
+        if problem is None:
             return text, None
-        words = max(1, self._words // 2) if said.too_long else self._words
-        return await self._checked(http, (*asked, *once_more(text[:_SHOWN_AGAIN], said, words)))
+        words = max(1, self._words // 2) if problem.too_long else self._words
+        return await self._checked(http, (*messages, *once_more(text[:_REPEATED], problem, words)))
 
     async def _checked(self, http: httpx.AsyncClient, messages: Messages) -> tuple[str, Complaint | None]:
         answer = await self._answer(http, messages)
         text = tidy(answer.text)
-        said = complaint(text, (), ())
-        if said is None and answer.cut:
-            said = Complaint("it broke off before its end", too_long=True)
-        if said is None and (len(text.split()) > self._words or len(text) > self._words * _MARKS_A_WORD):
-            said = Complaint(f"it has more than {self._words} words", too_long=True)
-        return text, said
+        problem = complaint(text, (), ())
+        if problem is None and answer.cut:
+            problem = Complaint("it broke off before its end", too_long=True)
+        if problem is None and (len(text.split()) > self._words or len(text) > self._words * _CHARACTERS_PER_WORD):
+            problem = Complaint(f"it has more than {self._words} words", too_long=True)
+        return text, problem
 
     async def _answer(self, http: httpx.AsyncClient, messages: Messages) -> Answer:
-        if self._besides is None and self._writer.budget.tokens is not None:
-            async with self._telling:  # one at a time, or many would be asked before the first tells what each takes
-                return await self._asked(http, messages)
-        return await self._asked(http, messages)
+        if self._image_tokens is None and self._writer.budget.tokens is not None:
+            async with self._first_answer:  # one by one until the first answer shows how many tokens an image takes
+                return await self._ask(http, messages)
+        return await self._ask(http, messages)
 
-    async def _asked(self, http: httpx.AsyncClient, messages: Messages) -> Answer:
-        answer = await self._writer.ask(http, messages, besides=self._besides or 0)
-        took = answer.tokens - self._writer.client.estimated_tokens(messages)
-        self._besides = max(self._besides or 0, took)
+    async def _ask(self, http: httpx.AsyncClient, messages: Messages) -> Answer:
+        answer = await self._writer.ask(http, messages, extra_tokens=self._image_tokens or 0)
+        image_tokens = answer.tokens - self._writer.client.estimated_tokens(messages)
+        self._image_tokens = max(self._image_tokens or 0, image_tokens)
         return answer
 
 
-def _shown(question: str, jpeg: bytes) -> Messages:
-    """A question with a picture after it."""
+def _with_image(question: str, jpeg: bytes) -> Messages:
+    """A question followed by an image."""
     url = f"data:image/jpeg;base64,{b64encode(jpeg).decode('ascii')}"
     parts = ({"type": "text", "text": question}, {"type": "image_url", "image_url": {"url": url}})
-    return cast("Messages", (("user", parts),))  # the client sends a content that is no text as it stands
+    return cast("Messages", (("user", parts),))  # the client sends any content unchanged, not only a string

@@ -1,4 +1,4 @@
-"""Prompt files that an LLM writes: descriptions, paraphrases; and the random words that both have to beat."""
+"""Prompt files written by an LLM (descriptions, paraphrases), and the random-word baselines for them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from zsprompt._utils.files import whole_file
-from zsprompt._utils.text import words_of
+from zsprompt._utils.text import counted, words_of
 from zsprompt.errors import CaptionError, LLMError, PromptError, UsageError
 from zsprompt.llm.checks import complaint, is_refusal, tidy
 from zsprompt.llm.client import Messages
@@ -33,64 +33,67 @@ _MOST = 50
 
 
 def describe(writer: Writer, labels: Sequence[str], count: int) -> dict[str, list[str]]:
-    """Up to `count` visual sentences for each label; a label of which no sentence will do gets none.
+    """Up to `count` visual sentences per label. A label gets none if all its sentences are rejected.
 
     Raises:
-        LLMError: the server cannot be reached or refuses, or the budget ended; what was answered is kept.
-        UsageError: a count below 1 or above 50.
+        LLMError: the server cannot be reached or refuses, or the budget ended. Answers are kept.
+        UsageError: the count is below 1 or above 50.
     """
     _check_count(count)
-    asked: dict[str, Messages] = {
+    questions: dict[str, Messages] = {
         label: (("user", _DESCRIBE.format(label=label, a_label=with_article(label), count=count)),) for label in labels
     }
-    lines = _answers(writer, list(asked.values()))
-    found = {}
-    for label, messages in asked.items():
+    lines = _answers(writer, list(questions.values()))
+    descriptions = {}
+    for label, messages in questions.items():
         texts = [text for text in lines[messages] if complaint(text, [label], [label]) is None]
-        found[label] = texts[:count]
-    return found
+        descriptions[label] = texts[:count]
+    return descriptions
 
 
 def paraphrase(writer: Writer, template: str, count: int) -> list[str]:
-    """`template` and up to `count` other wordings of it, each with {a_label} in it.
+    """`template` and up to `count` paraphrases of it, each with {a_label} once.
 
     Raises:
-        LLMError: see `describe`; or no wording will do.
-        UsageError: the template has no {a_label}, or a count below 1 or above 50.
+        LLMError: see `describe`; or every paraphrase is rejected.
+        UsageError: the template does not have {a_label} once, or the count is below 1 or above 50.
     """
     _check_count(count)
     if template.count("{a_label}") != 1:
-        raise UsageError(f"expected a template with {{a_label}} in it once, found {template!r}")
-    asked: Messages = (("user", _PARAPHRASE.format(template=template, count=count)),)
-    lines = _answers(writer, [asked])[asked]
+        raise UsageError(f"expected a template with {{a_label}} once, found {template!r}")
+    question: Messages = (("user", _PARAPHRASE.format(template=template, count=count)),)
+    lines = _answers(writer, [question])[question]
     good = [line for line in lines if line.count("{a_label}") == 1 and not re.search(r"[{}]", _without(line))]
     if not good:
-        raise LLMError(f"{writer.client.server.base_url} gave no wording with {{a_label}} in it; try another model")
+        raise LLMError(f"{writer.client.server.base_url} gave no wording with {{a_label}}; try another model")
     return list(dict.fromkeys([template, *good]))[: count + 1]
 
 
 def random_words(prompts: PromptSet, labels: Sequence[str], seed: int = 0) -> dict[str, list[str]]:
-    """For each label as many texts as `prompts` has, each as many words long, the words dealt at random.
+    """Random texts, with the number and lengths of those in `prompts`.
 
-    The label stays in each text; the other words are drawn from all texts of all `labels`, so they are the same words
-    and mean nothing. What descriptions gain over this is what they say.
+    The label stays in each text. The other words are drawn from all texts of all `labels`: the vocabulary is the same,
+    but the texts have no meaning. The gain of descriptions over this baseline is due to their meaning.
 
     Raises:
-        PromptError: `prompts` has no texts for single labels.
+        PromptError: `prompts` has no texts for single labels, or no words besides the labels.
 
     Source: after WaffleCLIP, Roth et al. 2023, Waffling Around for Performance.
     """
     texts = dict(zip(labels, prompts.ensemble(labels), strict=True))
     names = {word for label in labels for word in words_of([label])}
-    pool = [word for own in texts.values() for text in own for word in words_of([text]) if word not in names]
+    pool = [word for ensemble in texts.values() for word in words_of(ensemble) if word not in names]
     if not pool:
         raise PromptError(f"expected words besides the labels in prompt set {prompts.name!r}, found none")
     chance = random.Random(seed)
-    return {label: [_scrambled(label, text, pool, chance) for text in own] for label, own in texts.items()}
+    return {label: [_scrambled(label, text, pool, chance) for text in ensemble] for label, ensemble in texts.items()}
 
 
 def random_captions(bank: Bank, seed: int = 0) -> list[Caption]:
-    """For each caption of `bank` one as many words long: the labels of its set, and words dealt at random from all.
+    """One random caption per caption of `bank`, of the same length: the set's labels, then words drawn from the bank.
+
+    Raises:
+        CaptionError: `bank` has no words besides the labels.
 
     Source: see `random_words`.
     """
@@ -107,10 +110,10 @@ def random_captions(bank: Bank, seed: int = 0) -> list[Caption]:
 
 
 def save_prompts(path: Path, *, about: str, source: str, described: Mapping[str, Sequence[str]]) -> None:
-    """Write a prompt file with texts for each label, which `--prompts` takes.
+    """Write a prompt file for `--prompts`, with texts per label.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     with whole_file(path) as file:
         file.write(f"about = {_quoted(about)}\nsource = {_quoted(source)}\nlabel = {_quoted(_TEMPLATE)}\n\n[labels]\n")
@@ -121,10 +124,10 @@ def save_prompts(path: Path, *, about: str, source: str, described: Mapping[str,
 
 
 def save_templates(path: Path, *, about: str, source: str, templates: Sequence[str]) -> None:
-    """Write a prompt file with templates, which `--prompts` takes.
+    """Write a prompt file for `--prompts`, with templates.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     with whole_file(path) as file:
         rows = "".join(f"  {_quoted(template)},\n" for template in templates)
@@ -136,10 +139,10 @@ def _answers(writer: Writer, questions: Sequence[Messages]) -> dict[Messages, li
     answers, unasked = writer.answer(questions)
     if unasked:
         raise LLMError(
-            f"the budget ended with {unasked:,} questions not asked; what was answered is kept, go on with a larger "
-            "--max-calls or --max-tokens"
+            f"the budget ended with {counted(unasked, 'question')} left; answers are kept, "
+            "run again with larger max_calls or max_tokens (--llm …,max_calls=N)"
         )
-    return {asked: _lines(answer.text) for asked, answer in answers.items()}
+    return {question: _lines(answer.text) for question, answer in answers.items()}
 
 
 def _lines(text: str) -> list[str]:
@@ -148,8 +151,8 @@ def _lines(text: str) -> list[str]:
 
 
 def _scrambled(label: str, text: str, pool: Sequence[str], chance: random.Random) -> str:
-    own = len(list(words_of([label])))
-    more = max(0, len(list(words_of([text]))) - own)
+    label_words = len(list(words_of([label])))
+    more = max(0, len(list(words_of([text]))) - label_words)
     return " ".join([label, *(chance.choice(pool) for _ in range(more))])
 
 
@@ -159,10 +162,10 @@ def _without(line: str) -> str:
 
 def _check_count(count: int) -> None:
     if not 1 <= count <= _MOST:
-        raise UsageError(f"expected a count of 1 to {_MOST}, got {count}")
+        raise UsageError(f"expected a count from 1 to {_MOST}, found {count}")
 
 
 def _quoted(text: str) -> str:
-    """A basic string of TOML: one of JSON, but for marks that nobody could see."""
+    """A TOML basic string: a JSON string, with invisible characters escaped."""
     shown = json.dumps(text, ensure_ascii=False)
     return "".join(mark if mark.isprintable() else f"\\U{ord(mark):08x}" for mark in shown)

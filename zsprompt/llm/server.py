@@ -1,4 +1,4 @@
-"""Which OpenAI-compatible server is asked, for which model, with which key: from options or the environment."""
+"""The OpenAI-compatible server, its model and its key, from options or the environment."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _MODELS = {"openai": "gpt-4o-mini", "qwen": "qwen-plus", "qwen-cn": "qwen-plus"}
 
 @dataclass(frozen=True)
 class Server:
-    """A server, a model, and how hard it may be asked. The key is in no repr.
+    """A server, a model and limits on requests. The key is in no repr.
 
     Attributes:
-        base_url: up to and without "/chat/completions".
-        model: as the server calls it.
-        key: sent as a bearer token; none is sent where it is empty.
-        timeout: seconds for a whole answer, however slowly it comes.
-        concurrency: requests under way at a time.
-        requests_per_minute, tokens_per_minute: limits; none where None.
-        answer_tokens: longest answer asked for.
+        base_url: URL without the final "/chat/completions".
+        model: the server's name of the model.
+        key: sent as a bearer token; "" sends none.
+        timeout: seconds for a whole answer.
+        concurrency: maximum number of concurrent requests.
+        requests_per_minute, tokens_per_minute: limits; None for no limit.
+        answer_tokens: maximum number of tokens in an answer.
     """
 
     base_url: str
@@ -46,17 +46,17 @@ class Server:
 
     def __post_init__(self) -> None:
         if any(mark in self.base_url for mark in "@?#"):
-            raise UsageError("expected an LLM base URL without a key in it; give the key in ZSPROMPT_LLM_KEY")
+            raise UsageError("expected an LLM base URL without a key in it; set the key in ZSPROMPT_LLM_KEY")
         if not _is_url(self.base_url):
             raise UsageError(
                 f"expected an LLM base URL such as https://host/v1 or one of {', '.join(PRESETS)}, "
                 f"found {self.base_url!r}"
             )
         if any(mark.isspace() or not mark.isprintable() or not mark.isascii() for mark in self.key):
-            raise UsageError("expected an LLM key without blanks or other marks that a header cannot hold")
+            raise UsageError("expected an LLM key of printable ASCII characters without spaces, found others")
         limits = (self.timeout, self.concurrency, self.answer_tokens, self.requests_per_minute, self.tokens_per_minute)
         for limit in limits:
-            if limit is not None and not 0 < limit < math.inf:  # which nothing that is no number is
+            if limit is not None and not 0 < limit < math.inf:  # false for NaN too
                 raise UsageError(f"expected LLM timeout, concurrency, answer length and limits above 0, found {limit}")
 
 
@@ -70,66 +70,71 @@ def find_server(
     tokens_per_minute: float | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> Server | None:
-    """The server that the arguments, else ZSPROMPT_LLM_BASE_URL, _MODEL, _KEY, _TIMEOUT …, name; None if nothing does.
+    """The server that the arguments or the environment name; None if neither names one.
+
+    The variables are ZSPROMPT_LLM_BASE_URL, ZSPROMPT_LLM_MODEL, ZSPROMPT_LLM_KEY, ZSPROMPT_LLM_TIMEOUT and so on.
+    Arguments take precedence.
 
     Args:
         base_url: a URL, or a preset: "openai", "qwen", "qwen-cn", "local".
-        model: as the server calls it; the presets but "local" have a default.
-        timeout: see Server, as for
-        concurrency: and
-        requests_per_minute: and
-        tokens_per_minute: each.
-        environment: where variables are looked up.
+        model: the server's name of the model. Every preset except "local" has a default.
+        timeout: see Server.
+        concurrency: see Server.
+        requests_per_minute: see Server.
+        tokens_per_minute: see Server.
+        environment: the environment variables.
 
     Raises:
-        LLMError: a server without a model.
-        UsageError: a URL or number that is none.
+        LLMError: a server is named without a model.
+        UsageError: a URL or a number is invalid.
     """
-    place = base_url or environment.get("ZSPROMPT_LLM_BASE_URL") or ""
+    address = base_url or environment.get("ZSPROMPT_LLM_BASE_URL") or ""
     model = model or environment.get("ZSPROMPT_LLM_MODEL") or ""
-    if not place and not model:
+    if not address and not model:
         return None
-    place = place or _provider(environment)
-    url, variable = PRESETS.get(place, (place, _variable(place)))
-    model = model or _MODELS.get(place, "")
+    address = address or _provider(environment)
+    url, variable = PRESETS.get(address, (address, _key_variable(address)))
+    model = model or _MODELS.get(address, "")
     if not model:
-        raise LLMError(f"expected a model to ask {url} for, found none; give --llm-model or ZSPROMPT_LLM_MODEL")
-    asked = {
+        raise LLMError(f"expected a model of {url}, found none; give --llm [SERVER:]MODEL or set ZSPROMPT_LLM_MODEL")
+    arguments = {
         "timeout": timeout,
         "concurrency": concurrency,
         "requests_per_minute": requests_per_minute,
         "tokens_per_minute": tokens_per_minute,
     }
-    numbers = {name: _number(environment, name.upper()) if value is None else value for name, value in asked.items()}
+    numbers = {
+        name: _number(environment, name.upper()) if value is None else value for name, value in arguments.items()
+    }
     key = (environment.get("ZSPROMPT_LLM_KEY") or environment.get(variable) or "").strip()
-    given = {name: value for name, value in numbers.items() if value is not None}
-    if math.isfinite(given.get("concurrency", math.nan)):
-        given["concurrency"] = math.ceil(given["concurrency"])
-    return Server(url.rstrip("/"), model, key, **given)  # type: ignore[arg-type]
+    limits = {name: value for name, value in numbers.items() if value is not None}
+    if math.isfinite(limits.get("concurrency", math.nan)):
+        limits["concurrency"] = math.ceil(limits["concurrency"])
+    return Server(url.rstrip("/"), model, key, **limits)  # type: ignore[arg-type]
 
 
 def _provider(environment: Mapping[str, str]) -> str:
-    """The preset whose key is there, where only a model was named."""
+    """The preset for a model without a server: the first whose key is set, else "local"."""
     for name, (_, variable) in PRESETS.items():
         if variable and environment.get(variable):
             return name
     return "local"
 
 
-def _variable(url: str) -> str:
-    """The provider's own variable, where a URL is that of a preset: a key must not go to another server."""
-    if not _is_url(url):
+def _key_variable(address: str) -> str:
+    """The variable with the provider's key, if the URL is a preset's. A key must not go to another server."""
+    if not _is_url(address):
         return ""
-    found = httpx.URL(url)
+    url = httpx.URL(address)
     for preset, variable in PRESETS.values():
-        own = httpx.URL(preset)
-        if (found.scheme, found.host, found.port) == (own.scheme, own.host, own.port):
+        known_url = httpx.URL(preset)
+        if (url.scheme, url.host, url.port) == (known_url.scheme, known_url.host, known_url.port):
             return variable
     return ""
 
 
 def _is_url(text: str) -> bool:
-    """Whether requests can be sent there. httpx looks closer than urllib: at ports, addresses and foreign scripts."""
+    """Whether requests can be sent to this URL. httpx checks more than urllib: ports, addresses, other scripts."""
     try:
         url = httpx.URL(text)
         return url.scheme in ("http", "https") and bool(url.host) and (url.port is None or 0 < url.port < 2**16)

@@ -1,4 +1,4 @@
-"""An LLM that writes captions for label sets: asked once a set, checked, asked once more, and never beyond a budget."""
+"""An LLM that captions label sets: one request per set, a check, a second request if needed, within a budget."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ import httpx
 
 from zsprompt._utils.arrays import Bools
 from zsprompt._utils.progress import Progress, quiet
+from zsprompt._utils.text import counted
 from zsprompt.errors import LLMError
 from zsprompt.llm.answers import Answers
 from zsprompt.llm.checks import Complaint, complaint, shortened, tidy
-from zsprompt.llm.client import Answer, ChatClient, Messages, together
+from zsprompt.llm.client import Answer, ChatClient, Messages, run_in_loop
 from zsprompt.prompts.caption_bank import Caption
 
 A = TypeVar("A")
 Fits = Callable[[Sequence[str]], Bools]
 
-# After the mmm-clip seed's "Please caption an image that contains …"; the rest keeps an answer fit to be embedded.
+# Answers are stored under the text of the request: to change these texts is to ask and pay anew.
+# After the mmm-clip seed's "Please caption an image that contains …"; the rest makes answers suitable for an encoder.
 _ASK = (
     "Please caption an image that contains {labels}. Answer with the caption alone: one line in English, at most "
     "{words} words, naming each of these and no other object."
@@ -32,12 +34,12 @@ _ASK_NOTHING = (
     "English, at most {words} words, naming none of them."
 )
 _WORDS, _FEWER_WORDS = 30, 15
-_AGAIN = "That will not do: {said}. Answer with a better caption alone, on one line, of at most {words} words."
+_AGAIN = "That will not do: {reason}. Answer with a better caption alone, on one line, of at most {words} words."
 
 
 @dataclass
 class Budget:
-    """What may still be asked. Answers that are kept cost nothing."""
+    """The remaining requests and tokens; None for no limit. Stored answers cost nothing."""
 
     calls: int | None = None
     tokens: int | None = None
@@ -45,7 +47,7 @@ class Budget:
     tokens_used: int = 0
 
     def take(self, tokens: int) -> bool:
-        """Whether one more request of about so many tokens is within the budget; it is then counted."""
+        """Count one more request of about `tokens` tokens, if the budget allows it. Returns whether it does."""
         if self.calls is not None and self.calls_made >= self.calls:
             return False
         if self.tokens is not None and self.tokens_used + tokens > self.tokens:
@@ -55,7 +57,7 @@ class Budget:
         return True
 
     def calls_left(self) -> bool:
-        """Whether the number of requests allows one more."""
+        """Whether one more request is allowed, whatever its tokens."""
         return self.calls is None or self.calls_made < self.calls
 
 
@@ -65,13 +67,13 @@ class SpentError(Exception):
 
 @dataclass
 class Written:
-    """What came of writing captions.
+    """The captions that were written, and the sets without one.
 
     Attributes:
         captions: by label set.
-        shortened: sets whose caption was cut at the end of a clause to fit the model.
-        failed: sets for which two answers would not do, with the last complaint.
-        unasked: how many sets the budget did not reach.
+        shortened: sets whose caption was cut at the end of a clause, to fit the encoder.
+        failed: sets for which two answers were rejected, with the last reason.
+        unasked: number of sets that the budget did not cover.
     """
 
     captions: dict[frozenset[str], Caption] = field(default_factory=dict)
@@ -81,14 +83,14 @@ class Written:
 
 
 class Writer:
-    """Writes captions with the help of a server.
+    """Requests captions from a server.
 
     Args:
-        client: whom to ask.
-        answers: what was answered before; new answers are kept there at once.
-        budget: how much may be asked.
-        offline: ask nothing, and use the answers that are kept.
-        progress: where progress is shown.
+        client: sends the requests.
+        answers: stored answers; new ones are stored immediately.
+        budget: limits requests and tokens.
+        offline: send nothing, and use stored answers only.
+        progress: shows progress.
     """
 
     def __init__(
@@ -105,96 +107,95 @@ class Writer:
         self.offline = offline
         self.budget = Budget(calls=0) if offline else budget or Budget()
         self._progress = progress
-        self._under_way: set[asyncio.Future[Answer]] = set()
+        self._pending: set[asyncio.Future[Answer]] = set()
 
     def write(self, sets: Iterable[frozenset[str]], labels: Sequence[str], fits: Fits) -> Written:
         """Captions for label sets.
 
         Args:
-            sets: of `labels`; the empty one is "none of them".
-            labels: all that could be named.
-            fits: whether texts fit the model they are for.
+            sets: sets of `labels`; the empty set means "none of them".
+            labels: all labels of the data set.
+            fits: whether each text fits the encoder.
 
         Raises:
-            LLMError: the server cannot be reached or refuses; what was answered is kept.
+            LLMError: the server cannot be reached or refuses. Answers are kept.
         """
-        wanted = list(dict.fromkeys(sets))
+        distinct = list(dict.fromkeys(sets))
         job = _Job(self, labels, fits, Written())
-        self.each(wanted, job.caption, "captions")
+        self.each(distinct, job.caption, "captions")
         return job.written
 
     def answer(self, questions: Iterable[Messages]) -> tuple[dict[Messages, Answer], int]:
-        """The answer to each question, and how many the budget did not reach.
+        """The answer to each question, and the number of questions that the budget did not cover.
 
         Raises:
-            LLMError: the server cannot be reached or refuses; what was answered is kept.
+            LLMError: the server cannot be reached or refuses. Answers are kept.
         """
-        wanted = list(dict.fromkeys(questions))
-        found: dict[Messages, Answer] = {}
+        distinct = list(dict.fromkeys(questions))
+        answers: dict[Messages, Answer] = {}
 
-        async def one(http: httpx.AsyncClient, asked: Messages) -> None:
+        async def answer_one(http: httpx.AsyncClient, messages: Messages) -> None:
             with suppress(SpentError):
-                found[asked] = await self.ask(http, asked)
+                answers[messages] = await self.ask(http, messages)
 
-        self.each(wanted, one, "questions")
-        return {asked: found[asked] for asked in wanted if asked in found}, len(wanted) - len(found)
+        self.each(distinct, answer_one, "questions")
+        return {asked: answers[asked] for asked in distinct if asked in answers}, len(distinct) - len(answers)
 
-    def each(self, wanted: Sequence[A], work: Callable[[httpx.AsyncClient, A], Awaitable[None]], what: str) -> None:
-        """`work` on each of `wanted`, as many at a time as the server may be asked, with progress in `what`.
+    def each(self, items: Sequence[A], work: Callable[[httpx.AsyncClient, A], Awaitable[None]], unit: str) -> None:
+        """Run `work` on each item, as concurrently as the server allows. Progress is shown in `unit`.
 
         Raises:
-            LLMError: the first that `work` raises; the others are stopped, and what was answered is kept.
+            LLMError: the first one that `work` raises. The others are stopped; answers are kept.
         """
-        with self._progress(what, len(wanted), what) as advance:
-            together(lambda: self._each(wanted, work, advance))
+        with self._progress(unit, len(items), unit) as advance:
+            run_in_loop(lambda: self._each(items, work, advance))
 
-    async def ask(self, http: httpx.AsyncClient, messages: Messages, *, besides: int = 0) -> Answer:
-        """The answer that is kept, else the server's, which is then kept.
+    async def ask(self, http: httpx.AsyncClient, messages: Messages, *, extra_tokens: int = 0) -> Answer:
+        """The stored answer, else the server's, which is then stored.
 
         Args:
             http: the connections.
             messages: the question.
-            besides: tokens that it takes besides its text, as far as is known.
+            extra_tokens: estimated tokens of the question besides its text.
 
         Raises:
-            SpentError: it is beyond the budget.
+            SpentError: the budget does not cover the question.
             LLMError: the server cannot be reached or refuses.
         """
         body = self.client.body(messages)
-        known = self.answers.get(self.client.server.base_url, body)
-        if known is not None:
-            return known
-        expected = self.client.estimated_tokens(messages) + besides
+        stored = self.answers.get(self.client.server.base_url, body)
+        if stored is not None:
+            return stored
+        expected = self.client.estimated_tokens(messages) + extra_tokens
         while not self.budget.take(expected):
-            if not self._under_way or not self.budget.calls_left():
+            if not self._pending or not self.budget.calls_left():
                 raise SpentError
-            await asyncio.wait(
-                self._under_way, return_when=asyncio.FIRST_COMPLETED
-            )  # they may take less than estimated
-        asking = asyncio.ensure_future(self.client.ask(http, messages))
-        self._under_way.add(asking)
+            # pending requests may take fewer tokens than estimated
+            await asyncio.wait(self._pending, return_when=asyncio.FIRST_COMPLETED)
+        request = asyncio.ensure_future(self.client.ask(http, messages))
+        self._pending.add(request)
         try:
-            answer = await asking
+            answer = await request
             self.budget.tokens_used += answer.tokens - expected
         finally:
-            asking.cancel()
-            self._under_way.discard(asking)
+            request.cancel()
+            self._pending.discard(request)
         self.answers.put(self.client.server.base_url, body, answer)
         return answer
 
     async def _each(
         self,
-        wanted: Sequence[A],
+        items: Sequence[A],
         work: Callable[[httpx.AsyncClient, A], Awaitable[None]],
         advance: Callable[[int], None],
     ) -> None:
-        """`work` on each, as many at a time as the server may be asked; the first that fails stops the others."""
-        waiting = iter(wanted)
+        """Run `work` on each item, as concurrently as the server allows. The first failure stops the others."""
+        remaining = iter(items)
         async with self.client.open() as http:
 
             async def worker() -> None:
-                for one in waiting:  # workers share the iterator, and none waits while it takes from it
-                    await work(http, one)
+                for item in remaining:  # workers share the iterator; taking from it never waits
+                    await work(http, item)
                     advance(1)
 
             workers = [asyncio.ensure_future(worker()) for _ in range(self.client.server.concurrency)]
@@ -206,9 +207,9 @@ class Writer:
                 await asyncio.gather(*workers, return_exceptions=True)
 
     def unanswered(self, questions: Iterable[Messages]) -> list[Messages]:
-        """Those questions that have no answer yet."""
+        """The questions without a stored answer."""
         url = self.client.server.base_url
-        return [asked for asked in questions if self.answers.get(url, self.client.body(asked)) is None]
+        return [messages for messages in questions if self.answers.get(url, self.client.body(messages)) is None]
 
 
 @dataclass
@@ -221,23 +222,23 @@ class _Job:
     written: Written
 
     async def caption(self, http: httpx.AsyncClient, key: frozenset[str]) -> None:
-        """Ask for the caption of a set, check it, ask once more, and write down what came of it."""
-        asked = question(key, self.labels)
+        """Request the caption of a set, check it, request another if it is rejected, and record the outcome."""
+        messages = question(key, self.labels)
         try:
-            text, said = await self._checked(http, key, asked)
-            if said is not None:
-                words = _FEWER_WORDS if said.too_long else _WORDS
-                text, said = await self._checked(http, key, (*asked, *once_more(text, said, words)))
+            text, problem = await self._checked(http, key, messages)
+            if problem is not None:
+                words = _FEWER_WORDS if problem.too_long else _WORDS
+                text, problem = await self._checked(http, key, (*messages, *once_more(text, problem, words)))
         except SpentError:
             self.written.unasked += 1
             return
-        if said is not None and said.too_long:
-            text, said = self._shortened(key, text, said)
-        if said is not None:
-            self.written.failed[key] = said.said
+        if problem is not None and problem.too_long:
+            text, problem = self._shortened(key, text, problem)
+        if problem is not None:
+            self.written.failed[key] = problem.reason
             return
         now = datetime.now(timezone.utc).date().isoformat()
-        prompt = asked[-1][1]
+        prompt = messages[-1][1]
         self.written.captions[key] = Caption(tuple(sorted(key)), text, self.writer.client.server.model, prompt, now)
 
     async def _checked(
@@ -245,23 +246,23 @@ class _Job:
     ) -> tuple[str, Complaint | None]:
         answer = await self.writer.ask(http, messages)
         text = tidy(answer.text)
-        said = complaint(text, sorted(key), self.labels)
-        if said is None and answer.cut:
-            said = Complaint("it broke off before its end", too_long=True)
-        if said is None and not self.fits([text]).all():
-            said = Complaint("it is too long", too_long=True)
-        return text, said
+        problem = complaint(text, sorted(key), self.labels)
+        if problem is None and answer.cut:
+            problem = Complaint("it broke off before its end", too_long=True)
+        if problem is None and not self.fits([text]).all():
+            problem = Complaint("it is too long", too_long=True)
+        return text, problem
 
-    def _shortened(self, key: frozenset[str], text: str, said: Complaint) -> tuple[str, Complaint | None]:
+    def _shortened(self, key: frozenset[str], text: str, problem: Complaint) -> tuple[str, Complaint | None]:
         for short in shortened(text):
             if self.fits([short]).all() and complaint(short, sorted(key), self.labels) is None:
                 self.written.shortened.add(key)
                 return short, None
-        return text, said
+        return text, problem
 
 
 def question(key: frozenset[str], labels: Sequence[str]) -> Messages:
-    """What is asked for a label set; the same whatever the order of its labels, and of all labels."""
+    """The question for a label set. It depends neither on the order of its labels nor on that of all labels."""
     if not key:
         return (("user", _ASK_NOTHING.format(others=", ".join(sorted(labels)), words=_WORDS)),)
     *first, last = sorted(key)
@@ -269,15 +270,15 @@ def question(key: frozenset[str], labels: Sequence[str]) -> Messages:
     return (("user", _ASK.format(labels=listed, words=_WORDS)),)
 
 
-def once_more(text: str, said: Complaint, words: int) -> Messages:
-    """What follows a question whose answer `text` will not do: a second one, for at most so many words."""
-    return (("assistant", text), ("user", _AGAIN.format(said=said.said, words=words)))
+def once_more(text: str, problem: Complaint, words: int) -> Messages:
+    """The messages that follow a rejected answer `text`: a second question, for at most `words` words."""
+    return (("assistant", text), ("user", _AGAIN.format(reason=problem.reason, words=words)))
 
 
-def require_all(written: Written, asked_with: str) -> None:
-    """Raise LLMError if the budget ended before every set was asked for."""
+def require_all(written: Written, options: str) -> None:
+    """Raise LLMError, naming the options of the budget, if it ended before every set was requested."""
     if written.unasked:
         raise LLMError(
-            f"the budget ended with {written.unasked:,} label sets not asked for; what was answered is kept, "
-            f"go on with a larger {asked_with}"
+            f"the budget ended with {counted(written.unasked, 'label set')} left; answers are kept, "
+            f"run again with larger {options}"
         )

@@ -1,4 +1,4 @@
-"""The embedding store: every distinct text and image goes through the encoder once."""
+"""The embedding store: each distinct text and image is encoded once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a cache folder holds of one encoder: vectors and spatial tokens, under keys that hold all that changes them."""
+"""Cached vectors and spatial tokens of one encoder. A key covers everything that changes the value."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from zsprompt.store.image_files import cache_key
 
 logger = logging.getLogger(__name__)
 
-_DECODER = "rgb/1"  # names how bytes become pixels (data.images.decode): change it there, change it here
+_DECODER = "rgb/1"  # version of data.images.decode, which turns bytes into pixels: change it with that function
 _READ_BLOCK = 4096
-_TOKENS_BLOCK = 64  # images whose tokens are read at a time
-_DISK_SHARE = 1.3  # of the tokens' own size, at most: pages that are not full, and the database's log
+_TOKENS_BLOCK = 64  # images whose tokens are read per call of the cache
+_DISK_FACTOR = 1.3  # upper bound on disk space per byte of tokens: pages are not full, and the database has a log
 
 
 @dataclass(frozen=True)
 class StoredTokens:
-    """Tokens under `keys` of a cache; see Tokens. One thread may read while another embeds."""
+    """Tokens in a cache, under `keys`; see Tokens. One thread may read while another embeds."""
 
     cache: ByteCache
     keys: tuple[bytes, ...]
@@ -41,7 +41,7 @@ class StoredTokens:
         """[n, L, D'] float16: the tokens of the images at `rows`, in that order.
 
         Raises:
-            CacheError: the cache was closed, or an entry is damaged or gone.
+            CacheError: the cache is closed, or an entry is damaged or missing.
         """
         if self.cache.closed:
             raise CacheError(f"expected an open store to read tokens from, found {self.cache.folder} closed")
@@ -51,8 +51,8 @@ class StoredTokens:
             for i, value in enumerate(self.cache.get_many(keys), start):
                 if value is None or len(value) != result[i].nbytes:
                     raise CacheError(
-                        f"expected spatial tokens in cache {self.cache.folder}, found an entry damaged or gone; "
-                        f"run `zsprompt cache verify --cache '{self.cache.folder}'`, then again"
+                        f"expected spatial tokens in cache {self.cache.folder}, found a damaged or missing entry; "
+                        f"run `zsprompt cache verify --cache '{self.cache.folder}'`, then repeat the command"
                     )
                 result[i] = np.frombuffer(value, dtype=np.float16).reshape(self.token_shape)
         return result
@@ -60,7 +60,7 @@ class StoredTokens:
 
 @dataclass(frozen=True)
 class CachedEmbeddings:
-    """The entries of `encoder` in `cache`. Without a cache there are none, and none are kept."""
+    """The entries of `encoder` in `cache`. Without a cache, nothing is found and nothing is kept."""
 
     encoder: Encoder
     cache: ByteCache | None
@@ -70,15 +70,15 @@ class CachedEmbeddings:
         return cache_key("text", self.encoder.fingerprint, text.encode("utf-8", "surrogatepass"))
 
     def image_key(self, digest: bytes) -> bytes:
-        """The key of the vector of an image with this content."""
+        """The key of an image's vector, from the digest of its content."""
         return cache_key(f"image {_DECODER}", self.encoder.fingerprint, digest)
 
     def tokens_key(self, digest: bytes, token_shape: tuple[int, int]) -> bytes:
-        """The key of the spatial tokens of an image with this content."""
+        """The key of an image's spatial tokens, from the digest of its content."""
         return cache_key(f"tokens/1 {token_shape} {_DECODER}", self.encoder.fingerprint, digest)
 
     def get(self, keys: Sequence[bytes]) -> Iterator[bytes | None]:
-        """The stored value of each key or None, read in blocks: a million of them at once would fill gigabytes."""
+        """The stored value of each key, or None. Read in blocks: a million values at once would fill gigabytes."""
         if self.cache is None:
             yield from (None for _ in keys)
             return
@@ -86,37 +86,34 @@ class CachedEmbeddings:
             yield from self.cache.get_many(keys[start : start + _READ_BLOCK])
 
     def put(self, entries: Mapping[bytes, bytes]) -> None:
-        """Keep these values by key, all or none."""
+        """Store values by key, in one transaction."""
         if self.cache:
             self.cache.put_many(entries)
 
     def vectors(self, keys: Sequence[bytes]) -> Iterator[Floats | None]:
-        """[D] the vector under each key; None where there is none of this width."""
+        """[D] the vector under each key; None if it is missing or of another width."""
         for value in self.get(keys):
             yield np.frombuffer(value, dtype=np.float32) if value and len(value) == 4 * self.encoder.dim else None
 
     def images(self, digests: Sequence[bytes], spatial: SpatialEncoder | None = None) -> Iterator[Floats | None]:
-        """[D] the vector of each content; None where it is missing, or its tokens are where they are wanted."""
+        """[D] the vector of each content; None if it is missing, or if `spatial` is given and its tokens are."""
         complete = [True] * len(digests)
         if spatial and self.cache:
             complete = self.cache.has_many([self.tokens_key(digest, spatial.token_shape) for digest in digests])
         vectors = self.vectors([self.image_key(digest) for digest in digests])
-        for has_all, vector in zip(complete, vectors, strict=True):
-            yield vector if has_all else None
+        for has_tokens, vector in zip(complete, vectors, strict=True):
+            yield vector if has_tokens else None
 
 
 def check_space(cache: ByteCache, images: int, token_shape: tuple[int, int]) -> None:
-    """Log what the tokens of this many images will take. Raises CacheError if the disk has too little space."""
+    """Log the disk space that the tokens of `images` images need. Raises CacheError if the disk has too little."""
     if not images:
         return
-    what, needed, free = (
-        f"tokens of {counted(images, 'picture')}",
-        2 * images * math.prod(token_shape),
-        cache.free_bytes(),
-    )
-    if needed * _DISK_SHARE > free:
+    tokens = f"tokens of {counted(images, 'image')}"
+    needed, free = 2 * images * math.prod(token_shape), cache.free_bytes()
+    if needed * _DISK_FACTOR > free:
         raise CacheError(
-            f"expected {in_bytes(int(needed * _DISK_SHARE))} free for {what} in {cache.folder}, "
-            f"found {in_bytes(free)}; use a folder with more room (--cache DIR)"
+            f"expected {in_bytes(int(needed * _DISK_FACTOR))} free for {tokens} in {cache.folder}, "
+            f"found {in_bytes(free)}; use a folder with more space (--cache DIR)"
         )
-    logger.info(f"{what}: {in_bytes(needed)} in {cache.folder}")
+    logger.info(f"{tokens}: {in_bytes(needed)} in {cache.folder}")

@@ -1,4 +1,4 @@
-"""An encoder that is not trusted: its failures become ModelError, and its answers are checked."""
+"""A wrapper that checks an encoder's results and turns its failures into ModelError."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ B = TypeVar("B")
 
 @dataclass(frozen=True)
 class CheckedEncoder:
-    """What the store calls of `encoder`. Every method raises ModelError if the encoder fails or answers wrongly."""
+    """`encoder`, as the store calls it. Each method raises ModelError if the encoder fails or its result is wrong."""
 
     encoder: Encoder
 
@@ -30,7 +30,7 @@ class CheckedEncoder:
         if not isinstance(self.encoder, SpatialEncoder):
             raise ModelError(
                 f"expected a model with spatial tokens, found {self.encoder.name}, which has none; "
-                "use an adapter on pooled vectors, or another --model"
+                "use an adapter on pooled vectors, or choose another --model"
             )
         return self.encoder
 
@@ -51,11 +51,11 @@ class CheckedEncoder:
         return vectors, tokens
 
     def prepare(self, image: Image) -> Image:
-        """`image` as the encoder wants it."""
+        """`image`, prepared for the encoder."""
         try:
             return self.encoder.prepare(image)
-        except Exception as error:  # an encoder from elsewhere may raise anything
-            raise ModelError(f"model {self.encoder.name} failed to prepare a picture ({_reason(error)})") from error
+        except Exception as error:  # a third-party encoder may raise anything
+            raise ModelError(f"model {self.encoder.name} failed to prepare an image ({_reason(error)})") from error
 
     def _vectors(self, encode: Callable[[Sequence[A]], Floats], batch: Sequence[A]) -> Floats:
         vectors = self._call(lambda items: np.asarray(encode(items), dtype=np.float32), batch)
@@ -67,21 +67,21 @@ class CheckedEncoder:
             return encode(batch)
         except ZspromptError:
             raise
-        except Exception as error:  # an encoder from elsewhere may raise anything
+        except Exception as error:  # a third-party encoder may raise anything
             raise ModelError(
                 f"model {self.encoder.name} failed on a batch of {len(batch)} ({_reason(error)}); "
-                "if memory ran out, use a smaller --batch-size"
+                "if memory ran out, use a smaller batch (--device auto,batch_size=B)"
             ) from error
 
     def _check(self, array: Floats | Halves, expected: tuple[int, ...]) -> None:
         if array.shape != expected or not np.isfinite(array).all():
-            what = f"shape {array.shape}" if array.shape != expected else "values that are not finite"
+            found = f"shape {array.shape}" if array.shape != expected else "values that are not finite"
             kind = "embeddings" if len(expected) == 2 else "spatial tokens"
-            raise ModelError(f"expected {kind} of shape {expected} from {self.encoder.name}, found {what}")
+            raise ModelError(f"expected {kind} of shape {expected} from {self.encoder.name}, found {found}")
 
 
-def _two_arrays(answer: tuple[Floats, Halves]) -> tuple[Floats, Halves]:
-    vectors, tokens = answer
+def _two_arrays(result: tuple[Floats, Halves]) -> tuple[Floats, Halves]:
+    vectors, tokens = result
     return np.asarray(vectors, dtype=np.float32), np.asarray(tokens, dtype=np.float16)
 
 

@@ -1,4 +1,4 @@
-"""What a strategy asks to see of pictures, from the store: vectors, and where it reads them tokens and captions."""
+"""Embed images for a strategy: vectors, and the tokens and captions that it reads."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from zsprompt.store.store import EmbeddingStore
 
 @dataclass(frozen=True)
 class Embedded:
-    """The N' of N pictures that could be read.
+    """The N' readable images of N.
 
     Attributes:
-        images: as a strategy sees them.
-        kept: [N'] their positions among those asked for.
-        bad: (position, reason) of every other one.
-        shortened: captions that were cut to fit the encoder.
+        images: embeddings of the readable images.
+        kept: [N'] their positions among the N images.
+        bad: (position, reason) of each unreadable image.
+        shortened: number of captions that were cut to fit the encoder.
     """
 
     images: Images
@@ -37,36 +37,31 @@ def embed(
     reads: Collection[str] = (),
     captions: Sequence[Sequence[str]] = (),
 ) -> Embedded:
-    """Embed pictures, with what beside vectors is read of them.
+    """Embed images, with the captions or tokens that a strategy reads.
 
     Args:
-        refs: N pictures.
-        store: where they are embedded.
-        reads: "tokens", "captions".
+        refs: N images.
+        store: embeds them.
+        reads: what is read in addition to vectors: "tokens", "captions".
         captions: K sequences of N captions.
 
     Raises:
-        DataError: captions are read and there are none.
+        DataError: captions are read, but there are none.
         ModelError, CacheError: see EmbeddingStore.
     """
     if "captions" in reads and not captions:
         raise DataError(
-            "expected a caption of each picture, which this adapter reads, found none; use `run` or `train` on a data "
-            "set with captions, or with --picture-captions FILE, or an adapter on pictures alone"
+            "expected a caption per image, which this adapter reads, found none; use `run` or `train` on a data set "
+            "with captions, or with --image-captions FILE, or an adapter on images alone"
         )
-    tokens = None
-    if "tokens" in reads:
-        found = store.tokens(refs)
-        vectors, kept, bad, tokens = found.vectors, found.kept, found.bad, found.tokens
-    else:
-        plain = store.images(refs)
-        vectors, kept, bad = plain.vectors, plain.kept, plain.bad
-    words, shortened = _captions(captions, kept, store) if "captions" in reads else (None, 0)
-    return Embedded(Images(vectors, tokens, words), kept, bad, shortened)
+    embedded = store.tokens(refs) if "tokens" in reads else store.images(refs)
+    caption_vectors, shortened = _captions(captions, embedded.kept, store) if "captions" in reads else (None, 0)
+    images = Images(embedded.vectors, embedded.tokens, caption_vectors)
+    return Embedded(images, embedded.kept, embedded.bad, shortened)
 
 
 def _captions(captions: Sequence[Sequence[str]], kept: Indices, store: EmbeddingStore) -> tuple[Floats, int]:
-    """[N', K, D], and how many captions had to be cut."""
+    """[N', K, D] caption embeddings, and the number of captions that were cut."""
     rows, cut = [], 0
     for column in captions:
         texts, shortened = _fitting([column[i] for i in kept], store)
@@ -76,27 +71,27 @@ def _captions(captions: Sequence[Sequence[str]], kept: Indices, store: Embedding
 
 
 def _fitting(texts: Sequence[str], store: EmbeddingStore) -> tuple[list[str], int]:
-    """Texts that fit the encoder: of those that do not, as many whole words as do, or characters of the first."""
-    fitting: Bools = np.asarray(store.fits(texts), dtype=np.bool_)  # of no texts, an array of no kind in particular
-    found = [text if fits else _cut(text, store) for text, fits in zip(texts, fitting, strict=True)]
-    return found, int((~fitting).sum())
+    """Texts that fit the encoder. A longer one is cut after a word, or within the first word."""
+    fitting: Bools = np.asarray(store.fits(texts), dtype=np.bool_)  # without texts, the dtype may be another
+    result = [text if fits else _cut(text, store) for text, fits in zip(texts, fitting, strict=True)]
+    return result, int((~fitting).sum())
 
 
 def _cut(text: str, store: EmbeddingStore) -> str:
     words = text.split()
     return _longest([" ".join(words[:n]) for n in range(len(words))], store) or _longest(
         [words[0][:n] for n in range(len(words[0]))],
-        store,  # a language without blanks
+        store,  # a language without spaces
     )
 
 
-def _longest(growing: Sequence[str], store: EmbeddingStore) -> str:
-    """The last of ever longer texts that fits; the first, which is empty, always does."""
-    low, high = 0, len(growing)
+def _longest(prefixes: Sequence[str], store: EmbeddingStore) -> str:
+    """The longest prefix that fits. They are sorted by length; the first is empty and always fits."""
+    low, high = 0, len(prefixes)
     while low + 1 < high:
         middle = (low + high) // 2
-        if store.fits([growing[middle]])[0]:
+        if store.fits([prefixes[middle]])[0]:
             low = middle
         else:
             high = middle
-    return growing[low]
+    return prefixes[low]

@@ -1,4 +1,4 @@
-"""What a strategy or an adapter sees of images."""
+"""Image embeddings, the input of strategies and adapters."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Images:
 
     Attributes:
         vectors: [N, D] float32, unit rows.
-        tokens: [N, L, D'] spatial tokens, read in parts, where an adapter asks for them.
-        captions: [N, K, D] float32, unit rows, K captions per image, where an adapter asks for them.
+        tokens: [N, L, D'] spatial tokens, read in parts; None unless an adapter reads them.
+        captions: [N, K, D] float32, unit rows, K captions per image; None unless an adapter reads them.
     """
 
     vectors: Floats
@@ -52,8 +52,8 @@ class Images:
         """The images at `rows`, in that order, with their tokens in memory.
 
         Raises:
-            CacheError: tokens are in a store that was closed or is damaged.
+            CacheError: tokens are in a store that is closed or damaged.
         """
-        places = np.asarray(rows, dtype=np.intp)
-        tokens = None if self.tokens is None else TokenArray(self.tokens.read(places))
-        return Images(self.vectors[places], tokens, None if self.captions is None else self.captions[places])
+        indices = np.asarray(rows, dtype=np.intp)
+        tokens = None if self.tokens is None else TokenArray(self.tokens.read(indices))
+        return Images(self.vectors[indices], tokens, None if self.captions is None else self.captions[indices])

@@ -1,4 +1,4 @@
-"""Image files on their way to an encoder: read, named by their content, recognised by what the disk says of them."""
+"""Reading image files. An image is identified by its content; its file attributes allow skipping the read."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class ImageContent:
     """The bytes of one image.
 
     Attributes:
-        position: of the image among those asked for.
+        position: of the image among those requested.
         digest: sha256 of the bytes.
         data: the bytes, until they are taken.
-        settled_key: the image's stat key, if the file can be trusted not to have changed since.
+        settled_key: the image's stat key, if the file is certainly unchanged since; see `stat_key`.
     """
 
     position: int
@@ -26,7 +26,7 @@ class ImageContent:
     settled_key: bytes | None
 
     def take_bytes(self) -> bytes:
-        """The bytes, once: they need not stay in memory after decoding."""
+        """The bytes, once. They are then released: decoding needs them no longer."""
         data, self.data = self.data or b"", None
         return data
 
@@ -37,14 +37,14 @@ class ImageContent:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """An image that could not be read: its position among those asked for, and why."""
+    """An image that could not be read: its position among those requested, and the reason."""
 
     position: int
     reason: str
 
 
 def read_image(position: int, ref: ImageRef) -> ImageContent | Unreadable:
-    """The bytes behind `ref`, or why there are none."""
+    """Read the image, or give the reason why it is unreadable."""
     try:
         data = ref.read()
     except ImageError as error:
@@ -53,12 +53,12 @@ def read_image(position: int, ref: ImageRef) -> ImageContent | Unreadable:
 
 
 def stat_key(ref: ImageRef, *, settled: bool = False) -> bytes | None:
-    """The cache key of an image's identity; None where it has none, see ImageRef.identity."""
+    """The cache key of an image's identity; None if it has none. See ImageRef.identity."""
     identity = ref.identity(settled=settled)
     return cache_key("identity", "", identity) if identity else None
 
 
 def cache_key(kind: str, owner: str, content: bytes) -> bytes:
-    """32 bytes that stand for `content` of one kind under one owner (an encoder's fingerprint)."""
+    """32 bytes: a digest of `content`, its kind and its owner (an encoder's fingerprint)."""
     head = f"{kind}\0{owner}\0".encode("utf-8", "surrogatepass")
     return hashlib.sha256(head + content).digest()

@@ -1,4 +1,4 @@
-"""The image pipeline: read, decode, encode and write, all at the same time."""
+"""The image pipeline: reading, decoding, encoding and writing run concurrently."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from zsprompt.store.image_files import ImageContent, Unreadable, read_image, sta
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_BATCHES_UNDER_WAY = 2  # one in the model, one ready for it
+_BATCHES_IN_PROGRESS = 2  # one in the model, one ready for it
 
 
 @dataclass
 class ImageJob:
-    """What is known of one call's N images while they pass through the pipeline.
+    """The state of one call: N images on their way through the pipeline.
 
     Attributes:
         refs: the images.
-        vectors: [N, D] float32, of those that are answered.
-        stat_keys: N keys that recognise a file without reading it, see `stat_key`.
-        digests: position -> content, as far as it is known.
-        unread: positions that the cache could not answer by a stat key alone.
-        waiting: content under way -> positions that want it.
-        done: content encoded in this call -> a position that has it.
-        bad: position -> why it cannot be read.
-        encoded: how many contents were encoded.
+        vectors: [N, D] float32; rows are filled in as they become available.
+        stat_keys: N keys that identify a file without reading it; see `stat_key`.
+        digests: position -> digest of the content, if known.
+        unread: positions without a vector after the lookup by stat key.
+        waiting: digest of a content in progress -> positions that need it.
+        done: digest of a content encoded in this call -> one of its positions.
+        bad: position -> reason why the image cannot be read.
+        encoded: number of contents encoded.
     """
 
     refs: Sequence[ImageRef]
@@ -57,12 +57,12 @@ class ImageJob:
         return np.array([i for i in range(len(self.refs)) if i not in self.bad], dtype=np.intp)
 
     def unread_contents(self) -> int:
-        """How many different images are unread, at most: those of unknown content may turn out alike."""
-        known = [self.digests[i] for i in self.unread if i in self.digests]
-        return len(self.unread) - len(known) + len(set(known))
+        """Upper bound on the number of distinct unread images. Files of unknown content may be duplicates."""
+        digests = [self.digests[i] for i in self.unread if i in self.digests]
+        return len(self.unread) - len(digests) + len(set(digests))
 
     def answer(self, content: ImageContent, cached: Mapping[bytes, Floats]) -> bool:
-        """Whether `cached` vectors, or an image of the same content that is done, gave this image its vector."""
+        """Fill in the image's vector from `cached` or from a finished duplicate. Returns whether that was possible."""
         self.digests[content.position] = content.digest
         if content.digest in cached:
             self.vectors[content.position] = cached[content.digest]
@@ -73,7 +73,7 @@ class ImageJob:
         return True
 
     def queue(self, content: ImageContent) -> bool:
-        """Let an image wait for its content; whether it is the first that does."""
+        """Let an image wait for its content. Returns whether it is the first to do so."""
         positions = self.waiting.setdefault(content.digest, [])
         positions.append(content.position)
         return len(positions) == 1
@@ -81,7 +81,7 @@ class ImageJob:
 
 @dataclass(frozen=True)
 class _Batch:
-    """A batch that the model is done with: vectors [n, D], and tokens [n, L, D'] where they are wanted."""
+    """An encoded batch: vectors [n, D], and tokens [n, L, D'] if they are requested."""
 
     contents: list[ImageContent]
     vectors: Floats
@@ -90,14 +90,14 @@ class _Batch:
 
 @dataclass(frozen=True)
 class ImagePipeline:
-    """Embeds images: what the cache has first, the rest through the encoder and into the cache, batch by batch.
+    """Embeds images. Cached embeddings are reused; the others are encoded and cached, batch by batch.
 
     Attributes:
-        encoder: what embeds.
-        cached: where embeddings are looked up and kept.
-        spatial: the encoder again where its tokens are wanted too, else None.
-        batch_size: images encoded, and committed, at a time.
-        workers: threads that read and decode.
+        encoder: embeds images.
+        cached: cached embeddings.
+        spatial: the encoder if its tokens are requested too, else None.
+        batch_size: images per encoded and committed batch.
+        workers: number of threads that read and decode.
     """
 
     encoder: CheckedEncoder
@@ -107,7 +107,7 @@ class ImagePipeline:
     workers: int
 
     def recall(self, refs: Sequence[ImageRef]) -> ImageJob:
-        """A job in which all that a stat key alone can answer is answered."""
+        """A job whose vectors are filled in where a stat key leads to a cached embedding."""
         vectors = np.empty((len(refs), self.encoder.encoder.dim), dtype=np.float32)
         job = ImageJob(refs, vectors, [stat_key(ref) for ref in refs])
         positions = [i for i, key in enumerate(job.stat_keys) if key]
@@ -122,11 +122,11 @@ class ImagePipeline:
         return job
 
     def run(self, job: ImageJob, advance: Advance) -> None:
-        """Answer for the unread images of a job.
+        """Embed the unread images of a job.
 
         Raises:
             ModelError: the encoder failed.
-            CacheError: the cache failed; what was finished is kept.
+            CacheError: the cache failed. Finished batches are kept.
         """
         with (
             ThreadPoolExecutor(self.workers, thread_name_prefix="zsprompt-decode") as readers,
@@ -140,13 +140,13 @@ class ImagePipeline:
                 raise
 
     def _run(self, job: ImageJob, readers: ThreadPoolExecutor, model: ThreadPoolExecutor, advance: Advance) -> None:
-        """Three things at once: files are read and decoded ahead, the model computes, finished batches are written."""
+        """Concurrently: read and decode files ahead, run the model, write finished batches."""
         window = 2 * self.batch_size
         contents = ahead(readers, lambda i: read_image(i, job.refs[i]), job.unread, window)
         new = self._new_contents(contents, job, advance)
         images = ahead(readers, lambda content: (content, self._decoded(content)), new, window)
         batches = self._batches(images, job, advance)
-        for batch in ahead(model, self._encoded, batches, _BATCHES_UNDER_WAY):
+        for batch in ahead(model, self._encoded, batches, _BATCHES_IN_PROGRESS):
             self._commit(batch, job, advance)
 
     def _recalled(self, digests: Sequence[bytes]) -> Iterator[Floats | None]:
@@ -155,7 +155,7 @@ class ImagePipeline:
     def _new_contents(
         self, contents: Iterable[ImageContent | Unreadable], job: ImageJob, advance: Advance
     ) -> Iterator[ImageContent]:
-        """Pass on each new content once; answer the rest from the cache or from what is already under way."""
+        """Yield each new content once. Fill in the others from the cache or from duplicates in progress."""
         contents = iter(contents)
         while group := list(islice(contents, self.batch_size)):
             readable = [content for content in group if isinstance(content, ImageContent)]
@@ -207,7 +207,7 @@ class ImagePipeline:
     def _commit(self, batch: _Batch, job: ImageJob, advance: Advance) -> None:
         entries: dict[bytes, bytes] = {}
         answered = 0
-        for content, vector in zip(batch.contents, self._known_first(batch), strict=True):
+        for content, vector in zip(batch.contents, self._cached_first(batch), strict=True):
             positions = job.waiting.pop(content.digest)
             job.vectors[positions] = vector
             job.done[content.digest] = content.position
@@ -217,8 +217,8 @@ class ImagePipeline:
         job.encoded += len(batch.contents)
         advance(answered)
 
-    def _known_first(self, batch: _Batch) -> list[Floats]:
-        """[n] the batch's vectors, but those that the cache has already: what was answered once stays the answer."""
+    def _cached_first(self, batch: _Batch) -> list[Floats]:
+        """[n] the batch's vectors, but the cached ones where they exist: a cached vector never changes."""
         if batch.tokens is None:
             return list(batch.vectors)
         cached = self.cached.vectors([self.cached.image_key(content.digest) for content in batch.contents])

@@ -1,4 +1,4 @@
-"""EmbeddingStore: every distinct text and image through the encoder once, and never again."""
+"""EmbeddingStore: encodes each distinct text and image once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAX_WORKERS = 256
 
 @dataclass
 class Counts:
-    """What a store did so far. A duplicate inside one call counts as cached: it was not encoded again."""
+    """Work done by a store so far. A duplicate within one call counts as cached: it is not encoded again."""
 
     texts_encoded: int = 0
     texts_cached: int = 0
@@ -38,14 +38,14 @@ class Counts:
 
 @dataclass(frozen=True)
 class EmbeddedImages:
-    """Embeddings of the images that could be read.
+    """Embeddings of the readable images.
 
     Attributes:
         vectors: [N', D] float32, unit rows.
-        kept: [N'] positions of those images among the ones asked for.
-        bad: (position, reason) of every other one.
-        tokens: of the same images, shape (N', L, D'), where they were asked for. They stay in the cache folder, and
-            can be read there until the store is closed.
+        kept: [N'] positions of the readable images among those requested.
+        bad: (position, reason) of each unreadable image.
+        tokens: of the same images, shape (N', L, D'), if requested. They stay in the cache folder and are readable
+            until the store is closed.
     """
 
     vectors: Floats
@@ -55,22 +55,21 @@ class EmbeddedImages:
 
 
 class EmbeddingStore:
-    """Embeds through `encoder`, looks in a cache folder first, and writes what it computed batch by batch.
+    """Embeds texts and images with `encoder`, and caches the embeddings in a folder, batch by batch.
 
-    A kill loses at most the batch in work. A run that finds everything gives the very bits of the run that filled
-    the cache. An image is recognised by its content; its size, times and inode spare the reading.
+    A kill loses at most the current batch. A run with a full cache gives the same bits as the run that filled it. An
+    image is identified by its content. A file with unchanged size, times and inode is not read again.
 
     Args:
-        encoder: what embeds.
+        encoder: computes the embeddings.
         cache: the cache folder; "default" is ZSPROMPT_CACHE or the user's cache directory, None keeps nothing.
-        batch_size: texts or images encoded, and committed, at a time; by default as many as suit the encoder, 64
-            images if it does not say.
-        workers: threads that read and decode images while the model computes; one a processor by default.
-        progress: where progress is shown.
+        batch_size: texts or images per batch; by default the encoder's preference, or 64 images.
+        workers: number of threads that read and decode images while the model computes; by default one per core.
+        progress: shows progress.
 
     Raises:
         CacheError: the folder is foreign, unwritable, full or damaged.
-        UsageError: a batch size or number of workers below 1.
+        UsageError: a batch size or number of workers is below 1 or too large.
     """
 
     def __init__(
@@ -82,9 +81,10 @@ class EmbeddingStore:
         workers: int | None = None,
         progress: Progress = quiet,
     ) -> None:
-        for what, value, most in (("batch size", batch_size, MAX_BATCH), ("number of workers", workers, MAX_WORKERS)):
-            if value is not None and not 1 <= value <= most:
-                raise UsageError(f"expected a {what} of at least 1 and at most {most}, got {value}")
+        limits = (("batch size", batch_size, MAX_BATCH), ("number of workers", workers, MAX_WORKERS))
+        for name, value, largest in limits:
+            if value is not None and not 1 <= value <= largest:
+                raise UsageError(f"expected a {name} of at least 1 and at most {largest}, got {value}")
         self.encoder = encoder
         self.counts = Counts()
         self._checked = CheckedEncoder(encoder)
@@ -92,8 +92,8 @@ class EmbeddingStore:
         self._cache = None if folder is None else ByteCache(Path(folder))
         self._temporary: ByteCache | None = None
         self._cached = CachedEmbeddings(encoder, self._cache)
-        suits = encoder.image_batch if isinstance(encoder, BatchedEncoder) else _DEFAULT_BATCH
-        self._batch_size = batch_size or suits
+        preferred = encoder.image_batch if isinstance(encoder, BatchedEncoder) else _DEFAULT_BATCH
+        self._batch_size = batch_size or preferred
         self._text_batch = batch_size or encoder.text_batch
         self._unfamiliar: dict[str, None] = {}
         self._workers = workers or os.cpu_count() or 1
@@ -101,17 +101,17 @@ class EmbeddingStore:
 
     @property
     def logit_scale(self) -> float:
-        """The encoder's: what a cosine is multiplied by before a softmax."""
+        """The encoder's factor on a cosine before a softmax."""
         return self.encoder.logit_scale
 
     @property
     def fingerprint(self) -> str:
-        """The encoder's: changes whenever an embedding could."""
+        """The encoder's fingerprint, which changes whenever an embedding could change."""
         return self.encoder.fingerprint
 
     @property
     def progress(self) -> Progress:
-        """Where work that embeds texts in many calls says how far it is; theirs are quiet meanwhile."""
+        """For callers that embed texts in many calls. The progress of the single calls is hidden meanwhile."""
         return self._progress
 
     def fits(self, texts: Sequence[str]) -> Bools:
@@ -119,22 +119,22 @@ class EmbeddingStore:
         return self.encoder.fits(texts)
 
     def texts(self, texts: Sequence[str], *, keep: bool = True) -> Floats:
-        """[T, D] float32, unit rows, one for each text; equal texts are embedded once.
+        """[T, D] float32, unit rows. Equal texts are embedded once.
 
         Args:
-            texts: any strings the encoder takes.
-            keep: False neither reads nor writes the cache, for texts too many to be worth keeping.
+            texts: texts that fit the encoder's context.
+            keep: False neither reads nor writes the cache, for example for millions of texts.
 
         Raises:
             LabelError: a text does not fit the encoder's context.
             ModelError: the encoder failed.
-            CacheError: the cache failed; what was finished is kept.
+            CacheError: the cache failed. Finished batches are kept.
         """
         distinct = list(dict.fromkeys(texts))
         keys = [self._cached.text_key(text) for text in distinct] if keep else []
         vectors = np.empty((len(distinct), self.encoder.dim), dtype=np.float32)
         missing = self._recall_texts(vectors, keys) if keep else list(range(len(distinct)))
-        missing.sort(key=distinct.__getitem__)  # texts that begin alike share the work in a token trie
+        missing.sort(key=distinct.__getitem__)  # texts with a common prefix share work in a token trie
         if keep:
             self._unfamiliar |= dict.fromkeys(self.encoder.unfamiliar(distinct))
         with self._progress("texts", len(missing), "texts") as advance:
@@ -151,25 +151,25 @@ class EmbeddingStore:
         return vectors[[row[text] for text in texts]]
 
     def take_unfamiliar(self) -> tuple[str, ...]:
-        """Words that the encoder was never trained on, among the texts asked for since the last call."""
+        """Words that the encoder was never trained on, in the texts embedded since the last call."""
         words, self._unfamiliar = tuple(self._unfamiliar), {}
         return words
 
     def images(self, refs: Sequence[ImageRef]) -> EmbeddedImages:
-        """Embed every image that can be read, and name the others with the reason.
+        """Embed all readable images, and list the others with the reason.
 
         Raises:
             ModelError: the encoder failed.
-            CacheError: the cache failed; what was finished is kept.
+            CacheError: the cache failed. Finished batches are kept.
         """
         pipeline = self._pipeline(self._cache or self._temporary)
         return self._run(pipeline, pipeline.recall(refs))
 
     def tokens(self, refs: Sequence[ImageRef]) -> EmbeddedImages:
-        """Embed every image that can be read, keep its spatial tokens, and name the others with the reason.
+        """Embed all readable images with their spatial tokens, and list the others with the reason.
 
-        Tokens go to the cache folder as float16, batch by batch, and with them the vectors that `images` asks for. A
-        store without a cache has a temporary folder for them until it is closed.
+        Tokens are cached as float16, batch by batch, together with the vectors that `images` returns. A store without
+        a cache keeps them in a temporary folder until it is closed.
 
         Args:
             refs: the images.
@@ -203,7 +203,7 @@ class EmbeddingStore:
         self.close()
 
     def _recall_texts(self, vectors: Floats, keys: Sequence[bytes]) -> list[int]:
-        """Write cached vectors into `vectors` [T, D]; returns the rows still missing."""
+        """Write cached vectors into `vectors` [T, D]. Returns the rows that are still missing."""
         missing = []
         for i, vector in enumerate(self._cached.vectors(keys)):
             if vector is None:
@@ -223,8 +223,8 @@ class EmbeddingStore:
         return ImagePipeline(self._checked, cached, spatial, self._batch_size, self._workers)
 
     def _run(self, pipeline: ImagePipeline, job: ImageJob) -> EmbeddedImages:
-        """Answer for every image of a job, and count."""
-        with self._progress("pictures", len(job.unread), "pictures") as advance:
+        """Embed the unread images of a job, and update the counts."""
+        with self._progress("images", len(job.unread), "images") as advance:
             pipeline.run(job, advance)
         self.counts.images_cached += len(job.refs) - job.encoded - len(job.bad)
         self.counts.images_encoded += job.encoded

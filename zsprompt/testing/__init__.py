@@ -1,4 +1,4 @@
-"""What tests of your own strategies, encoders and data sets need: a world with known answers, and the contracts."""
+"""Tools to test your own strategies, encoders and data sets: a planted world with known answers, and contracts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the checks compare and refuse."""
+"""Comparisons that raise ContractError."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def require_array(array: object, clause: str, what: str, shape: tuple[int, ...],
     found = f"shape {array.shape} and dtype {array.dtype}"
     require(array.shape == shape and array.dtype == dtype, clause, expected, found)
     bad = int((~np.isfinite(array)).sum())
-    require(not bad, "finite", f"finite {what}", f"{bad} of {array.size} numbers that are not")
+    require(not bad, "finite", f"finite {what}", f"{bad} of {array.size} values that are not")
 
 
-def require_close(found: NDArray[Any], expected: NDArray[Any], clause: str, what: str, tolerance: float) -> None:
-    """Raise ContractError unless two arrays of one shape agree within `tolerance`, absolute and relative."""
-    if not np.allclose(found, expected, rtol=tolerance, atol=tolerance):
-        apart = float(np.abs(found.astype(np.float64) - expected).max())
-        raise ContractError(clause, f"expected {what}, within {tolerance:g}, found a difference of {apart:.3g}")
+def require_close(actual: NDArray[Any], expected: NDArray[Any], clause: str, what: str, tolerance: float) -> None:
+    """Raise ContractError unless two arrays of equal shape agree within `tolerance`, absolute and relative."""
+    if not np.allclose(actual, expected, rtol=tolerance, atol=tolerance):
+        difference = float(np.abs(actual.astype(np.float64) - expected).max())
+        raise ContractError(clause, f"expected {what}, within {tolerance:g}, found a difference of {difference:.3g}")
 
 
 def require_unit_rows(vectors: NDArray[Any], what: str, tolerance: float) -> None:
     """Raise ContractError unless each row of [.., D] has length 1 within `tolerance`."""
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=-1)
-    apart = float(np.abs(lengths - 1).max(initial=0))
-    require(apart <= tolerance, "unit rows", f"{what} of length 1 within {tolerance:g}", f"one that is {apart:.3g} off")
+    error = float(np.abs(lengths - 1).max(initial=0))
+    require(error <= tolerance, "unit rows", f"{what} of length 1 within {tolerance:g}", f"an error of {error:.3g}")

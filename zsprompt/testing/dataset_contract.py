@@ -1,4 +1,4 @@
-"""What the package relies on in a data set."""
+"""The contract of a data set."""
 
 from __future__ import annotations
 
@@ -14,19 +14,26 @@ from zsprompt.testing.contract import require, require_array
 
 
 def check_dataset(dataset: Dataset, *, read: int = 16) -> None:
-    """Check that a data set keeps the contract of `zsprompt.Dataset`.
+    """Check that a data set fulfils the contract of `zsprompt.Dataset`.
 
-    The clauses: it has a name; labels are distinct texts that fit in results; targets are [N, C] int8 of 1, 0 or −1;
-    ids are distinct texts; images have the same order by position and in a loop; their bytes can be read twice and
-    decoded; identities are bytes or None, and stay; captions are N texts; `select` keeps images, targets and
-    captions together.
+    The clauses:
+
+    - The data set has a name.
+    - Labels are distinct texts that fit in results.
+    - Targets are [N, C] int8 with values 1, 0 or −1.
+    - Image ids are distinct texts.
+    - Images have the same order by index and in iteration.
+    - Their bytes can be read twice and decoded.
+    - Their identities are bytes or None, and constant.
+    - Captions are N texts.
+    - `select` keeps images, targets and captions together.
 
     Args:
-        dataset: what to check.
-        read: how many images to read and decode, spread over the data set.
+        dataset: the data set to check.
+        read: number of images to read and decode, spread over the data set.
 
     Raises:
-        ContractError: the first clause that does not hold, with what was expected and what was found.
+        ContractError: a clause does not hold. The message says what was expected and what was found.
     """
     _check_labels(dataset)
     _check_targets(dataset)
@@ -59,14 +66,15 @@ def _check_targets(dataset: Dataset) -> None:
 
 def _check_ids(dataset: Dataset) -> None:
     ids = [image.id for image in dataset.images]
-    require(len(ids) == len(dataset.images), "images", f"{len(dataset.images)} images in a loop", len(ids))
+    require(len(ids) == len(dataset.images), "images", f"{len(dataset.images)} images in iteration", len(ids))
     others = [name for name in ids if not isinstance(name, str) or not name]
     require(not others, "ids", "ids that are texts", others[:1])
     repeated = [name for name, count in Counter(ids).items() if count > 1]
-    require(not repeated, "ids", "each id once", f"{len(repeated)} of them more often, {repeated[:1]} first")
+    require(not repeated, "ids", "distinct ids", f"{len(repeated)} repeated, such as {repeated[:1]}")
     for position in {0, len(ids) // 2, len(ids) - 1}:
-        here = dataset.images[position].id
-        require(here == ids[position], "images", f"image {position} to be {ids[position]!r}, as in a loop", repr(here))
+        name = dataset.images[position].id
+        expected = f"image {position} to be {ids[position]!r}, as in iteration"
+        require(name == ids[position], "images", expected, repr(name))
 
 
 def _check_captions(dataset: Dataset) -> None:
@@ -83,7 +91,7 @@ def _check_select(dataset: Dataset) -> None:
     kept = kept and np.array_equal(chosen.targets, dataset.targets[rows])
     for column, texts in dataset.caption_columns.items():
         kept = kept and list(chosen.caption_columns[column]) == [texts[row] for row in rows]
-    require(kept, "select", "select to keep images, targets and captions together", "others")
+    require(kept, "select", "select to keep images, targets and captions together", "different ones")
 
 
 def _check_image(image: ImageRef) -> None:
@@ -95,7 +103,8 @@ def _check_image(image: ImageRef) -> None:
             "readable", f"expected image {image.id!r} to be readable, found an error: {error}"
         ) from None
     require(isinstance(data, bytes), "readable", f"bytes from image {image.id!r}", type(data).__name__)
-    require(image.read() == data, "readable", f"the same bytes from image {image.id!r} each time", "others")
+    require(image.read() == data, "readable", f"the same bytes from image {image.id!r} each time", "different ones")
     first, second = image.identity(), image.identity()
-    stays = first == second and isinstance(first, bytes | None)
-    require(stays, "identity", f"one identity of image {image.id!r}, bytes or None", f"{first!r}, then {second!r}")
+    constant = first == second and isinstance(first, bytes | None)
+    expected = f"a constant identity of image {image.id!r}, bytes or None"
+    require(constant, "identity", expected, f"{first!r}, then {second!r}")

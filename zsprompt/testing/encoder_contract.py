@@ -1,4 +1,4 @@
-"""What the package relies on in an encoder."""
+"""The contract of an encoder."""
 
 from __future__ import annotations
 
@@ -17,26 +17,31 @@ if TYPE_CHECKING:
 
 _TEXTS = ("dog", "a photo of a cat", "cat", "nothing", "an aeroplane, a sofa and a tv monitor", "dog")
 _LONG = "dog " * 400
-_HALF_TOLERANCE = 2e-3  # of float16 unit rows
+_HALF_TOLERANCE = 2e-3  # for float16 unit rows
 
 Input = TypeVar("Input")
 
 
 def check_encoder(encoder: Encoder, *, tolerance: float = 1e-5) -> None:
-    """Check that an encoder keeps the contract of `zsprompt.Encoder`. Encodes about 60 texts and 40 images.
+    """Check that an encoder fulfils the contract of `zsprompt.Encoder`. Encodes about 60 texts and 40 images.
 
-    The clauses: its facts are in range; embeddings are [T, D] or [N, D] float32, finite, unit rows, in order; the
-    company in a batch changes nothing; a duplicate gets the same embedding; the same call gives the same bits;
-    `prepare` gives an RGB image, changes no bit of an embedding, and twice is as once; what `fits` refuses,
-    `encode_texts` refuses with LabelError. A SpatialEncoder's tokens are [N, L, D'] float16 unit rows, and the
-    vectors next to them are those of `encode_images`.
+    The clauses:
+
+    - Its attributes are in range.
+    - Embeddings are [T, D] or [N, D] float32, finite, unit rows, in the order of the inputs.
+    - An embedding does not depend on the other inputs of the batch.
+    - Duplicates have equal embeddings.
+    - Repeated calls give the same bits.
+    - `prepare` gives an RGB image, changes no bit of an embedding, and is idempotent.
+    - `encode_texts` raises LabelError for exactly those texts that `fits` rejects.
+    - A SpatialEncoder's tokens are [N, L, D'] float16 unit rows, with the vectors of `encode_images`.
 
     Args:
-        encoder: what to check.
-        tolerance: how far two embeddings may be apart that should be equal, and a length from 1.
+        encoder: the encoder to check.
+        tolerance: largest difference between embeddings that should be equal, and between a length and 1.
 
     Raises:
-        ContractError: the first clause that does not hold, with what was expected and what was found.
+        ContractError: a clause does not hold. The message says what was expected and what was found.
     """
     _check_facts(encoder)
     _check_embeddings(encoder.encode_texts, list(_TEXTS), encoder.dim, "texts", tolerance)
@@ -49,7 +54,7 @@ def check_encoder(encoder: Encoder, *, tolerance: float = 1e-5) -> None:
 
 
 def _noise_images() -> list[Image]:
-    """Images of several sizes; the last is the first again."""
+    """Images of several sizes; the last is a copy of the first."""
     from PIL import Image
 
     random = np.random.default_rng(0)
@@ -59,8 +64,8 @@ def _noise_images() -> list[Image]:
 
 
 def _check_facts(encoder: Encoder) -> None:
-    for fact, text in (("name", encoder.name), ("fingerprint", encoder.fingerprint)):
-        require(isinstance(text, str) and text != "", fact, f"a text as {fact}", repr(text))
+    for attribute, text in (("name", encoder.name), ("fingerprint", encoder.fingerprint)):
+        require(isinstance(text, str) and text != "", attribute, f"a text as {attribute}", repr(text))
     require(encoder.dim >= 1, "dim", "a width dim of at least 1", encoder.dim)
     require(0 < encoder.logit_scale < np.inf, "logit_scale", "a logit_scale above 0", encoder.logit_scale)
     length = encoder.context_length
@@ -73,13 +78,13 @@ def _check_facts(encoder: Encoder) -> None:
 def _check_embeddings(
     encode: Callable[[Sequence[Input]], Floats], inputs: Sequence[Input], dim: int, what: str, tolerance: float
 ) -> None:
-    """`inputs` end with a duplicate of the first."""
+    """The last input must be a duplicate of the first."""
     vectors = encode(inputs)
     require_array(vectors, "embeddings", f"embeddings of {what}", (len(inputs), dim), np.float32)
     require_unit_rows(vectors, f"embeddings of {what}", tolerance)
     same = vectors.tobytes() == encode(inputs).tobytes()
-    require(same, "deterministic", f"the same bits from the same {what}", "others")
-    require_close(vectors[-1], vectors[0], "duplicates", f"one embedding for equal {what}", tolerance)
+    require(same, "deterministic", f"the same bits from the same {what}", "different ones")
+    require_close(vectors[-1], vectors[0], "duplicates", f"equal embeddings of equal {what}", tolerance)
     reversed_vectors = encode(inputs[::-1])[::-1]
     require_close(reversed_vectors, vectors, "order", f"the embeddings in the order of the {what}", tolerance)
     alone = np.concatenate([encode([one]) for one in inputs])
@@ -92,15 +97,15 @@ def _check_prepare(encoder: Encoder, images: Sequence[Image]) -> None:
     require(modes == {"RGB"}, "prepare", "RGB images from prepare", ", ".join(sorted(modes)))
     twice = [encoder.prepare(image) for image in once]
     same = all(a.size == b.size and a.tobytes() == b.tobytes() for a, b in zip(once, twice, strict=True))
-    require(same, "prepare twice", "prepare to leave a prepared image as it is", "a change")
+    require(same, "prepare twice", "prepare to leave a prepared image unchanged", "a change")
     same = encoder.encode_images(once).tobytes() == encoder.encode_images(images).tobytes()
-    require(same, "prepare", "the same bits from images prepared or not", "others")
+    require(same, "prepare", "the same bits from prepared and unprepared images", "different ones")
 
 
 def _check_fits(encoder: Encoder) -> None:
     texts = [*_TEXTS, _LONG]
     fit = encoder.fits(texts)
-    require_array(fit, "fits", "what fits gives", (len(texts),), np.bool_)
+    require_array(fit, "fits", "the result of fits", (len(texts),), np.bool_)
     for text, fits in zip((_TEXTS[0], _LONG), (fit[0], fit[-1]), strict=True):
         try:
             encoder.encode_texts([text])
@@ -114,7 +119,7 @@ def _check_fits(encoder: Encoder) -> None:
 
 def _check_tokens(encoder: SpatialEncoder, expected: Floats, images: Sequence[Image], tolerance: float) -> None:
     vectors, tokens = encoder.encode_tokens(images)
-    require_array(vectors, "tokens", "vectors next to tokens", expected.shape, np.float32)
-    require_close(vectors, expected, "tokens", "the vectors of encode_images next to tokens", tolerance)
+    require_array(vectors, "tokens", "vectors from encode_tokens", expected.shape, np.float32)
+    require_close(vectors, expected, "tokens", "the vectors of encode_images from encode_tokens", tolerance)
     require_array(tokens, "tokens", "tokens", (len(images), *encoder.token_shape), np.float16)
     require_unit_rows(tokens, "tokens", _HALF_TOLERANCE)

@@ -1,4 +1,4 @@
-"""An encoder that reads labels from the pixels of drawn images, so that the right answer is known."""
+"""An encoder that reads labels from the pixels of drawn images, so that correct scores are known."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 LABELS = ("cat", "dog", "person", "motorcycle", "cycle", "car", "carrot", "sofa")
-"""Labels of the planted world. Some contain others, so that a search for substrings gives wrong answers."""
+"""Labels of the planted world. Some contain others, so that substring search gives wrong results."""
 
 _STOP_WORDS = frozenset("a an and photo of the without this is contains with".split())
 _DIM = 256
@@ -25,16 +25,16 @@ _COMMON = 0.5  # the component that all texts and images share
 
 
 class PlantedEncoder(Encoder):
-    """An encoder whose answers are known: texts are bags of words, and so are drawn images.
+    """An encoder with known embeddings: it embeds texts and drawn images as bags of words.
 
     An image is the bag of the labels drawn on it (see `draw`), or of the word "nothing". The text that names exactly
-    these labels has cosine 1 with it, and every other text less. Nothing is loaded or downloaded.
+    these labels has cosine 1 with it; every other text has less. Nothing is loaded or downloaded.
 
     Args:
-        device: accepted and not used, so that `--model zsprompt.testing:PlantedEncoder` works.
-        labels: what the first row of pixels stands for, in this order.
-        context_length: the most words a text may have, None for no limit.
-        fingerprint: tells caches apart.
+        device: accepted but not used, so that `--model zsprompt.testing:PlantedEncoder` works.
+        labels: the labels that the first row of pixels encodes, in this order.
+        context_length: maximum number of words in a text; None for no limit.
+        fingerprint: separates the entries of different encoders in a cache.
 
     Attributes:
         text_batches: the texts of each call of `encode_texts`.
@@ -79,7 +79,7 @@ class PlantedEncoder(Encoder):
 
     @property
     def texts_seen(self) -> list[str]:
-        """Every text that was encoded, in order."""
+        """All encoded texts, in order."""
         return [text for batch in self.text_batches for text in batch]
 
     def _vectors(self, images: Sequence[Image]) -> Floats:
@@ -92,7 +92,7 @@ class PlantedEncoder(Encoder):
 
 
 class SpatialPlantedEncoder(PlantedEncoder):
-    """A PlantedEncoder with one spatial token per label: the bag of that label, or of "nothing" where it is absent.
+    """A PlantedEncoder with one spatial token per label: the bag of that label, or of "nothing" if it is absent.
 
     Attributes:
         token_shape: (1 + number of labels, D): token 0 is the vector of the whole image.

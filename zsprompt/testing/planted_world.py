@@ -1,4 +1,4 @@
-"""Images drawn for the planted encoder, in memory, and a data set of them."""
+"""Images in memory for the planted encoder, and a data set of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zsprompt.testing.planted_encoder import LABELS, SpatialPlantedEncoder
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_MOST_LABELS = 3  # on an image that is drawn at random
+_MOST_LABELS = 3  # on a random image
 
 
 def draw(present: Sequence[str], labels: Sequence[str] = LABELS, noise: int = 0) -> Image:
@@ -25,8 +25,8 @@ def draw(present: Sequence[str], labels: Sequence[str] = LABELS, noise: int = 0)
 
     Args:
         present: the labels on it.
-        labels: all labels, in the order in which the encoder has them.
-        noise: makes images of equal labels differ, 0 to 2**24 − 1.
+        labels: all labels, in the encoder's order.
+        noise: distinguishes images with equal labels, 0 to 2**24 − 1.
     """
     from PIL import Image
 
@@ -43,8 +43,8 @@ class PlantedImage:
     Attributes:
         id: its name in results.
         present: the labels on it.
-        labels: all labels, in the order in which the encoder has them.
-        noise: makes images of equal labels differ.
+        labels: all labels, in the encoder's order.
+        noise: distinguishes images with equal labels.
     """
 
     id: str
@@ -65,7 +65,7 @@ class PlantedImage:
 
 
 class PlantedWorld(NamedTuple):
-    """A data set and the encoder that knows the answers: `dataset, encoder = planted_world()`."""
+    """A data set and the encoder that knows its targets: `dataset, encoder = planted_world()`."""
 
     dataset: Dataset
     encoder: SpatialPlantedEncoder
@@ -79,21 +79,21 @@ def planted_world(
     seed: int = 0,
     context_length: int | None = None,
 ) -> PlantedWorld:
-    """A data set whose right answer is known, and the encoder that knows it. No file is read or written.
+    """A data set with known correct scores, and the encoder that gives them. No file is read or written.
 
-    Unless `sets` says what is on each image, image 0 is empty, then each label has an image of its own, and every
-    other image holds up to three labels at random. So each label is present and absent somewhere if `count` is
-    larger than the number of labels. Each image has a caption that names its labels.
+    By default, image 0 has no label, the next images have one label each, and the others have up to three random
+    labels. So if `count` is larger than the number of labels, each label is present and absent somewhere. The caption
+    of an image names its labels.
 
     Args:
-        sets: the labels on each of N images; None draws them.
+        sets: the labels on each of N images; None draws random ones.
         labels: C labels.
         count: N, if `sets` is None.
-        seed: of the random label sets.
-        context_length: the most words a text may have, None for no limit.
+        seed: selects the random label sets.
+        context_length: maximum number of words in a text; None for no limit.
 
     Raises:
-        UsageError: a set holds an unknown label, or count is below 1.
+        UsageError: a set contains an unknown label, or `count` is below 1.
     """
     labels = tuple(labels)
     if sets is None:
@@ -115,7 +115,7 @@ def planted_world(
 
 def _random_sets(labels: tuple[str, ...], count: int, seed: int) -> list[tuple[str, ...]]:
     if count < 1:
-        raise UsageError(f"expected a count of at least 1 image, got {count}")
+        raise UsageError(f"expected a count of at least 1 image, found {count}")
     random = np.random.default_rng(seed)
     sets: list[tuple[str, ...]] = [(), *((label,) for label in labels)]
     while len(sets) < count:

@@ -1,4 +1,4 @@
-"""Texts and images without structure: each is a fixed random direction, so that no mistake can hide."""
+"""Texts and images without structure: each has a fixed random vector, so that errors do not cancel."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _DIM = 24
 
 
 class RandomSpace:
-    """A TextSpace in which each text has a random direction, the same in every process.
+    """A TextSpace in which each text has a random vector, the same in every process.
 
     Args:
-        logit_scale: what a cosine is multiplied by before a softmax.
-        fits_up_to: the most characters of a text that fits.
+        logit_scale: factor on a cosine before a softmax.
+        fits_up_to: maximum number of characters in a text that fits.
         dim: D, the width of the vectors.
     """
 
@@ -31,7 +31,7 @@ class RandomSpace:
         self.dim = dim
 
     def texts(self, texts: Sequence[str], *, keep: bool = True) -> Floats:
-        """[T, D] float32, unit rows; a function of each text alone."""
+        """[T, D] float32, unit rows. Each depends on its text alone."""
         rows = [np.random.default_rng(list(text.encode())).normal(size=self.dim) for text in texts]
         return unit_rows(np.array(rows).reshape(len(texts), self.dim))
 

@@ -1,4 +1,4 @@
-"""What the package relies on in a strategy."""
+"""The contract of a strategy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from zsprompt.testing.random_space import RandomSpace, random_images
 
 _IMAGES = 6
 _SUPERVISION = ("label-free", "transductive", "tuned", "trained", "not declared")
-_SHORT = 12  # characters of a text that still fits, where little fits
+_SHORT = 12  # maximum number of characters in a text that fits the short context
 
 
 def check_strategy(
@@ -31,30 +31,36 @@ def check_strategy(
     images: Images | None = None,
     tolerance: float = 1e-4,
 ) -> None:
-    """Check that a strategy keeps the contract of `zsprompt.Strategy`. Takes well under a second for most.
+    """Check that a strategy fulfils the contract of `zsprompt.Strategy`. Takes well under a second for most.
 
-    The clauses: it is a frozen dataclass; scores are [N, C] float32 and finite, decisions [N, C] bool; the vectors
-    that it is given stay as they are; the same call gives the same answer; no images give no rows; permuting the
-    labels permutes the columns; each row depends on its own image only, unless the strategy is transductive; one, two
-    or three labels give a finite answer or one of the package's errors; no text that does not fit the encoder is
-    encoded.
+    The clauses:
+
+    - The strategy is a frozen dataclass.
+    - Scores are [N, C] float32 and finite, decisions [N, C] bool.
+    - `predict` does not change the image vectors.
+    - Repeated calls give equal predictions.
+    - No images give no rows.
+    - Permuting the labels permutes the columns.
+    - Each row depends on its own image only, unless the strategy is transductive.
+    - One, two or three labels give a finite prediction or one of the package's errors.
+    - Only texts that fit the encoder are encoded.
 
     Args:
-        strategy: what to check.
-        labels: C labels to ask about; those that it was trained on, if it answers for no others.
-        texts: where texts are embedded; random directions by default.
-        images: N of at least 2 images in the same space; random vectors, tokens and captions by default.
-        tolerance: how far two scores may be apart that should be equal, absolute and relative.
+        strategy: the strategy to check.
+        labels: C labels to predict; the training labels for a strategy that predicts no others.
+        texts: embeds texts; random vectors by default.
+        images: at least 2 images in the same space; random vectors, tokens and captions by default.
+        tolerance: largest difference between scores that should be equal, absolute and relative.
 
     Raises:
-        ContractError: the first clause that does not hold, with what was expected and what was found.
+        ContractError: a clause does not hold. The message says what was expected and what was found.
     """
     labels, texts = tuple(labels), texts or RandomSpace()
     images = images or _random_images(strategy)
     _check_recipe(strategy)
     before = images.vectors.copy()
     answer = _check_answer(strategy, images, labels, texts)
-    require(np.array_equal(images.vectors, before), "read only", "images.vectors to stay as they are", "a change")
+    require(np.array_equal(images.vectors, before), "read only", "images.vectors to stay unchanged", "a change")
     _check_repeatable(strategy, images, labels, texts, answer)
     _check_no_images(strategy, images, labels, texts)
     _check_permuted(strategy, images, labels, texts, answer, tolerance)
@@ -65,7 +71,7 @@ def check_strategy(
 
 
 class _ShortSpace:
-    """A TextSpace in which only short texts fit, and which takes no others."""
+    """A TextSpace that raises ContractError for all but short texts."""
 
     def __init__(self, inner: TextSpace) -> None:
         self._inner = inner
@@ -89,7 +95,7 @@ class _ShortSpace:
 
 
 def _random_images(strategy: Strategy) -> Images:
-    """Random images with all that the strategy reads."""
+    """Random images with everything that the strategy reads."""
     vectors = random_images(_IMAGES).vectors
     random, dim = np.random.default_rng(1), vectors.shape[1]
     parts = reads(strategy)
@@ -101,7 +107,7 @@ def _random_images(strategy: Strategy) -> Images:
 
 
 def _check_recipe(strategy: Strategy) -> None:
-    expected, found = "a frozen dataclass, whose fields are its whole recipe", type(strategy).__name__
+    expected, found = "a frozen dataclass whose fields determine its predictions", type(strategy).__name__
     require(dataclasses.is_dataclass(strategy), "frozen dataclass", expected, found)
     try:
         hash(strategy)
@@ -112,7 +118,7 @@ def _check_recipe(strategy: Strategy) -> None:
 
 
 def _check_answer(strategy: Strategy, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
-    """The answer, if its shapes, types and numbers are as promised."""
+    """The prediction, after a check of its shapes, types and values."""
     answer = strategy.predict(images, labels, texts)
     require(isinstance(answer, Prediction), "prediction", "a zsprompt.Prediction", type(answer).__name__)
     shape = len(images), len(labels)
@@ -126,10 +132,10 @@ def _check_answer(strategy: Strategy, images: Images, labels: Sequence[str], tex
     return answer
 
 
-def _require_same(found: Prediction, expected: Prediction, clause: str, what: str, tolerance: float) -> None:
-    require_close(found.scores, expected.scores, clause, f"the same scores {what}", tolerance)
-    differ = int((found.decisions != expected.decisions).sum())
-    require(not differ, clause, f"the same decisions {what}", f"{differ} others")
+def _require_same(actual: Prediction, expected: Prediction, clause: str, what: str, tolerance: float) -> None:
+    require_close(actual.scores, expected.scores, clause, f"the same scores {what}", tolerance)
+    different = int((actual.decisions != expected.decisions).sum())
+    require(not different, clause, f"the same decisions {what}", f"{different} different ones")
 
 
 def _check_repeatable(
@@ -137,7 +143,7 @@ def _check_repeatable(
 ) -> None:
     again = strategy.predict(images, labels, texts)
     same = np.array_equal(again.scores, answer.scores) and np.array_equal(again.decisions, answer.decisions)
-    require(same, "deterministic", "the same answer to the same call", "another one")
+    require(same, "deterministic", "equal predictions from equal calls", "different ones")
 
 
 def _check_no_images(strategy: Strategy, images: Images, labels: Sequence[str], texts: TextSpace) -> None:
@@ -155,7 +161,7 @@ def _check_permuted(
     tolerance: float,
 ) -> None:
     columns = np.arange(len(labels))
-    for order in (np.roll(columns, 1), columns[::-1]):  # the first leaves no label in its place
+    for order in (np.roll(columns, 1), columns[::-1]):  # the first moves every label
         permuted = strategy.predict(images, [labels[c] for c in order], texts)
         expected = Prediction(answer.scores[:, order], answer.decisions[:, order])
         _require_same(permuted, expected, "label order", "per label in any order of the labels", tolerance)
@@ -183,10 +189,10 @@ def _check_few_labels(strategy: Strategy, images: Images, labels: Sequence[str],
         except ContractError:
             raise
         except ZspromptError:
-            pass  # it may refuse, in one line
+            pass  # a refusal is allowed
         except Exception as error:
             found = f"{type(error).__name__}: {error}"
-            raise ContractError("few labels", f"expected an answer or a ZspromptError, found {found}") from error
+            raise ContractError("few labels", f"expected a prediction or a ZspromptError, found {found}") from error
 
 
 def _check_short_context(strategy: Strategy, images: Images, labels: Sequence[str], texts: TextSpace) -> None:
@@ -195,4 +201,4 @@ def _check_short_context(strategy: Strategy, images: Images, labels: Sequence[st
     except ContractError:
         raise
     except ZspromptError:
-        pass  # it may refuse, in one line
+        pass  # a refusal is allowed

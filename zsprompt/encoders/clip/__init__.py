@@ -1,1 +1,1 @@
-"""CLIP: OpenAI's checkpoints, the small model that is shipped, and the text tower over a token trie."""
+"""CLIP: OpenAI's checkpoints, the small model in the package, and the text tower over a token trie."""

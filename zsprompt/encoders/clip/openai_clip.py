@@ -1,4 +1,4 @@
-"""OpenAI's CLIP through its own package: named weights or a checkpoint file.
+"""OpenAI's CLIP, run with OpenAI's `clip` package, from named weights or a checkpoint file.
 
 Source: Radford et al. 2021, Learning Transferable Visual Models From Natural Language Supervision.
 """
@@ -36,20 +36,20 @@ if TYPE_CHECKING:
 _URL = "https://openaipublic.azureedge.net/clip/models/{sha256}/{file}"
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _STD = (0.26862954, 0.26130258, 0.27577711)
-_LONGEST_STRIP = 32  # long side over short side; less where images are prepared for a larger square
+_LONGEST_STRIP = 32  # long side over short side; less if images are prepared for a larger square
 _NO_STRIP = 4
 
-# Texts, trie nodes and images run at a time. On a CPU a block's hidden states should stay in its cache, and a batch
-# of texts is what a kill can lose: about a second's work of a ViT-B/32 text tower. See benchmarks/README.md.
+# Texts, trie nodes and images per batch. On a CPU, a block's hidden states should stay in the cache. A kill loses at
+# most one batch of texts: about one second of a ViT-B/32 text tower. See benchmarks/README.md.
 _CPU_TEXTS, _CPU_NODES, _CPU_IMAGES = 1024, 1024, 32
 _GPU_TEXTS, _GPU_NODES, _GPU_IMAGES = 2**14, 2**13, 2**12
 
 
 class OpenAIClip(Encoder):
-    """An OpenAI CLIP model; weights are float16 on a GPU, float32 on a CPU. Make one with a `from_` method.
+    """An OpenAI CLIP model, made with a `from_` method. Weights are float16 on a GPU and float32 on a CPU.
 
-    On a CPU the weights are OpenAI's float16 values widened, as `clip.load` does it. With the precisions "bfloat16" and
-    "int8" (CPU only) the transformers' matrix products are rounded: faster, and a little different.
+    On a CPU the weights are OpenAI's float16 values widened, as in `clip.load`. The precisions "bfloat16" and "int8"
+    (CPU only) round the transformers' matrix products: they are faster, and embeddings differ slightly.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class OpenAIClip(Encoder):
             grid = model.visual.attnpool.positional_embedding
         self._encode_pixels, self._pixels_to_tokens = runs
         self.text_batch = _CPU_TEXTS if on_cpu else _GPU_TEXTS
-        self._images_at_once = _CPU_IMAGES if on_cpu else _GPU_IMAGES
+        self._images_per_part = _CPU_IMAGES if on_cpu else _GPU_IMAGES
         self.image_size = int(model.visual.input_resolution)
         self._mean = torch.tensor(_MEAN, device=self._device).view(3, 1, 1)
         self._std = torch.tensor(_STD, device=self._device).view(3, 1, 1)
@@ -90,15 +90,15 @@ class OpenAIClip(Encoder):
         self.token_shape = len(grid), self.dim
         self.logit_scale = float(model.logit_scale.detach().float().exp())
         self.context_length = int(model.context_length)
-        kept = precision if precision != "auto" else "float32" if on_cpu else "float16"
-        self.fingerprint = f"openai-clip/2 {sha256} {kept}"
+        effective = precision if precision != "auto" else "float32" if on_cpu else "float16"
+        self.fingerprint = f"openai-clip/2 {sha256} {effective}"
 
     @classmethod
     def from_file(cls, path: Path, *, device: str = "auto", precision: Precision = "auto") -> OpenAIClip:
-        """From OpenAI's JIT archive, a plain state dict, or a safetensors file.
+        """Load OpenAI's JIT archive, a plain state dict, or a safetensors file.
 
         Raises:
-            ModelError: missing, damaged, or not an OpenAI CLIP checkpoint.
+            ModelError: the file is missing, damaged, or not an OpenAI CLIP checkpoint.
         """
         state = _read_state(path)
         return cls(state, name=path.name, sha256=sha256_file(path), device=device, precision=precision)
@@ -107,22 +107,22 @@ class OpenAIClip(Encoder):
     def from_name(
         cls, name: str, *, device: str = "auto", precision: Precision = "auto", progress: Progress = terminal
     ) -> OpenAIClip:
-        """From OpenAI's weights of that name, in the folder the `clip` package uses too; fetched when missing.
+        """Load OpenAI's weights with this name from the folder of the `clip` package; download them if missing.
 
         Raises:
-            ModelError: they cannot be fetched, or the file there is damaged.
+            ModelError: the weights cannot be downloaded, or the file is damaged.
         """
         sha256, file = OPENAI_MODELS[name]
         path = Path("~/.cache/clip").expanduser() / file
         if not path.exists():
             _fetch(name, _URL.format(sha256=sha256, file=file), path, sha256, progress)
-        found = sha256_file(path)
-        if found != sha256:
-            raise ModelError(f"expected {path} to have sha256 {sha256}, found {found}; delete it and run again")
+        actual = sha256_file(path)
+        if actual != sha256:
+            raise ModelError(f"expected {path} to have sha256 {sha256}, found {actual}; delete it and run again")
         return cls(_read_state(path), name=name, sha256=sha256, device=device, precision=precision)
 
     def encode_texts(self, texts: Sequence[str]) -> Floats:
-        """[T, D] float32, unit rows. Raises LabelError for a text beyond the context."""
+        """[T, D] float32, unit rows. Raises LabelError for a text that does not fit the context."""
         if not texts:
             return np.empty((0, self.dim), dtype=np.float32)
         sequences = self._tokens(texts)
@@ -145,7 +145,7 @@ class OpenAIClip(Encoder):
             return unit_rows(torch.cat(rows).float().cpu().numpy())
 
     def encode_tokens(self, images: Sequence[Image]) -> tuple[Floats, Halves]:
-        """See SpatialEncoder: D' is D, and every token lies in the space of the texts."""
+        """See SpatialEncoder. D' is D, and every token lies in the space of the texts."""
         import torch
         import torch.nn.functional as F
 
@@ -162,26 +162,26 @@ class OpenAIClip(Encoder):
         return vectors, halves
 
     def _pixels(self, images: Sequence[Image]) -> Iterator[torch.Tensor]:
-        """[n, 3, size, size] normalised pixels, part by part: they travel as bytes and are scaled on the device."""
+        """[n, 3, size, size] normalised pixels, part by part; copied as bytes and scaled on the device."""
         import torch
 
         pixels = torch.from_numpy(np.stack([np.asarray(self.prepare(image)) for image in images]))
         if self._device != "cpu":
-            pixels = pixels.pin_memory()  # or the copy to the device would wait for the device
-        for part in torch.split(pixels, self._images_at_once):
-            there = part.to(self._device, non_blocking=True)
-            yield (there.permute(0, 3, 1, 2).float().div(255) - self._mean) / self._std
+            pixels = pixels.pin_memory()  # otherwise the copy waits for the device
+        for part in torch.split(pixels, self._images_per_part):
+            on_device = part.to(self._device, non_blocking=True)
+            yield (on_device.permute(0, 3, 1, 2).float().div(255) - self._mean) / self._std
 
     def fits(self, texts: Sequence[str]) -> Bools:
-        """[T] whether each text has at most `context_length` tokens, start and end included."""
+        """[T] whether each text has at most `context_length` tokens, the two end markers included."""
         return np.array([len(ids) <= self.context_length for ids in self._tokens(texts)], dtype=np.bool_)
 
     def prepare(self, image: Image) -> Image:
-        """Short side to the tower's size (bicubic), centre cut out: [size, size] RGB, as `clip`'s own transform."""
+        """Scale the short side to the tower's size (bicubic), crop the centre: [size, size] RGB, as `clip` does."""
         return self.prepare_at(image, self.image_size)
 
     def prepare_at(self, image: Image, size: int) -> Image:
-        """`prepare` for a square of `size`, see Resizable."""
+        """As `prepare`, for a square of `size`; see Resizable."""
         from PIL import Image as Pillow
 
         if image.size == (size, size):
@@ -197,12 +197,12 @@ class OpenAIClip(Encoder):
 
 
 def load_openai(name: str, *, device: str = "auto", precision: Precision = "auto") -> OpenAIClip:
-    """The model that OpenAI published under `name`; see OpenAIClip.from_name."""
+    """Load the model that OpenAI published as `name`; see OpenAIClip.from_name."""
     return OpenAIClip.from_name(name, device=device, precision=precision)
 
 
 def _without_far_ends(image: Image, ratio: int) -> Image:
-    """A strip's middle: only its centre square is seen, and enlarging all of it could take gigabytes."""
+    """The middle of a long strip. Only its centre square is used, and scaling all of it could take gigabytes."""
     width, height = image.size
     longest = ratio * min(width, height)
     left, top = max(0, (width - longest) // 2), max(0, (height - longest) // 2)
@@ -211,7 +211,7 @@ def _without_far_ends(image: Image, ratio: int) -> Image:
 
 def _import_clip() -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # clip imports pkg_resources, which says that it is deprecated
+        warnings.simplefilter("ignore")  # clip imports pkg_resources, which warns that it is deprecated
         import clip
     return clip
 
@@ -242,11 +242,11 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # torch.jit is deprecated, but OpenAI's files are in its format
                 return dict(torch.jit.load(str(path), map_location="cpu").state_dict())  # type: ignore[no-untyped-call]
-        # weights_only: a checkpoint from a stranger must not run code
+        # weights_only: a checkpoint must not run code
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise ModelError(
-            f"expected {path} to hold {_KINDS}, found something else or objects that are no tensors"
+            f"expected {path} to hold {_KINDS}, found something else or objects other than tensors"
         ) from None
     except (*UNREADABLE, SafetensorError) as error:
         reason = " ".join(str(error).split("\n")[0].split())[:120] or type(error).__name__
@@ -256,7 +256,7 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
     return state
 
 
-# What torch raises on files that are not its own, found by feeding it such files.
+# Errors that torch raises on files in other formats, collected by experiment.
 UNREADABLE = (
     OSError,
     RuntimeError,
@@ -292,14 +292,14 @@ def _build(clip: Any, state: dict[str, torch.Tensor], name: str) -> Any:
         if key not in state
     ]
     if missing:
-        found = ", ".join(list(state)[:3])
+        present = ", ".join(list(state)[:3])
         raise ModelError(
-            f"expected {name} to be an OpenAI CLIP checkpoint, found no {missing[0]!r} in it (it has {found}, …)"
+            f"expected {name} to be an OpenAI CLIP checkpoint, found no {missing[0]!r} in it (it has {present}, …)"
         )
     try:
         return clip.model.build_model(dict(state))
     except (RuntimeError, KeyError, AttributeError, AssertionError, ZeroDivisionError, TypeError) as error:
         reason = " ".join(str(error).split())[:160]
         raise ModelError(
-            f"expected {name} to be an OpenAI CLIP checkpoint, its weights do not fit one ({reason})"
+            f"expected {name} to be an OpenAI CLIP checkpoint, found weights that do not fit the model ({reason})"
         ) from None

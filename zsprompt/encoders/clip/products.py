@@ -1,8 +1,8 @@
-"""Matrix products with fixed weights, which is where a transformer spends its time, by the kernels that suit a machine.
+"""Matrix products with fixed weights, which dominate a transformer's time, by the fastest kernel of the machine.
 
-On a CPU `torch.nn.Linear` asks MKL, which uses half of what some processors can do. torch also carries oneDNN, whose
-float32 kernel gives the same product, up to rounding, at up to twice the speed, and whose bfloat16 kernel is faster
-again where the processor has instructions for it. Measured by benchmarks/precision.py.
+On a CPU `torch.nn.Linear` calls MKL, which reaches half the peak speed of some processors. torch also includes oneDNN.
+Its float32 kernel gives the same product, up to rounding, at up to twice the speed. Its bfloat16 kernel is faster
+still if the processor has instructions for it. Measured by benchmarks/precision.py.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ Run = Callable[["torch.Tensor"], "torch.Tensor"]
 
 
 def products(device: str, precision: str) -> Callable[[Linear], Product]:
-    """What turns a `torch.nn.Linear` into the fastest callable that does its work.
+    """The function that turns a `torch.nn.Linear` into its fastest equivalent.
 
     Args:
         device: "cpu" or "cuda".
         precision: see encoders.Precision.
 
     Raises:
-        ModelError: this machine cannot run that precision.
+        ModelError: this machine cannot run the precision.
     """
     check_precision(device, precision)
     if precision != "auto":
@@ -38,7 +38,7 @@ def products(device: str, precision: str) -> Callable[[Linear], Product]:
 
 
 def convolutions(run: Run, precision: str) -> Run:
-    """`run`, a convolutional network; with the precision "bfloat16" its factors are rounded to that."""
+    """`run`, a convolutional network. With precision "bfloat16", its factors are rounded to bfloat16."""
     if precision != "bfloat16":
         return run
     import torch
@@ -51,13 +51,16 @@ def convolutions(run: Run, precision: str) -> Run:
 
 
 def check_precision(device: str, precision: str) -> None:
-    """Raises ModelError where `precision` cannot run on this device, or not faster than float32."""
+    """Raises ModelError if `precision` cannot run on this device, or is no faster than float32."""
     if precision != "auto" and device != "cpu":
-        raise ModelError(f"precision {precision} runs on a CPU only; add --device cpu, or leave out --precision")
+        raise ModelError(
+            f"expected a CPU for precision {precision}, found device {device}; "
+            f"use --device cpu,precision={precision}, or leave out precision"
+        )
     if precision == "bfloat16" and not _has_bfloat16():
         raise ModelError(
             "expected a processor with bfloat16 instructions (AVX-512 BF16 or AMX) for precision bfloat16, found none; "
-            "leave out --precision, or use int8 with a CLIP model"
+            "leave out precision, or use int8 with a CLIP model"
         )
 
 
@@ -79,7 +82,7 @@ class Float32:
 
 
 class Bfloat16(Float32):
-    """Factors rounded to bfloat16, summed in float32. All else stays float32, which keeps most of the accuracy."""
+    """Factors rounded to bfloat16, summed in float32. Everything else stays float32, to keep most of the accuracy."""
 
     def __init__(self, linear: Linear) -> None:
         super().__init__(linear)
@@ -91,11 +94,11 @@ class Bfloat16(Float32):
 
 
 def int8(linear: Linear) -> Product:
-    """8-bit integers: weights rounded once, activations as they come."""
+    """8-bit integers: weights rounded once, activations per call."""
     import torch
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch points to a successor package, which has no CPU kernel for this yet
+        warnings.simplefilter("ignore")  # torch recommends a successor package, which has no CPU kernel for this yet
         wrapped = torch.nn.Sequential(linear)
         return torch.ao.quantization.quantize_dynamic(wrapped, {torch.nn.Linear}, dtype=torch.qint8)[0]  # type: ignore[no-untyped-call]
 
@@ -103,25 +106,25 @@ def int8(linear: Linear) -> Product:
 def _onednn() -> Any:
     import torch
 
-    # what torch.compile calls too; torch has no public name for it
+    # torch.compile calls it too; torch has no public name for it
     return torch.ops.mkldnn._linear_pointwise
 
 
 def _has_onednn() -> bool:
-    """Whether this torch carries the kernel and it does what is expected of it."""
+    """Whether torch includes the kernel and it computes the expected product."""
     import torch
 
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     try:
-        found = _onednn()(torch.ones(2, 3), torch.ones(4, 3), torch.ones(4), "none", [], "")
+        product = _onednn()(torch.ones(2, 3), torch.ones(4, 3), torch.ones(4), "none", [], "")
     except (AttributeError, RuntimeError, TypeError):
         return False
-    return bool((found == torch.full((2, 4), 4.0)).all())
+    return bool((product == torch.full((2, 4), 4.0)).all())
 
 
 def _has_bfloat16() -> bool:
-    """Whether the processor has instructions for it: oneDNN emulates them elsewhere, more slowly than float32."""
+    """Whether the processor has bfloat16 instructions. Without them, oneDNN emulates them more slowly than float32."""
     import torch
 
     instructions = ("avx512_bf16", "amx_tile")

@@ -1,6 +1,6 @@
-"""CLIP's residual networks, with their features before the attention pool.
+"""CLIP's residual networks, with access to the features before the attention pool.
 
-Source: OpenAI's `clip` package, clip/model.py, ModifiedResNet; for the tokens MaskCLIP (Zhou et al. 2022, Extract Free
+Source: OpenAI's `clip` package, clip/model.py, ModifiedResNet. For the tokens: MaskCLIP (Zhou et al. 2022, Extract Free
 Dense Labels from CLIP).
 """
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class ResidualTower:
-    """A ModifiedResNet whose last step, the attention pool, can be taken apart.
+    """A ModifiedResNet that also gives the places which its attention pool averages.
 
     Args:
         visual: a `clip.model.ModifiedResNet`.
@@ -24,7 +24,7 @@ class ResidualTower:
         from torch import nn
 
         self._visual, self._pool = visual, visual.attnpool
-        self._trunk = copy.copy(visual)  # the same weights; only its table of steps is another
+        self._trunk = copy.copy(visual)  # shares the weights; only its table of modules differs
         self._trunk._modules = visual._modules | {"attnpool": nn.Identity()}
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -33,10 +33,10 @@ class ResidualTower:
         return result
 
     def tokens(self, pixels: torch.Tensor) -> torch.Tensor:
-        """[N, 1 + places, D]: the pooled vector, bit for bit as alone, then the places, row by row.
+        """[N, 1 + places, D]: the pooled vector, bit for bit as from `__call__`, then the places, row by row.
 
-        The pool mixes the values of the places; a place alone is its own value through the pool's output projection.
-        The positional embedding says where to look, so it belongs to queries and keys and is left out here.
+        The pool mixes the values of the places. The token of a place is its own value, through the pool's output
+        projection. The positional embedding only steers attention, in queries and keys, so it is left out here.
         """
         import torch
 

@@ -1,7 +1,7 @@
-"""`tiny`: a small CLIP of our own, trained on the drawn scenes by benchmarks/train_tiny.py; comes with the wheel.
+"""`tiny`: a small CLIP, trained on the drawn scenes by benchmarks/train_tiny.py and included in the wheel.
 
-It is `clip.model.CLIP` like the large ones, 5 MB in half precision. CLIP's token table alone would be twice that, so
-the file holds the rows of the tokens it was trained on, and one row that stands for all others.
+It is a `clip.model.CLIP` like OpenAI's models, 5 MB in half precision. CLIP's full token table alone would take twice
+that. The file therefore holds one row for each token seen in training, and one row for all others.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TOKENS = 49_408  # of CLIP's vocabulary
 
 
 class Tiny(OpenAIClip):
-    """OpenAIClip that knows which words it was trained on."""
+    """An OpenAIClip with the list of words that it was trained on."""
 
     def __init__(
         self, state: dict[str, torch.Tensor], *, words: frozenset[str], sha256: str, device: str, precision: Precision
@@ -36,14 +36,14 @@ class Tiny(OpenAIClip):
 
     def unfamiliar(self, texts: Sequence[str]) -> list[str]:
         """See Encoder."""
-        return [word for word in dict.fromkeys(words_of(texts)) if not self._knows(word)]
+        return [word for word in dict.fromkeys(words_of(texts)) if not self._is_familiar(word)]
 
-    def _knows(self, word: str) -> bool:
+    def _is_familiar(self, word: str) -> bool:
         return word in self._words or ("-" in word and all(part in self._words for part in word.split("-")))
 
 
 def load_tiny(name: str = "tiny", *, device: str = "auto", precision: Precision = "auto") -> Tiny:
-    """The model that comes with zsprompt. Raises ModelError if its file is missing or damaged."""
+    """Load the model that zsprompt includes. Raises ModelError if its file is missing or damaged."""
     with as_file(files(__package__).joinpath(_FILE)) as path:
         return _read(path, device, precision)
 
@@ -60,7 +60,7 @@ def _read(path: Path, device: str, precision: Precision = "auto") -> Tiny:
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise ModelError(f"cannot read {path} ({error}); install zsprompt again") from None
     table = state["token_embedding.weight"]
-    rows = torch.zeros(_TOKENS, dtype=torch.long)  # row 0 stands for every token it was not trained on
+    rows = torch.zeros(_TOKENS, dtype=torch.long)  # row 0 is for every token that was not seen in training
     rows[ids] = torch.arange(1, len(ids) + 1)
     state["token_embedding.weight"] = table[rows]
     return Tiny(state, words=frozenset(words), sha256=sha256_file(path), device=device, precision=precision)

@@ -1,10 +1,10 @@
-"""A causal text tower over a trie of token sequences: what texts have in common is computed once.
+"""A causal text tower over a trie of token sequences: shared prefixes are computed once.
 
-A token of a causal tower sees only what stands before it, so texts that begin alike share every hidden state of that
-beginning. "dog", "dog, person" and "dog, person, sofa" are one path with three ends. The trie's nodes are run once
-each, in the order of a depth-first walk, block by block: a node attends to its ancestors and itself. Of earlier
-blocks only the path to the next node is kept, so memory does not grow with the number of texts. The embeddings are
-those of the padded tower up to rounding; nothing is approximated.
+A token of a causal tower sees only the tokens before it, so texts with a common prefix share its hidden states. "dog",
+"dog, person" and "dog, person, sofa" are one path with three ends. Each node of the trie is computed once, in
+depth-first order, block by block; a node attends to its ancestors and itself. Of earlier blocks, only the path to the
+next node is kept, so memory does not grow with the number of texts. The embeddings equal those of the padded tower up
+to rounding; nothing is approximated.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from zsprompt.encoders.clip.transformer import Layer
 if TYPE_CHECKING:
     import torch
 
-# Nodes that attend together: small, because a node looks at all nodes of its group and masks most of them.
+# Nodes per attention group. Small, because a node computes scores for all nodes of its group and masks most of them.
 _GROUP = 64
 
 
 @dataclass(frozen=True)
 class Trie:
-    """T token sequences merged where they begin alike. Nodes are numbered in depth-first order.
+    """T token sequences with their common prefixes merged. Nodes are numbered in depth-first order.
 
     Attributes:
         tokens: [nodes] token of each node.
         depth: [nodes] its position in a sequence, from 0.
-        paths: [T, longest] the nodes of each sequence, from the root down, in sorted order of the sequences; what
-            stands behind a sequence's end means nothing.
-        row: [nodes] a row of `paths` that the node stands in, at column `depth`.
+        paths: [T, longest] the nodes of each sequence, from the root down, in sorted order of the sequences. Entries
+            after a sequence's end have no meaning.
+        row: [nodes] a row of `paths` that contains the node, in column `depth`.
         ends: [T] the last node of each sequence, in the order given.
     """
 
@@ -48,21 +48,21 @@ class Trie:
 
     @classmethod
     def of(cls, sequences: Sequence[Sequence[int]]) -> Trie:
-        """The trie of sequences that each have at least one token; ids are 1 or larger."""
+        """The trie of sequences of at least one token. Token ids are at least 1."""
         lengths = np.fromiter(map(len, sequences), dtype=np.intp, count=len(sequences))
         table = np.zeros((len(sequences), lengths.max()), dtype=">u4")
         inside = np.arange(table.shape[1]) < lengths[:, None]
         table[inside] = np.fromiter(chain.from_iterable(sequences), dtype=np.uint32, count=lengths.sum())
-        # big-endian bytes sort as the numbers do, and a beginning before what continues it
+        # big-endian bytes sort like the numbers, and a prefix sorts before its continuations
         order = np.argsort(table.view(f"S{4 * table.shape[1]}").ravel(), kind="stable")
         table, inside = table[order], inside[order]
         alike = np.zeros_like(inside)
         alike[1:] = np.logical_and.accumulate(table[1:] == table[:-1], axis=1)
-        new = inside & ~alike  # the first sequence that has this beginning makes the node
+        new = inside & ~alike  # the first sequence with this prefix makes the node
         row, depth = np.nonzero(new)
         paths = np.zeros(table.shape, dtype=np.intp)
         paths[new] = np.arange(len(row))
-        # at each depth the latest node made is the one the sequences below it share
+        # at each depth, a sequence without a new node shares the latest one above it
         paths = np.maximum.accumulate(paths, axis=0)
         ends = np.empty(len(sequences), dtype=np.intp)
         ends[order] = paths[np.arange(len(sequences)), lengths[order] - 1]
@@ -74,12 +74,12 @@ class Trie:
 
 @dataclass(frozen=True)
 class _Block:
-    """Consecutive nodes of a trie, and where in "what is carried, then the block" each finds what it attends to.
+    """Consecutive nodes of a trie. Positions index the carried nodes followed by the nodes of the block.
 
     Attributes:
         first, last: the nodes are range(first, last).
-        keys: [groups, slots] positions a group of nodes looks at: first the path to its first node, then itself.
-        allowed: [groups, _GROUP, slots] whether a node really looks at a slot: its ancestors and itself.
+        keys: [groups, slots] positions that a group attends to: the path to its first node, then the group itself.
+        allowed: [groups, _GROUP, slots] whether a node attends to a slot: True for its ancestors and itself.
         carry: positions of the path to the next block's first node.
     """
 
@@ -103,16 +103,16 @@ def _block(trie: Trie, first: int, last: int) -> _Block:
     carried = int(trie.depth[first])
 
     def position(node: Indices) -> Indices:
-        """Where a node lies in "what is carried, then the block": carried nodes lie at their depth."""
+        """The position of a node. Carried nodes are at their depth; those of the block follow."""
         return np.where(node >= first, carried + node - first, trie.depth[node])
 
     keys = np.zeros((groups, above + _GROUP), dtype=np.intp)
     on_path = np.arange(above) < trie.depth[starts, None]
-    keys[:, :above] = np.where(on_path, position(trie.paths[trie.row[starts], :above]), 0)  # 0: masked, but there
-    own = np.minimum(starts[:, None] + np.arange(_GROUP), last - 1)
-    keys[:, above:] = position(own)
+    keys[:, :above] = np.where(on_path, position(trie.paths[trie.row[starts], :above]), 0)  # 0: valid, but masked
+    members = np.minimum(starts[:, None] + np.arange(_GROUP), last - 1)
+    keys[:, above:] = position(members)
 
-    # Depth-first order: whatever of a node's path lies before its group lies on the path to the group's first node.
+    # Depth-first order: ancestors of a node that precede its group are on the path to the group's first node.
     reach = int(trie.depth[first:last].max()) + 1
     paths = trie.paths[trie.row[nodes], :reach]
     start = np.repeat(starts, _GROUP)[: len(nodes), None]
@@ -121,7 +121,7 @@ def _block(trie: Trie, first: int, last: int) -> _Block:
     allowed = np.zeros((groups * _GROUP, above + _GROUP), dtype=np.bool_)
     at = np.broadcast_to((nodes - first)[:, None], slot.shape)
     allowed[at[on_path], slot[on_path]] = True
-    allowed[len(nodes) :, 0] = True  # a row without any would be not a number
+    allowed[len(nodes) :, 0] = True  # a fully masked row would give NaN
     following = trie.paths[trie.row[last], : trie.depth[last]] if last < len(trie) else np.empty(0, dtype=np.intp)
     return _Block(first, last, keys, allowed.reshape(groups, _GROUP, -1), position(following))
 
@@ -131,7 +131,7 @@ class TrieTower:
 
     Args:
         model: a `clip.model.CLIP`, on its device and in its precision.
-        block: nodes run at a time; memory grows with it and with nothing else.
+        block: nodes per block; memory grows with it alone.
         product: see Layer.
     """
 
@@ -141,7 +141,7 @@ class TrieTower:
         self._layers = [Layer(block, product) for block in model.transformer.resblocks]
 
     def __call__(self, sequences: Sequence[Sequence[int]]) -> torch.Tensor:
-        """[T, D] the embedding of each token sequence, not made unit, in the model's precision."""
+        """[T, D] the embedding of each token sequence, not normalised, in the model's precision."""
         import torch
 
         trie = Trie.of(sequences)
@@ -156,11 +156,11 @@ class TrieTower:
                 states = self._run(trie, block, carried, ending)
                 rows = torch.from_numpy(text_of[block.first + ending]).to(result.device)
                 result[rows] = (self._model.ln_final(states) @ projection).to(result.dtype)
-            every: torch.Tensor = result[torch.from_numpy(text_of[trie.ends]).to(result.device)]
-            return every
+            embeddings: torch.Tensor = result[torch.from_numpy(text_of[trie.ends]).to(result.device)]
+            return embeddings
 
     def _run(self, trie: Trie, block: _Block, carried: list[torch.Tensor], ending: Indices) -> torch.Tensor:
-        """[ending, width] last hidden states of the block's ending nodes; `carried` moves on to the next block."""
+        """[ending, width] last hidden states of the block's ending nodes. Updates `carried` for the next block."""
         import torch
 
         device = self._model.text_projection.device
@@ -175,13 +175,13 @@ class TrieTower:
             carried[i] = seen[carry]
             states = states + _attend(layer, projected[:, : layer.width], seen[keys], allowed)
             if i == len(self._layers) - 1:
-                states = states[torch.from_numpy(ending).to(device)]  # nothing looks at the other nodes any more
+                states = states[torch.from_numpy(ending).to(device)]  # the other nodes are not needed any more
             states = states + layer.feed_forward(states)
         return states
 
 
 def _attend(layer: Layer, queries: torch.Tensor, seen: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
-    """[nodes, width] from queries [nodes, width], keys beside values [groups, slots, 2 · width], and the mask."""
+    """[nodes, width] from queries [nodes, width], keys and values [groups, slots, 2 · width], and a mask."""
     import torch.nn.functional as F
 
     nodes = len(queries)

@@ -1,6 +1,6 @@
-"""CLIP's byte-pair tokens, each word worked out once.
+"""CLIP's byte-pair tokens. Each word is tokenised once.
 
-Source of the vocabulary and its rules: OpenAI's `clip` package, whose tokeniser does the work for words not seen yet.
+Source of the vocabulary and its rules: OpenAI's `clip` package, whose tokeniser is called for new words.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ _REMEMBERED_TEXTS = 2**16
 
 
 class Tokeniser:
-    """Text -> CLIP's token ids, start and end included; the same ids as `clip.tokenize`.
+    """Text -> CLIP's token ids, start and end included. The ids equal those of `clip.tokenize`.
 
-    Tokens never reach over white space, so every piece between two spaces is tokenised once and remembered. Cleaning
-    a text (mojibake, HTML entities) costs more than everything else, and plain printable ASCII has nothing to clean.
+    Tokens never span white space, so each word is tokenised once and remembered. Cleaning a text (mojibake, HTML
+    entities) costs more than everything else, and plain printable ASCII needs no cleaning.
 
     Args:
         tokenizer: `clip.simple_tokenizer.SimpleTokenizer`.
@@ -30,7 +30,7 @@ class Tokeniser:
         self.ids = lru_cache(_REMEMBERED_TEXTS)(self._ids)
 
     def __call__(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        """The ids of each text."""
+        """The token ids of each text."""
         return [self.ids(text) for text in texts]
 
     def _ids(self, text: str) -> tuple[int, ...]:
@@ -38,9 +38,9 @@ class Tokeniser:
             return (START, *self._encode(text), END)
         ids = [START]
         for piece in text.split():
-            known = self._pieces.get(piece)
-            if known is None:
-                known = self._pieces[piece] = tuple(self._encode(piece))
-            ids += known
+            piece_ids = self._pieces.get(piece)
+            if piece_ids is None:
+                piece_ids = self._pieces[piece] = tuple(self._encode(piece))
+            ids += piece_ids
         ids.append(END)
         return tuple(ids)

@@ -1,7 +1,7 @@
-"""The residual blocks of CLIP's transformers, opened up: the same arithmetic, run the way a tower needs it.
+"""The residual blocks of CLIP's transformers, split into their steps.
 
-`clip` runs a block on whole sequences. A token trie wants queries, keys and values apart, and an image tower needs
-nothing but its class token from the last block. Both use this.
+`clip` runs a block on whole sequences. A token trie needs queries, keys and values separately. An image tower needs
+only the class token from the last block. Both use this module.
 
 Source: OpenAI's `clip` package, clip/model.py, ResidualAttentionBlock.
 """
@@ -16,17 +16,17 @@ from zsprompt.encoders.clip.products import Linear, Product, plain
 if TYPE_CHECKING:
     import torch
 
-# CLIP's activation is x · sigmoid(1.702 x), which is silu(1.702 x) / 1.702. In float32 the constants go into the
-# matrices around it: one pass over the widest array instead of three.
+# CLIP's activation is x · sigmoid(1.702 x) = silu(1.702 x) / 1.702. In float32, the constants are folded into the
+# matrices before and after it: one pass over the widest array instead of three.
 _SLOPE = 1.702
 
 
 class Layer:
-    """One residual block. In float32 it changes the block's own matrices, and its activation with them.
+    """One residual block. In float32, it modifies the block's matrices and activation in place.
 
     Args:
         block: a `clip.model.ResidualAttentionBlock`.
-        product: how its matrix products are run.
+        product: turns each linear layer into a callable; see products.
     """
 
     def __init__(self, block: Any, product: Callable[[Linear], Product] = plain) -> None:
@@ -51,7 +51,7 @@ class Layer:
         self._up, self._down = product(inner.c_fc), product(inner.c_proj)
 
     def attention_input(self, states: torch.Tensor) -> torch.Tensor:
-        """[…, 3 · width]: queries, keys and values side by side, from states […, width]."""
+        """[…, 3 · width]: queries, keys and values, concatenated, from states […, width]."""
         result: torch.Tensor = self._inputs(self._before(states))
         return result
 
@@ -61,10 +61,10 @@ class Layer:
         """[B, Q, width] from queries [B, Q, width], keys and values [B, K, width].
 
         Args:
-            queries: a part of what `attention_input` gave, as are
-            keys: and
-            values: of the same states, or of others.
-            allowed: [B, Q, K] bool, which keys a query sees; all where None.
+            queries: a part of an `attention_input`.
+            keys: a part of an `attention_input`, of the same states or others.
+            values: likewise.
+            allowed: [B, Q, K] bool, whether a query attends to a key; all if None.
         """
         import torch.nn.functional as F
 
@@ -80,7 +80,7 @@ class Layer:
 
 
 class ImageTower:
-    """CLIP's vision transformer. Where the class token alone is read, the last block computes no other.
+    """CLIP's vision transformer. For the class token alone, the last block computes no other token.
 
     Args:
         visual: a `clip.model.VisionTransformer`.
@@ -96,14 +96,14 @@ class ImageTower:
         return self._last(*self._before_last(pixels), slice(1))[:, 0]
 
     def tokens(self, pixels: torch.Tensor) -> torch.Tensor:
-        """[N, 1 + patches, D]: the class token, bit for bit as alone, then the patches, row by row.
+        """[N, 1 + patches, D]: the class token, bit for bit as from `__call__`, then the patches, row by row.
 
-        The patches go through the same last steps as the class token, so all lie in the space of the texts.
+        The patches go through the same last steps as the class token, so all tokens lie in the space of the texts.
         """
         import torch
 
         states, attention = self._before_last(pixels)
-        parts = slice(1), slice(1, None)  # apart: a product of other shape, or with other factors to round, is another
+        parts = slice(1), slice(1, None)  # separately: a product's bits depend on its shape and on what is rounded
         return torch.cat([self._last(states, attention, part) for part in parts], dim=1)
 
     def _before_last(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
