@@ -625,7 +625,7 @@ def test_captions_are_read_from_lists_of_any_kind(tmp_path: Path, name: str, con
 def test_many_pictures_without_a_caption_are_counted_and_the_first_ones_named(tmp_path: Path) -> None:
     save_image_captions({"0": "a dog"}, tmp_path / "c.csv")
     text = line(DataError, lambda: captions_for([str(n) for n in range(5000)], tmp_path / "c.csv"))
-    assert "for each of 5,000 pictures, found none for 4,999 (1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 4,989 more)" in text
+    assert "for each of 5,000 images, found none for 4,999 (1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 4,989 more)" in text
 
 
 @pytest.mark.parametrize(
