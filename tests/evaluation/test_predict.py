@@ -31,7 +31,7 @@ WORDS = ["cat", "dog", "person", "sofa", "car"]
 
 @pytest.fixture
 def given_ways(tmp_path: Path) -> dict[str, Path]:
-    """The same eight pictures as a folder, a tar file and three lists."""
+    """The same eight images as a folder, a tar file and three lists."""
     refs = draw_files(tmp_path / "photos", SETS)
     names = [f"photos/{ref.id}" for ref in refs]
     parquet.write_table(pa.table({"image": names, "junk": [1.5] * 8}), tmp_path / "list.parquet")
@@ -73,14 +73,14 @@ def test_the_size_of_parts_changes_nothing(
     )
 
 
-def test_bad_pictures_and_other_files_are_counted_over_all_parts(
+def test_bad_images_and_other_files_are_counted_over_all_parts(
     tmp_path: Path, store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prediction, "PART", 2)
     members = [
         ("a.png", png()),
         ("b.png", b"broken"),
-        ("c.txt", b"no picture"),
+        ("c.txt", b"no image"),
         ("d.png", png(["dog"], 1)),
         ("e.png", b""),
     ]
@@ -128,7 +128,7 @@ def test_a_fault_shows_before_anything_is_encoded(
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-def test_a_list_that_changes_while_it_is_walked_is_said(
+def test_a_list_that_changes_while_it_is_read_is_an_error(
     tmp_path: Path, store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
     draw_files(tmp_path, SETS[:5])
@@ -138,7 +138,7 @@ def test_a_list_that_changes_while_it_is_walked_is_said(
     write(path, b"".join(kept))
     monkeypatch.setattr(prediction, "find_sources", lambda paths: counted)
     said = message(DataError, lambda: predict(path, WORDS, store))
-    assert said == f"expected 5 pictures as counted at first, found {rows}; did a list change?"
+    assert said == f"expected 5 images as counted before, found {rows}; did a list change meanwhile?"
 
 
 def test_missing_and_empty_ones(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_missing_and_empty_ones(tmp_path: Path) -> None:
 
 
 def test_a_caption_csv_without_labels_is_a_list_too(tmp_path: Path, store: EmbeddingStore) -> None:
-    """The source's test.csv, its quotes as faulty as in train.csv; pictures lie in data/ beside it."""
+    """The source's test.csv, its quotes as faulty as in train.csv; images are in data/ next to it."""
     draw_files(tmp_path / "data", SETS[:3])
     path = write(tmp_path / "test.csv", 'ImageID,Caption\n0000.png,a 6" cat\n0001.png,"a dog\n0002.png,a "thing"\n')
     answer = predict(path, WORDS, store)
@@ -163,17 +163,17 @@ def test_a_caption_csv_without_labels_is_a_list_too(tmp_path: Path, store: Embed
     assert "line 2: expected a picture's id and a comma" in message(DataError, lambda: predict(broken, WORDS, store))
 
 
-def test_shards_of_samples_are_predicted_picture_by_picture(tmp_path: Path, store: EmbeddingStore) -> None:
+def test_shards_of_samples_are_predicted_image_by_image(tmp_path: Path, store: EmbeddingStore) -> None:
     make_shards(tmp_path)
     answer = predict(sorted(tmp_path.glob("*.tar")), WORDS, store)
     assert (len(answer.images), answer.passed_over) == (3, 6)
 
 
 @pytest.mark.slow
-def test_a_list_of_any_length_is_walked_in_little_memory(tmp_path: Path) -> None:
+def test_a_list_of_any_length_needs_little_memory(tmp_path: Path) -> None:
     """20,000 rows or members are counted and named without keeping them."""
     many = 20_000
-    names = [f"folder/picture-{n:08}.jpg" for n in range(many)]
+    names = [f"folder/image-{n:08}.jpg" for n in range(many)]
     paths = [
         write(tmp_path / "x.csv", "image,cat\n" + "".join(f"{name},1\n" for name in names)),
         tmp_path / "x.parquet",
@@ -230,7 +230,7 @@ def test_predict_on_a_tar_and_a_list_in_the_command(given_ways: dict[str, Path],
     assert len(rows) == 16
     assert rows[6]["labels"] == rows[14]["labels"] == "cat"
     assert rows[0]["image"] == f"{given_ways['tar']}/0000.png"
-    assert "16 pictures, 5 labels, model planted; scores in labels.csv" in done.stderr
+    assert "16 images, 5 labels, model planted; scores in labels.csv" in done.stderr
 
 
 def test_sample_and_seed_in_the_command(given_ways: dict[str, Path], cli: Cli) -> None:
@@ -238,17 +238,26 @@ def test_sample_and_seed_in_the_command(given_ways: dict[str, Path], cli: Cli) -
         given_ways["folder"] / "labels.csv",
         "image,labels\n" + "".join(f"{n:04}.png,{'|'.join(s)}\n" for n, s in enumerate(SETS)),
     )
-    run = ("run", "--strategy", "per-label", "--dataset", "folder", "--root", given_ways["folder"])
-    model = ("--model", "fakes:PlantedEncoder", "--json")
-    done = cli(*run, *model, "--sample", 4, "--seed", 3)
+    run = (
+        "run",
+        "--strategy",
+        "per-label",
+        "--root",
+        given_ways["folder"],
+        "--model",
+        "fakes:PlantedEncoder",
+        "--json",
+    )
+    folder = ("--dataset", "folder")
+    done = cli(*run, *folder, "--sample", "4,seed=3")
     result = json.loads(done.stdout)
     assert (result["images"], result["recipe"]["split"]) == (4, "all[sample 4, seed 3]")
-    assert json.loads(cli(*run, *model, "--sample", 4).stdout)["recipe"]["split"] == "all[sample 4, seed 0]"
-    both = cli(*run, *model, "--sample", 4, "--limit", 4)
+    assert json.loads(cli(*run, *folder, "--sample", 4).stdout)["recipe"]["split"] == "all[sample 4, seed 0]"
+    both = cli(*run, "--dataset", "folder,limit=4", "--sample", 4)
     assert (both.returncode, both.stdout, both.stderr.count("\n")) == (1, "", 1)
-    assert "either --limit (the first N pictures) or --sample" in both.stderr
-    alone = cli(*run, *model, "--seed", 4)
-    assert alone.stderr == "error: expected --sample N with --seed, found --seed alone\n"
+    assert "either limit (the first N images) or sample (N drawn at random)" in both.stderr
+    alone = cli(*run, "--dataset", "folder,seed=4")
+    assert alone.stderr == "error: expected sample with seed, found seed alone\n"
 
 
 def test_notes_of_a_data_set_stand_in_its_result(cli: Cli, tmp_path: Path) -> None:
