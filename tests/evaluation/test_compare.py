@@ -61,7 +61,7 @@ def test_a_label_without_positives_has_no_change_and_no_p_value() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "reason"),
     [
         ({"recipe": RECIPE | {"dataset": "voc2007"}}, "different data sets: planted and voc2007"),
         ({"recipe": RECIPE | {"split": "train"}}, "different splits: test and train"),
@@ -76,10 +76,10 @@ def test_a_label_without_positives_has_no_change_and_no_p_value() -> None:
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_what_cannot_be_compared_is_named(changes: dict[str, Any], said: str) -> None:
+def test_what_cannot_be_compared_is_named(changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(ResultError) as caught:
         compare(planted_result(), planted_result(**changes))
-    assert said in str(caught.value)
+    assert reason in str(caught.value)
 
 
 def test_another_number_of_labels_or_images_is_named() -> None:

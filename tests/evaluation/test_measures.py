@@ -60,11 +60,11 @@ def test_every_note_can_be_written() -> None:
 
 
 def test_one_line_shows_a_number_in_json_terminal_and_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    share = Measure("said", "Share", lambda r: float(r.prediction.decisions.mean()), EVERYWHERE, ceiling=lambda r: 1.0)
+    share = Measure("share", "Share", lambda r: float(r.prediction.decisions.mean()), EVERYWHERE, ceiling=lambda r: 1.0)
     monkeypatch.setattr(measures, "MEASURES", (*MEASURES, share))
     result = planted_result()
     value = result.prediction.decisions.mean()
-    assert (result.to_dict()["said"], result.to_dict()["said_ceiling"]) == (pytest.approx(value), 1.0)
+    assert (result.to_dict()["share"], result.to_dict()["share_ceiling"]) == (pytest.approx(value), 1.0)
     assert f"Share       {100 * value:.1f}   at most 100.0" in result_table(result)
     card = run_report(result, {}, quiet, []).page.cards[-1]
     assert (card.name, card.value, list(card.remarks)) == ("Share", f"{100 * value:.1f}", ["at most 100.0"])

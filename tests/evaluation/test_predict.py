@@ -137,8 +137,8 @@ def test_a_list_that_changes_while_it_is_read_is_an_error(
     kept = path.read_bytes().splitlines(keepends=True)[:rows]
     write(path, b"".join(kept))
     monkeypatch.setattr(prediction, "find_sources", lambda paths: counted)
-    said = message(DataError, lambda: predict(path, WORDS, store))
-    assert said == f"expected 5 images as counted before, found {rows}; did a list change meanwhile?"
+    reason = message(DataError, lambda: predict(path, WORDS, store))
+    assert reason == f"expected 5 images as counted before, found {rows}; did a list change meanwhile?"
 
 
 def test_missing_and_empty_ones(tmp_path: Path) -> None:
@@ -266,5 +266,5 @@ def test_notes_of_a_data_set_stand_in_its_result(cli: Cli, tmp_path: Path) -> No
     make_coco(tmp_path / "coco")
     run = ("run", "--strategy", "per-label", "--dataset", "coco", "--root", tmp_path / "coco")
     done = cli(*run, "--model", "fakes:PlantedEncoder", "--json")
-    assert any("3 of the 4 pictures in instances_val2014.json" in said for said in json.loads(done.stdout)["warnings"])
+    assert any("3 of the 4 pictures in instances_val2014.json" in text for text in json.loads(done.stdout)["warnings"])
     assert "3 of the 4 pictures in instances_val2014.json have an object" in done.stderr

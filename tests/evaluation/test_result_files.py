@@ -92,8 +92,8 @@ def test_degenerate_results_are_results(images: int, value: int, tmp_path: Path)
     same(result, found)
     likely = replace(result.prediction, probabilities=np.full((images, 1), 0.5, dtype=np.float32))
     save_result(replace(result, prediction=likely), tmp_path / "with probabilities")
-    said = json.loads((tmp_path / "with probabilities/result.json").read_text())["calibration_error"]
-    assert said == (None if value == -1 else 0.5)
+    error = json.loads((tmp_path / "with probabilities/result.json").read_text())["calibration_error"]
+    assert error == (None if value == -1 else 0.5)
     assert (found.to_dict()["mAP"] is None) == (value != 1)
     assert found.to_dict()["mAP_interval"] == ([1.0, 1.0] if value == 1 else [None, None])
 
@@ -142,9 +142,9 @@ FAULTS = {
 def test_damage_is_named_in_one_line(fault: str, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     save_result(planted_result(strength=1, seed=3), folder)
-    damage, said = FAULTS[fault]
+    damage, reason = FAULTS[fault]
     damage(folder)
-    with pytest.raises(ResultError, match=re.escape(said)) as caught:
+    with pytest.raises(ResultError, match=re.escape(reason)) as caught:
         load_result(folder)
     assert "\n" not in str(caught.value)
 

@@ -271,7 +271,7 @@ def test_permuting_labels_permutes_decisions(made: Thresholds) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "reason"),
     [
         (lambda facts: None, "cannot read thresholds file"),
         (lambda facts: [], "written by `zsprompt thresholds`"),
@@ -294,12 +294,12 @@ def test_permuting_labels_permutes_decisions(made: Thresholds) -> None:
     ],
     ids=range(15),
 )
-def test_damaged_files_are_named(change: Callable, said: str, tmp_path: Path) -> None:
+def test_damaged_files_are_named(change: Callable, reason: str, tmp_path: Path) -> None:
     path = tmp_path / "t.json"
     save_thresholds(choose_thresholds(planted_result()), path)
     changed = change(json.loads(path.read_text()))
     path.write_text(path.read_text()[:50] if changed is None else json.dumps(changed))
-    with pytest.raises(ThresholdError, match=re.escape(said)) as caught:
+    with pytest.raises(ThresholdError, match=re.escape(reason)) as caught:
         load_thresholds(path)
     assert "\n" not in str(caught.value)
 

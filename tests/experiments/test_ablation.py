@@ -174,8 +174,8 @@ def test_failed_rows_say_why_and_do_not_stop_the_others(data: Dataset, planted: 
         *("NaN or infinite", "of shape (40, 8)", "expected weights", "needs captions", "thresholds file"),
         "one that has its own",
     )
-    for error, said in zip(errors, expected, strict=False):
-        assert said in error
+    for error, reason in zip(errors, expected, strict=False):
+        assert reason in error
         assert "\n" not in error
     assert errors[10:] == [None, None]
     assert records[11]["compared_with"] == 11  # the first row that was measured
@@ -243,7 +243,7 @@ def test_a_plan_multiplies_lists_and_shares_fields(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "reason"),
     [
         ("", "found none"),
         ("x = 1", "found x"),
@@ -259,12 +259,12 @@ def test_a_plan_multiplies_lists_and_shares_fields(tmp_path: Path) -> None:
         ("[[row]", "not valid TOML"),
     ],
 )
-def test_a_bad_plan_is_an_error(text: str, said: str, tmp_path: Path) -> None:
+def test_a_bad_plan_is_an_error(text: str, reason: str, tmp_path: Path) -> None:
     path = tmp_path / "plan.toml"
     path.write_text(text)
     with pytest.raises(PlanError) as caught:
         read_plan(path)
-    assert said in str(caught.value)
+    assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

@@ -167,7 +167,7 @@ def test_seen_labels_can_be_fewer_than_all_others() -> None:
 
 
 @pytest.mark.parametrize(
-    ("unseen", "seen", "said"),
+    ("unseen", "seen", "reason"),
     [
         ([], None, "at least one unseen label"),
         (["bee"], None, "found 'bee'"),
@@ -176,12 +176,12 @@ def test_seen_labels_can_be_fewer_than_all_others() -> None:
         (["owl"], ["bee"], "found 'bee'"),
     ],
 )
-def test_labels_that_cannot_be_held_out_are_refused(unseen: list[str], seen: list[str] | None, said: str) -> None:
+def test_labels_that_cannot_be_held_out_are_refused(unseen: list[str], seen: list[str] | None, reason: str) -> None:
     train, test = dataset([frozenset({"cat"})]), dataset([frozenset({"owl"})], split="test")
     for protocol in (protocols.zsl, protocols.gzsl, protocols.single_to_multi):
         if protocol is protocols.single_to_multi and not unseen:
             continue  # without unseen labels it is another protocol
-        with pytest.raises((DataError, UsageError), match=said) as refused:
+        with pytest.raises((DataError, UsageError), match=reason) as refused:
             protocol(train, test, unseen, seen)
         assert "\n" not in str(refused.value)
 

@@ -149,7 +149,7 @@ def test_supports_of_the_labels_sum_to_the_printed_sum() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "reason"),
     [
         ({"nonsense": 1}, "unknown key 'nonsense'"),
         ({"row": [{"name": "a", "adaptor": "fc"}]}, "unknown key 'adaptor'"),
@@ -157,8 +157,8 @@ def test_supports_of_the_labels_sum_to_the_printed_sum() -> None:
         ({"scenes": {"protocol": "magic"}}, "unknown protocol 'magic'"),
     ],
 )
-def test_a_mistake_in_a_table_is_named(change: dict[str, Any], said: str) -> None:
-    with pytest.raises(PlanError, match=said):
+def test_a_mistake_in_a_table_is_named(change: dict[str, Any], reason: str) -> None:
+    with pytest.raises(PlanError, match=reason):
         read_tables({"table": [PLAN["table"][0] | change]})
 
 
@@ -338,15 +338,15 @@ def test_measures_of_one_label_are_those_of_the_label(photos: Path, tmp_path: Pa
     change = {"metrics": ["precision", "recall", "F1", "positives"], "row": rows}
     done = measured(planted(change | {"column": PLAN["table"][0]["column"][:1]}), photos, out=tmp_path)
     result = load_result(next((tmp_path / "results").iterdir()))
-    said, true = result.prediction.decisions, result.targets == 1
+    predicted, true = result.prediction.decisions, result.targets == 1
     c = result.labels.index("dog")
-    hits = (said & true)[:, c].sum()
-    assert number(done, "dog", "seen", "precision")["ours"] == pytest.approx(hits / said[:, c].sum())
+    hits = (predicted & true)[:, c].sum()
+    assert number(done, "dog", "seen", "precision")["ours"] == pytest.approx(hits / predicted[:, c].sum())
     assert number(done, "dog", "seen", "recall")["ours"] == pytest.approx(hits / true[:, c].sum())
     assert number(done, "dog", "seen", "positives")["ours"] == true[:, c].sum()
     by_image = [  # per image, from the definition
         ((s & t).sum() / s.sum() if s.any() else 0, (s & t).sum() / t.sum() if t.any() else 0)
-        for s, t in zip(said, true, strict=True)
+        for s, t in zip(predicted, true, strict=True)
     ]
     assert number(done, "all", "seen", "precision")["ours"] == pytest.approx(np.mean([p for p, _ in by_image]))
     assert number(done, "all", "seen", "recall")["ours"] == pytest.approx(np.mean([r for _, r in by_image]))
@@ -494,7 +494,7 @@ def test_columns_without_data_are_left_out_where_others_have_theirs(photos: Path
 
 
 @pytest.mark.parametrize(
-    ("options", "kind", "said"),
+    ("options", "kind", "reason"),
     [
         ({"on": "moon"}, UnknownName, "unknown ground 'moon'"),
         ({"seeds": 0}, UsageError, "seeds of at least 1"),
@@ -503,8 +503,8 @@ def test_columns_without_data_are_left_out_where_others_have_theirs(photos: Path
         ({"table": "clip-decoder-los"}, UnknownName, "Did you mean 'clip-decoder-loss'"),
     ],
 )
-def test_invalid_arguments_are_refused(options: dict[str, Any], kind: type[Exception], said: str) -> None:
-    with pytest.raises(kind, match=said):
+def test_invalid_arguments_are_refused(options: dict[str, Any], kind: type[Exception], reason: str) -> None:
+    with pytest.raises(kind, match=reason):
         reproduce(**({"table": "adds-1"} | options))
 
 

@@ -96,8 +96,8 @@ class WellFormed(HTMLParser):
 def test_confusions_by_hand() -> None:
     """Two cats without a dog; on one of them "dog" is predicted. All other predictions are right."""
     targets = np.array([[1, 0, 0], [1, 0, 0], [1, 1, 0], [0, 0, -1]], dtype=np.int8)
-    said = np.array([[1, 1, 0], [1, 0, 0], [1, 1, 0], [0, 0, 1]], dtype=bool)
-    result = planted_result(4, targets=targets, prediction=Prediction(said.astype(np.float32), said))
+    predicted = np.array([[1, 1, 0], [1, 0, 0], [1, 1, 0], [0, 0, 1]], dtype=bool)
+    result = planted_result(4, targets=targets, prediction=Prediction(predicted.astype(np.float32), predicted))
     shown, shares = mistaken_for(result)
     assert shown == [0, 1, 2]
     assert shares[0, 1] == 0.5
@@ -108,13 +108,13 @@ def test_confusions_by_hand() -> None:
 
 def test_examples_are_the_most_confident_false_positives_and_the_lowest_false_negatives() -> None:
     result = planted_result(300, seed=4)
-    scores, said, targets = result.prediction.scores, result.prediction.decisions, result.targets
+    scores, predicted, targets = result.prediction.scores, result.prediction.decisions, result.targets
     for c in range(3):
         mistakes = [e.image for e in examples(result) if (e.label, e.kind) == (c, "false positive")]
-        wrong = np.flatnonzero(said[:, c] & (targets[:, c] == 0))
+        wrong = np.flatnonzero(predicted[:, c] & (targets[:, c] == 0))
         assert mistakes == sorted(wrong, key=lambda n: -scores[n, c])[:12]
         misses = [e.image for e in examples(result) if (e.label, e.kind) == (c, "false negative")]
-        missed = np.flatnonzero(~said[:, c] & (targets[:, c] == 1))
+        missed = np.flatnonzero(~predicted[:, c] & (targets[:, c] == 1))
         assert misses == sorted(missed, key=lambda n: scores[n, c])[:12]
 
 
