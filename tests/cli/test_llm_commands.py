@@ -103,7 +103,7 @@ def test_what_will_not_do_falls_back_to_the_template_and_is_counted(
     result = json.loads(cli("run", "--strategy", "llm", *folder, *llm, "--json").stdout)
     assert set(result["captions"]) == {"template"}
     assert server.count == 2 * result["captions"]["template"]
-    assert any("no caption would do, so the template words them" in text for text in result["warnings"])
+    assert any("no usable caption and got the template" in text for text in result["warnings"])
     shown = cli("caption-labels", *folder, *llm)
     assert "two answers were rejected for the empty set: it is a refusal and no caption" in shown.stderr
 

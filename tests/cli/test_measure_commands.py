@@ -180,7 +180,7 @@ def test_thresholds_without_labels_are_stated_as_what_they_are(photos: Path, cli
     words = ("--labels", ",".join(LABELS))
     done = cli("thresholds", photos, *words, *PLANTED, "--expect", "2", "--out", "t.json")
     assert done.returncode == 0, done.stderr
-    assert "so that images have 2 labels on average; chosen on 24 images" in done.stdout
+    assert "for 2 labels per image on average; chosen on 24 images" in done.stdout
     assert "nothing here says how good they are" in done.stderr
     assert "micro F1" not in done.stdout
     answer = json.loads(cli("predict", photos, *PLANTED, "--thresholds", "t.json", "--json").stdout)
@@ -188,14 +188,14 @@ def test_thresholds_without_labels_are_stated_as_what_they_are(photos: Path, cli
         2 * COUNT, abs=8
     )  # equal scores stand or fall together
     shared = cli("thresholds", photos, *words, *PLANTED, "--expect", "share=0.25", "--out", "s.json")
-    assert "so that 25 % of the images have it" in shared.stdout
+    assert "for 25 % of the images per label" in shared.stdout
     guessed = cli("thresholds", photos, *words, *PLANTED, "--out", "g.json")
-    assert "1.5 labels on average" in guessed.stdout
+    assert "1.5 labels per image on average" in guessed.stdout
 
 
 REFUSED = {
-    "another strategy": (["--strategy", "top-all", "--thresholds", "t.json"], "for strategy TopAll"),
-    "another prompt set": (["--prompts", "bare", "--thresholds", "t.json"], "'bare'"),
+    "another strategy": (["--strategy", "top-all", "--thresholds", "t.json"], "for strategy top-all"),
+    "another prompt set": (["--prompts", "bare", "--thresholds", "t.json"], "with prompts bare"),
     "other labels": (["--labels", "cat, wolf", "--thresholds", "t.json"], "found also wolf and no"),
     "both": (["--threshold", "1", "--thresholds", "t.json"], "found both"),
     "no file": (["--thresholds", "none.json"], "found none"),
@@ -215,7 +215,7 @@ def test_thresholds_that_do_not_fit_are_refused(what: str, photos: Path, cli: Cl
 def test_a_run_on_pictures_that_thresholds_were_chosen_on_is_refused(photos: Path, cli: Cli) -> None:
     cli("thresholds", *on(photos, "--split", "a"), "--out", "t.json")
     done = cli("run", *on(photos), "--strategy", "normalised:per-label", "--thresholds", "t.json")
-    assert "found that 12 of the 24 of photos all were used to choose them" in one_line(done.stderr)
+    assert "found 12 of the 24 images of photos all among those they were chosen on" in one_line(done.stderr)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_a_run_on_pictures_that_thresholds_were_chosen_on_is_refused(photos: Pat
         ([], "found neither or both"),
         (["photos", "--dataset", "folder"], "found neither or both"),
         (["photos"], "expected --labels"),
-        (["photos", "--labels", "cat, dog", "--expect", "2"], "fewer than 2 labels per image"),
+        (["photos", "--labels", "cat, dog", "--expect", "2"], "labels per image above 0 and below 2"),
         (["photos", "--labels", "cat, dog", "--expect", "1,share=0.1"], "got neither or both"),
         (["photos", "--labels", "cat, dog", "--expect", "share=1"], "share of images within (0, 1)"),
         (
@@ -260,7 +260,7 @@ def test_report_makes_a_page_of_a_run(runs: Path, cli: Cli) -> None:
     assert done.stderr == "page in a/report.html, figures in a/report-figures\n"
     assert done.stdout.splitlines()[0].split()[:2] == ["label", "AP"]
     page = (runs / "a/report.html").read_text()
-    assert "per-label (photo) on photos all" in page
+    assert "per-label,threshold=4.0 (photo) on photos all" in page
     assert "data:image/webp" in page
     assert len(list((runs / "a/report-figures").glob("*.svg"))) == 5
     assert json.loads(cli("report", "a", "--json").stdout) == json.loads((runs / "a/result.json").read_text())
@@ -271,7 +271,7 @@ def test_report_of_two_runs_says_what_changed(runs: Path, cli: Cli) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0].split()[:4] == ["label", "first", "second", "change"]
     assert "became right" in done.stdout
-    assert "yes-or-no (seed-paper) against per-label (photo)" in (runs / "changes.html").read_text()
+    assert "yes-or-no (seed-paper) against per-label,threshold=4.0 (photo)" in (runs / "changes.html").read_text()
     assert (runs / "changes-figures/changes.svg").exists()
     facts = json.loads(cli("report", "a", "b", "--json").stdout)
     assert set(facts) == {"mAP", "ap", "flips", "first", "second"}

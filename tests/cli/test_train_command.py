@@ -121,7 +121,7 @@ def test_train_and_all_commands_that_take_what_it_wrote(photos: Path, zs: Run, t
     assert result["recipe"]["adapter"]["digest"] == load_adapter(tmp_path / "a").digest
     assert result["recipe"]["supervision"] == "trained"
     learnt = zs("run", "--strategy", "adapter:a", *on(photos))
-    assert "the adapter learnt from 40 of these 60 pictures" in learnt.err
+    assert "the adapter was trained on 40 of these 60 images" in learnt.err
 
     page = zs("report", "r")
     assert page.code == 0, page.err
@@ -230,9 +230,9 @@ def test_fractions_and_seeds_are_a_table_and_json(photos: Path, zs: Run, tmp_pat
     result = json.loads((tmp_path / "a" / folders[2] / "result.json").read_text())
     assert result["mAP"] == pytest.approx(told[2]["test_mAP"])
     assert zs("report", tmp_path / "a" / folders[2]).code == 0
-    assert "the adapter learnt from" not in done.err
+    assert "the adapter was trained on" not in done.err
     remembered = zs(*training(photos, *few, "--seeds", 2, "--test", "train", "--out", tmp_path / "b"))
-    assert sum("learnt from 30 of these 30 pictures" in line for line in remembered.err.splitlines()) == 1
+    assert sum("trained on 30 of these 30 images" in line for line in remembered.err.splitlines()) == 1
     assert sum("fewer than 500 pictures" in line for line in remembered.err.splitlines()) == 1
     two = zs(*training(photos, *several[2:], *few, "--resume", epochs=4, seed=4))
     assert two.code == 1

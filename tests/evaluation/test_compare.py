@@ -1,4 +1,4 @@
-"""Comparisons: paired, honest about what cannot be compared, and right about what flipped."""
+"""Comparisons: paired, refused for different data, and right about changed decisions."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def test_a_better_scorer_is_better_and_a_copy_is_no_different() -> None:
     assert not nothing.flips.any()
 
 
-def test_pairing_sees_what_unpaired_intervals_do_not() -> None:
-    """The same scores with a little noise: the change is far surer than either number."""
+def test_paired_intervals_are_narrower_than_unpaired_ones() -> None:
+    """The same scores with a little noise: the interval of the change is far narrower than that of either result."""
     first = planted_result(300)
     noise = np.random.default_rng(1).standard_normal(first.targets.shape).astype(np.float32) * 0.05
     second = replace(first, prediction=Prediction(first.prediction.scores + noise, first.prediction.decisions))
@@ -48,7 +48,7 @@ def test_flips_are_decisions_that_became_right_or_wrong() -> None:
     assert compare(second, first).flips.tolist() == [[-1, -1, 0], [1, 0, -1]]
 
 
-def test_a_label_without_positives_has_no_change_and_counts_nowhere() -> None:
+def test_a_label_without_positives_has_no_change_and_no_p_value() -> None:
     targets = planted_result(100).targets.copy()
     targets[:, 1] = 0
     found = compare(planted_result(100, targets=targets), planted_result(100, targets=targets, strength=3))
@@ -61,7 +61,7 @@ def test_a_label_without_positives_has_no_change_and_counts_nowhere() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "reason"),
     [
         ({"recipe": RECIPE | {"dataset": "voc2007"}}, "different data sets: planted and voc2007"),
         ({"recipe": RECIPE | {"split": "train"}}, "different splits: test and train"),
@@ -76,13 +76,13 @@ def test_a_label_without_positives_has_no_change_and_counts_nowhere() -> None:
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_what_cannot_be_compared_is_named(changes: dict[str, Any], said: str) -> None:
+def test_what_cannot_be_compared_is_named(changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(ResultError) as caught:
         compare(planted_result(), planted_result(**changes))
-    assert said in str(caught.value)
+    assert reason in str(caught.value)
 
 
-def test_another_number_of_labels_or_pictures_is_named() -> None:
+def test_another_number_of_labels_or_images_is_named() -> None:
     with pytest.raises(ResultError, match="different numbers of labels: 3 and 2"):
         compare(planted_result(), planted_result(labels=("cat", "dog")))
     with pytest.raises(ResultError, match="different images"):

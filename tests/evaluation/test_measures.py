@@ -1,4 +1,4 @@
-"""The table of measures: one line is enough to show a number everywhere, and stable keys stay as they are."""
+"""The table of measures: one line shows a number everywhere, and stable keys do not change."""
 
 from __future__ import annotations
 
@@ -56,18 +56,18 @@ def test_a_measure_that_a_result_cannot_have_has_no_key() -> None:
 def test_every_note_can_be_written() -> None:
     known = texts(numbers(planted_result(targets=np.zeros((60, 3), dtype=np.int8))))
     for measure in shown_in("terminal", "interpolated", "page", "ablation table"):
-        assert all(note and "{" not in note for note in measure.next_to_it(known))
+        assert all(note and "{" not in note for note in measure.remarks(known))
 
 
 def test_one_line_shows_a_number_in_json_terminal_and_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    share = Measure("said", "Share", lambda r: float(r.prediction.decisions.mean()), EVERYWHERE, ceiling=lambda r: 1.0)
+    share = Measure("share", "Share", lambda r: float(r.prediction.decisions.mean()), EVERYWHERE, ceiling=lambda r: 1.0)
     monkeypatch.setattr(measures, "MEASURES", (*MEASURES, share))
     result = planted_result()
     value = result.prediction.decisions.mean()
-    assert (result.to_dict()["said"], result.to_dict()["said_ceiling"]) == (pytest.approx(value), 1.0)
+    assert (result.to_dict()["share"], result.to_dict()["share_ceiling"]) == (pytest.approx(value), 1.0)
     assert f"Share       {100 * value:.1f}   at most 100.0" in result_table(result)
     card = run_report(result, {}, quiet, []).page.cards[-1]
-    assert (card.name, card.value, list(card.beside)) == ("Share", f"{100 * value:.1f}", ["at most 100.0"])
+    assert (card.name, card.value, list(card.remarks)) == ("Share", f"{100 * value:.1f}", ["at most 100.0"])
 
 
 # text tables

@@ -31,7 +31,7 @@ WORDS = ["cat", "dog", "person", "sofa", "car"]
 
 @pytest.fixture
 def given_ways(tmp_path: Path) -> dict[str, Path]:
-    """The same eight pictures as a folder, a tar file and three lists."""
+    """The same eight images as a folder, a tar file and three lists."""
     refs = draw_files(tmp_path / "photos", SETS)
     names = [f"photos/{ref.id}" for ref in refs]
     parquet.write_table(pa.table({"image": names, "junk": [1.5] * 8}), tmp_path / "list.parquet")
@@ -73,14 +73,14 @@ def test_the_size_of_parts_changes_nothing(
     )
 
 
-def test_bad_pictures_and_other_files_are_counted_over_all_parts(
+def test_bad_images_and_other_files_are_counted_over_all_parts(
     tmp_path: Path, store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prediction, "PART", 2)
     members = [
         ("a.png", png()),
         ("b.png", b"broken"),
-        ("c.txt", b"no picture"),
+        ("c.txt", b"no image"),
         ("d.png", png(["dog"], 1)),
         ("e.png", b""),
     ]
@@ -128,7 +128,7 @@ def test_a_fault_shows_before_anything_is_encoded(
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-def test_a_list_that_changes_while_it_is_walked_is_said(
+def test_a_list_that_changes_while_it_is_read_is_an_error(
     tmp_path: Path, store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
     draw_files(tmp_path, SETS[:5])
@@ -137,8 +137,8 @@ def test_a_list_that_changes_while_it_is_walked_is_said(
     kept = path.read_bytes().splitlines(keepends=True)[:rows]
     write(path, b"".join(kept))
     monkeypatch.setattr(prediction, "find_sources", lambda paths: counted)
-    said = message(DataError, lambda: predict(path, WORDS, store))
-    assert said == f"expected 5 pictures as counted at first, found {rows}; did a list change?"
+    reason = message(DataError, lambda: predict(path, WORDS, store))
+    assert reason == f"expected 5 images as counted before, found {rows}; did a list change meanwhile?"
 
 
 def test_missing_and_empty_ones(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_missing_and_empty_ones(tmp_path: Path) -> None:
 
 
 def test_a_caption_csv_without_labels_is_a_list_too(tmp_path: Path, store: EmbeddingStore) -> None:
-    """The source's test.csv, its quotes as faulty as in train.csv; pictures lie in data/ beside it."""
+    """The source's test.csv, its quotes as faulty as in train.csv; images are in data/ next to it."""
     draw_files(tmp_path / "data", SETS[:3])
     path = write(tmp_path / "test.csv", 'ImageID,Caption\n0000.png,a 6" cat\n0001.png,"a dog\n0002.png,a "thing"\n')
     answer = predict(path, WORDS, store)
@@ -163,17 +163,17 @@ def test_a_caption_csv_without_labels_is_a_list_too(tmp_path: Path, store: Embed
     assert "line 2: expected a picture's id and a comma" in message(DataError, lambda: predict(broken, WORDS, store))
 
 
-def test_shards_of_samples_are_predicted_picture_by_picture(tmp_path: Path, store: EmbeddingStore) -> None:
+def test_shards_of_samples_are_predicted_image_by_image(tmp_path: Path, store: EmbeddingStore) -> None:
     make_shards(tmp_path)
     answer = predict(sorted(tmp_path.glob("*.tar")), WORDS, store)
     assert (len(answer.images), answer.passed_over) == (3, 6)
 
 
 @pytest.mark.slow
-def test_a_list_of_any_length_is_walked_in_little_memory(tmp_path: Path) -> None:
+def test_a_list_of_any_length_needs_little_memory(tmp_path: Path) -> None:
     """20,000 rows or members are counted and named without keeping them."""
     many = 20_000
-    names = [f"folder/picture-{n:08}.jpg" for n in range(many)]
+    names = [f"folder/image-{n:08}.jpg" for n in range(many)]
     paths = [
         write(tmp_path / "x.csv", "image,cat\n" + "".join(f"{name},1\n" for name in names)),
         tmp_path / "x.parquet",
@@ -257,5 +257,5 @@ def test_notes_of_a_data_set_stand_in_its_result(cli: Cli, tmp_path: Path) -> No
     make_coco(tmp_path / "coco")
     run = ("run", "--strategy", "per-label", "--dataset", "coco", "--root", tmp_path / "coco")
     done = cli(*run, "--model", "fakes:PlantedEncoder", "--json")
-    assert any("3 of the 4 pictures in instances_val2014.json" in said for said in json.loads(done.stdout)["warnings"])
+    assert any("3 of the 4 pictures in instances_val2014.json" in text for text in json.loads(done.stdout)["warnings"])
     assert "3 of the 4 pictures in instances_val2014.json have an object" in done.stderr

@@ -1,4 +1,4 @@
-"""Result folders: what is written is what is read, and every fault has a name."""
+"""Result folders: what is read equals what was written, and each fault has its own error."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from zsprompt.evaluation.result import Result
 from zsprompt.evaluation.result_files import load_result, save_result
 from zsprompt.strategies import Prediction
 
-# what stands in no label: line breaks, "|" and bytes that are not text
+# not allowed in a label: line breaks, "|" and bytes that are not text
 _TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\n\r|\0"), min_size=1, max_size=12)
 
 
@@ -48,7 +48,7 @@ def test_a_result_is_read_back_to_the_bit(tmp_path: Path) -> None:
     assert found.prediction.probabilities is None
 
 
-def test_probabilities_are_read_back_too_and_leave_with_the_next_result(tmp_path: Path) -> None:
+def test_probabilities_are_read_back_and_removed_by_the_next_result(tmp_path: Path) -> None:
     plain = planted_result()
     likely = (1 / (1 + np.exp(-plain.prediction.scores))).astype(np.float32)
     result = replace(plain, prediction=replace(plain.prediction, probabilities=likely))
@@ -65,7 +65,7 @@ def test_probabilities_are_read_back_too_and_leave_with_the_next_result(tmp_path
     st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=4, max_size=4),
     st.integers(0, 3),
 )
-def test_any_names_and_numbers_survive(labels: list[str], numbers: list[float], seed: int) -> None:
+def test_any_names_and_numbers_are_kept(labels: list[str], numbers: list[float], seed: int) -> None:
     images = ('a "b",c', "ünï\n<b>.png", "\u202egnp.x", "=1+1", "🦉")
     scores = np.array(np.random.default_rng(seed).choice(numbers, (5, len(labels))), dtype=np.float32)
     prediction = Prediction(scores, scores > 0)
@@ -75,7 +75,7 @@ def test_any_names_and_numbers_survive(labels: list[str], numbers: list[float], 
         same(result, load_result(folder))
 
 
-def test_file_names_that_are_no_text_survive(tmp_path: Path) -> None:
+def test_file_names_that_are_no_text_are_kept(tmp_path: Path) -> None:
     name = os.fsdecode(b"latin-\xe9.png")
     result = planted_result(2, ("cat",), images=(name, "b"), resamples=10)
     save_result(result, tmp_path)
@@ -85,15 +85,15 @@ def test_file_names_that_are_no_text_survive(tmp_path: Path) -> None:
 @pytest.mark.parametrize("images", [1, 2])
 @pytest.mark.parametrize("value", [-1, 0, 1])
 def test_degenerate_results_are_results(images: int, value: int, tmp_path: Path) -> None:
-    """One picture, one label; all left out, all absent, all present."""
+    """One image, one label; all left out, all absent, all present."""
     result = planted_result(images, ("cat",), targets=np.full((images, 1), value, dtype=np.int8), resamples=10)
     save_result(result, tmp_path)
     found = load_result(tmp_path)
     same(result, found)
     likely = replace(result.prediction, probabilities=np.full((images, 1), 0.5, dtype=np.float32))
     save_result(replace(result, prediction=likely), tmp_path / "with probabilities")
-    said = json.loads((tmp_path / "with probabilities/result.json").read_text())["calibration_error"]
-    assert said == (None if value == -1 else 0.5)
+    error = json.loads((tmp_path / "with probabilities/result.json").read_text())["calibration_error"]
+    assert error == (None if value == -1 else 0.5)
     assert (found.to_dict()["mAP"] is None) == (value != 1)
     assert found.to_dict()["mAP_interval"] == ([1.0, 1.0] if value == 1 else [None, None])
 
@@ -119,7 +119,7 @@ FAULTS = {
     "no scores.csv": (lambda f: (f / "scores.csv").unlink(), "cannot read"),
     "empty result.json": (lambda f: (f / "result.json").write_text(""), "cannot read"),
     "half a result.json": (lambda f: (f / "result.json").write_bytes((f / "result.json").read_bytes()[:99]), "cannot"),
-    "a list": (lambda f: (f / "result.json").write_text("[]"), "expected the object that"),
+    "a list": (lambda f: (f / "result.json").write_text("[]"), "expected a JSON object"),
     "no recipe": (lambda f: edit_json(f, recipe="gone"), "expected recipe"),
     "no model": (lambda f: edit_json(f, recipe={"strategy": "x"}), "expected recipe.prompts, recipe.model"),
     "half of scores.csv": (lambda f: (f / "scores.csv").write_bytes((f / "scores.csv").read_bytes()[:999]), "expected"),
@@ -142,9 +142,9 @@ FAULTS = {
 def test_damage_is_named_in_one_line(fault: str, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     save_result(planted_result(strength=1, seed=3), folder)
-    damage, said = FAULTS[fault]
+    damage, reason = FAULTS[fault]
     damage(folder)
-    with pytest.raises(ResultError, match=re.escape(said)) as caught:
+    with pytest.raises(ResultError, match=re.escape(reason)) as caught:
         load_result(folder)
     assert "\n" not in str(caught.value)
 
@@ -165,7 +165,7 @@ def test_any_value_under_any_key_is_read_or_refused(key: str, value: object, tmp
 
 
 def test_half_written_is_not_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that dies while it writes the last file leaves a folder that says it is none."""
+    """A process that dies before the last file leaves a folder that is no result."""
     save_result(planted_result(seed=1), tmp_path)
     monkeypatch.setattr("zsprompt.evaluation.result_files.to_json", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):

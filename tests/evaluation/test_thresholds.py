@@ -1,4 +1,4 @@
-"""Thresholds and calibration: chosen rightly, measured on other pictures, and refused where they do not belong."""
+"""Thresholds and calibration: chosen rightly, measured on other images, and refused where they do not fit."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def f1_of(present: np.ndarray, yes: np.ndarray) -> float:
 
 
 def every_cut(scores: np.ndarray) -> list[np.ndarray]:
-    """The decisions of every threshold there could be."""
+    """The decisions of every possible threshold."""
     return [scores >= value for value in np.unique(scores)]
 
 
@@ -71,7 +71,7 @@ def test_no_threshold_has_a_better_f1(case: tuple[np.ndarray, np.ndarray]) -> No
 
 @settings(deadline=None)
 @given(cases(), st.sampled_from([0.2, 0.5, 0.9, 1.0]))
-def test_a_wanted_precision_is_reached_with_the_most_recall_or_never_said(
+def test_a_wanted_precision_is_reached_with_the_most_recall_or_never_predicted(
     case: tuple[np.ndarray, np.ndarray], wanted: float
 ) -> None:
     scores, targets = case
@@ -94,7 +94,7 @@ def test_a_wanted_precision_is_reached_with_the_most_recall_or_never_said(
 
 @settings(deadline=None)
 @given(cases())
-def test_one_threshold_for_all_is_the_best_of_those(case: tuple[np.ndarray, np.ndarray]) -> None:
+def test_one_threshold_for_all_labels_has_the_best_f1(case: tuple[np.ndarray, np.ndarray]) -> None:
     scores, targets = case
     found = choose(scores, targets, Rule("global"))
     assert len(set(found)) == 1 or np.isnan(found).all()
@@ -132,12 +132,12 @@ def test_folds_are_those_of_scikit_learn() -> None:
         np.testing.assert_array_equal(others, train)
         np.testing.assert_array_equal(own, test)
     for seed in (-1, 2**32):
-        with pytest.raises(UsageError, match="expected a seed of the folds from 0 to 4294967295, got"):
+        with pytest.raises(UsageError, match="expected a seed for the folds from 0 to 4294967295, got"):
             list(split(23, 4, seed))
 
 
 def test_out_of_fold_decisions_do_not_know_their_own_targets() -> None:
-    """Turning one picture's truth around changes nothing about that picture's decision."""
+    """Inverting the targets of one image does not change the decisions on that image."""
     result = planted_result(40, seed=2)
     scores, targets = result.prediction.scores, result.targets
     before = out_of_fold(scores, targets, Rule())
@@ -147,7 +147,7 @@ def test_out_of_fold_decisions_do_not_know_their_own_targets() -> None:
         np.testing.assert_array_equal(out_of_fold(scores, other, Rule())[n], before[n])
 
 
-def test_out_of_fold_figures_are_humbler_on_noise() -> None:
+def test_out_of_fold_measures_are_lower_on_noise() -> None:
     result = planted_result(200, strength=0, seed=5)
     found = choose_thresholds(result)
     in_sample = metrics.f1_scores(decide(result.prediction.scores, np.array(found.values)), result.targets)
@@ -155,7 +155,7 @@ def test_out_of_fold_figures_are_humbler_on_noise() -> None:
     assert found.measured["own"]["macro_f1"] == result.f1.macro
 
 
-def test_labels_that_never_occur_are_never_said() -> None:
+def test_labels_that_never_occur_are_never_predicted() -> None:
     targets = planted_result().targets.copy()
     targets[:, 1] = 0
     found = choose_thresholds(planted_result(targets=targets))
@@ -164,13 +164,13 @@ def test_labels_that_never_occur_are_never_said() -> None:
 
 
 @pytest.mark.parametrize(("count", "value"), [(1, 1), (4, 1), (60, 0), (60, -1)])
-def test_too_little_to_choose_by_is_refused(count: int, value: int) -> None:
+def test_too_few_targets_are_refused(count: int, value: int) -> None:
     with pytest.raises(UsageError, match="expected"):
         choose_thresholds(planted_result(count, targets=np.full((count, 3), value, dtype=np.int8)))
 
 
 @pytest.mark.parametrize("precision", [0, -1, 1.01, float("nan")])
-def test_a_precision_that_is_none_is_refused(precision: float) -> None:
+def test_a_precision_out_of_range_is_refused(precision: float) -> None:
     with pytest.raises(UsageError, match="expected a precision above 0 and at most 1"):
         Rule(precision=precision)
 
@@ -180,7 +180,7 @@ def test_a_precision_that_is_none_is_refused(precision: float) -> None:
 
 @settings(deadline=None)
 @given(arrays.arrays(np.float32, (20, 4), elements=st.floats(-5, 5, width=32)), st.floats(0.05, 3.9))
-def test_as_many_yeses_as_expected_but_for_ties(scores: np.ndarray, expected: float) -> None:
+def test_as_many_predicted_labels_as_expected_except_for_ties(scores: np.ndarray, expected: float) -> None:
     yes = decide(scores, expecting(scores, labels_per_image=expected)).sum()
     wanted = round(expected * 20)
     tied = np.unique(scores, return_counts=True)[1].max()
@@ -189,12 +189,12 @@ def test_as_many_yeses_as_expected_but_for_ties(scores: np.ndarray, expected: fl
         assert yes == wanted
 
 
-def test_each_label_on_its_share_of_the_pictures() -> None:
+def test_each_label_is_predicted_on_its_share_of_the_images() -> None:
     scores = np.random.default_rng(0).standard_normal((200, 3)).astype(np.float32) * np.float32([1, 10, 0.1])
     assert decide(scores, sharing(scores, share=0.1)).sum(axis=0).tolist() == [20, 20, 20]
 
 
-@pytest.mark.parametrize("how", [{"labels_a_picture": 0}, {"labels_a_picture": 3}, {"share": 0}, {"share": 1}, {}])
+@pytest.mark.parametrize("how", [{"labels_per_image": 0}, {"labels_per_image": 3}, {"share": 0}, {"share": 1}, {}])
 def test_expectations_out_of_range_are_refused(how: dict[str, float]) -> None:
     result = planted_result()
     predictions = Predictions(result.images, result.labels, result.prediction.scores, result.prediction.decisions)
@@ -206,8 +206,8 @@ def test_expectations_out_of_range_are_refused(how: dict[str, float]) -> None:
 
 
 @pytest.mark.parametrize("method", ["platt", "isotonic"])
-def test_calibrated_probabilities_mean_what_they_say(method: Any) -> None:
-    """Scores of a logistic world: the curve that made them is found."""
+def test_calibrated_probabilities_are_the_true_ones(method: Any) -> None:
+    """Targets drawn by a logistic curve of the scores: the curve is found again."""
     random = np.random.default_rng(0)
     scores = random.standard_normal((6000, 2)).astype(np.float32)
     truth = 1 / (1 + np.exp(-(2 * scores - 1)))
@@ -271,7 +271,7 @@ def test_permuting_labels_permutes_decisions(made: Thresholds) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "reason"),
     [
         (lambda facts: None, "cannot read thresholds file"),
         (lambda facts: [], "written by `zsprompt thresholds`"),
@@ -294,17 +294,17 @@ def test_permuting_labels_permutes_decisions(made: Thresholds) -> None:
     ],
     ids=range(15),
 )
-def test_damaged_files_are_named(change: Callable, said: str, tmp_path: Path) -> None:
+def test_damaged_files_are_named(change: Callable, reason: str, tmp_path: Path) -> None:
     path = tmp_path / "t.json"
     save_thresholds(choose_thresholds(planted_result()), path)
     changed = change(json.loads(path.read_text()))
     path.write_text(path.read_text()[:50] if changed is None else json.dumps(changed))
-    with pytest.raises(ThresholdError, match=re.escape(said)) as caught:
+    with pytest.raises(ThresholdError, match=re.escape(reason)) as caught:
         load_thresholds(path)
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_says_what_makes_one(tmp_path: Path) -> None:
+def test_a_missing_file_says_which_command_makes_one(tmp_path: Path) -> None:
     with pytest.raises(ThresholdError, match="zsprompt thresholds --out FILE"):
         load_thresholds(tmp_path / "none.json")
 
@@ -337,58 +337,62 @@ def test_thresholded_decides_by_the_thresholds_and_ranks_as_before(world: tuple[
 def test_thresholds_for_something_else_are_refused(world: tuple[Dataset, EmbeddingStore]) -> None:
     data, store = world
     thresholds = choose_thresholds(evaluate.run(PerLabel(), data, store))
-    with pytest.raises(ThresholdError, match=r"thresholds for strategy TopAll.*found some for PerLabel"):
+    with pytest.raises(
+        ThresholdError, match=r"thresholds for strategy top-all with prompts bare.*found thresholds for per-label with"
+    ):
         with_thresholds(TopAll(), thresholds, store)
-    with pytest.raises(ThresholdError, match=r"thresholds for strategy PerLabel.*bare"):
+    with pytest.raises(
+        ThresholdError, match=r"thresholds for strategy per-label with prompts bare.*found .* with prompts photo"
+    ):
         with_thresholds(PerLabel(load_prompts("bare")), thresholds, store)
     other = EmbeddingStore(PlantedEncoder(fingerprint="planted/2"), cache=None)
-    with pytest.raises(ThresholdError, match="thresholds for fingerprint planted/2, found some for planted/1"):
+    with pytest.raises(ThresholdError, match="thresholds for fingerprint planted/2, found thresholds for planted/1"):
         with_thresholds(PerLabel(), thresholds, other)
     fine = with_thresholds(PerLabel(), thresholds, store)
     with pytest.raises(ThresholdError, match=r"expected the 8 labels .* found also wolf and no "):
         fine.predict(Images(store.images(data.images).vectors), ["cat", "wolf"], store)
 
 
-def test_what_decides_is_the_digest_and_no_text_for_people(world: tuple[Dataset, EmbeddingStore]) -> None:
+def test_the_digest_decides_and_no_text_for_readers(world: tuple[Dataset, EmbeddingStore]) -> None:
     data, store = world
     result = evaluate.run(PerLabel(), data, store)
     thresholds = choose_thresholds(result)
     renamed = replace(thresholds, made_for=dict(thresholds.made_for) | {"strategy": "else", "prompts": []})
     assert isinstance(with_thresholds(PerLabel(), renamed, store), Thresholded)
     other = replace(thresholds, made_for=dict(thresholds.made_for) | {"strategy_digest": "0"})
-    with pytest.raises(ThresholdError, match=r"strategy PerLabel.* found some for PerLabel.*\(0\)"):
+    with pytest.raises(ThresholdError, match=r"strategy per-label.* found thresholds for per-label.* \(0\)"):
         with_thresholds(PerLabel(), other, store)
 
 
-def test_results_that_thresholds_cannot_be_made_from_are_refused(world: tuple[Dataset, EmbeddingStore]) -> None:
+def test_unsuitable_results_are_refused(world: tuple[Dataset, EmbeddingStore]) -> None:
     data, store = world
     result = evaluate.run(PerLabel(), data, store)
     older = {key: value for key, value in result.recipe.items() if key != "strategy_digest"}
     with pytest.raises(ThresholdError, match=r"expected strategy_digest .* of an older zsprompt; run it again"):
         choose_thresholds(replace(result, recipe=older))
     decided = evaluate.run(with_thresholds(PerLabel(), choose_thresholds(result), store), data, store)
-    with pytest.raises(ThresholdError, match="found some by thresholds"):
+    with pytest.raises(ThresholdError, match="found decisions by thresholds"):
         choose_thresholds(decided)
 
 
-def test_pictures_that_thresholds_were_chosen_on_are_not_reported_on(world: tuple[Dataset, EmbeddingStore]) -> None:
+def test_images_that_thresholds_were_chosen_on_are_not_reported_on(world: tuple[Dataset, EmbeddingStore]) -> None:
     data, store = world
     thresholds = choose_thresholds(evaluate.run(PerLabel(), data.select(range(16)), store))
-    with pytest.raises(ThresholdError, match="16 of the 24 of drawn train were used"):
+    with pytest.raises(ThresholdError, match="found 16 of the 24 images of drawn train among"):
         with_thresholds(PerLabel(), thresholds, store, data)
     damaged = replace(thresholds, made_on=dict(thresholds.made_on) | {"ids": "é"})
-    with pytest.raises(ThresholdError, match="found damage there"):
+    with pytest.raises(ThresholdError, match="found damaged ones"):
         with_thresholds(PerLabel(), damaged, store, data)
     rest = data.select(range(16, 24))
     assert isinstance(with_thresholds(PerLabel(), thresholds, store, rest), Thresholded)
     assert isinstance(with_thresholds(PerLabel(), thresholds, store, replace(data, name="other")), Thresholded)
 
 
-def test_thresholds_without_targets_may_be_used_on_the_same_pictures(world: tuple[Dataset, EmbeddingStore]) -> None:
+def test_thresholds_without_targets_may_be_used_on_the_same_images(world: tuple[Dataset, EmbeddingStore]) -> None:
     data, store = world
     result = evaluate.run(PerLabel(), data, store)
     predictions = Predictions(result.images, result.labels, result.prediction.scores, result.prediction.decisions)
-    thresholds = expected_thresholds(predictions, result.recipe, labels_a_picture=2)
+    thresholds = expected_thresholds(predictions, result.recipe, labels_per_image=2)
     strategy = with_thresholds(PerLabel(), thresholds, store, data)
     assert supervision(strategy) == "transductive"
     assert evaluate.run(strategy, data, store).prediction.decisions.sum() == pytest.approx(48, abs=8)

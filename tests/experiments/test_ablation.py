@@ -41,13 +41,13 @@ class Noisy:
 
 @dataclass(frozen=True)
 class Broken:
-    """A strategy that fails, or answers what is no answer."""
+    """A strategy that fails, or returns invalid predictions."""
 
     how: str
 
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         if self.how == "raise":
-            raise KeyError("a stranger's mistake")
+            raise KeyError("a mistake")
         scores = np.full((len(images.vectors), len(labels)), np.nan if self.how == "nan" else 0, dtype=np.float32)
         shape = scores.shape if self.how == "nan" else (1, 1)
         return Prediction(scores, np.zeros(shape, dtype=np.bool_))
@@ -55,7 +55,7 @@ class Broken:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Dataset:
-    """Forty drawn pictures with up to three labels."""
+    """Forty drawn images with up to three labels."""
     random = np.random.default_rng(0)
     sets = [tuple(random.choice(LABELS, size=random.integers(0, 4), replace=False)) for _ in range(40)]
     targets = np.array([[label in present for label in LABELS] for present in sets], dtype=np.int8)
@@ -67,13 +67,13 @@ def planted(tmp_path: Path) -> PlantedEncoder:
     return PlantedEncoder()
 
 
-def measure(rows: list[Row], out: Path, planted: PlantedEncoder, told: list[str] | None = None) -> Ablation:
+def measure(rows: list[Row], out: Path, planted: PlantedEncoder, heard: list[str] | None = None) -> Ablation:
     def store_of(model: object) -> EmbeddingStore:
         if model == "missing":
             raise ModelError("expected weights, found none")
         return EmbeddingStore(planted, cache=out.parent / "cache")
 
-    with heard_by((told if told is not None else []).append):
+    with heard_by((heard if heard is not None else []).append):
         return ablate(rows, out, resources=Resources(make_store=store_of))
 
 
@@ -97,7 +97,7 @@ def test_rows_are_measured_compared_with_the_first_and_adjusted(
     assert records[1]["change"] == pytest.approx(records[1]["mAP"] - records[0]["mAP"])
 
 
-def test_pictures_and_texts_are_embedded_once(data: Dataset, planted: PlantedEncoder, tmp_path: Path) -> None:
+def test_images_and_texts_are_embedded_once(data: Dataset, planted: PlantedEncoder, tmp_path: Path) -> None:
     rows = grid(
         dataset=data, strategy=["per-label", "top-all", "normalised:per-label"], prompts=["bare", "photo"], model="m"
     )
@@ -133,8 +133,10 @@ def test_a_damaged_row_is_measured_again(data: Dataset, planted: PlantedEncoder,
     assert load_result(scores.parent).mAP == first[0]["mAP"]
 
 
-def test_what_changes_an_answer_changes_the_row(data: Dataset, planted: PlantedEncoder, tmp_path: Path) -> None:
-    """The same words in a plan may mean something else a day later."""
+def test_everything_that_changes_a_result_changes_its_folder(
+    data: Dataset, planted: PlantedEncoder, tmp_path: Path
+) -> None:
+    """The same plan may mean something else later: prompt files and models change."""
     prompts = tmp_path / "mine.toml"
     row = Row("per-label", data, prompts=str(prompts), model="m")
 
@@ -149,7 +151,7 @@ def test_what_changes_an_answer_changes_the_row(data: Dataset, planted: PlantedE
     assert len(folders) == 5
 
 
-def test_failed_rows_say_why_and_stop_nothing(data: Dataset, planted: PlantedEncoder, tmp_path: Path) -> None:
+def test_failed_rows_say_why_and_do_not_stop_the_others(data: Dataset, planted: PlantedEncoder, tmp_path: Path) -> None:
     rows = [
         Row("nonsense", data),
         Row("per-label", "nowhere"),
@@ -164,25 +166,25 @@ def test_failed_rows_say_why_and_stop_nothing(data: Dataset, planted: PlantedEnc
         Row("per-label", data),
         Row("yes-or-no", data),
     ]
-    told: list[str] = []
-    records = measure(rows, tmp_path / "out", planted, told).records()
+    heard: list[str] = []
+    records = measure(rows, tmp_path / "out", planted, heard).records()
     errors = [record["error"] for record in records]
     expected = (
-        *("unknown strategy", "unknown data set", "has no [set]", 'KeyError: "a stranger\'s mistake"'),
+        *("unknown strategy", "unknown data set", "has no [set]", "KeyError: 'a mistake'"),
         *("NaN or infinite", "of shape (40, 8)", "expected weights", "needs captions", "thresholds file"),
         "one that has its own",
     )
-    for error, said in zip(errors, expected, strict=False):
-        assert said in error
+    for error, reason in zip(errors, expected, strict=False):
+        assert reason in error
         assert "\n" not in error
     assert errors[10:] == [None, None]
     assert records[11]["compared_with"] == 11  # the first row that was measured
-    assert len(told) == 12
-    assert sum("failed" in line for line in told) == 10
+    assert len(heard) == 12
+    assert sum("failed" in line for line in heard) == 10
     assert len(list((tmp_path / "out" / "rows").iterdir())) == 2  # failed rows leave nothing
 
 
-def test_rows_of_other_data_or_conventions_have_a_first_row_of_their_own(
+def test_rows_of_different_data_or_conventions_have_different_first_rows(
     data: Dataset, planted: PlantedEncoder, tmp_path: Path
 ) -> None:
     hidden = data.targets.copy()
@@ -223,7 +225,7 @@ def test_no_rows_are_refused(tmp_path: Path) -> None:
 # plans
 
 
-def test_a_plan_multiplies_lists_and_shares_what_all_have(tmp_path: Path) -> None:
+def test_a_plan_multiplies_lists_and_shares_fields(tmp_path: Path) -> None:
     path = tmp_path / "plan.toml"
     path.write_text(
         '[all]\ndataset = "scenes"\nlimit = 50\n'
@@ -241,7 +243,7 @@ def test_a_plan_multiplies_lists_and_shares_what_all_have(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "reason"),
     [
         ("", "found none"),
         ("x = 1", "found x"),
@@ -257,16 +259,16 @@ def test_a_plan_multiplies_lists_and_shares_what_all_have(tmp_path: Path) -> Non
         ("[[row]", "not valid TOML"),
     ],
 )
-def test_a_bad_plan_is_named(text: str, said: str, tmp_path: Path) -> None:
+def test_a_bad_plan_is_an_error(text: str, reason: str, tmp_path: Path) -> None:
     path = tmp_path / "plan.toml"
     path.write_text(text)
     with pytest.raises(PlanError) as caught:
         read_plan(path)
-    assert said in str(caught.value)
+    assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_plan_is_named(tmp_path: Path) -> None:
+def test_a_missing_plan_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="cannot read plan"):
         read_plan(tmp_path / "none.toml")
 
@@ -310,7 +312,7 @@ def test_latex_escapes_and_has_as_many_cells_in_every_row(table: Ablation) -> No
     assert [line for line in text.splitlines() if line.startswith("% Row 3 failed")]
 
 
-def test_the_terminals_table_lines_up_and_says_what_it_means(table: Ablation) -> None:
+def test_the_terminal_table_is_aligned_and_has_a_legend(table: Ablation) -> None:
     text = terminal_table(table.records())
     header, first, *_ = text.splitlines()
     assert header.split()[:3] == ["row", "strategy", "prompts"]

@@ -1,4 +1,4 @@
-"""Protocols: who learns from what, and is measured on what."""
+"""Protocols: which images and labels are for training, and which for testing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Sets = Sequence[frozenset[str]]
 
 
 def dataset(sets: Sets, labels: Sequence[str] = LABELS, *, name: str = "zoo", split: str = "train") -> Dataset:
-    """One picture a label set; its id says which picture of which split it is, its captions what is on it."""
+    """One image per label set; its id names split and position, its caption names its labels."""
     targets = np.array([[int(label in present) for label in labels] for present in sets], dtype=np.int8)
     images = [ImageFile(f"{split}-{n}", Path(f"{split}-{n}.png")) for n in range(len(sets))]
     captions = tuple(" ".join(sorted(present)) for present in sets)
@@ -34,7 +34,7 @@ def ids(data: Dataset) -> list[str]:
 
 
 def truth(data: Dataset) -> dict[str, set[str]]:
-    """What the targets say is on each picture."""
+    """The labels of each image by its targets."""
     return {
         image.id: {label for label, value in zip(data.labels, row, strict=True) if value == 1}
         for image, row in zip(data.images, data.targets, strict=True)
@@ -56,12 +56,12 @@ def test_conventional_keeps_both_and_puts_the_labels_in_one_order() -> None:
 
 def test_conventional_refuses_other_labels_by_name() -> None:
     train, test = dataset([frozenset()]), dataset([frozenset()], (*LABELS[:4], "bee"), split="test")
-    with pytest.raises(DataError, match="found ant, bee in one alone"):
+    with pytest.raises(DataError, match="found ant, bee in one of them only"):
         protocols.conventional(train, test)
 
 
 @pytest.mark.parametrize("protocol", ["conventional", "zero_shot", "zsl", "gzsl", "single_to_multi", "few_shot"])
-def test_no_protocol_tests_on_a_picture_it_learns_from(protocol: str) -> None:
+def test_no_protocol_tests_on_a_training_image(protocol: str) -> None:
     train = dataset([frozenset({"cat"}), frozenset({"dog"})])
     test = replace(train, split="test")
     work: dict[str, Callable[[], object]] = {
@@ -70,11 +70,11 @@ def test_no_protocol_tests_on_a_picture_it_learns_from(protocol: str) -> None:
         "gzsl": lambda: protocols.gzsl(train, test, ["owl"]),
     }
     usual = partial(getattr(protocols, protocol), train, test)
-    with pytest.raises(DataError, match="found 2 pictures in both train and test: train-0, train-1"):
+    with pytest.raises(DataError, match="found 2 images in both train and test: train-0, train-1"):
         work.get(protocol, usual)()
 
 
-def test_pictures_of_one_name_in_two_data_sets_are_two_pictures() -> None:
+def test_images_of_one_name_in_two_data_sets_are_two_images() -> None:
     train = dataset([frozenset({"cat"})])
     found = protocols.zero_shot(train, dataset([frozenset()], ("cat", "bee"), name="farm"))
     assert ids(found.learn) == ids(found.test)
@@ -82,11 +82,11 @@ def test_pictures_of_one_name_in_two_data_sets_are_two_pictures() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(sets=some_sets, fraction=st.floats(0.01, 0.99), seed=st.integers(0, 2**32 - 1))
-def test_few_shot_splits_the_pictures_in_two(sets: Sets, fraction: float, seed: int) -> None:
+def test_few_shot_splits_the_images_in_two(sets: Sets, fraction: float, seed: int) -> None:
     data = dataset(sets)
     count = round(fraction * len(sets))
     if count in (0, len(sets)):
-        with pytest.raises(DataError, match="on both sides"):
+        with pytest.raises(DataError, match="expected training and test images"):
             protocols.few_shot(data, fraction, seed)
         return
     found = protocols.few_shot(data, fraction, seed)
@@ -98,7 +98,7 @@ def test_few_shot_splits_the_pictures_in_two(sets: Sets, fraction: float, seed: 
     assert ids(again.learn) == ids(found.learn)
 
 
-def test_few_shot_with_a_test_list_of_its_own_leaves_the_rest_alone() -> None:
+def test_few_shot_with_a_given_test_list_ignores_the_rest() -> None:
     data, test = dataset([frozenset({"cat"})] * 10), dataset([frozenset({"dog"})] * 4, split="test")
     found = protocols.few_shot(data, 0.2, 0, test)
     assert len(found.learn.images) == 2
@@ -111,30 +111,30 @@ def test_few_shot_keeps_each_labels_share() -> None:
     assert (found.learn.targets == 1).sum(axis=0).tolist() == [4] * 5
 
 
-def test_seeds_of_few_shot_draw_other_pictures() -> None:
+def test_seeds_of_few_shot_draw_other_images() -> None:
     data = dataset([frozenset({LABELS[n % 5]}) for n in range(100)])
     draws = {tuple(ids(protocols.few_shot(data, 0.2, seed).learn)) for seed in range(5)}
     assert len(draws) == 5
 
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, float("nan")])
-def test_few_shot_refuses_what_is_no_share(fraction: float) -> None:
+def test_few_shot_refuses_fractions_out_of_range(fraction: float) -> None:
     with pytest.raises(UsageError, match="above 0 and below 1"):
         protocols.few_shot(dataset([frozenset()] * 4), fraction, 0)
 
 
-def test_zero_shot_notes_what_both_have() -> None:
+def test_zero_shot_notes_shared_labels() -> None:
     train, test = dataset([frozenset({"cat"})]), dataset([frozenset({"bee"})], ("bee", "cat", "dog"), name="farm")
     found = protocols.zero_shot(train, test)
     assert found.test.labels == ("bee", "cat", "dog")
-    assert found.test.notes == ("2 of the 3 labels were learnt from zoo by the same name",)
+    assert found.test.notes == ("2 of the 3 labels are training labels of zoo too",)
     apart = protocols.zero_shot(train, test, overlapping=False)
     assert apart.learn.labels == ("owl", "fish", "ant")
     assert (apart.test.labels, apart.test.notes) == (("bee",), ())
 
 
 def test_zero_shot_without_overlapping_labels_refuses_data_sets_of_the_same_labels() -> None:
-    with pytest.raises(DataError, match="the other has not, found 0 and 0"):
+    with pytest.raises(DataError, match="the other lacks, found 0 and 0"):
         protocols.zero_shot(dataset([frozenset()]), dataset([frozenset()], name="farm"), overlapping=False)
 
 
@@ -153,7 +153,7 @@ def test_zsl_and_gzsl_against_their_definition(sets: Sets, tested: Sets, unseen:
     assert list(gzsl.test.labels) == [*seen, *unseen]
 
 
-def test_pictures_of_unseen_labels_alone_stay_as_negatives() -> None:
+def test_images_of_unseen_labels_alone_stay_as_negatives() -> None:
     train, test = dataset([frozenset({"owl"}), frozenset({"cat"})]), dataset([frozenset()], split="test")
     found = protocols.zsl(train, test, ["owl"])
     assert ids(found.learn) == ["train-0", "train-1"]
@@ -167,21 +167,21 @@ def test_seen_labels_can_be_fewer_than_all_others() -> None:
 
 
 @pytest.mark.parametrize(
-    ("unseen", "seen", "said"),
+    ("unseen", "seen", "reason"),
     [
         ([], None, "at least one unseen label"),
         (["bee"], None, "found 'bee'"),
         (list(LABELS), None, "found all 5 unseen"),
-        (["owl"], ["cat", "owl"], "found owl among both"),
+        (["owl"], ["cat", "owl"], "found owl in both"),
         (["owl"], ["bee"], "found 'bee'"),
     ],
 )
-def test_labels_that_cannot_be_held_out_are_refused(unseen: list[str], seen: list[str] | None, said: str) -> None:
+def test_labels_that_cannot_be_held_out_are_refused(unseen: list[str], seen: list[str] | None, reason: str) -> None:
     train, test = dataset([frozenset({"cat"})]), dataset([frozenset({"owl"})], split="test")
     for protocol in (protocols.zsl, protocols.gzsl, protocols.single_to_multi):
         if protocol is protocols.single_to_multi and not unseen:
             continue  # without unseen labels it is another protocol
-        with pytest.raises((DataError, UsageError), match=said) as refused:
+        with pytest.raises((DataError, UsageError), match=reason) as refused:
             protocol(train, test, unseen, seen)
         assert "\n" not in str(refused.value)
 
@@ -203,7 +203,7 @@ def test_single_to_multi_against_its_definition(sets: Sets, unseen: list[str]) -
     assert not set(found.learn.labels) & set(unseen)
 
 
-def test_a_picture_with_a_left_out_target_may_have_another_label() -> None:
+def test_an_image_with_a_left_out_target_may_have_another_label() -> None:
     train, test = dataset([frozenset({"cat"}), frozenset({"cat"})]), dataset([frozenset()], split="test")
     train.targets[0, 3] = -1
     assert ids(protocols.single_to_multi(train, test).learn) == ["train-1"]
@@ -224,13 +224,13 @@ def test_held_out_labels_are_a_draw_in_their_order(count: int, seed: int) -> Non
     assert found == protocols.held_out(LABELS, count, seed)
 
 
-def test_seeds_hold_out_every_label_alike() -> None:
+def test_seeds_hold_out_all_labels_equally() -> None:
     drawn = [protocols.held_out(LABELS, 2, seed) for seed in range(500)]
     counts = [sum(label in found for found in drawn) for label in LABELS]
     assert all(abs(count - 200) < 50 for count in counts)  # 4.5 standard deviations
 
 
 @pytest.mark.parametrize(("count", "seed"), [(0, 0), (5, 0), (-1, 0), (2, -1), (2, 2**32)])
-def test_held_out_refuses_what_leaves_nothing(count: int, seed: int) -> None:
+def test_held_out_refuses_numbers_out_of_range(count: int, seed: int) -> None:
     with pytest.raises(UsageError):
         protocols.held_out(LABELS, count, seed)

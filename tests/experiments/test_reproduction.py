@@ -1,4 +1,4 @@
-"""Tables of the sources: the file, what it names, and trainings and measurements by the real command."""
+"""Tables of the sources: their file, and training runs and measurements in Python and by the command."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_every_table_has_rows_and_a_scenes_version() -> None:
         assert len({row.name for row in table.rows}) == len(table.rows)
 
 
-def test_scenes_need_no_data_and_tables_few_pictures_and_epochs() -> None:
+def test_scenes_need_no_data_and_few_epochs() -> None:
     for table in tables().values():
         for row in table.rows:
             for (ground, _), made in row.settings.items():
@@ -74,7 +74,7 @@ def test_scenes_need_no_data_and_tables_few_pictures_and_epochs() -> None:
 @pytest.mark.parametrize(
     "made", {made for p in ALL for made in p.values[1].settings.values()}, ids=lambda made: made.what
 )
-def test_everything_that_settings_name_is_there(made: Settings) -> None:
+def test_everything_that_settings_name_exists(made: Settings) -> None:
     assert made.counts + (made.adapter is not None) + (made.strategy is not None) == 1
     assert made.model in (*OPENAI_MODELS, "tiny")
     assert {part.split()[0] for part in made.data} <= set(DATASETS)
@@ -93,7 +93,7 @@ def test_everything_that_settings_name_is_there(made: Settings) -> None:
 @pytest.mark.parametrize(
     "made", {made for p in ALL for (on, _), made in p.values[1].settings.items() if on == "scenes"}
 )
-def test_every_scenes_protocol_has_pictures_and_labels(made: Settings) -> None:
+def test_every_scenes_protocol_has_images_and_labels(made: Settings) -> None:
     parts = _LOADED.protocol(made, 0)
     if made.protocol != "untrained":
         assert len(parts.learn.images) <= 3000
@@ -150,7 +150,7 @@ def test_supports_of_the_labels_sum_to_the_printed_sum() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "reason"),
     [
         ({"nonsense": 1}, "unknown key 'nonsense'"),
         ({"row": [{"name": "a", "adaptor": "fc"}]}, "unknown key 'adaptor'"),
@@ -158,12 +158,12 @@ def test_supports_of_the_labels_sum_to_the_printed_sum() -> None:
         ({"scenes": {"protocol": "magic"}}, "unknown protocol 'magic'"),
     ],
 )
-def test_a_mistake_in_a_table_is_named(change: dict[str, Any], said: str) -> None:
-    with pytest.raises(PlanError, match=said):
+def test_a_mistake_in_a_table_is_named(change: dict[str, Any], reason: str) -> None:
+    with pytest.raises(PlanError, match=reason):
         read_tables({"table": [PLAN["table"][0] | change]})
 
 
-# a planted world: one label a place, and an encoder that reads it
+# a planted world: one place per label, and an encoder that reads it
 
 PLAN: dict[str, Any] = {
     "table": [
@@ -191,7 +191,7 @@ COUNT = 120
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Drawn pictures with a labels CSV, two in three to learn from."""
+    """Drawn images with a labels CSV, two thirds of them for training."""
     folder = tmp_path_factory.mktemp("photos")
     random = np.random.default_rng(0)
     sets = [tuple(label for label in LABELS if random.random() < 0.3) for _ in range(COUNT)]
@@ -217,7 +217,7 @@ def number(done: Reproduction, row: str, column: str, metric: str = "mAP") -> di
 
 
 @pytest.mark.slow
-def test_a_planted_world_is_learnt_and_laid_beside_the_published_numbers(photos: Path) -> None:
+def test_a_planted_world_is_learnt_and_compared_with_the_published_numbers(photos: Path) -> None:
     heard: list[str] = []
     with heard_by(heard.append):
         done = measured(planted(), photos)
@@ -229,7 +229,7 @@ def test_a_planted_world_is_learnt_and_laid_beside_the_published_numbers(photos:
     assert number(done, "theirs", "seen")["ours"] is None
     assert number(done, "theirs", "seen")["published"] == pytest.approx(0.1234)
     assert all(record["comparable"] for record in done.records())
-    # a head with a weight a label cannot be asked for others: that cell fails, the others stand
+    # a head with one weight per label cannot predict other labels: that cell fails, the others do not
     assert "adapter for any labels" in number(done, "probe", "unseen")["error"]
     assert len(done.failed) == 1
     assert [line.partition(": ")[0] for line in heard if not line.startswith("epoch")] == [
@@ -251,7 +251,7 @@ def test_the_table_has_published_columns_then_ours(photos: Path) -> None:
     assert re.search(r"F1@3 is at most \d+\.\d in\scolumn unseen", text)
 
 
-def test_seeds_are_trainings_of_their_own_with_a_mean_and_a_deviation(photos: Path) -> None:
+def test_each_seed_is_a_training_run_and_the_table_has_mean_and_deviation(photos: Path) -> None:
     table = planted({"column": PLAN["table"][0]["column"][:1]})
     done = measured(table, photos, seeds=3, epochs=2)
     cell = done.cell(2, "seen")
@@ -280,7 +280,7 @@ def test_a_row_is_measured_in_the_columns_it_names() -> None:
     assert ("real", "VOC2007-Test") not in find_table("mmm-clip-4").rows[2].settings
 
 
-def test_zsl_and_gzsl_share_a_training(photos: Path, tmp_path: Path) -> None:
+def test_zsl_and_gzsl_share_a_training_run(photos: Path, tmp_path: Path) -> None:
     columns = [
         {"name": name, "real": {"protocol": name, "unseen": ["cat", "sofa"]}, "scenes": {}} for name in ("zsl", "gzsl")
     ]
@@ -303,7 +303,7 @@ def test_stand_ins_for_a_sources_data_are_not_comparable(photos: Path) -> None:
     done = measured(planted({"stand_ins": True}), photos)
     assert not any(record["comparable"] for record in done.records())
     assert any("not comparable" in note for note in done.notes)
-    for table in tables().values():  # a source that names its lists has none for NUS-WIDE
+    for table in tables().values():  # no source names its lists of NUS-WIDE
         of_nus = any("nus-wide" in part for row in table.rows for made in row.settings.values() for part in made.data)
         assert not of_nus or table.stand_ins
 
@@ -331,26 +331,26 @@ def test_counts_that_fail_stop_no_others(photos: Path) -> None:
     table = planted({"metrics": ["labels"], "column": PLAN["table"][0]["column"][:1], "row": rows})
     done = measured(table, photos)
     assert [cell.error.partition(",")[0] for cell in done.cells][1] == ""
-    assert "expected other pictures" in done.cells[0].error
+    assert "expected different training and test images" in done.cells[0].error
 
 
-def test_measures_of_one_label_are_that_labels(photos: Path, tmp_path: Path) -> None:
+def test_measures_of_one_label_are_those_of_the_label(photos: Path, tmp_path: Path) -> None:
     rows = [{"name": "dog", "label": "dog", "strategy": "per-label"}, {"name": "all", "strategy": "per-label"}]
     change = {"metrics": ["precision", "recall", "F1", "positives"], "row": rows}
     done = measured(planted(change | {"column": PLAN["table"][0]["column"][:1]}), photos, out=tmp_path)
     result = load_result(next((tmp_path / "results").iterdir()))
-    said, true = result.prediction.decisions, result.targets == 1
+    predicted, true = result.prediction.decisions, result.targets == 1
     c = result.labels.index("dog")
-    hits = (said & true)[:, c].sum()
-    assert number(done, "dog", "seen", "precision")["ours"] == pytest.approx(hits / said[:, c].sum())
+    hits = (predicted & true)[:, c].sum()
+    assert number(done, "dog", "seen", "precision")["ours"] == pytest.approx(hits / predicted[:, c].sum())
     assert number(done, "dog", "seen", "recall")["ours"] == pytest.approx(hits / true[:, c].sum())
     assert number(done, "dog", "seen", "positives")["ours"] == true[:, c].sum()
-    by_picture = [  # each picture's own, from the definition
+    by_image = [  # per image, from the definition
         ((s & t).sum() / s.sum() if s.any() else 0, (s & t).sum() / t.sum() if t.any() else 0)
-        for s, t in zip(said, true, strict=True)
+        for s, t in zip(predicted, true, strict=True)
     ]
-    assert number(done, "all", "seen", "precision")["ours"] == pytest.approx(np.mean([p for p, _ in by_picture]))
-    assert number(done, "all", "seen", "recall")["ours"] == pytest.approx(np.mean([r for _, r in by_picture]))
+    assert number(done, "all", "seen", "precision")["ours"] == pytest.approx(np.mean([p for p, _ in by_image]))
+    assert number(done, "all", "seen", "recall")["ours"] == pytest.approx(np.mean([r for _, r in by_image]))
     assert number(done, "all", "seen", "F1")["ours"] == pytest.approx(result.f1.sample)
 
 
@@ -361,14 +361,14 @@ def test_every_metric_can_be_measured(photos: Path, tmp_path: Path) -> None:
     assert all(0 <= found[None, metric] <= 1 for metric in METRICS - COUNTS)
 
 
-# where it stops and goes on
+# interrupted and resumed
 
 
 class Stopped(Exception):
-    """Stands for a kill."""
+    """Stands in for a kill."""
 
 
-def test_the_size_of_tokens_is_told_before_they_are_kept(photos: Path) -> None:
+def test_the_size_of_tokens_is_logged_before_they_are_stored(photos: Path) -> None:
     row = {"name": "spatial", "adapter": "mld,tokens=spatial,heads=2,feed_forward=8", "schedule": {"epochs": 1}}
     table = planted({"row": [row], "column": PLAN["table"][0]["column"][:1]})
     heard: list[str] = []
@@ -381,7 +381,7 @@ def test_the_size_of_tokens_is_told_before_they_are_kept(photos: Path) -> None:
 def test_another_bound_of_epochs_is_a_trial_and_says_so(photos: Path) -> None:
     done = measured(planted(), photos, epochs=1)
     assert not done.comparable
-    assert [note for note in done.notes if note.startswith("at most 1 epoch a training")]
+    assert [note for note in done.notes if note.startswith("at most 1 epoch per training run")]
 
 
 def test_what_is_finished_is_not_made_again(photos: Path, tmp_path: Path) -> None:
@@ -391,7 +391,7 @@ def test_what_is_finished_is_not_made_again(photos: Path, tmp_path: Path) -> Non
         for path in tmp_path.rglob("*.*")
         if path.name in ("result.json", "adapter.safetensors")
     }
-    assert len(written) == 5  # three results; two adapters, one of which was never asked for other labels with success
+    assert len(written) == 5  # three results and two adapters, one of which cannot predict the unseen labels
     again = measured(planted(), photos, out=tmp_path, cache=tmp_path / "cache")
     assert {path: path.stat().st_mtime_ns for path in written} == written
     assert again.records() == first.records()
@@ -399,7 +399,7 @@ def test_what_is_finished_is_not_made_again(photos: Path, tmp_path: Path) -> Non
 
 @pytest.mark.slow
 @pytest.mark.parametrize("after", [1, 25, 70])
-def test_a_stopped_training_goes_on_to_the_same_numbers(photos: Path, tmp_path: Path, after: int) -> None:
+def test_a_resumed_training_run_reaches_the_same_numbers(photos: Path, tmp_path: Path, after: int) -> None:
     """Stopped within its first epoch, and later, when there is a checkpoint."""
     table = planted({"column": PLAN["table"][0]["column"][:1]})
     steps = 0
@@ -435,7 +435,7 @@ def test_a_damaged_file_is_made_again(photos: Path, tmp_path: Path, file: str) -
     assert not measured(table, photos, out=tmp_path).failed
 
 
-def test_a_training_that_went_wrong_fails_again(photos: Path, tmp_path: Path) -> None:
+def test_a_failed_training_run_fails_again(photos: Path, tmp_path: Path) -> None:
     """Its best weights so far must not pass for a finished adapter the next time."""
     wild = {"lr": 1e3, "loss": "asl", "epochs": 30}
     rows = [{"name": "wild", "adapter": "mld,read_out=mean", "schedule": wild}]
@@ -450,14 +450,14 @@ def test_other_settings_have_other_folders(photos: Path, tmp_path: Path) -> None
     for options in ({}, {"epochs": 1}, {"limit": 30}, {"seeds": 2, "epochs": 1}):
         measured(table, photos, out=tmp_path, **options)
     assert len(list((tmp_path / "adapters").iterdir())) == 4
-    # words: on all pictures and on thirty; probe: four trainings
+    # words: on all images and on thirty; probe: four training runs
     assert len(list((tmp_path / "results").iterdir())) == 6
 
 
-# what goes wrong
+# failures
 
 
-def test_a_model_that_is_not_there_fails_its_rows_only(photos: Path) -> None:
+def test_a_missing_model_fails_its_rows_only(photos: Path) -> None:
     rows = [
         {"name": "no", "strategy": "per-label", "real": {"model": "no/such.pt"}},
         {"name": "yes", "strategy": "per-label"},
@@ -467,13 +467,13 @@ def test_a_model_that_is_not_there_fails_its_rows_only(photos: Path) -> None:
     assert number(done, "yes", "seen")["ours"] > 0.95
 
 
-def test_data_that_are_not_there_are_scenes_or_an_error(photos: Path, tmp_path: Path) -> None:
+def test_missing_data_mean_scenes_or_an_error(photos: Path, tmp_path: Path) -> None:
     heard: list[str] = []
     only = planted({"row": [{"name": "w", "strategy": "per-label"}]})
     with heard_by(heard.append):
         done = measured(only, photos, root=tmp_path)
     assert done.on == "scenes"
-    assert heard[0].startswith("on scenes, for planted lacks its real data: ")
+    assert heard[0].startswith("measured on scenes, because real data of planted are missing: ")
     assert str(tmp_path) in heard[0]
     assert not any(record["comparable"] for record in done.records())
     assert "ours on scenes" in terminal_table(done)
@@ -496,7 +496,7 @@ def test_columns_without_data_are_left_out_where_others_have_theirs(photos: Path
 
 
 @pytest.mark.parametrize(
-    ("options", "kind", "said"),
+    ("options", "kind", "reason"),
     [
         ({"on": "moon"}, UnknownName, "unknown ground 'moon'"),
         ({"seeds": 0}, UsageError, "seeds of at least 1"),
@@ -505,15 +505,15 @@ def test_columns_without_data_are_left_out_where_others_have_theirs(photos: Path
         ({"table": "clip-decoder-los"}, UnknownName, "Did you mean 'clip-decoder-loss'"),
     ],
 )
-def test_what_cannot_be_understood_is_refused(options: dict[str, Any], kind: type[Exception], said: str) -> None:
-    with pytest.raises(kind, match=said):
+def test_invalid_arguments_are_refused(options: dict[str, Any], kind: type[Exception], reason: str) -> None:
+    with pytest.raises(kind, match=reason):
         reproduce(**({"table": "adds-1"} | options))
 
 
-# the control
+# random texts as a control
 
 
-def test_random_texts_keep_pictures_and_nothing_of_the_words() -> None:
+def test_random_texts_keep_images_and_nothing_of_the_words() -> None:
     encoder = SpatialPlanted()
     control = RandomTexts(encoder)
     texts = [f"a photo of a {label}" for label in LABELS]
@@ -552,7 +552,7 @@ def test_a_table_by_the_command(cli: Cli, tmp_path: Path) -> None:
     options = ("--limit", "80", "--epochs", "1", "--out", "made", "--device", "cpu")
     done = cli("reproduce", "coco-captions-methods", *options)
     assert done.returncode == 0, done.stderr
-    assert "on scenes, for coco-captions-methods lacks its real data: " in done.stderr.splitlines()[0]
+    assert "measured on scenes, because real data of coco-captions-methods are missing: " in done.stderr.splitlines()[0]
     assert "4/4" in done.stderr
     assert "ours on scenes" in done.stdout
     assert re.search(r"^MLP on both +90\.2 +\d+\.\d +\d+\.\d$", done.stdout, re.MULTILINE)
@@ -573,7 +573,7 @@ def test_the_command_refuses_in_one_line(cli: Cli) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_real_data_that_are_asked_for_and_not_there_are_an_error(cli: Cli) -> None:
+def test_requested_real_data_that_are_missing_are_an_error(cli: Cli) -> None:
     done = cli("reproduce", "adds-1", "--on", "real")
     assert done.returncode == 1
     assert "failed: ADDS, ViT-L, 224, MS-COCO: expected " in done.stdout

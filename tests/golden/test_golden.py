@@ -1,6 +1,6 @@
-"""The answers of every command, recorded: a change of the code's shape changes no number.
+"""Recorded answers of every command: refactoring must not change a number.
 
-Each case is a command line, or several of which the last one answers. Its recorded answer is in NAME.json.
+Each case is one or more command lines; the last one gives the answer. Its recorded answer is in NAME.json.
 `tests/support/recorded.py` says what is compared. To record all answers again:
 ZSPROMPT_RECORD_GOLDEN=1 pytest --slow tests/golden.
 """
@@ -31,7 +31,7 @@ else:
     import tomli as tomllib
 
 TRAINED = 1e-3
-"""Absolute tolerance for what an adapter says: its training adds up rounding errors."""
+"""Absolute tolerance for the answers of an adapter: training accumulates rounding errors."""
 
 WORDS = "dog, cat, person, tree, car"
 SCENES = "--dataset scenes --limit 100"
@@ -50,15 +50,15 @@ QUICK = frozenset(
 
 @dataclass(frozen=True)
 class Case:
-    """Command lines in a folder of their own, and what the last one answers.
+    """Command lines in a separate folder, and the answer of the last one.
 
     Attributes:
-        name: of the test and of the recorded answer.
-        lines: command lines; the first ones prepare, the last one answers.
+        name: name of the test and of the recorded answer.
+        lines: command lines; the last one gives the answer.
         status: exit status of the last one.
-        tolerance: absolute, for floats.
-        file: the file that holds the answer, for a command without --json.
-        photographs: needs VOCdevkit, from ZSPROMPT_TEST_DATA.
+        tolerance: absolute tolerance for floats.
+        file: the file with the answer, for a command without --json.
+        photographs: whether it needs VOCdevkit, from ZSPROMPT_TEST_DATA.
     """
 
     name: str
@@ -369,7 +369,7 @@ def test_golden(given: Case, room: Path, zs: Callable[[str], tuple[int, str]]) -
 
 @pytest.fixture
 def zs(capsys: pytest.CaptureFixture[str]) -> Callable[[str], tuple[int, str]]:
-    """Runs a command line of `zsprompt` in this process: its exit status, and what it prints."""
+    """Runs a command line of `zsprompt` in this process and returns its exit status and output."""
 
     def run(line: str) -> tuple[int, str]:
         capsys.readouterr()
@@ -387,7 +387,7 @@ def zs(capsys: pytest.CaptureFixture[str]) -> Callable[[str], tuple[int, str]]:
 def room(
     given: Case, things: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Path:
-    """The case's own folder, with links to what all cases share, among them the cache."""
+    """The folder of a case, with links to the shared files; all cases share one cache."""
     for thing in things.iterdir():
         (tmp_path / thing.name).symlink_to(thing)
     if given.photographs:
@@ -405,7 +405,7 @@ def room(
 
 @pytest.fixture(scope="session")
 def things(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """photos/, few/ and damaged/ with labels.csv, and the files that command lines name."""
+    """photos/, few/ and damaged/ with labels.csv, and the other files in the command lines."""
     folder = tmp_path_factory.mktemp("golden") / "things"
     data = zsprompt.load_dataset("scenes", split="train:64")
     present = [[label for label, target in zip(data.labels, row, strict=True) if target == 1] for row in data.targets]
@@ -462,14 +462,14 @@ def _write_table(path: Path, header: list[str], rows: list[list[str]]) -> None:
 
 
 def parse(printed: str) -> Any:
-    """The JSON of --json; of a list for people the names, as keys, because lists may grow."""
+    """The JSON of --json, or the names in a printed list; as keys, because lists may grow."""
     if printed.startswith("{"):
         return json.loads(printed)
     return {"names": {line.lstrip(" │|").split()[0]: True for line in printed.splitlines() if line.strip(" │|")}}
 
 
 def read(path: Path) -> Any:
-    """What a file holds that a command wrote."""
+    """The content of a file that a command wrote."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".toml":
         return tomllib.loads(text)

@@ -36,9 +36,9 @@ SETS: list[tuple[str, ...]] = [
     ("carrot", "motorcycle"),
 ]
 LIED = {(0, "cat"): 0, (4, "cycle"): 0, (22, "dog"): 0, (2, "person"): -1}
-"""Targets that are not what is drawn, by image and label: without them every mAP is 1.
+"""Targets that differ from the drawing, by image and label: without them every mAP is 1.
 
-None says that an absent label is there: all images without it score alike, and rounding would decide the order.
+None of them adds a label that is not drawn: all images without it score equally, and rounding would decide the order.
 """
 
 SCALE = PlantedEncoder.logit_scale
@@ -56,14 +56,14 @@ Scores = list[list[float]]
 
 @dataclass(frozen=True)
 class Answer:
-    """One list per image: a score per label, and the labels that are said to be present."""
+    """Per image one score per label, and the predicted labels."""
 
     scores: Scores
     present: list[set[str]]
 
 
 def cosine(first: Bag, second: Bag) -> float:
-    """Of two bags of words, each word at most once; an empty bag is the word "nothing"."""
+    """Cosine of two bags of words, each word at most once; an empty bag is the word "nothing"."""
     a, b = set(first) or {"nothing"}, set(second) or {"nothing"}
     return (0.25 + len(a & b)) / sqrt((0.25 + len(a)) * (0.25 + len(b)))
 
@@ -120,7 +120,7 @@ def competing(images: list[dict[tuple[str, ...], Bag]]) -> Answer:
 
 
 def standardised(scores: Scores) -> Scores:
-    """z within each image; 0 where all labels score the same."""
+    """Standard scores within each image; 0 where all labels score the same."""
     rows = np.array(scores)
     spread = rows.std(1, keepdims=True)
     flat = spread < 1e-9

@@ -1,4 +1,4 @@
-"""The comparison with recorded answers: what it lets pass, and what it shows."""
+"""The comparison with recorded answers: what it accepts, and what it reports."""
 
 from __future__ import annotations
 

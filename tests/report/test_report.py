@@ -1,4 +1,4 @@
-"""Reports: figures, galleries and pages say what the results say, for ordinary results and for odd ones."""
+"""Reports: figures, galleries and pages agree with the results, for ordinary and for unusual ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from browser import Browser, chromium
-from fakes import draw_files
+from fakes import PlantedEncoder, draw_files
 from planted import RECIPE, planted_result
 from rich.cells import cell_len
 
@@ -20,6 +20,7 @@ from zsprompt import metrics
 from zsprompt.data.images import ImageFile
 from zsprompt.errors import ResultError
 from zsprompt.evaluation.compare import compare
+from zsprompt.evaluation.provenance import describe
 from zsprompt.evaluation.result import Result
 from zsprompt.evaluation.result_files import save_result
 from zsprompt.report.build import build_report
@@ -28,8 +29,19 @@ from zsprompt.report.gallery import run_gallery
 from zsprompt.report.mistakes import examples, flipped, mistaken_for, most_mistaken, per_kind, threshold_of
 from zsprompt.report.page import strategy_name
 from zsprompt.report.terminal import bar, result_table
-from zsprompt.strategies import Normalised, PerLabel, Prediction
+from zsprompt.store import EmbeddingStore
+from zsprompt.strategies import (
+    Normalised,
+    PerLabel,
+    Prediction,
+    Strategy,
+    Thresholded,
+    Thresholds,
+    TopAll,
+    YesOrNo,
+)
 
+THRESHOLDS = Thresholds(("cat",), (0.5,), "one per label", True, {}, {})
 HOSTILE = (
     "<script>window.hacked = 1</script>",
     '"><img src=x onerror="window.hacked = 2">',
@@ -40,13 +52,13 @@ HOSTILE = (
 )
 
 
-def with_pictures(folder: Path, result: Result) -> Result:
-    """A result of a `folder` data set whose pictures lie in `folder`."""
+def with_images(folder: Path, result: Result) -> Result:
+    """A result of a `folder` data set whose images are in `folder`."""
     sets = [[label for label, yes in zip(result.labels, row, strict=True) if yes == 1] for row in result.targets]
-    files = draw_files(folder / "pictures", sets, result.labels)
+    files = draw_files(folder / "images", sets, result.labels)
     rows = "".join(f"{file.id},{'|'.join(present)}\n" for file, present in zip(files, sets, strict=True))
-    (folder / "pictures/labels.csv").write_text("image,labels\n" + rows)
-    origin = {"dataset": "folder", "root": str(folder / "pictures"), "split": None}
+    (folder / "images/labels.csv").write_text("image,labels\n" + rows)
+    origin = {"dataset": "folder", "root": str(folder / "images"), "split": None}
     return replace(result, images=tuple(file.id for file in files), recipe=RECIPE | {"origin": origin})
 
 
@@ -82,10 +94,10 @@ class WellFormed(HTMLParser):
 
 
 def test_confusions_by_hand() -> None:
-    """Two cats without a dog, on one of which "dog" is said; the others say nothing wrong."""
+    """Two cats without a dog; on one of them "dog" is predicted. All other predictions are right."""
     targets = np.array([[1, 0, 0], [1, 0, 0], [1, 1, 0], [0, 0, -1]], dtype=np.int8)
-    said = np.array([[1, 1, 0], [1, 0, 0], [1, 1, 0], [0, 0, 1]], dtype=bool)
-    result = planted_result(4, targets=targets, prediction=Prediction(said.astype(np.float32), said))
+    predicted = np.array([[1, 1, 0], [1, 0, 0], [1, 1, 0], [0, 0, 1]], dtype=bool)
+    result = planted_result(4, targets=targets, prediction=Prediction(predicted.astype(np.float32), predicted))
     shown, shares = mistaken_for(result)
     assert shown == [0, 1, 2]
     assert shares[0, 1] == 0.5
@@ -96,13 +108,13 @@ def test_confusions_by_hand() -> None:
 
 def test_examples_are_the_most_confident_false_positives_and_the_lowest_false_negatives() -> None:
     result = planted_result(300, seed=4)
-    scores, said, targets = result.prediction.scores, result.prediction.decisions, result.targets
+    scores, predicted, targets = result.prediction.scores, result.prediction.decisions, result.targets
     for c in range(3):
         mistakes = [e.image for e in examples(result) if (e.label, e.kind) == (c, "false positive")]
-        wrong = np.flatnonzero(said[:, c] & (targets[:, c] == 0))
+        wrong = np.flatnonzero(predicted[:, c] & (targets[:, c] == 0))
         assert mistakes == sorted(wrong, key=lambda n: -scores[n, c])[:12]
         misses = [e.image for e in examples(result) if (e.label, e.kind) == (c, "false negative")]
-        missed = np.flatnonzero(~said[:, c] & (targets[:, c] == 1))
+        missed = np.flatnonzero(~predicted[:, c] & (targets[:, c] == 1))
         assert misses == sorted(missed, key=lambda n: scores[n, c])[:12]
 
 
@@ -113,11 +125,11 @@ def test_left_out_cells_are_neither_false_positives_nor_false_negatives() -> Non
 
 
 @pytest.mark.parametrize(("labels", "each"), [(1, 12), (20, 12), (80, 12), (925, 1), (5000, 1)])
-def test_many_labels_share_the_page(labels: int, each: int) -> None:
+def test_many_labels_have_fewer_images_each(labels: int, each: int) -> None:
     assert per_kind(labels) == each
 
 
-def test_a_threshold_is_found_where_there_is_one() -> None:
+def test_a_threshold_is_found_if_it_separates_the_decisions() -> None:
     result = planted_result()
     found = threshold_of(result, 0)
     assert found == pytest.approx(1, abs=0.3)
@@ -138,7 +150,7 @@ def odd_results() -> dict[str, Result]:
     constant = Prediction(np.zeros((60, 3), dtype=np.float32), np.zeros((60, 3), dtype=bool))
     return {
         "ordinary": planted_result(),
-        "one picture, one label": planted_result(1, ("cat",), targets=one),
+        "one image, one label": planted_result(1, ("cat",), targets=one),
         "all positive": planted_result(targets=np.ones((60, 3), dtype=np.int8)),
         "all absent": planted_result(targets=np.zeros((60, 3), dtype=np.int8)),
         "all left out": planted_result(targets=np.full((60, 3), -1, dtype=np.int8)),
@@ -184,7 +196,7 @@ def test_the_same_figure_is_the_same_bytes() -> None:
 @over_odd_results
 def test_pages_of_odd_results_are_well_formed(name: str, tmp_path: Path) -> None:
     page = built(tmp_path, odd_results()[name])
-    assert "nan" not in re.sub(r"(?s)<svg.*?</svg>|<pre.*?</pre>", "", page).lower().replace("finance", "")
+    assert "nan" not in re.sub(r"(?s)<svg.*?</svg>|<pre.*?</pre>", "", page).lower().replace("provenance", "")
     assert sorted(path.suffix for path in (tmp_path / "run/report-figures").iterdir())[0] == ".svg"
 
 
@@ -195,7 +207,7 @@ def test_the_page_says_what_the_result_says(tmp_path: Path) -> None:
         assert f"{100 * value:.1f}" in page
     for label in result.labels:
         assert f'<th scope="row" class="word"><bdi>{label}</bdi></th>' in page
-    assert "it flatters" in page
+    assert "optimistic: one correct label" in page
     assert "planted/1" in page
 
 
@@ -210,43 +222,43 @@ def test_hostile_names_are_text(tmp_path: Path) -> None:
     assert "\\u202egnp.exe" in page
 
 
-def test_pictures_that_are_gone_are_named_and_the_page_is_made(tmp_path: Path) -> None:
-    result = with_pictures(tmp_path, planted_result())
+def test_missing_images_are_named_and_the_page_is_made(tmp_path: Path) -> None:
+    result = with_images(tmp_path, planted_result())
     gallery = run_gallery(result, {})
     reasons = {card.reason for group in gallery.groups for card in group.cards}
     assert reasons == {"image not found"}
     save_result(result, tmp_path / "run")
-    (tmp_path / "pictures").rename(tmp_path / "moved")
+    (tmp_path / "images").rename(tmp_path / "moved")
     away = build_report([tmp_path / "run"])
-    assert "say where the images lie now with --root" in away.warnings[0]
+    assert "give the folder of the images with --root" in away.warnings[0]
     assert "data:image/webp" not in away.page.read_text()
     found = build_report([tmp_path / "run"], root=tmp_path / "moved")
     assert found.warnings == []
     assert "data:image/webp" in found.page.read_text()
 
 
-def test_pictures_of_a_data_set_of_your_own_are_given(tmp_path: Path) -> None:
-    """A result that names code is a stranger's word: nothing is imported."""
-    result = with_pictures(tmp_path, planted_result())
+def test_images_of_a_data_set_of_your_own_are_given(tmp_path: Path) -> None:
+    """A result from an untrusted source may name code: nothing is imported."""
+    result = with_images(tmp_path, planted_result())
     origin = {"dataset": "no_such_module:Data", "root": None, "split": None}
     save_result(replace(result, recipe=RECIPE | {"origin": origin}), tmp_path / "run")
     named = build_report([tmp_path / "run"])
-    assert named.warnings == ["no thumbnails: data set no_such_module:Data is code, which a report does not run"]
-    files = [ImageFile(name, tmp_path / "pictures" / name) for name in result.images]
+    assert named.warnings == ["no thumbnails: data set no_such_module:Data is Python code, which a report does not run"]
+    files = [ImageFile(name, tmp_path / "images" / name) for name in result.images]
     given = build_report([tmp_path / "run"], images=files)
     assert given.warnings == []
     assert "data:image/webp" in given.page.read_text()
 
 
-def test_an_unreadable_picture_is_named_in_its_place(tmp_path: Path) -> None:
-    result = with_pictures(tmp_path, planted_result())
-    for path in (tmp_path / "pictures").glob("*.png"):
-        path.write_bytes(b"no picture")
+def test_an_unreadable_image_is_named_in_its_place(tmp_path: Path) -> None:
+    result = with_images(tmp_path, planted_result())
+    for path in (tmp_path / "images").glob("*.png"):
+        path.write_bytes(b"no image")
     assert "no image: not an image in a known format" in built(tmp_path, result)
 
 
-def test_two_runs_say_what_changed_and_which_pictures_flipped(tmp_path: Path) -> None:
-    first = with_pictures(tmp_path, planted_result(200, strength=0.8))
+def test_a_page_of_two_runs_has_changes_and_changed_decisions(tmp_path: Path) -> None:
+    first = with_images(tmp_path, planted_result(200, strength=0.8))
     second = replace(planted_result(200, strength=3.0), images=first.images, recipe=first.recipe)
     save_result(first, tmp_path / "a")
     save_result(second, tmp_path / "b")
@@ -276,14 +288,19 @@ def test_results_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
     ("strategy", "name"),
     [
         (PerLabel(), "per-label (photo)"),
-        (Normalised(PerLabel()), "normalised:per-label (photo)"),
-        ("Thresholded(strategy=Normalised(strategy=TopAll(", "normalised:top-all (photo) with thresholds"),
-        ("Mine(x=1)", "Mine (photo)"),
+        (Normalised(PerLabel(threshold=1.5)), "normalised:per-label,per-label.threshold=1.5 (photo)"),
+        (Thresholded(Normalised(TopAll()), THRESHOLDS), "normalised:top-all (bare) with thresholds"),
+        (YesOrNo(), "yes-or-no (seed-paper)"),
     ],
 )
-def test_strategies_are_called_as_people_type_them(strategy: object, name: str) -> None:
-    text = strategy if isinstance(strategy, str) else repr(strategy)
-    assert strategy_name(RECIPE | {"strategy": text}) == name
+def test_strategies_are_named_by_spec_and_prompts(strategy: Strategy, name: str) -> None:
+    recipe = describe(strategy, EmbeddingStore(PlantedEncoder(), cache=None))
+    assert strategy_name(recipe) == name
+
+
+def test_strategies_of_older_results_are_shown_as_they_are() -> None:
+    older = {key: value for key, value in RECIPE.items() if key != "spec"} | {"strategy": "Mine(x=1)"}
+    assert strategy_name(older) == "Mine(x=1)"
 
 
 # the terminal
@@ -305,7 +322,7 @@ def test_bars(share: float, blocks: str, plain: str) -> None:
 
 
 @pytest.mark.parametrize("name", odd_results())
-def test_the_terminals_table_lines_up(name: str) -> None:
+def test_the_terminal_table_is_aligned(name: str) -> None:
     result = odd_results()[name]
     lines = result_table(result).splitlines()
     table = lines[: len(result.labels) + 1]
@@ -342,9 +359,9 @@ def choose(label: str, kinds: Sequence[str]) -> str:
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1100, 390])
 def test_the_page_in_a_browser(browser: Browser, width: int, dark: bool, tmp_path: Path) -> None:
-    """Opened from disk: no complaint, no request but the page, pictures load, filters work, nothing sticks out."""
+    """Opened from disk: no errors, no requests, images load, filters work, nothing overflows."""
     labels = ("cat", "dog", "owl", "<b>wolf</b>")
-    result = with_pictures(tmp_path, planted_result(120, labels))
+    result = with_images(tmp_path, planted_result(120, labels))
     save_result(result, tmp_path / "run")
     page = build_report([tmp_path / "run"]).page
     browser.open(page, width=width, dark=dark)
@@ -363,7 +380,7 @@ def test_the_page_in_a_browser(browser: Browser, width: int, dark: bool, tmp_pat
 
 
 def test_the_keyboard_reaches_everything(browser: Browser, tmp_path: Path) -> None:
-    result = with_pictures(tmp_path, planted_result())
+    result = with_images(tmp_path, planted_result())
     save_result(result, tmp_path / "run")
     browser.open(build_report([tmp_path / "run"]).page)
     reached = set()
@@ -387,8 +404,8 @@ def test_hostile_names_run_nothing_in_a_browser(browser: Browser, tmp_path: Path
         assert browser.requests() == [page.resolve().as_uri()]
 
 
-def test_a_script_that_got_in_would_not_run(browser: Browser, tmp_path: Path) -> None:
-    """The page's own policy is a second wall: a script that is not the page's own does nothing."""
+def test_an_injected_script_does_not_run(browser: Browser, tmp_path: Path) -> None:
+    """The content policy of the page is a second defence: it blocks all scripts but that of the page."""
     save_result(planted_result(), tmp_path / "run")
     page = build_report([tmp_path / "run"]).page
     page.write_text(page.read_text().replace("<main", "<script>window.hacked = 4</script><main", 1))

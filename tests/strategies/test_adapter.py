@@ -335,7 +335,7 @@ def test_captions_of_another_origin_are_warned_of(drawn: Dataset) -> None:
 def test_ids_that_were_damaged_are_warned_of(ids: object) -> None:
     strategy = made(KINDS["fc"], facts={"data": {"dataset": "drawn", "ids": ids}})
     (warning,) = learnt_from(Normalised(strategy), "drawn", ["0000.png"])
-    assert "damage there" in warning
+    assert "file is damaged" in warning
     assert not list(learnt_from(strategy, "another", ["0000.png"]))
     assert not list(learnt_from(made(KINDS["fc"]), "drawn", ["0000.png"]))
 
@@ -349,7 +349,7 @@ def test_thresholds_belong_to_the_very_adapter(drawn: Dataset) -> None:
         assert isinstance(decided, Thresholded)
         assert supervision(decided) == "trained"
         result = run(decided, drawn.select(list(range(40))), store)
-        assert any("the adapter learnt from 40 of these 40" in warning for warning in result.warnings)
+        assert any("the adapter was trained on 40 of these 40" in warning for warning in result.warnings)
         with pytest.raises(ThresholdError, match="expected thresholds for strategy"):
             with_thresholds(other, cuts, store)
         elsewhere = replace(first, device="auto")  # where it computes is not who it is

@@ -116,8 +116,8 @@ def _say_totals(totals: Totals, labels: Sequence[str], recipe: dict[str, Any], o
         note(f"left out {counted(totals.overflowed, 'candidate')} whose text does not fit the model")
     for warning in never_seen(recipe["model"], tuple(totals.unfamiliar)):
         note(warning)
-    done = f"{counted(totals.pictures, 'image')}, {counted(len(labels), 'label')}, model {recipe['model']}"
+    done = f"{counted(totals.images, 'image')}, {counted(len(labels), 'label')}, model {recipe['model']}"
     note(f"{done}; scores in {out}" if out else done)
     if totals.bad:
-        total = counted(totals.pictures + len(totals.bad), "image")
+        total = counted(totals.images + len(totals.bad), "image")
         note(f"error: expected {total} that can be read, {len(totals.bad):,} cannot; fix or remove them")

@@ -125,7 +125,7 @@ def _expected(prepared: Prepared, images: Sequence[Path], expect: _Expectation) 
     if expect == _Expectation():
         per_image = min(_EXPECTED, len(labels) / 2)
     recipe = describe(prepared.strategy, prepared.store)
-    return expected_thresholds(answer, recipe, labels_a_picture=per_image, share=expect.share)
+    return expected_thresholds(answer, recipe, labels_per_image=per_image, share=expect.share)
 
 
 def _show(made: Thresholds, out: Path, json: bool) -> None:

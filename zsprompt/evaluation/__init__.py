@@ -1,1 +1,1 @@
-"""Runs and predictions: scores against targets, measures, provenance, comparison, thresholds."""
+"""Runs and predictions: results, their measures and provenance, comparisons and thresholds."""

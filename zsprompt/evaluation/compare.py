@@ -1,4 +1,4 @@
-"""Comparing results on the same images: is the difference real, and where is it?"""
+"""Comparing two results on the same images, by a paired bootstrap."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _FACTS = ("dataset", "split", "difficult")
 _HOW = {
     "dataset": "data sets",
     "split": "splits",
-    "difficult": "conventions for difficult objects (--difficult)",
+    "difficult": "conventions for difficult objects (--dataset NAME,difficult=…)",
     "number of labels": "numbers of labels",
     "labels": "label lists",
-    "images": "images (were some left out, or is --limit another?)",
+    "images": "images (did the runs skip images, or differ in --sample or limit?)",
     "targets": "targets: the annotations changed between the runs",
     "resamples": "numbers of resamples",
 }
@@ -31,15 +31,15 @@ _HOW = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """A second result against a first one on the same N images and C labels.
+    """Two results on the same N images and C labels, and the changes from the first to the second.
 
     Attributes:
-        first: a result.
-        second: another.
-        mAP: how much higher the second one's is.
-        ap: [C] the same for each label's AP; NaN for a label without positives.
-        adjusted: [C] the labels' p-values, adjusted for there being many (Benjamini–Hochberg).
-        flips: [N, C] 1 where only the second one's decision is right, −1 where only the first one's is, else 0.
+        first: the baseline.
+        second: the result that is compared with it.
+        mAP: change of mAP.
+        ap: [C] change of each label's AP; NaN for a label without positives.
+        adjusted: [C] p-values of the labels, adjusted for multiple testing (Benjamini–Hochberg).
+        flips: [N, C] 1 where only the second decision is right, −1 where only the first one is, else 0.
     """
 
     first: Result
@@ -54,24 +54,24 @@ def compare(first: Result, second: Result) -> Comparison:
     """Compare two results by a paired bootstrap.
 
     Raises:
-        ResultError: they are of different data sets, images, label lists or conventions; it says which field differs.
+        ResultError: the results differ in data set, images, labels or conventions; the message names the difference.
     """
     require_comparable(what_is_measured(first), what_is_measured(second))
     positions = range(len(first.labels))
-    labels = tuple(metrics.difference(first.label_sampling(c), second.label_sampling(c)) for c in positions)
+    changes = tuple(metrics.difference(first.label_sampling(c), second.label_sampling(c)) for c in positions)
     right = [(r.prediction.decisions == (r.targets == 1)) & (r.targets != -1) for r in (first, second)]
     return Comparison(
         first=first,
         second=second,
         mAP=metrics.difference(first.sampling, second.sampling),
-        ap=labels,
-        adjusted=metrics.false_discovery(np.array([label.p for label in labels])),
+        ap=changes,
+        adjusted=metrics.false_discovery(np.array([change.p for change in changes])),
         flips=right[1].astype(np.int8) - right[0].astype(np.int8),
     )
 
 
 def what_is_measured(result: Result) -> dict[str, Any]:
-    """What two results must have in common to be compared: data set, images, labels, conventions."""
+    """What two results must share to be comparable: data set, images, labels and conventions."""
     facts = {key: result.recipe.get(key) for key in _FACTS}
     return facts | {
         "names": result.recipe.get("names"),
@@ -88,9 +88,9 @@ def require_comparable(first: Mapping[str, Any], second: Mapping[str, Any]) -> N
 
     Readable and raw names of one data set are the same labels in the same order.
     """
-    other_names = first["names"] != second["names"] and first["dataset"] == second["dataset"]
+    renamed = first["names"] != second["names"] and first["dataset"] == second["dataset"]
     for key, what in _HOW.items():
-        if first[key] != second[key] and not (key == "labels" and other_names):
+        if first[key] != second[key] and not (key == "labels" and renamed):
             shown = f": {_shown(key, first, second)} and {_shown(key, second, first)}" if key in _SHOWN else ""
             raise ResultError(f"expected results that can be compared, found different {what}{shown}")
 
@@ -101,8 +101,8 @@ _SHOWN = (*_FACTS, "number of labels", "labels")
 def _shown(key: str, facts: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     value = facts[key]
     if isinstance(value, list):
-        own = [label for label in value if label not in set(other[key])] or value
-        return ", ".join(own[:3]) + (", …" if len(own) > 3 else "")
+        only_here = [label for label in value if label not in set(other[key])] or value
+        return ", ".join(only_here[:3]) + (", …" if len(only_here) > 3 else "")
     return str(value)
 
 

@@ -1,7 +1,7 @@
-"""The table of measures: every number of a result, with its name, its function, and where it is shown.
+"""The table of measures: each number of a result with its name, its function and the places that show it.
 
-To add a measure, write its function in zsprompt.metrics and its line here. JSON, the columns of ablations, the
-terminal, the cards of pages and the metrics of reproductions iterate over the table.
+To add a measure, write its function in zsprompt.metrics and add one line here. JSON, ablations, the terminal, pages
+and reproductions iterate over the table.
 """
 
 from __future__ import annotations
@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from zsprompt.evaluation.result import Result
 
 Place = Literal["terminal", "interpolated", "page", "comparison", "ablation", "ablation table", "reproduction"]
-"""Where a measure is shown, besides JSON, which has all of them.
+"""Where a measure is shown. JSON has all measures.
 
-- terminal: a line of what `zsprompt run` prints; interpolated: the same, with --eleven-point only.
-- page: a card on the page of a run; comparison: its change, as a card on the page of two runs.
-- ablation: a column of ablation.csv; ablation table: a column of the printed tables too.
-- reproduction: a metric that the tables of reproductions may name, by its title.
+- terminal: a line in the output of `zsprompt run`.
+- interpolated: the same, with --eleven-point only.
+- page: a card on the page of a run.
+- comparison: its change, a card on the page of two runs.
+- ablation: a column of ablation.csv.
+- ablation table: a column of the printed tables.
+- reproduction: a metric that the tables of reproductions may use, by its title.
 """
 
 EVERYWHERE: tuple[Place, ...] = ("terminal", "page", "comparison", "ablation", "ablation table", "reproduction")
@@ -36,16 +39,16 @@ class Measure:
     """One number of a result.
 
     Attributes:
-        key: its name in JSON and in the columns of ablation.csv.
-        title: its name for readers.
-        of: the number; NaN where it is undefined, None where the result cannot have it.
-        shown: where, besides JSON.
-        interval: its 95 % interval, KEY_interval in JSON.
-        nothing: what a strategy that predicts nothing scores, KEY_nothing in JSON.
-        ceiling: the most that any strategy can reach on these targets, KEY_ceiling in JSON.
-        notes: what to show next to the number; {KEY} stands for the text of any other number.
+        key: name in JSON and in ablation.csv.
+        title: name for readers.
+        of: computes the number; NaN where it is undefined, None where the result lacks it.
+        shown: the places that show it.
+        interval: computes its 95 % interval, KEY_interval in JSON.
+        nothing: computes the score of predicting nothing, KEY_nothing in JSON.
+        ceiling: computes the highest possible value on these targets, KEY_ceiling in JSON.
+        notes: remarks next to the number; {KEY} stands for the text of another number.
         percent: whether the number, 0..1, is shown in percent.
-        decimals: how many are shown.
+        decimals: number of decimals shown.
     """
 
     key: str
@@ -61,33 +64,33 @@ class Measure:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Its key, and those of the numbers that it is judged by."""
+        """Its key, and the keys of its baseline and ceiling."""
         nothing, ceiling = f"{self.key}_nothing", f"{self.key}_ceiling"
         return (self.key, *([nothing] if self.nothing else []), *([ceiling] if self.ceiling else []))
 
     def numbers(self, result: Result) -> dict[str, Any]:
-        """Its numbers by key, as JSON has them; empty where the result cannot have the measure."""
+        """Its numbers by key, as in JSON; empty where the result lacks the measure."""
         value = self.of(result)
         if value is None:
             return {}
         interval = {f"{self.key}_interval": list(map(number, self.interval(result)))} if self.interval else {}
-        judged_by = [number(of(result)) for of in (self.nothing, self.ceiling) if of]
-        return {self.key: number(value), **interval, **dict(zip(self.keys[1:], judged_by, strict=True))}
+        bounds = [number(of(result)) for of in (self.nothing, self.ceiling) if of]
+        return {self.key: number(value), **interval, **dict(zip(self.keys[1:], bounds, strict=True))}
 
     def text(self, value: float | None) -> str:
-        """A value for readers; – for none."""
+        """The text of a value; – for None and NaN."""
         return number_text(value, percent=self.percent, decimals=self.decimals)
 
-    def judged_by(self, known: Mapping[str, str]) -> list[str]:
-        """What the targets alone say of it; `known` are the texts of all numbers, see `texts`."""
-        nothing = [f"{known[f'{self.key}_nothing']} for predicting nothing"] if self.nothing else []
-        return [*nothing, *([f"at most {known[f'{self.key}_ceiling']}"] if self.ceiling else [])]
+    def baselines(self, shown: Mapping[str, str]) -> list[str]:
+        """The score of predicting nothing and the ceiling; `shown` are the texts of all numbers, see `texts`."""
+        nothing = [f"{shown[f'{self.key}_nothing']} for predicting nothing"] if self.nothing else []
+        return [*nothing, *([f"at most {shown[f'{self.key}_ceiling']}"] if self.ceiling else [])]
 
-    def next_to_it(self, known: Mapping[str, str]) -> list[str]:
-        """What a reader should see next to the number; `known` as for `judged_by`."""
+    def remarks(self, shown: Mapping[str, str]) -> list[str]:
+        """What stands next to the number: interval, baselines and notes; `shown` as for `baselines`."""
         low, high = f"{self.key}_low", f"{self.key}_high"
-        interval = [f"95 % interval {known[low]} to {known[high]}"] if self.interval else []
-        return [*interval, *self.judged_by(known), *(note.format_map(known) for note in self.notes)]
+        interval = [f"95 % interval {shown[low]} to {shown[high]}"] if self.interval else []
+        return [*interval, *self.baselines(shown), *(note.format_map(shown) for note in self.notes)]
 
 
 @dataclass(frozen=True)
@@ -95,14 +98,14 @@ class LabelMeasure:
     """One number per label of a result.
 
     Attributes:
-        key: its column in per_class.csv.
-        title: its name for readers.
-        of: [C]; NaN where a label has none.
-        shown: whether in the terminal's table, and in the page's.
-        interval: [C, 2] its 95 % interval, the columns KEY_low and KEY_high.
+        key: column in per_class.csv.
+        title: name for readers.
+        of: computes it, [C]; NaN where it is undefined.
+        shown: the tables that show it.
+        interval: computes its 95 % interval, [C, 2], the columns KEY_low and KEY_high.
         percent: whether the number, 0..1, is shown in percent; if not, it is a count.
-        metric: what the tables of reproductions call it; "" where they do not know it.
-        overall: what `metric` is for all labels together.
+        metric: name in the tables of reproductions; "" where they do not use it.
+        overall: computes `metric` for all labels together.
     """
 
     key: str
@@ -121,7 +124,7 @@ class LabelMeasure:
         return {self.key: self.of(result), **interval}
 
     def text(self, value: float) -> str:
-        """A value for readers; – for NaN."""
+        """The text of a value; – for NaN."""
         return number_text(value) if self.percent else f"{value:,}"
 
 
@@ -148,7 +151,7 @@ MEASURES: tuple[Measure, ...] = (
         of=lambda r: r.seed_mAP,
         shown=("terminal", "page", *_TABLES),
         nothing=lambda r: r.seed_mAP_nothing,
-        notes=("on the yes-or-no decisions",),
+        notes=("computed from the decisions",),
     ),
     Measure("chance", "chance", lambda r: r.chance, ("ablation",)),
     Measure("sample_f1", "sample F1", lambda r: r.f1.sample, EVERYWHERE, notes=("micro {micro_f1}, macro {macro_f1}",)),
@@ -161,7 +164,7 @@ MEASURES: tuple[Measure, ...] = (
         title="CF1",
         of=lambda r: r.f1.overall.CF1,
         shown=("page", "ablation"),
-        notes=("means over labels: precision {CP}, recall {CR}",),
+        notes=("mean over labels: precision {CP}, recall {CR}",),
     ),
     Measure("OP", "OP", lambda r: r.f1.overall.OP),
     Measure("OR", "OR", lambda r: r.f1.overall.OR),
@@ -170,7 +173,7 @@ MEASURES: tuple[Measure, ...] = (
         title="OF1",
         of=lambda r: r.f1.overall.OF1,
         shown=("page", "ablation"),
-        notes=("all decisions together: precision {OP}, recall {OR}",),
+        notes=("over all decisions: precision {OP}, recall {OR}",),
     ),
     Measure(
         key="f1_at_3",
@@ -178,7 +181,7 @@ MEASURES: tuple[Measure, ...] = (
         of=lambda r: r.best[3].f1,
         shown=("terminal", "page", *_TABLES),
         ceiling=lambda r: r.best[3].ceiling,
-        notes=("only labels decided on: {f1_at_3_passing}, at most {f1_at_3_passing_ceiling}",),
+        notes=("predicted labels only: {f1_at_3_passing}, at most {f1_at_3_passing_ceiling}",),
     ),
     Measure(
         key="f1_at_3_passing",
@@ -193,7 +196,7 @@ MEASURES: tuple[Measure, ...] = (
         of=lambda r: r.best[5].f1,
         shown=("page", *_TABLES),
         ceiling=lambda r: r.best[5].ceiling,
-        notes=("only labels decided on: {f1_at_5_passing}, at most {f1_at_5_passing_ceiling}",),
+        notes=("predicted labels only: {f1_at_5_passing}, at most {f1_at_5_passing_ceiling}",),
     ),
     Measure(
         key="f1_at_5_passing",
@@ -213,11 +216,11 @@ MEASURES: tuple[Measure, ...] = (
         title="Hit@1",
         of=lambda r: r.hit_at_one,
         shown=("page", "ablation"),
-        notes=("it flatters: one of several labels is enough",),
+        notes=("optimistic: one correct label per image is enough",),
     ),
     Measure("calibration_error", "calibration error", lambda r: r.reliability.error if r.reliability else None),
 )
-"""Every number of a result, in the order of JSON."""
+"""All measures of a result, in the order of JSON."""
 
 LABEL_MEASURES: tuple[LabelMeasure, ...] = (
     LabelMeasure(
@@ -267,42 +270,42 @@ LABEL_MEASURES: tuple[LabelMeasure, ...] = (
     LabelMeasure("ap_11_point", "11-point", lambda r: r.eleven_point, ("page",)),
     LabelMeasure("ap_all_point", "all-point", lambda r: r.all_point, ("page",)),
 )
-"""Every number of a label, in the order of per_class.csv."""
+"""All measures of a label, in the order of per_class.csv."""
 
 
 def shown_in(*places: Place) -> list[Measure]:
-    """The measures that are shown in one of the places, in the order of the table."""
+    """The measures that at least one of the places shows, in the order of the table."""
     return [measure for measure in MEASURES if not set(places).isdisjoint(measure.shown)]
 
 
 def numbers(result: Result) -> dict[str, Any]:
-    """Every measure of a result, as JSON has it."""
-    found: dict[str, Any] = {}
+    """All measures of a result by key, as in JSON."""
+    values: dict[str, Any] = {}
     for measure in MEASURES:
-        found |= measure.numbers(result)
-    return found
+        values |= measure.numbers(result)
+    return values
 
 
-def texts(known: Mapping[str, Any]) -> dict[str, str]:
-    """Numbers for readers, by key; the bounds of an interval as KEY_low and KEY_high.
+def texts(values: Mapping[str, Any]) -> dict[str, str]:
+    """The texts of numbers by key; the bounds of an interval as KEY_low and KEY_high.
 
     Args:
-        known: `numbers` of a result, or a row of ablation.json.
+        values: `numbers` of a result, or a row of ablation.json.
     """
-    found: dict[str, str] = {}
+    shown: dict[str, str] = {}
     for measure in MEASURES:
-        found |= {key: measure.text(known[key]) for key in measure.keys if key in known}
-        if f"{measure.key}_interval" in known:
-            low, high = map(measure.text, known[f"{measure.key}_interval"])
-            found |= {f"{measure.key}_low": low, f"{measure.key}_high": high}
-    return found
+        shown |= {key: measure.text(values[key]) for key in measure.keys if key in values}
+        if f"{measure.key}_interval" in values:
+            low, high = map(measure.text, values[f"{measure.key}_interval"])
+            shown |= {f"{measure.key}_low": low, f"{measure.key}_high": high}
+    return shown
 
 
 def number(value: float) -> float | None:
-    """`value` for JSON, which knows no NaN."""
+    """`value` for JSON; None for NaN."""
     return None if np.isnan(value) else float(value)
 
 
 def number_text(value: float | None, *, percent: bool = True, decimals: int = 1) -> str:
-    """A number for readers, 0..1 in percent; – for None and NaN."""
+    """The text of a number; – for None and NaN."""
     return "–" if value is None or np.isnan(value) else f"{(100 if percent else 1) * value:.{decimals}f}"

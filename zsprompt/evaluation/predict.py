@@ -1,4 +1,4 @@
-"""Label names in, scores and decisions for pictures of your own out."""
+"""Predicting labels on images: scores and decisions for your own images and label names."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from zsprompt.store.embed import embed
 from zsprompt.strategies import Normalised, PerLabel, Strategy, reads, refuse
 
 PART = 2**15
-"""Pictures predicted at a time: what of them is in memory does not grow with their number."""
+"""Number of images predicted at a time, so that memory does not grow with their total."""
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Scores and decisions for the N pictures that could be read.
+    """Scores and decisions for the N images that could be read.
 
     Attributes:
-        images: N ids, in the order asked for.
+        images: N ids, in the order of the inputs.
         labels: C names.
-        scores: [N, C] float32, higher = more likely present; what the numbers are the strategy says.
-        decisions: [N, C] the strategy's yes or no.
-        bad: (id, reason) of the pictures that could not be read.
-        passed_over: other files that lay in the folders.
+        scores: [N, C] float32, higher = more likely present; their scale depends on the strategy.
+        decisions: [N, C] whether the strategy predicts each label.
+        bad: (id, reason) of the images that could not be read.
+        passed_over: number of other files in the folders.
         unfamiliar: words that the model was never trained on.
-        overflowed: candidates left out because their text does not fit the model, summed over the pictures.
-        worded: where captions of label sets came from, and how many.
-        probabilities: [N, C] float32, 0..1, where the strategy was given a calibration.
+        overflowed: number of candidates left out because their text does not fit the model, over all images.
+        worded: number of label-set captions per origin.
+        probabilities: [N, C] float32, 0..1, where the strategy has a calibration.
     """
 
     images: tuple[str, ...]
@@ -52,10 +52,10 @@ class Predictions:
     probabilities: Floats | None = None
 
     def present(self, position: int) -> list[tuple[str, float]]:
-        """The labels decided to be on picture `position`, each with its score, best first."""
-        row, yes = self.scores[position], self.decisions[position]
+        """The labels predicted for image `position` with their scores, the highest first."""
+        row, decided = self.scores[position], self.decisions[position]
         return sorted(
-            ((label, float(row[c])) for c, label in enumerate(self.labels) if yes[c]), key=lambda pair: -pair[1]
+            ((label, float(row[c])) for c, label in enumerate(self.labels) if decided[c]), key=lambda pair: -pair[1]
         )
 
 
@@ -67,18 +67,18 @@ def predict(
     strategy: Strategy | None = None,
     captions: Mapping[str, str] | None = None,
 ) -> Predictions:
-    """Which of `labels` are on the pictures at `paths`.
+    """Predict which of `labels` are on the images at `paths`.
 
     Args:
-        paths: picture files, folders searched to any depth, .tar files, and .csv, .jsonl or .parquet lists of files.
-        labels: your words.
-        store: where pictures and texts are embedded.
+        paths: image files, folders (searched to any depth), .tar files, and .csv, .jsonl or .parquet lists of files.
+        labels: C names of your choice.
+        store: embeds images and texts.
         strategy: `Normalised(PerLabel())` by default.
-        captions: by image id, for an adapter that reads captions.
+        captions: image captions by image id, for an adapter that reads them.
 
     Raises:
-        DataError: a path is missing, a tar file or list is broken, or no picture was found. A picture that cannot be
-            read is no error: see `bad`.
+        DataError: a path is missing, a tar file or list is broken, or there is no image. An image that cannot be read
+            raises nothing: see `Predictions.bad`.
         LabelError: labels are blank, duplicate or too long for the model.
         ModelError, CacheError: see EmbeddingStore.
     """
@@ -93,9 +93,9 @@ def predict_in_parts(
     strategy: Strategy | None = None,
     captions: Mapping[str, str] | None = None,
 ) -> Iterator[Predictions]:
-    """What `predict` says, `PART` pictures at a time, for more pictures than scores fit in memory.
+    """As `predict`, but `PART` images at a time, for more images than memory can hold scores of.
 
-    Strategies see each picture alone, so parts change no score.
+    A strategy scores each image on its own, so the parts do not change the scores.
 
     Args, Raises: see `predict`.
     """
@@ -109,10 +109,12 @@ def predict_in_parts(
     done = 0
     while part := list(islice(refs, PART)):
         yield replace(_predicted(part, labels, store, chosen, captions), passed_over=passed_over)
-        passed_over = 0  # said once
+        passed_over = 0  # count these files once
         done += len(part)
     if done != sources.count:
-        raise DataError(f"expected {sources.count:,} pictures as counted at first, found {done:,}; did a list change?")
+        raise DataError(
+            f"expected {sources.count:,} images as counted before, found {done:,}; did a list change meanwhile?"
+        )
 
 
 def _predicted(
@@ -145,7 +147,7 @@ def _predicted(
 
 
 def joined(parts: Iterable[Predictions]) -> Predictions:
-    """Parts, of which there is at least one, as one."""
+    """The parts as one. Needs at least one part."""
     every = list(parts)
     if len(every) == 1:
         return every[0]
@@ -173,12 +175,12 @@ def _joined_probabilities(parts: Sequence[Predictions]) -> Floats | None:
 
 @dataclass
 class Totals:
-    """What is said of all parts together, without their scores.
+    """Totals over all parts, without scores.
 
-    Attributes: as of Predictions; `pictures` is the number of those read.
+    Attributes: as in Predictions; `images` is the number of images read.
     """
 
-    pictures: int = 0
+    images: int = 0
     bad: list[tuple[str, str]] = field(default_factory=list)
     passed_over: int = 0
     overflowed: int = 0
@@ -186,8 +188,8 @@ class Totals:
     worded: Counter[str] = field(default_factory=Counter)
 
     def add(self, part: Predictions) -> None:
-        """Count one part."""
-        self.pictures += len(part.images)
+        """Add one part."""
+        self.images += len(part.images)
         self.bad += part.bad
         self.passed_over += part.passed_over
         self.overflowed += part.overflowed
@@ -195,7 +197,7 @@ class Totals:
         self.worded.update(part.worded)
 
     def watch(self, parts: Iterable[Predictions]) -> Iterator[Predictions]:
-        """The same parts, counted as they pass."""
+        """Yield the parts and add each one."""
         for part in parts:
             self.add(part)
             yield part

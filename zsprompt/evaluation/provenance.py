@@ -1,4 +1,4 @@
-"""Recipes: everything a prediction was made with, and the sentences a reader of its numbers should know."""
+"""Provenance: everything that a prediction depends on, and the warnings that follow from it."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _VERSIONED = ("torch", "torchvision", "transformers", "clip-anytorch", "numpy", 
 
 
 def describe(strategy: Strategy, store: EmbeddingStore) -> dict[str, Any]:
-    """What a prediction was made with, as every result holds it: strategy, prompts, model, supervision, versions.
+    """The provenance of a prediction, as every result holds it: strategy, prompts, model, supervision, versions.
 
-    "spec" is what `load_strategy` reads, "strategy_digest" tells whether two strategies are the same, and "strategy"
-    is for people to read. Of thresholds there are the digest and the rule.
+    "spec" is the input of `load_strategy`. "strategy_digest" is equal for equal strategies. "strategy" is text for
+    readers. Thresholds are recorded by their digest and rule.
     """
     return {
         "strategy": repr(strategy),
@@ -44,46 +44,46 @@ def describe(strategy: Strategy, store: EmbeddingStore) -> dict[str, Any]:
 
 
 def never_seen(model: str, words: Sequence[str]) -> list[str]:
-    """The warning that a model was never trained on these words, if there are any."""
+    """The warning that a model was never trained on these words; empty without words."""
     if not words:
         return []
     named = ", ".join(words[:_WORDS_NAMED]) + (
         f" and {len(words) - _WORDS_NAMED} more" if len(words) > _WORDS_NAMED else ""
     )
-    return [f"model {model} was never trained on these words, so what it says of them means little: {named}"]
+    return [f"model {model} was never trained on these words, so its scores for them mean little: {named}"]
 
 
 def made_up(worded: Mapping[str, int]) -> Iterator[str]:
-    """A sentence for each way in which label sets got a text that nobody wrote for them."""
+    """A warning for each kind of label-set text that was not written for its label set."""
     every = counted(sum(worded.values()), "label set")
     if composed := worded.get("composed"):
-        yield f"{composed:,} of {every} have no caption: theirs is made of their parts' captions"
+        yield f"{composed:,} of {every} have no caption of their own; captions of their parts were combined"
     if shortened := worded.get("shortened"):
-        yield f"{shortened:,} of {every} have a caption that was cut at the end of a clause to fit the model"
+        yield f"{shortened:,} of {every} have a caption that was shortened at a clause to fit the model"
     if template := worded.get("template"):
-        yield f"for {template:,} of {every} no caption would do, so the template words them"
+        yield f"{template:,} of {every} have no usable caption and got the template"
 
 
 def undescribed(strategy: Strategy, labels: Sequence[str]) -> list[str]:
-    """The warning that a prompt set describes other labels than these, one for each such set."""
-    found = []
+    """A warning for each prompt set that lacks texts for some of the labels."""
+    warnings = []
     for prompts in prompt_sets(strategy):
         if missing := prompts.undescribed(labels):
             named = ", ".join(missing[:_WORDS_NAMED]) + (", …" if len(missing) > _WORDS_NAMED else "")
-            found.append(
+            warnings.append(
                 f"prompt set {prompts.name} describes {len(labels) - len(missing)} of {counted(len(labels), 'label')}; "
                 f"the others get its template: {named}"
             )
-    return found
+    return warnings
 
 
 def prompt_sets(strategy: object) -> Iterator[PromptSet]:
-    """The prompt sets among a strategy's fields, and its inner strategies'."""
+    """The prompt sets of a strategy and of its inner strategies."""
     return _parts(strategy, PromptSet)
 
 
 def learnt_from(strategy: Strategy, dataset: str, images: Sequence[str]) -> Iterator[str]:
-    """The warning that an adapter was trained on some of these pictures, given by their ids."""
+    """The warning that an adapter was trained on some of these images, given by their ids."""
     for trained in _parts(strategy, Trained):
         data = trained.facts.get("data", {})
         if data.get("dataset") != dataset:
@@ -91,28 +91,28 @@ def learnt_from(strategy: Strategy, dataset: str, images: Sequence[str]) -> Iter
         try:
             seen = count_shared(images, str(data.get("ids", "")))
         except ValueError:
-            yield "the adapter's file does not say which pictures it was trained on: damage there"
+            yield "the adapter's file is damaged: it no longer tells which images the adapter was trained on"
             continue
         if seen:
             yield (
-                f"the adapter learnt from {seen:,} of these {counted(len(images), 'picture')}, so the numbers say how "
-                "well it remembers; measure it on others"
+                f"the adapter was trained on {seen:,} of these {counted(len(images), 'image')}, so the numbers show "
+                "memory, not generalisation; measure it on other images"
             )
 
 
 def other_captions(strategy: Strategy, columns: Sequence[str]) -> Iterator[str]:
-    """The warning that an adapter reads captions of another origin than those it was trained with."""
+    """The warning that the image captions have another origin than those in training."""
     for trained in _parts(strategy, Trained):
-        found = tuple(columns)
-        if "captions" in trained.kind.reads and found != trained.captions:
+        given = tuple(columns)
+        if "captions" in trained.kind.reads and given != trained.captions:
             yield (
-                f"the adapter learnt from captions that were {' and '.join(trained.captions)}, these are "
-                f"{' and '.join(found)}; numbers may be lower for it"
+                f"the adapter was trained with captions that were {' and '.join(trained.captions)}, these are "
+                f"{' and '.join(given)}; the numbers may be lower"
             )
 
 
 def _parts(value: object, kind: type[A]) -> Iterator[A]:
-    """The values of a class among a dataclass's fields, and theirs."""
+    """All values of a class in the fields of a dataclass, at any depth."""
     if isinstance(value, kind):
         yield value
     elif dataclasses.is_dataclass(value):
@@ -121,14 +121,14 @@ def _parts(value: object, kind: type[A]) -> Iterator[A]:
 
 
 def _thresholds(strategy: Strategy) -> dict[str, Any]:
-    """Which thresholds decide, for a recipe; nothing where the strategy decides itself."""
+    """The provenance of thresholds; empty for a strategy without them."""
     for thresholds in _parts(strategy, Thresholds):
         return {"thresholds": {"digest": thresholds.digest, "rule": thresholds.rule, "tuned": thresholds.tuned}}
     return {}
 
 
 def _adapters(strategy: Strategy) -> dict[str, Any]:
-    """What an adapter was trained on, for a recipe; nothing without one."""
+    """The provenance of an adapter; empty for a strategy without one."""
     for trained in _parts(strategy, Trained):
         data = {key: value for key, value in trained.facts.get("data", {}).items() if key not in ("ids", "positives")}
         return {"adapter": {"digest": trained.digest, "labels": len(trained.labels), "data": data}}
@@ -136,10 +136,10 @@ def _adapters(strategy: Strategy) -> dict[str, Any]:
 
 
 def _versions(packages: Sequence[str]) -> dict[str, str]:
-    found = {}
+    versions = {}
     for package in packages:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:  # an extra, or clip from its repository instead of PyPI
-            found[package] = "not installed under this name"
-    return found
+            versions[package] = "not installed under this name"
+    return versions

@@ -1,4 +1,4 @@
-"""Result: predictions and targets, every measure of them, and the whole recipe."""
+"""Result: predictions and targets, all their measures, and the provenance."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FEW_POSITIVES = 50
-"""Below this many positives a label's AP moves by points from sample to sample, and the result says so."""
+"""With fewer positives, a label's AP varies by several points between samples, and the result warns."""
 
 BEST = (3, 5)
-"""How many best labels per image F1@k is given for."""
+"""The values of k in F1@k."""
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What a run answered, what is true, and how to repeat it. Measures are computed when asked for, all 0..1.
+    """Predictions, targets and provenance of a run. Measures are computed on first use, all 0..1.
 
     Attributes:
         labels: C names.
-        images: ids of the N images measured on.
+        images: ids of the N images.
         prediction: scores and decisions, [N, C].
         targets: [N, C] under the chosen convention: 1, 0, or −1 left out.
-        recipe: strategy, prompts, model, fingerprint, supervision, dataset, split, names, difficult, origin, versions.
-        skipped: (id, reason) of images left out because they cannot be read.
-        counts: texts and images encoded and found in the cache.
+        recipe: provenance: strategy, prompts, model, fingerprint, supervision, data set and conventions, versions.
+        skipped: (id, reason) of images excluded because they cannot be read.
+        counts: texts and images that were encoded or found in the cache.
         seconds: wall time of embedding and predicting.
-        notes: what a reader of the numbers should know besides what they say themselves, a sentence each.
-        resamples: of the bootstrap, B.
+        notes: warnings that the numbers alone do not imply, one sentence each.
+        resamples: B, number of bootstrap resamples.
     """
 
     labels: tuple[str, ...]
@@ -67,23 +67,23 @@ class Result:
 
     @cached_property
     def resampled(self) -> Doubles:
-        """[B, C] average precision in each resample of the images; the same images for every result."""
+        """[B, C] average precision in each resample of the images; all results use the same resamples."""
         return metrics.resampled_precision(self.prediction.scores, self.targets, resamples=self.resamples)
 
     @cached_property
     def sampling(self) -> Sampling:
-        """How mAP moves from sample to sample."""
+        """Sampling distribution of mAP."""
         without = metrics.mean_without_each(self.prediction.scores, self.targets)
         return Sampling(self.mAP, metrics.mean_precision(self.resampled), without)
 
     def label_sampling(self, label: int) -> Sampling:
-        """How the AP of the label at a position does."""
+        """Sampling distribution of the AP of the label at position `label`."""
         without = metrics.precision_without_each(self.prediction.scores, self.targets, label)
         return Sampling(float(self.ap[label]), self.resampled[:, label], without)
 
     @cached_property
     def mAP_interval(self) -> tuple[float, float]:  # noqa: N802
-        """95 % interval of mAP, by drawing images again."""
+        """95 % interval of mAP, by bootstrap over images."""
         return metrics.interval(self.sampling)
 
     @cached_property
@@ -103,17 +103,17 @@ class Result:
 
     @cached_property
     def seed_mAP(self) -> float:  # noqa: N802
-        """The mmm-clip seed's number, on the decisions."""
+        """The MMM-CLIP paper's own measure, computed from the decisions."""
         return metrics.mean_over_labels(metrics.seed_average_precision(self.prediction.decisions, self.targets))
 
     @cached_property
     def seed_mAP_nothing(self) -> float:  # noqa: N802
-        """What predicting nothing scores under `seed_mAP`."""
+        """`seed_mAP` of predicting nothing."""
         return metrics.mean_over_labels(metrics.seed_nothing(self.targets))
 
     @cached_property
     def chance(self) -> float:
-        """mAP of a random order, the mean prevalence."""
+        """mAP of a random order: the mean prevalence."""
         return metrics.mean_over_labels(metrics.prevalence(self.targets))
 
     @cached_property
@@ -129,30 +129,30 @@ class Result:
 
     @cached_property
     def hit_at_one(self) -> float:
-        """Share of images whose best label is right. It flatters: one of several labels is enough."""
+        """Share of images whose highest-scored label is correct. Optimistic: one correct label is enough."""
         return metrics.hit_at_one(self.prediction.scores, self.targets)
 
     @cached_property
     def reliability(self) -> Reliability | None:
-        """Of the probabilities, where the strategy gave some."""
+        """Calibration of the probabilities; None where the strategy has none."""
         given = self.prediction.probabilities
         return None if given is None else metrics.reliability(given, self.targets)
 
     @cached_property
     def positives(self) -> list[int]:
-        """[C] images that have each label."""
+        """[C] number of images per label."""
         return [int(count) for count in (self.targets == 1).sum(axis=0)]
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
-        """What a reader of the numbers should know, a sentence each."""
+        """Warnings about the numbers, one sentence each."""
         return (*_cautions(self), *self.notes)
 
     def to_dict(self) -> dict[str, Any]:
-        """The stable keys of `--json` and result.json; a measure that there is none of is None."""
+        """The stable keys of `--json` and result.json; an undefined measure is None."""
         intervals = [list(map(number, interval)) for interval in self.ap_interval]
         return {
-            **dict.fromkeys(("mAP", "mAP_interval")),  # they come first, then those of each label
+            **dict.fromkeys(("mAP", "mAP_interval")),  # first, before the measures per label
             "ap": dict(zip(self.labels, map(number, self.ap), strict=True)),
             "ap_interval": dict(zip(self.labels, intervals, strict=True)),
             **numbers(self),
@@ -172,7 +172,7 @@ class Result:
         }
 
     def per_class(self) -> pd.DataFrame:
-        """One row per label, with the columns of LABEL_MEASURES: ap, its interval, positives, precision, …"""
+        """One row per label with the columns of LABEL_MEASURES: ap, its interval, positives, precision, …"""
         import pandas as pd
 
         columns: dict[str, Any] = {}
@@ -182,20 +182,20 @@ class Result:
 
 
 def _cautions(result: Result) -> Iterator[str]:
-    """What the numbers themselves say to a careful reader."""
+    """Warnings that follow from the numbers."""
     prediction = result.prediction
     yield from _rare(result.labels, result.positives)
     if np.isin(prediction.scores, (0, 1)).all():
-        yield "all scores are 0 or 1, so mAP measures ties; rank by scores, or read seed_mAP and F1 instead"
+        yield "all scores are 0 or 1, so mAP measures ties; use scores that rank, or read seed_mAP and F1 instead"
     if prediction.overflowed:
         share = prediction.overflowed / len(result.targets)
         yield f"{share:.4g} candidates per image were left out because their text does not fit the model"
     yield from made_up(prediction.worded)
     if result.skipped:
-        yield f"{counted(len(result.skipped), 'image')} left out: cannot be read"
+        yield f"{counted(len(result.skipped), 'image')} excluded: cannot be read"
     if result.counts.get("texts_not_kept"):
         texts = counted(result.counts["texts_not_kept"], "candidate text")
-        yield f"{texts} embedded without being stored; a repetition embeds them again"
+        yield f"{texts} embedded but not stored; another run embeds them again"
 
 
 def _rare(labels: Sequence[str], positives: Sequence[int]) -> Iterator[str]:
@@ -203,9 +203,9 @@ def _rare(labels: Sequence[str], positives: Sequence[int]) -> Iterator[str]:
     few = [f"{label} {count}" for label, count in zip(labels, positives, strict=True) if 0 < count < FEW_POSITIVES]
     if without:
         names = ", ".join(without)
-        yield f"no positives for {names}: no AP there, mAP leaves them out, and macro F1 counts them as 0"
+        yield f"no positives for {names}: these labels have no AP, mAP excludes them, and macro F1 counts them as 0"
     if few:
         yield (
             f"fewer than {FEW_POSITIVES} positives for {len(few)} of {counted(len(labels), 'label')}, "
-            f"so their AP and the interval are rough: {', '.join(few)}"
+            f"so their AP and its interval are imprecise: {', '.join(few)}"
         )

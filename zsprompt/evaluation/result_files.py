@@ -1,4 +1,4 @@
-"""Result folders: written whole, read back with a name for everything that is wrong with them."""
+"""Result folders: how they are written and read. Each kind of damage has its own error."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SEPARATOR = "|"
 
 RESULT, SCORES, PER_CLASS, PROBABILITIES = "result.json", "scores.csv", "per_class.csv", "probabilities.csv"
 
-_FIRST = ("image", "labels", "true", "left_out")  # columns of scores.csv before the labels'
+_FIRST = ("image", "labels", "true", "left_out")  # columns of scores.csv before the scores
 _COUNTS = ("texts_encoded", "texts_cached", "texts_not_kept", "images_encoded", "images_cached")
 _NUMBER = (int, float)
 _NEEDED: dict[str, tuple[type, ...]] = {
@@ -41,7 +41,7 @@ _RECIPE = ("strategy", "prompts", "model", "fingerprint", "dataset", "split", "n
 
 
 def save_result(result: Result, folder: Path) -> None:
-    """Write scores.csv, per_class.csv and, last, result.json: a folder with a result.json is complete.
+    """Write scores.csv, per_class.csv and finally result.json: a folder with a result.json is complete.
 
     Raises:
         OutputError: the folder cannot be written, or the disk is full.
@@ -59,11 +59,11 @@ def save_result(result: Result, folder: Path) -> None:
 
 
 def load_result(folder: Path | str) -> Result:
-    """What `save_result` wrote, to the bit; measures are computed again from the scores.
+    """Read what `save_result` wrote, bit for bit; measures are computed again from the scores.
 
     Raises:
-        ResultError: no such folder, a file missing or damaged, a score that is not finite, or files that do not belong
-            together.
+        ResultError: the folder or a file is missing, a file is damaged, a score is not finite, or the files do not
+            belong together.
     """
     folder = Path(folder)
     facts = _read_facts(folder)
@@ -112,10 +112,10 @@ def _write_probabilities(result: Result, probabilities: Floats, path: Path) -> N
 
 
 def save_predictions(parts: Iterable[Predictions], labels: Sequence[str], path: Path) -> None:
-    """Write one row a picture: image, labels decided on (joined by "|"), error, then the score of every label.
+    """Write one row per image: image, predicted labels (joined by "|"), error, then one score per label.
 
-    Probabilities, where there are some, follow in columns "probability of LABEL". Parts, at least one, are written as
-    they come. Pictures that could not be read stand at the end, with the reason under `error` and no scores.
+    Probabilities, if any, follow in columns "probability of LABEL". Parts, at least one, are written as they come.
+    Images that could not be read stand at the end, with the reason under `error` and no scores.
 
     Raises:
         OutputError: the file cannot be written, or the disk is full.
@@ -152,25 +152,25 @@ def _read_facts(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ResultError(f"cannot read {path}: {error}; run it again") from None
     if not isinstance(facts, dict):
-        raise ResultError(f"expected the object that `zsprompt run` writes in {path}, found another; run it again")
-    if wrong := _unusable(facts):
-        named = ", ".join(wrong[:3])
+        raise ResultError(f"expected a JSON object by `zsprompt run` in {path}, found other JSON; run it again")
+    if unusable := _unusable(facts):
+        named = ", ".join(unusable[:3])
         raise ResultError(f"expected {named} in {path}, found no such key or another kind of value; run it again")
     return facts
 
 
 def _unusable(facts: dict[str, Any]) -> list[str]:
-    """Keys that are not there or hold what no run writes."""
-    wrong = [key for key, kinds in _NEEDED.items() if not isinstance(facts.get(key, ...), kinds)]
-    if wrong:
-        return wrong
+    """Keys that are missing or hold a value of the wrong type."""
+    unusable = [key for key, kinds in _NEEDED.items() if not isinstance(facts.get(key, ...), kinds)]
+    if unusable:
+        return unusable
     recipe = facts["recipe"]
-    wrong = [f"recipe.{key}" for key in _RECIPE if key not in recipe]
+    unusable = [f"recipe.{key}" for key in _RECIPE if key not in recipe]
     if not isinstance(recipe.get("prompts", []), list):
-        wrong.append("recipe.prompts")
+        unusable.append("recipe.prompts")
     if not isinstance(facts.get("captions", {}), dict):
-        wrong.append("captions")
-    return wrong + ["ap"] * (not facts["ap"]) + ["resamples"] * (facts["resamples"] < 2)
+        unusable.append("captions")
+    return unusable + ["ap"] * (not facts["ap"]) + ["resamples"] * (facts["resamples"] < 2)
 
 
 def _read_scores(path: Path, labels: tuple[str, ...], count: int) -> tuple[tuple[str, ...], Bools, Targets, Floats]:
@@ -179,10 +179,10 @@ def _read_scores(path: Path, labels: tuple[str, ...], count: int) -> tuple[tuple
     column = {label: c for c, label in enumerate(labels)}
     shape = (len(rows), len(labels))
     decisions, targets = np.zeros(shape, dtype=np.bool_), np.zeros(shape, dtype=np.int8)
-    for n, (_, said, present, left_out, *_) in enumerate(rows):
+    for n, (_, predicted, true, left_out, *_) in enumerate(rows):
         where = f"{path}, row {n + 1}"
-        decisions[n, _columns(said, column, where)] = True
-        targets[n, _columns(present, column, where)] = 1
+        decisions[n, _columns(predicted, column, where)] = True
+        targets[n, _columns(true, column, where)] = 1
         targets[n, _columns(left_out, column, where)] = -1
     return tuple(row[0] for row in rows), decisions, targets, _numbers(path, rows, len(_FIRST))
 
@@ -190,22 +190,22 @@ def _read_scores(path: Path, labels: tuple[str, ...], count: int) -> tuple[tuple
 def _read_probabilities(path: Path, images: Sequence[str], labels: tuple[str, ...]) -> Floats:
     rows = _read_table(path, (_FIRST[0], *labels), len(images))
     if tuple(row[0] for row in rows) != tuple(images):
-        raise ResultError(f"expected the pictures of {SCORES} in {path}, found others; run it again")
+        raise ResultError(f"expected the images of {SCORES} in {path}, found others; run it again")
     return _numbers(path, rows, 1)
 
 
 def _read_table(path: Path, header: tuple[str, ...], count: int) -> list[list[str]]:
     try:
         with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            found, *rows = list(csv.reader(file, strict=True)) or [[]]
+            columns, *rows = list(csv.reader(file, strict=True)) or [[]]
     except (OSError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ResultError(f"cannot read {path} ({reason}); run it again") from None
-    if tuple(found) != header:
-        raise ResultError(f"expected the columns {_listed(header)} in {path}, found {_listed(found)}; run it again")
-    wrong = next((n for n, row in enumerate(rows, 1) if len(row) != len(header)), None)
-    if wrong or len(rows) != count:
-        fault = f"{len(rows[wrong - 1])} in row {wrong}" if wrong else f"{len(rows)} rows"
+    if tuple(columns) != header:
+        raise ResultError(f"expected the columns {_listed(header)} in {path}, found {_listed(columns)}; run it again")
+    uneven = next((n for n, row in enumerate(rows, 1) if len(row) != len(header)), None)
+    if uneven or len(rows) != count:
+        fault = f"{len(rows[uneven - 1])} in row {uneven}" if uneven else f"{len(rows)} rows"
         raise ResultError(f"expected {count} rows of {len(header)} cells in {path}, found {fault}; run it again")
     return rows
 
@@ -231,11 +231,11 @@ def _columns(cell: str, column: dict[str, int], where: str) -> list[int]:
     return [column[name] for name in names]
 
 
-def _require_same(folder: Path, said: float | None, found: float) -> None:
-    if (said is None) != bool(np.isnan(found)) or (said is not None and abs(said - found) > 1e-6):
+def _require_same(folder: Path, stored: float | None, computed: float) -> None:
+    if (stored is None) != bool(np.isnan(computed)) or (stored is not None and abs(stored - computed) > 1e-6):
         raise ResultError(
-            f"expected {RESULT} and {SCORES} in {folder} to belong together, found mAP {said} in one and {found:.6f} "
-            "by the other; run it again"
+            f"expected {RESULT} and {SCORES} in {folder} to belong together, found mAP {stored} in the first and "
+            f"{computed:.6f} by the second; run it again"
         )
 
 

@@ -1,4 +1,4 @@
-"""Run one strategy on one data set and say how good its answers are, with the whole recipe."""
+"""Run one strategy on one data set and measure its predictions."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ def run(
     skip_bad: bool = False,
     resamples: int = metrics.RESAMPLES,
 ) -> Result:
-    """Embed the data set's pictures, let the strategy predict, and lay the prediction beside the truth.
+    """Embed the images of a data set, predict, and compare the predictions with the targets.
 
     Args:
-        strategy: what turns embeddings into scores and decisions.
-        dataset: pictures, labels, targets.
-        store: where pictures and texts are embedded.
-        difficult: what a left-out target counts as: "ignore" (official VOC), "negative" or "positive".
-        skip_bad: leave out pictures that cannot be read, and say so, instead of refusing.
-        resamples: of the bootstrap intervals.
+        strategy: turns embeddings into scores and decisions.
+        dataset: images, labels and targets.
+        store: embeds images and texts.
+        difficult: how a left-out target counts: "ignore" (official VOC), "negative" or "positive".
+        skip_bad: exclude images that cannot be read, with a warning, instead of raising BadImages.
+        resamples: number of bootstrap resamples for the intervals.
 
     Raises:
-        BadImages: pictures cannot be read and skip_bad is False; the readable ones are already in the cache.
-        LabelError, PromptError, UsageError: labels, prompts or fields that the strategy cannot use.
+        BadImages: images cannot be read and skip_bad is False. The readable ones are in the cache by then.
+        LabelError, PromptError, UsageError: the strategy cannot use these labels, prompts or fields.
         ModelError, CacheError: see EmbeddingStore.
     """
     if difficult not in metrics.DIFFICULT:
@@ -73,7 +73,7 @@ def run(
             *never_seen(recipe["model"], store.take_unfamiliar()),
             *dataset.notes,
             *undescribed(strategy, dataset.labels),
-            *_cut(embedded.shortened),
+            *_shortened(embedded.shortened),
             *other_captions(strategy, list(dataset.caption_columns)),
             *learnt_from(strategy, dataset.name, [dataset.images[i].id for i in embedded.kept]),
         ),
@@ -82,21 +82,21 @@ def run(
 
 
 def _require_sound(prediction: Prediction, shape: tuple[int, int], strategy: Strategy) -> None:
-    """A stranger's strategy may answer anything; measures of NaN would look like numbers."""
-    found = prediction.scores.shape, prediction.decisions.shape
-    if found != (shape, shape):
-        what = f"{found[0]} and {found[1]}"
+    """Check what a custom strategy returns; measures of NaN scores would look like results."""
+    shapes = prediction.scores.shape, prediction.decisions.shape
+    if shapes != (shape, shape):
+        fault = f"{shapes[0]} and {shapes[1]}"
     elif not np.isfinite(prediction.scores).all():
-        what = "scores that are NaN or infinite"
+        fault = "scores that are NaN or infinite"
     else:
         return
     name = type(strategy).__name__
-    raise UsageError(f"expected finite scores and decisions of shape {shape} from strategy {name}, found {what}")
+    raise UsageError(f"expected finite scores and decisions of shape {shape} from strategy {name}, found {fault}")
 
 
-def _cut(captions: int) -> Iterator[str]:
+def _shortened(captions: int) -> Iterator[str]:
     if captions:
-        yield f"{counted(captions, 'caption')} cut to the words that fit the model"
+        yield f"{counted(captions, 'image caption')} shortened to fit the model"
 
 
 def _data(dataset: Dataset, difficult: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Tuning: thresholds from a result or from unlabelled images, and back onto the strategy they belong to."""
+"""Thresholds: chosen from a result or from unlabelled images, and applied to the strategy they belong to."""
 
 from __future__ import annotations
 
@@ -23,13 +23,10 @@ from zsprompt.strategies.calibration import Method, fit
 from zsprompt.strategies.thresholds import Thresholds
 
 _SAME = ("strategy_digest", "model", "fingerprint")
-"""What of a recipe must be the same for scores to be the same."""
+"""Keys of a recipe that determine the scores."""
 
 _MADE_FOR = ("strategy", "spec", "prompts", *_SAME)
-"""What of a recipe thresholds keep: what must be the same, and what people read."""
-
-
-_LONGEST = 200
+"""Keys of a recipe that thresholds keep: those that determine the scores, and those for readers."""
 
 
 def choose_thresholds(
@@ -40,40 +37,40 @@ def choose_thresholds(
     folds: int = 5,
     seed: int = 0,
 ) -> Thresholds:
-    """Thresholds for a result's strategy, by its targets; how good they are is measured out of fold.
+    """Choose thresholds for the strategy of a result by its targets, and measure them out of fold.
 
-    The thresholds themselves come from all images. `measured` holds what thresholds from the other folds reach on each
-    fold, and what the strategy's own decisions reach: {"out_of_fold", "own", "per_label", "folds", "seed"}. With a
-    calibration it also holds "calibration_error", out of fold.
+    The thresholds come from all images. `measured` compares two sets of decisions: "out_of_fold" are those on each
+    fold by thresholds from the other folds, "own" are those of the strategy itself. It also holds "per_label",
+    "folds" and "seed", and with a calibration "calibration_error", out of fold.
 
     Args:
-        result: scores and targets, and the recipe that the thresholds will belong to.
+        result: scores, targets and provenance.
         rule: one threshold or one per label; best F1 or a wanted precision. By default one per label, best F1.
         calibrate: also fit curves that turn scores into probabilities.
-        folds: parts of the images, each judged by the others.
-        seed: of the parts.
+        folds: number of folds.
+        seed: random seed of the folds.
 
     Raises:
-        UsageError: fewer images than folds, or no label with positives.
-        ThresholdError: the result's decisions come from thresholds already, or an older version wrote the result.
+        UsageError: there are fewer images than folds, or no label has positives.
+        ThresholdError: the decisions of the result come from thresholds, or an older version wrote the result.
     """
     rule = rule or Rule()
     if "thresholds" in result.recipe:
         raise ThresholdError(
-            "expected a strategy's own decisions, found some by thresholds; run it without --thresholds"
+            "expected the strategy's own decisions, found decisions by thresholds; run it without --thresholds"
         )
     scores, targets = result.prediction.scores, result.targets
     if not (targets == 1).any():
-        raise UsageError("expected images with labels to choose thresholds by, found none that has any")
+        raise UsageError("expected images with labels to choose thresholds from, found no image with a label")
     values = choose(scores, targets, rule)
     held_out = out_of_fold(scores, targets, rule, folds=folds, seed=seed)
-    reached = metrics.f1_scores(held_out, targets)
+    scored = metrics.f1_scores(held_out, targets)
     measured: dict[str, Any] = {
-        "out_of_fold": _measures(reached),
+        "out_of_fold": _measures(scored),
         "own": _measures(result.f1),
         "per_label": {
             label: {"precision": p, "recall": r, "f1": f}
-            for label, p, r, f in zip(result.labels, *_lists(reached), strict=True)
+            for label, p, r, f in zip(result.labels, *_lists(scored), strict=True)
         },
         "folds": folds,
         "seed": seed,
@@ -84,7 +81,7 @@ def choose_thresholds(
     return Thresholds(
         labels=result.labels,
         values=tuple(map(float, values)),
-        rule=_in_words(rule),
+        rule=_rule_text(rule),
         tuned=True,
         made_for=_made_for(result.recipe),
         made_on=_made_on(result),
@@ -97,28 +94,28 @@ def expected_thresholds(
     predictions: Predictions,
     recipe: Mapping[str, Any],
     *,
-    labels_a_picture: float | None = None,
+    labels_per_image: float | None = None,
     share: float | None = None,
 ) -> Thresholds:
-    """Thresholds from unlabelled images, by how many yeses you expect. Nothing tells how right they are.
+    """Choose thresholds from unlabelled images by how many labels to expect. Their quality cannot be measured.
 
     Args:
-        predictions: scores of the images, which should be such as the thresholds will be used on.
-        recipe: what they were made with, see zsprompt.evaluation.provenance.describe.
-        labels_a_picture: one threshold for all labels, under which images have this many on average.
-        share: or a threshold for each label that this share of the images exceeds.
+        predictions: scores of images like those that the thresholds are for.
+        recipe: provenance of the scores, see zsprompt.evaluation.provenance.describe.
+        labels_per_image: one threshold for all labels that predicts this many labels per image on average.
+        share: alternatively, for each label the threshold that this share of the images exceeds.
 
     Raises:
-        UsageError: neither or both are given, or out of range.
+        UsageError: neither or both are given, or the number is out of range.
     """
-    if (labels_a_picture is None) == (share is None):
-        raise UsageError("expected either labels per image or a share of images, got neither or both")
-    if labels_a_picture is not None:
-        values, rule = expecting(predictions.scores, labels_per_image=labels_a_picture), "one for all labels"
-        rule = f"{rule}, so that images have {labels_a_picture:g} labels on average"
+    if (labels_per_image is None) == (share is None):
+        raise UsageError("expected either labels_per_image or share, got neither or both")
+    if labels_per_image is not None:
+        values, rule = expecting(predictions.scores, labels_per_image=labels_per_image), "one for all labels"
+        rule = f"{rule}, for {labels_per_image:g} labels per image on average"
     else:
         values, rule = sharing(predictions.scores, share=share or 0.0), "one per label"
-        rule = f"{rule}, so that {100 * (share or 0.0):g} % of the images have it"
+        rule = f"{rule}, for {100 * (share or 0.0):g} % of the images per label"
     return Thresholds(
         labels=predictions.labels,
         values=tuple(map(float, values)),
@@ -135,32 +132,32 @@ def with_thresholds(
     """`strategy` with decisions by `thresholds`.
 
     Raises:
-        ThresholdError: they were made for another strategy, prompt set or model, or by the targets of images of
-            `dataset`.
+        ThresholdError: the thresholds belong to another strategy, prompt set or model, or were chosen with targets of
+            images in `dataset`.
     """
-    found = describe(strategy, store)
+    recipe = describe(strategy, store)
     for key in _SAME:
-        if thresholds.made_for.get(key) != found[key]:
+        if thresholds.made_for.get(key) != recipe[key]:
             raise ThresholdError(
-                f"expected thresholds for {key.removesuffix('_digest')} {_shown(key, found)}, found some for "
-                f"{_shown(key, thresholds.made_for)}; use what they were made for, or make new ones"
+                f"expected thresholds for {key.removesuffix('_digest')} {_shown(key, recipe)}, found thresholds for "
+                f"{_shown(key, thresholds.made_for)}; run with what they were made for, or make new ones"
             )
     if dataset is not None and (seen := _seen(thresholds, dataset)):
         raise ThresholdError(
-            f"expected thresholds chosen on other images, found that {seen:,} of the {len(dataset.images):,} of "
-            f"{dataset.name} {dataset.split} were used to choose them; choose them on another split (what they reach "
-            "out of fold stands in their file)"
+            f"expected thresholds chosen on other images, found {seen:,} of the {len(dataset.images):,} images of "
+            f"{dataset.name} {dataset.split} among those they were chosen on; choose them on another split (their file "
+            "has their out-of-fold measures)"
         )
     return Thresholded(strategy, thresholds)
 
 
 def calibrated_out_of_fold(result: Result, method: Method, *, folds: int = 5, seed: int = 0) -> Floats:
-    """[N, C] probabilities of each fold's images, by curves fitted to the others."""
+    """[N, C] probabilities on each fold of the images, by curves fitted to the other folds."""
     scores, targets = result.prediction.scores, result.targets
     probabilities = np.empty(scores.shape, dtype=np.float32)
-    for fitted_on, judged in split(len(scores), folds, seed):
-        curves = fit(scores[fitted_on], targets[fitted_on], method)
-        probabilities[judged] = curves.probabilities(scores[judged])
+    for others, fold in split(len(scores), folds, seed):
+        curves = fit(scores[others], targets[others], method)
+        probabilities[fold] = curves.probabilities(scores[fold])
     return probabilities
 
 
@@ -172,10 +169,10 @@ def _lists(f1: metrics.F1Scores) -> tuple[list[float], list[float], list[float]]
     return f1.precision.tolist(), f1.recall.tolist(), f1.f1.tolist()
 
 
-def _in_words(rule: Rule) -> str:
-    whose = "one for all labels" if rule.kind == "global" else "one per label"
+def _rule_text(rule: Rule) -> str:
+    kind = "one for all labels" if rule.kind == "global" else "one per label"
     by = "best F1" if rule.precision is None else f"precision of at least {rule.precision:g}"
-    return f"{whose}, {by}"
+    return f"{kind}, {by}"
 
 
 def _made_on(result: Result) -> dict[str, Any]:
@@ -185,33 +182,33 @@ def _made_on(result: Result) -> dict[str, Any]:
 
 
 def _seen(thresholds: Thresholds, dataset: Dataset) -> int:
-    """How many images of `dataset` the thresholds were chosen on by their targets."""
+    """Number of images of `dataset` whose targets were used to choose the thresholds."""
     if not thresholds.tuned or thresholds.made_on.get("dataset") != dataset.name:
         return 0
     try:
         return count_shared([image.id for image in dataset.images], str(thresholds.made_on.get("ids", "")))
     except ValueError:
         raise ThresholdError(
-            "expected thresholds with the images that they were chosen on, found damage there; make them again"
+            "expected the ids of the images that the thresholds were chosen on, found damaged ones; make the file again"
         ) from None
 
 
 def _made_for(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """What thresholds keep of a recipe.
+    """The keys of a recipe that thresholds keep.
 
     Raises:
-        ThresholdError: the recipe is of a result that does not tell its strategy from others.
+        ThresholdError: an older version wrote the recipe, without the strategy's digest.
     """
     if missing := [key for key in _MADE_FOR if key not in recipe]:
         raise ThresholdError(
-            f"expected {missing[0]} in the recipe of the result, found one of an older zsprompt; run it again"
+            f"expected {missing[0]} in the recipe of the result, found a result of an older zsprompt; run it again"
         )
     return {key: recipe[key] for key in _MADE_FOR}
 
 
 def _shown(key: str, recipe: Mapping[str, Any]) -> str:
-    """The value of a key of _SAME as people read it."""
+    """The value of a key of _SAME for readers."""
     if key != "strategy_digest":
         return str(recipe.get(key))
-    text = str(recipe.get("strategy"))
-    return f"{text if len(text) <= _LONGEST else text[:_LONGEST] + '…'} ({recipe.get(key)})"
+    prompts = ", ".join(map(str, recipe.get("prompts", ())))
+    return f"{recipe.get('spec')}{f' with prompts {prompts}' if prompts else ''} ({recipe.get(key)})"

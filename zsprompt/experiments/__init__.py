@@ -1,1 +1,1 @@
-"""Many runs: one description of a run, ablations, protocols, few-shot series, reproductions."""
+"""Experiments: the description of a run, ablations, protocols, few-shot series and reproductions."""

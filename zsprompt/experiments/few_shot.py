@@ -1,4 +1,4 @@
-"""Trainings repeated: by how many pictures there are to learn from, and by seed, each measured on the same pictures."""
+"""Few-shot series: training runs over fractions of the images and over seeds, measured on the same test images."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ MOST_SEEDS = 1000
 
 @dataclass(frozen=True)
 class Repeat:
-    """One training of several.
+    """One training run of a series.
 
     Attributes:
-        fraction: of the pictures that it learnt from, 0..1.
-        seed: of the draw, the weights and the order.
-        course: what it came to.
-        result: on the test pictures, where there are some.
+        fraction: share of the images that it was trained on, 0..1.
+        seed: random seed of the sample, the initial weights and the order.
+        course: the training run.
+        result: on the test images; None without them.
     """
 
     fraction: float
@@ -64,25 +64,25 @@ def repeat(
     device: str = "auto",
     progress: Progress = quiet,
 ) -> list[Repeat]:
-    """Train once for every fraction and seed; the pictures of a fraction are drawn so that labels keep their share.
+    """Train once per fraction and seed. A fraction of the images is a sample in which labels keep their frequency.
 
     Args:
-        kind: see `train`, as for
-        dataset: and
-        store: and all below that are not explained.
-        fractions: shares of the data set's pictures, above 0 and at most 1.
-        seeds: how many, from the schedule's on.
-        test: pictures to measure every adapter on.
-        out: a folder; each training has one in it, with its result. Finished ones are found again.
-        schedule: whose seed is the first.
-        validation: of each training.
-        prompts: of all.
-        skip_bad: of all.
-        device: of all.
-        progress: of all.
+        kind: kind of adapter, see `train`.
+        dataset: training images.
+        store: embeds images and texts.
+        fractions: shares of the training images, above 0 and at most 1.
+        seeds: number of seeds; the first is that of the schedule.
+        test: images to measure each adapter on.
+        out: a folder with one folder per training run and its result. Finished runs are read from there.
+        schedule: settings of all training runs.
+        validation: see `train`.
+        prompts: see `train`.
+        skip_bad: see `train`.
+        device: see `train`.
+        progress: shows progress.
 
     Raises:
-        UsageError: a fraction that is none, or no seed.
+        UsageError: a fraction or the number of seeds is out of range.
         TrainingError and others: see `train`.
     """
     kind = load_kind(kind) if isinstance(kind, str) else kind
@@ -92,56 +92,56 @@ def repeat(
             raise UsageError(f"expected a fraction above 0 and at most 1, got {fraction:g}")
     if not 1 <= seeds <= MOST_SEEDS:
         raise UsageError(f"expected 1 to {MOST_SEEDS} seeds, got {seeds}")
-    replace(schedule, seed=schedule.seed + seeds - 1)  # refuse the last one before the first is trained
-    found = []
-    for fraction in dict.fromkeys(fractions):  # a fraction named twice would count its seeds twice
+    replace(schedule, seed=schedule.seed + seeds - 1)  # refuse the last seed before the first training run
+    repeats = []
+    for fraction in dict.fromkeys(fractions):  # a repeated fraction would count its seeds twice
         for seed in range(schedule.seed, schedule.seed + seeds):
             logger.info(f"fraction {fraction:g}, seed {seed}")
             count = max(1, round(fraction * len(dataset.images)))
             part = dataset if fraction == 1 else dataset.sample(count, seed)
-            where = None if out is None else repeat_folder(Path(out), fraction, seed)
+            folder = None if out is None else repeat_folder(Path(out), fraction, seed)
             course = train(
                 kind,
                 part,
                 store,
-                out=where,
+                out=folder,
                 validation=validation,
                 schedule=replace(schedule, seed=seed),
                 prompts=prompts,
                 skip_bad=skip_bad,
-                resume=where is not None and any((where / name).exists() for name in (CHECKPOINT, FILE)),
+                resume=folder is not None and any((folder / name).exists() for name in (CHECKPOINT, FILE)),
                 device=device,
                 progress=progress,
             )
             result = None if test is None else run(Adapter(course.trained, device=device), test, store)
-            if result is not None and where is not None:
-                save_result(result, where)
-            found.append(Repeat(fraction, seed, course, result))
-    return found
+            if result is not None and folder is not None:
+                save_result(result, folder)
+            repeats.append(Repeat(fraction, seed, course, result))
+    return repeats
 
 
 def repeat_folder(out: Path, fraction: float, seed: int) -> Path:
-    """The folder below `out` of one training run."""
+    """The folder of one training run in `out`."""
     return out / f"fraction-{fraction:g}-seed-{seed}"
 
 
 def repeats_frame(repeats: Sequence[Repeat]) -> pd.DataFrame:
-    """One row a fraction: pictures, seeds, mean and standard deviation of validation and test mAP, 0..1.
+    """One row per fraction: images, seeds, mean and standard deviation of validation and test mAP, 0..1.
 
-    The deviation is that of the seeds (n − 1); NaN for one.
+    The deviation is over seeds (n − 1); NaN for a single seed.
     """
     import pandas as pd
 
     rows = []
     for fraction in dict.fromkeys(one.fraction for one in repeats):
-        own = [one for one in repeats if one.fraction == fraction]
-        row: dict[str, Any] = {"fraction": fraction, "pictures": own[0].course.trained.facts["data"]["images"]}
-        row["seeds"] = len(own)
-        judged = [one.course.trained.facts["metrics"]["validation_mAP"] for one in own]
-        measured = [one.result.mAP if one.result else None for one in own]
-        for name, values in (("validation_mAP", judged), ("test_mAP", measured)):
-            known = np.array([value for value in values if value is not None])
-            row[name] = known.mean() if len(known) else np.nan
-            row[f"{name}_deviation"] = known.std(ddof=1) if len(known) > 1 else np.nan
+        group = [one for one in repeats if one.fraction == fraction]
+        row: dict[str, Any] = {"fraction": fraction, "pictures": group[0].course.trained.facts["data"]["images"]}
+        row["seeds"] = len(group)
+        validation = [one.course.trained.facts["metrics"]["validation_mAP"] for one in group]
+        test = [one.result.mAP if one.result else None for one in group]
+        for name, values in (("validation_mAP", validation), ("test_mAP", test)):
+            measured = np.array([value for value in values if value is not None])
+            row[name] = measured.mean() if len(measured) else np.nan
+            row[f"{name}_deviation"] = measured.std(ddof=1) if len(measured) > 1 else np.nan
         rows.append(row)
     return pd.DataFrame(rows)

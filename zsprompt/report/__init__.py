@@ -1,4 +1,4 @@
-"""Reports: results as lines of a terminal, tables for papers, figures and pages."""
+"""Reports: results as terminal output, tables for papers, figures and HTML pages."""
 
 from __future__ import annotations
 

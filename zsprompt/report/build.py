@@ -1,4 +1,4 @@
-"""Building reports: from result folders to one page and its figures as files."""
+"""Building reports: one HTML page and its figures from result folders."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from zsprompt.report.tables import JSON
 
 @dataclass(frozen=True)
 class Built:
-    """A report that was made.
+    """A report on disk.
 
     Attributes:
         page: the HTML file.
         figures: the folder with its figures as SVG files.
         text: a summary for a terminal.
-        facts: the same for a program.
-        warnings: what a reader of the page should know, a sentence each.
+        facts: a summary for programs.
+        warnings: remarks for readers of the page, one sentence each.
     """
 
     page: Path
@@ -50,17 +50,17 @@ def build_report(
     images: Sequence[ImageRef] | None = None,
     progress: Progress = quiet,
 ) -> Built:
-    """Make the page of one run or ablation, or of what changed from a first run to a second.
+    """Make the page of one run, of one ablation, or of the changes from a first run to a second.
 
     Args:
-        folders: one folder, or two of runs.
-        out: the page; by default report.html in the folder, or against-FIRST.html in the second one.
-        root: where the images lie now, if not where they lay when the run was made.
-        images: of a data set that is not loaded by its name.
-        progress: where progress is shown.
+        folders: one folder of a run or ablation, or two folders of runs.
+        out: the page; by default report.html in the folder, or against-FIRST.html in the second folder.
+        root: folder of the data set, if it has moved since the run.
+        images: the images of a data set that has no name in the tables.
+        progress: shows progress.
 
     Raises:
-        ResultError: a folder that is missing or damaged, or two results that cannot be compared.
+        ResultError: a folder is missing or damaged, or two results cannot be compared.
         OutputError: the page cannot be written.
     """
     if len(folders) == 2:
@@ -97,17 +97,19 @@ def _write(report: Report, out: Path, warnings: Sequence[str] = ()) -> Built:
 def _images(
     result: Result, root: Path | None, given: Sequence[ImageRef] | None
 ) -> tuple[dict[str, ImageRef], list[str]]:
-    """The images of a result by their ids, as far as they are found, and why not."""
-    origin, wanted = result.recipe.get("origin"), set(result.images)
+    """The images of a result by id, and the reason if there are none."""
+    origin, measured = result.recipe.get("origin"), set(result.images)
     if given is not None:
-        return {image.id: image for image in given if image.id in wanted}, []
+        return {image.id: image for image in given if image.id in measured}, []
     if not isinstance(origin, dict) or not {"dataset", "root", "split"} <= set(origin):
-        return {}, ["no thumbnails: nothing says where the images lie, as the data set was made in Python"]
-    if is_object_path(str(origin["dataset"])):  # a result may come from anyone
-        return {}, [f"no thumbnails: data set {origin['dataset']} is code, which a report does not run"]
+        return {}, [
+            "no thumbnails: the result does not say where the images are, because its data set was made in Python"
+        ]
+    if is_object_path(str(origin["dataset"])):  # a result may come from an untrusted source
+        return {}, [f"no thumbnails: data set {origin['dataset']} is Python code, which a report does not run"]
     try:
         names = str(result.recipe["names"])
         data = load_dataset(str(origin["dataset"]), root=root or origin["root"], split=origin["split"], names=names)
     except ZspromptError as error:
-        return {}, [f"no thumbnails: {error}; say where the images lie now with --root"]
-    return {image.id: image for image in data.images if image.id in wanted}, []
+        return {}, [f"no thumbnails: {error}; give the folder of the images with --root"]
+    return {image.id: image for image in data.images if image.id in measured}, []

@@ -1,4 +1,4 @@
-"""Drawing: empty axes in the house style, and a drawing as SVG for a page and for a file."""
+"""Drawing: axes in the house style, and drawings as SVG for a page and for a file."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
-# Each stands for a role; on a page a style sheet says what the role looks like in light and in dark.
+# Each colour stands for a role; on a page the style sheet sets its light and dark colour.
 TEXT, MUTED, GRID, MAIN, OTHER = "#22211f", "#76746e", "#dcdad3", "#2a6fb0", "#c4561d"
 _ROLES = {TEXT: "--text", MUTED: "--muted", GRID: "--grid", MAIN: "--main", OTHER: "--other"}
 
 WIDTH = 8.0
-"""Of a drawing, in inches."""
+"""Width of a drawing in inches."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class Figure:
     """A drawing for a page and for a file.
 
     Attributes:
-        name: of the file, without its ending.
-        caption: what it shows, a sentence or two.
-        alternative: what a reader who does not see it should know.
-        page: SVG whose colours follow the page's, text as text.
+        name: file name without suffix.
+        caption: one or two sentences about its content.
+        alternative: text for readers who cannot see it.
+        page: SVG with the colours of the page, text as text.
         file: SVG with fixed colours, text as outlines.
     """
 
@@ -44,7 +44,7 @@ class Figure:
 
 
 def one_axes(*, height: float, width: float = WIDTH) -> tuple[Drawing, Axes]:
-    """A drawing with one pair of axes, sizes in inches."""
+    """A drawing with one pair of axes; sizes in inches."""
     from matplotlib.figure import Figure as Drawing
 
     drawing = Drawing(figsize=(width, height), layout="constrained")
@@ -54,7 +54,7 @@ def one_axes(*, height: float, width: float = WIDTH) -> tuple[Drawing, Axes]:
 
 
 def plain(axes: Axes) -> None:
-    """Axes with two quiet spines."""
+    """Style the axes: two muted spines."""
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(MUTED)
@@ -64,15 +64,15 @@ def plain(axes: Axes) -> None:
 
 
 def figure(name: str, caption: str, alternative: str, draw: Callable[[], Drawing]) -> Figure:
-    """What `draw` draws, as a Figure."""
+    """The drawing of `draw` as a Figure."""
     from matplotlib import rc_context
 
-    # not "$…$" for mathematics: a label may hold a dollar sign
+    # a label may hold a dollar sign, so "$…$" is not mathematics
     fixed: dict[Any, Any] = {"svg.hashsalt": "zsprompt", "text.parse_math": False, "font.size": 9}
     with rc_context(fixed), _all_glyphs():
         drawing = draw()
         if drawing.get_layout_engine():
-            drawing.draw_without_rendering()  # places everything, which takes longest: once for both kinds
+            drawing.draw_without_rendering()  # the layout takes longest: once for both files
             drawing.set_layout_engine("none")
         page, file = (_svg(drawing, fonttype) for fonttype in ("none", "path"))
     return Figure(name, caption, alternative, _for_page(page), file)
@@ -89,7 +89,7 @@ def _svg(drawing: Drawing, fonttype: str) -> str:
 
 
 def _for_page(svg: str) -> str:
-    """An element of a page, with the page's colours and fonts."""
+    """An SVG element with the colours and fonts of the page."""
     for colour, role in _ROLES.items():
         svg = svg.replace(colour, f"var({role})")
     svg = svg[svg.index("<svg") :]
@@ -97,22 +97,22 @@ def _for_page(svg: str) -> str:
     return re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', _opening, svg, count=1)
 
 
-def _opening(found: re.Match[str]) -> str:
-    width, height = found[1].split()[2:]
-    # xlink is how matplotlib refers to shapes it repeats
+def _opening(tag: re.Match[str]) -> str:
+    width, height = tag[1].split()[2:]
+    # matplotlib refers to repeated shapes by xlink
     names = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
-    return f'<svg {names} viewBox="{found[1]}" style="width: calc({width}px * 1.25); aspect-ratio: {width} / {height}">'
+    return f'<svg {names} viewBox="{tag[1]}" style="width: calc({width}px * 1.25); aspect-ratio: {width} / {height}">'
 
 
 @contextmanager
 def _all_glyphs() -> Iterator[None]:
-    """A label may be in any script; where the font lacks it, a browser's will not."""
+    """Ignore missing glyphs: a label may be in any script, and browsers have more fonts."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         yield
 
 
 def axis_name(label: str, most: int = 44) -> str:
-    """A label as it stands beside an axis: one line, not too long."""
+    """A label for an axis: one line, at most `most` characters."""
     text = printable(label)
     return text if len(text) <= most else text[: most - 1] + "…"

@@ -1,4 +1,4 @@
-"""Figures: real axes and units, drawn once, as SVG for a page (light and dark) and for a paper."""
+"""Figures of results, as SVG for a page (light and dark) and for a paper."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
-_PANELS = 40  # labels in a grid of small plots; with more of them the page would get slow
-_POINTS = 150  # of one curve: more than that many cannot be told apart in its plot
+_PANELS = 40  # maximum number of labels in a grid of small plots; more would make the page slow
+_POINTS = 150  # maximum number of points per curve: more are not visible
 _COLUMNS = 5
 
 
 def run_figures(result: Result, probabilities: Sequence[tuple[str, metrics.Reliability]]) -> list[Figure]:
-    """All figures of one run; `probabilities` are named reliabilities to draw."""
-    found = [ap_bars(result), precision_recall_curves(result), confusions(result), score_distributions(result)]
-    return [*found, reliability_curves(probabilities)] if probabilities else found
+    """All figures of one run; `probabilities` are named reliability curves."""
+    figures = [ap_bars(result), precision_recall_curves(result), confusions(result), score_distributions(result)]
+    return [*figures, reliability_curves(probabilities)] if probabilities else figures
 
 
 def ap_bars(result: Result) -> Figure:
-    """Average precision of each label with its interval, and chance."""
+    """Average precision per label with its interval, and chance."""
     order = [int(c) for c in np.argsort(np.nan_to_num(result.ap, nan=-1.0), kind="stable")]
     chance = metrics.prevalence(result.targets)
 
@@ -57,16 +57,16 @@ def ap_bars(result: Result) -> Figure:
     best, worst = result.labels[order[-1]], result.labels[order[0]]
     return make_figure(
         "average-precision",
-        "Average precision of each label; lines are 95 % intervals, orange marks what a random order reaches.",
+        "Average precision per label with 95 % intervals; the orange marks show a random order.",
         f"Average precision of {counted(len(order), 'label')}, from {printable(best)} with "
         f"{short(result.ap[order[-1]])} to {printable(worst)} with {short(result.ap[order[0]])} %. "
-        "The table below has all numbers.",
+        "The table below has the numbers.",
         draw,
     )
 
 
 def precision_recall_curves(result: Result) -> Figure:
-    """A small precision-recall curve for each label, with the point where the decisions stand."""
+    """A small precision-recall curve per label, with a point for the decisions."""
     shown = _most_frequent(result)
 
     def one(axes: Axes, label: int) -> None:
@@ -79,7 +79,7 @@ def precision_recall_curves(result: Result) -> Figure:
 
     return make_figure(
         "precision-recall",
-        "Precision against recall in percent; the dot is where the decisions stand, the line what chance reaches."
+        "Precision against recall in percent; the dot shows the decisions, the line shows chance."
         + _left_out(result, shown),
         f"Precision-recall curves of {counted(len(shown), 'label')}; decisions have a precision of "
         f"{short(result.f1.overall.OP)} and a recall of {short(result.f1.overall.OR)} % over all labels.",
@@ -88,7 +88,7 @@ def precision_recall_curves(result: Result) -> Figure:
 
 
 def score_distributions(result: Result) -> Figure:
-    """Scores of images with and without each label, with the threshold where there is one."""
+    """Scores of images with and without each label, and the threshold if there is one."""
     shown = _most_frequent(result)
     any_threshold = any(threshold_of(result, label) is not None for label in shown)
 
@@ -105,20 +105,18 @@ def score_distributions(result: Result) -> Figure:
         axes.set(yticks=(), ylim=(0, None))
         axes.locator_params(axis="x", nbins=3)
 
-    where = (
-        "; the orange line is the threshold" if any_threshold else ", which decides by candidates, not by a threshold"
-    )
+    threshold = "The orange line is the threshold." if any_threshold else "No threshold separates the decisions."
     return make_figure(
         "scores",
-        f"Scores of images with the label (blue) and without it (grey), each as shares of their own{where}."
+        f"Scores of images with the label (blue) and without it (grey), as a share of each group. {threshold}"
         + _left_out(result, shown),
-        f"Histograms of the scores of {counted(len(shown), 'label')}, images with the label against the others.",
+        f"Histograms of the scores of {counted(len(shown), 'label')}, for images with and without the label.",
         lambda: _panels(result, shown, one, "score", "share of images"),
     )
 
 
 def confusions(result: Result) -> Figure:
-    """Which label is a false positive where another one is."""
+    """Which labels are false positives on images of which other labels."""
     shown, shares = mistaken_for(result)
 
     def draw() -> Drawing:
@@ -132,21 +130,23 @@ def confusions(result: Result) -> Figure:
         names = [axis_name(result.labels[c]) for c in shown]
         axes.set_xticks(range(len(shown)), names, rotation=60, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(shown)), names)
-        axes.set(xlabel="false positive", ylabel="on the image")
+        axes.set(xlabel="false positive", ylabel="true label")
         return figure
 
-    more = "" if len(shown) == len(result.labels) else f" The {len(shown)} labels with most false positives."
+    more = (
+        "" if len(shown) == len(result.labels) else f" Shown are the {len(shown)} labels with the most false positives."
+    )
     return make_figure(
         "confusions",
-        "How often a label is a false positive where another one is, in percent of the images that have the one at the "
-        f"left and lack the one below.{more}",
-        f"A grid of {len(shown)} by {len(shown)} labels. The list below names the most frequent ones.",
+        "How often the label at the bottom is a false positive on images with the label on the left, in percent of the "
+        f"images that have the left label and lack the bottom one.{more}",
+        f"A grid of {len(shown)} by {len(shown)} labels. The table below lists the most frequent confusions.",
         draw,
     )
 
 
 def reliability_curves(curves: Sequence[tuple[str, metrics.Reliability]]) -> Figure:
-    """What probabilities say against what is found."""
+    """Predicted probabilities against observed frequencies."""
 
     def draw() -> Drawing:
         figure, axes = one_axes(height=4.2, width=5.2)
@@ -154,7 +154,13 @@ def reliability_curves(curves: Sequence[tuple[str, metrics.Reliability]]) -> Fig
         for (name, curve), colour, mark in zip(curves, (MAIN, OTHER, MUTED), "os^", strict=False):
             label = f"{name}, error {short(curve.error)} %"
             axes.plot(100 * curve.said, 100 * curve.found, f"-{mark}", color=colour, markersize=4, label=label)
-        axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="probability said, %", ylabel="share found, %", aspect="equal")
+        axes.set(
+            xlim=(0, 100),
+            ylim=(0, 100),
+            xlabel="predicted probability, %",
+            ylabel="observed frequency, %",
+            aspect="equal",
+        )
         axes.legend(frameon=False, labelcolor=TEXT, loc="upper left")
         axes.grid(color=GRID)
         return figure
@@ -162,15 +168,15 @@ def reliability_curves(curves: Sequence[tuple[str, metrics.Reliability]]) -> Fig
     errors = "; ".join(f"{name}: {short(curve.error)} %" for name, curve in curves)
     return make_figure(
         "reliability",
-        "Of the labels that were given such a probability, how many are there; on the diagonal both are the same. The "
-        "expected calibration error is the mean distance from it.",
+        "How often labels with a predicted probability are present; on the diagonal both agree. The expected "
+        "calibration error is the mean distance from the diagonal.",
         f"Reliability curves. Expected calibration error: {errors}.",
         draw,
     )
 
 
 def change_bars(comparison: Comparison) -> Figure:
-    """How much each label's AP changed, with intervals."""
+    """Change of AP per label, with intervals."""
     values = np.array([label.value for label in comparison.ap])
     order = [int(c) for c in np.argsort(np.nan_to_num(values), kind="stable")]
     labels = comparison.second.labels
@@ -181,8 +187,8 @@ def change_bars(comparison: Comparison) -> Figure:
             change = comparison.ap[c]
             if np.isnan(change.value):
                 continue
-            sure = change.low > 0 or change.high < 0
-            colour = (MAIN if change.value > 0 else OTHER) if sure else MUTED
+            significant = change.low > 0 or change.high < 0
+            colour = (MAIN if change.value > 0 else OTHER) if significant else MUTED
             axes.plot([100 * change.low, 100 * change.high], [place, place], color=colour, linewidth=1.2)
             axes.plot(100 * change.value, place, "o", color=colour, markersize=4)
         axes.axvline(0, color=TEXT, linewidth=0.8)
@@ -195,22 +201,22 @@ def change_bars(comparison: Comparison) -> Figure:
     worse = sum(change.high < 0 for change in comparison.ap)
     return make_figure(
         "changes",
-        "Change of each label's average precision with its 95 % interval; grey where that holds 0.",
-        f"Changes of {counted(len(order), 'label')}: {better} with an interval above 0, {worse} with one below.",
+        "Change of average precision per label with 95 % interval; grey where the interval contains 0.",
+        f"Changes of {counted(len(order), 'label')}: {better} with an interval above 0, {worse} below 0.",
         draw,
     )
 
 
 def forest(records: Sequence[dict[str, Any]], names: Sequence[str]) -> Figure:
-    """mAP of each row of an ablation with its interval."""
+    """mAP per row of an ablation, with intervals."""
     done = [(record, name) for record, name in zip(records, names, strict=True) if record["mAP"] is not None]
 
     def draw() -> Drawing:
         figure, axes = one_axes(height=0.9 + 0.24 * len(done))
         for place, (record, _) in enumerate(reversed(done)):
             low, high = record["mAP_low"], record["mAP_high"]
-            sure = record["p_adjusted"] is not None and record["p_adjusted"] < 0.05
-            colour = MUTED if not sure else MAIN if record["change"] > 0 else OTHER
+            significant = record["p_adjusted"] is not None and record["p_adjusted"] < 0.05
+            colour = MUTED if not significant else MAIN if record["change"] > 0 else OTHER
             axes.plot([100 * low, 100 * high], [place, place], color=colour, linewidth=1.2)
             axes.plot(100 * record["mAP"], place, "o", color=colour, markersize=4)
         axes.set_yticks(range(len(done)), [axis_name(name) for _, name in reversed(done)])
@@ -220,15 +226,15 @@ def forest(records: Sequence[dict[str, Any]], names: Sequence[str]) -> Figure:
 
     return make_figure(
         "rows",
-        "mAP of each row with its 95 % interval; blue where it is better than the first row with an adjusted p below "
-        "0.05, orange where it is worse, grey elsewhere.",
-        f"mAP of {counted(len(done), 'row')}; the table has all numbers.",
+        "mAP per row with 95 % interval; blue where it is better than the first row with an adjusted p below 0.05, "
+        "orange where it is worse, grey otherwise.",
+        f"mAP of {counted(len(done), 'row')}; the table has the numbers.",
         draw,
     )
 
 
 def label_grid(labels: Sequence[str], names: Sequence[str], ap: Doubles, title: str) -> Figure:
-    """AP of each label (columns) in each row of an ablation; [rows, C], 0..1 or NaN."""
+    """AP per label (columns) and row of an ablation; `ap` is [rows, C], 0..1 or NaN."""
 
     def draw() -> Drawing:
         figure, axes = one_axes(height=1.6 + 0.24 * len(names), width=min(14.0, 4 + 0.3 * len(labels)))
@@ -245,25 +251,25 @@ def label_grid(labels: Sequence[str], names: Sequence[str], ap: Doubles, title: 
 
     return make_figure(
         f"labels-{re.sub('[^a-z0-9]+', '-', title.lower())}",
-        f"Average precision of each label in each row on {title}, in percent.",
-        f"A grid of {len(names)} rows by {len(labels)} labels. per_class.csv in each row's folder has the numbers.",
+        f"Average precision per label and row on {title}, in percent.",
+        f"A grid of {len(names)} rows by {len(labels)} labels. See per_class.csv in each row's folder.",
         draw,
     )
 
 
 def training_curve(history: Sequence[Epoch], best: int, loss: str, title: str) -> Figure:
-    """Loss and, where there is any, validation mAP by epoch; a ring marks the epoch that was kept."""
+    """Training loss and validation mAP, if any, by epoch; a ring marks the epoch that was kept."""
     numbers = [epoch.number for epoch in history]
-    reached = [(epoch.number, 100 * epoch.mAP) for epoch in history if epoch.mAP is not None]
+    validation = [(epoch.number, 100 * epoch.mAP) for epoch in history if epoch.mAP is not None]
 
     def draw() -> Drawing:
         from matplotlib.figure import Figure as Drawing
         from matplotlib.ticker import MaxNLocator
 
-        drawing = Drawing(figsize=(WIDTH if reached else WIDTH / 2, 2.9), layout="constrained")
-        panels = drawing.subplots(1, 2 if reached else 1, squeeze=False)[0]
+        drawing = Drawing(figsize=(WIDTH if validation else WIDTH / 2, 2.9), layout="constrained")
+        panels = drawing.subplots(1, 2 if validation else 1, squeeze=False)[0]
         lines = [(f"training loss ({loss})", [(n, e.loss) for n, e in zip(numbers, history, strict=True)], MAIN)]
-        lines += [("validation mAP, %", reached, OTHER)] if reached else []
+        lines += [("validation mAP, %", validation, OTHER)] if validation else []
         for axes, (name, points, colour) in zip(panels, lines, strict=True):
             plain(axes)
             axes.plot(*zip(*points, strict=True), color=colour, marker="o", markersize=2.5, linewidth=1.2)
@@ -277,7 +283,7 @@ def training_curve(history: Sequence[Epoch], best: int, loss: str, title: str) -
 
     return make_figure(
         "training",
-        "Training loss and validation mAP by epoch; the ring is the epoch that was kept.",
+        "Training loss and validation mAP by epoch; the ring marks the epoch that was kept.",
         f"Loss of {counted(len(history), 'epoch')}; epoch {best} was kept.",
         draw,
     )
@@ -289,7 +295,7 @@ def _panels(result: Result, shown: Sequence[int], one: Callable[[Axes, int], Non
     rows = ceil(len(shown) / _COLUMNS)
     height = 0.8 + 1.5 * rows
     figure = Drawing(figsize=(WIDTH, height))
-    # fixed margins: matplotlib's own layout would take seconds for so many axes
+    # fixed margins: the layout of matplotlib would take seconds for this number of axes
     margins = {"left": 0.08, "right": 0.99, "bottom": 0.55 / height, "top": 1 - 0.25 / height}
     panels = figure.subplots(rows, _COLUMNS, squeeze=False, gridspec_kw=margins | {"wspace": 0.3, "hspace": 0.5})
     for axes, label in zip(panels.flat, shown, strict=False):
@@ -312,14 +318,14 @@ def _histogram(axes: Axes, values: Doubles, edges: Doubles, colour: str) -> None
 
 
 def _most_frequent(result: Result) -> list[int]:
-    """Up to _PANELS labels with most positives, by AP, the worst first."""
+    """The _PANELS labels with the most positives, by AP, the lowest first."""
     frequent = sorted(range(len(result.labels)), key=lambda c: -result.positives[c])[:_PANELS]
     return sorted(frequent, key=lambda c: float(np.nan_to_num(result.ap[c], nan=2.0)))
 
 
 def _left_out(result: Result, shown: Sequence[int]) -> str:
     more = len(result.labels) - len(shown)
-    return f" The {len(shown)} labels with most positives; {more} more are in the table." if more else ""
+    return f" Shown are the {len(shown)} labels with the most positives; the table has {more} more." if more else ""
 
 
 def _thinned(count: int) -> Bools:

@@ -1,4 +1,4 @@
-"""Gallery: the images that show errors best, small, with their targets and predictions."""
+"""Gallery: thumbnails of errors, with targets and predictions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _QUALITY = 70
 _THREADS = 4
 
 Thumbnail = tuple[str, int, int] | str
-"""A data URL with width and height, or why there is none."""
+"""A data URL with width and height, or the reason why there is none."""
 
 _HEADINGS = {
     "false positive": "false positives",
@@ -39,16 +39,16 @@ def run_gallery(result: Result, images: Mapping[str, ImageRef], progress: Progre
     """The most confident false positives and the lowest false negatives of each label.
 
     Args:
-        result: whose errors.
-        images: by their ids; those that are missing are shown by name.
-        progress: where progress is shown.
+        result: the run.
+        images: its images by id; a missing image is shown by name.
+        progress: shows progress.
     """
     chosen = examples(result)
 
     def lines(example: Example) -> list[Line]:
         n, c = example.image, example.label
         return [
-            Line("on the image", _named(result, result.targets[n] == 1)),
+            Line("true labels", _named(result, result.targets[n] == 1)),
             Line("predicted", _named(result, result.prediction.decisions[n]), "worse"),
             *_left_out(result, n),
             Line("score", f"{result.prediction.scores[n, c]:.4g}" + _probability(result, n, c)),
@@ -59,14 +59,14 @@ def run_gallery(result: Result, images: Mapping[str, ImageRef], progress: Progre
 
 
 def comparison_gallery(comparison: Comparison, images: Mapping[str, ImageRef], progress: Progress = quiet) -> Gallery:
-    """The images of each label whose decision became right or wrong; see run_gallery."""
+    """The images per label whose decision became right or wrong; see run_gallery."""
     first, second = comparison.first, comparison.second
 
     def lines(example: Example) -> list[Line]:
         n, c = example.image, example.label
         mood = "better" if example.kind == "now right" else "worse"
         return [
-            Line("on the image", _named(second, second.targets[n] == 1)),
+            Line("true labels", _named(second, second.targets[n] == 1)),
             Line("predicted before", _named(first, first.prediction.decisions[n])),
             Line("predicted now", _named(second, second.prediction.decisions[n]), mood),
             *_left_out(second, n),
@@ -85,37 +85,38 @@ def _gallery(
     images: Mapping[str, ImageRef],
     progress: Progress,
 ) -> Gallery:
-    wanted = sorted({example.image for example in chosen})
-    small = dict(zip(wanted, _thumbnails([images.get(result.images[n]) for n in wanted], progress), strict=True))
-    # by how much there is to see: most images first, then the label that fares worst
-    seen = Counter(example.label for example in chosen)
-    order = sorted(range(len(result.labels)), key=lambda c: (-seen[c], float(np.nan_to_num(result.ap[c], nan=2.0))))
+    positions = sorted({example.image for example in chosen})
+    refs = [images.get(result.images[n]) for n in positions]
+    thumbnails = dict(zip(positions, _thumbnails(refs, progress), strict=True))
+    # labels with the most images first, then by AP, the lowest first
+    counts = Counter(example.label for example in chosen)
+    order = sorted(range(len(result.labels)), key=lambda c: (-counts[c], float(np.nan_to_num(result.ap[c], nan=2.0))))
     groups = []
     for c in order:
         for kind, _ in kinds:
-            own = [example for example in chosen if (example.label, example.kind) == (c, kind)]
-            cards = [_card(result, example, lines(example), small[example.image]) for example in own]
+            group = [example for example in chosen if (example.label, example.kind) == (c, kind)]
+            cards = [_card(result, example, lines(example), thumbnails[example.image]) for example in group]
             heading = f"{printable(result.labels[c])}: {_HEADINGS[kind]}" + ("" if cards else ": none")
             groups.append(Group(str(c), kind, heading, cards))
     labels = [Key(str(c), printable(result.labels[c])) for c in order]
     return Gallery(labels, [Key(*kind) for kind in kinds], groups)
 
 
-def _card(result: Result, example: Example, lines: Sequence[Line], small: Thumbnail) -> GalleryImage:
+def _card(result: Result, example: Example, lines: Sequence[Line], thumbnail: Thumbnail) -> GalleryImage:
     name = printable(result.images[example.image])
-    if isinstance(small, str):
-        return GalleryImage(name, lines, reason=small)
-    data, width, height = small
+    if isinstance(thumbnail, str):
+        return GalleryImage(name, lines, reason=thumbnail)
+    data, width, height = thumbnail
     return GalleryImage(name, lines, data, width, height)
 
 
 def _thumbnails(refs: Sequence[ImageRef | None], progress: Progress) -> list[Thumbnail]:
-    found = []
+    thumbnails = []
     with ThreadPoolExecutor(_THREADS) as pool, progress("thumbnails", len(refs), "images") as advance:
-        for small in ahead(pool, _thumbnail, refs, 4 * _THREADS):
-            found.append(small)
+        for thumbnail in ahead(pool, _thumbnail, refs, 4 * _THREADS):
+            thumbnails.append(thumbnail)
             advance(1)
-    return found
+    return thumbnails
 
 
 def _thumbnail(ref: ImageRef | None) -> Thumbnail:
@@ -132,11 +133,11 @@ def _thumbnail(ref: ImageRef | None) -> Thumbnail:
 
 
 def _named(result: Result, mask: np.ndarray) -> str:
-    return ", ".join(map(printable, names(result.labels, mask))) or "nothing"
+    return ", ".join(map(printable, names(result.labels, mask))) or "none"
 
 
 def _left_out(result: Result, image: int) -> list[Line]:
-    """Labels that the convention leaves out, which are neither right nor wrong."""
+    """Labels with a left-out target, which count as neither right nor wrong."""
     left_out = result.targets[image] == -1
     return [Line("left out", _named(result, left_out))] if left_out.any() else []
 

@@ -1,4 +1,4 @@
-"""The page of an ablation: its table, its rows compared, and each row's recipe."""
+"""The page of an ablation: its table, figures, and the provenance of each row."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from zsprompt.report.terminal import short
 
 
 def ablation_report(folder: Path) -> Report:
-    """The page of an ablation's folder.
+    """The page of an ablation.
 
     Raises:
-        ResultError: its table, or a row's result, is missing or damaged.
+        ResultError: the table or the result of a row is missing or damaged.
     """
     records = _read_records(folder)
     done = [record for record in records if not record["error"]]
@@ -50,8 +50,8 @@ def ablation_report(folder: Path) -> Report:
             Section("table", "Table", texts=[legend(records)], tables=[page_table(records)], figures=figures),
             Section("labels", "Labels", figures=grids),
             Section(
-                "recipes",
-                "Recipes",
+                "provenance",
+                "Provenance",
                 folded=[
                     Fold(f"Row {names[number - 1]}", to_json(dict(result.recipe))) for number, result in results.items()
                 ],
@@ -65,7 +65,7 @@ def ablation_report(folder: Path) -> Report:
 def _label_grids(
     records: Sequence[Mapping[str, Any]], names: Sequence[str], results: Mapping[int, Result]
 ) -> list[Figure]:
-    """One grid a data set: rows by labels."""
+    """One grid of rows by labels per data set."""
     by_data: dict[tuple[str, tuple[str, ...]], list[int]] = {}
     for number, result in results.items():
         by_data.setdefault((str(result.recipe["dataset"]), result.labels), []).append(number)
@@ -80,12 +80,12 @@ def _read_records(folder: Path) -> list[dict[str, Any]]:
     path = folder / JSON
     try:
         rows = json.loads(read_text(path))["rows"]
-        found = [{column: row[column] for column in COLUMNS} for row in rows]
+        records = [{column: row[column] for column in COLUMNS} for row in rows]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ResultError(f"cannot read {path}: {error}; run zsprompt ablate with the same --out again") from None
-    if not found or not all(isinstance(value, _CELL) for row in found for value in row.values()):
-        raise ResultError(f"expected rows of texts and numbers in {path}, found others; run zsprompt ablate again")
-    return found
+        raise ResultError(f"cannot read {path}: {error}; run `zsprompt ablate` again with the same --out") from None
+    if not records or not all(isinstance(value, _CELL) for record in records for value in record.values()):
+        raise ResultError(f"expected rows of texts and numbers in {path}, found others; run `zsprompt ablate` again")
+    return records
 
 
 _CELL = (str, int, float, type(None))

@@ -1,4 +1,4 @@
-"""The page of two runs: what changed per label, whether that is real, and which images flipped."""
+"""The page of two runs: changes per label with their intervals, and images with changed decisions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def comparison_report(
     progress: Progress,
     notes: Sequence[str],
 ) -> Report:
-    """The page of what changed from a first run to a second; `names` are theirs, the rest as for run_report."""
+    """The page of the changes from a first run to a second; `names` are their folders, the rest as for run_report."""
     first, second = comparison.first, comparison.second
     figure = change_bars(comparison)
     right, wrong = int((comparison.flips == 1).sum()), int((comparison.flips == -1).sum())
@@ -48,7 +48,7 @@ def comparison_report(
             Card(
                 "decisions",
                 f"+{right:,} −{wrong:,}",
-                (f"became right and wrong, on {counted(images_flipped, 'image')}",),
+                (f"became right (+) or wrong (−), on {counted(images_flipped, 'image')}",),
             ),
         ],
         notes=notes,
@@ -56,21 +56,21 @@ def comparison_report(
             Section("changes", "Changes per label", figures=[figure], tables=[_change_table(comparison)]),
             Section(
                 "gallery",
-                "Images that flipped",
+                "Changed decisions",
                 texts=[
-                    "Images whose decision became right or wrong, at most twelve of each per label: those whose "
-                    "place in the label's ranking moved most."
+                    "For each label, up to twelve images whose decision became right and up to twelve whose decision "
+                    "became wrong: those whose rank changed most."
                 ],
                 gallery=comparison_gallery(comparison, images, progress),
             ),
-            Section("recipes", "Recipes", tables=[_recipes_table(comparison)]),
+            Section("provenance", "Provenance", tables=[_provenance_table(comparison)]),
         ],
     )
     return Report(page, [figure], _text(comparison), _facts(comparison))
 
 
 def _measure_cards(first: Result, second: Result) -> list[Card]:
-    """How the measures other than mAP changed."""
+    """Cards for the changes of the measures other than mAP."""
     cards = []
     for measure in shown_in("comparison"):
         before, now = measure.of(first), measure.of(second)
@@ -81,11 +81,11 @@ def _measure_cards(first: Result, second: Result) -> list[Card]:
 
 def _change_table(comparison: Comparison) -> Table:
     header = ["label", "first AP", "second AP", "change", "95 % interval", "p adjusted", "now right", "now wrong"]
-    return Table("Labels, by how much they changed", header, _label_rows(comparison))
+    return Table("Labels, the largest change first, in percent", header, _label_rows(comparison))
 
 
 def _label_rows(comparison: Comparison) -> list[list[str]]:
-    """Both APs of each label, the change with its interval and p, and how many decisions became right and wrong."""
+    """Per label both APs, the change with interval and p, and the numbers of decisions that became right and wrong."""
     first, second = comparison.first, comparison.second
     rows = []
     for c in _by_change(comparison):
@@ -105,10 +105,10 @@ def _label_rows(comparison: Comparison) -> list[list[str]]:
     return rows
 
 
-def _recipes_table(comparison: Comparison) -> Table:
+def _provenance_table(comparison: Comparison) -> Table:
     first, second = comparison.first.recipe, comparison.second.recipe
     rows = [[*fact(key, first.get(key)), fact(key, second.get(key))[1]] for key in {**first, **second}]
-    return Table("What they were made with", ["what", "first", "second"], rows, words=3)
+    return Table("Provenance of both runs", ["field", "first", "second"], rows, words=3)
 
 
 def _text(comparison: Comparison) -> str:
@@ -154,7 +154,7 @@ def _facts(comparison: Comparison) -> dict[str, Any]:
 
 
 def _by_change(comparison: Comparison) -> list[int]:
-    """Labels by size of change, the largest first."""
+    """Positions of the labels, the largest change first."""
     sizes = np.abs(np.array([change.value for change in comparison.ap]))
     return [int(c) for c in np.argsort(np.nan_to_num(-sizes, nan=1.0), kind="stable")]
 

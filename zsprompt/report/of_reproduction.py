@@ -1,4 +1,4 @@
-"""A reproduction for a terminal and for papers: published columns, then ours."""
+"""A reproduction as a table for a terminal and for papers: published columns, then ours."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _Column = tuple[str, str, str]  # "published" or ours, column, metric
 
 
 def terminal_table(done: Reproduction) -> str:
-    """Rows × columns in percent, published numbers left of ours; below it what failed and what to know."""
+    """A table in percent, published numbers left of ours, with failures and notes below."""
     head, body = _cells(done)
     header = ["\n".join(parts) for parts in zip(*head, strict=True)]
     return "\n".join(
@@ -31,7 +31,7 @@ def terminal_table(done: Reproduction) -> str:
 
 
 def markdown(done: Reproduction) -> str:
-    """The same as a Markdown table."""
+    """The same in Markdown."""
     head, body = _cells(done)
     header = [" ".join(dict.fromkeys(filter(None, parts))) for parts in zip(*head, strict=True)]
     rows = [header, ["---", *["---:"] * (len(header) - 1)], *body]
@@ -41,7 +41,7 @@ def markdown(done: Reproduction) -> str:
 
 
 def save(done: Reproduction, folder: Path) -> None:
-    """Write NAME.md and NAME.json of the table into `folder`. Raises OutputError."""
+    """Write the table as NAME.md and NAME.json into `folder`. Raises OutputError."""
     require_folder(folder)
     texts = {"md": markdown(done), "json": to_json(done.to_dict()) + "\n"}
     for ending, text in texts.items():
@@ -50,26 +50,26 @@ def save(done: Reproduction, folder: Path) -> None:
 
 
 def _cells(done: Reproduction) -> tuple[list[list[str]], list[list[str]]]:
-    """Three lines of header, of which those that say nothing are left out, and a line a row."""
+    """Three lines of header (side, column, metric), and one line per row of the table."""
     table = done.table
     ours = "ours" if done.on == "real" else "ours on scenes"
     columns: list[_Column] = [("published", c, m) for c in table.published_columns for m in table.metrics]
     columns += [(ours, c, m) for c in table.columns_on(done.on) for m in table.metrics]
     columns = [column for column in columns if column[0] == ours or _is_published(done, *column[1:])]
     head = [["", *parts] for parts in zip(*columns, strict=True)]
-    head[0] = _said_once(head[0])
-    head[1] = _said_once(head[1], within=head[0])
+    head[0] = _without_repeats(head[0])
+    head[1] = _without_repeats(head[1], within=head[0])
     body = [[printable(row.name), *(_cell(done, n, *column) for column in columns)] for n, row in enumerate(table.rows)]
     return head, body
 
 
-def _said_once(cells: list[str], within: Sequence[str] = ()) -> list[str]:
-    """A header that spans columns stands over the first of them only."""
-    found = []
+def _without_repeats(cells: list[str], within: Sequence[str] = ()) -> list[str]:
+    """Keep a header that spans several columns over the first of them only."""
+    kept = []
     for c, cell in enumerate(cells):
         same = c > 0 and cell == cells[c - 1] and not (within and within[c])
-        found.append("" if same else cell)
-    return found
+        kept.append("" if same else cell)
+    return kept
 
 
 def _is_published(done: Reproduction, column: str, metric: str) -> bool:
@@ -96,7 +96,7 @@ def _cell(done: Reproduction, number: int, side: str, column: str, metric: str) 
 
 
 def _places(done: Reproduction, metric: str) -> int:
-    """Of the published numbers of a metric: none for counts, one, or the two that the source prints."""
+    """Decimals of the published numbers of a metric: none for counts, else one or two as in the source."""
     if metric in COUNTS:
         return 0
     numbers = [value for row in done.table.rows for (_, name), value in row.published.items() if name == metric]
@@ -110,5 +110,5 @@ def _failures(done: Reproduction) -> Iterator[str]:
 
 def _legend(done: Reproduction) -> Iterator[str]:
     numbers = "in percent; " if not set(done.table.metrics) <= COUNTS else ""
-    yield f"{numbers}{_NONE} has no number; rows without one of ours are published only"
+    yield f"{numbers}{_NONE} means no number; rows without a number of ours are published only"
     yield from done.notes

@@ -1,4 +1,4 @@
-"""The page of one run: numbers and chance, curves, confusions, reliability, false positives and negatives."""
+"""The page of one run: measures, curves, confusions, reliability, false positives and false negatives."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def run_report(result: Result, images: Mapping[str, ImageRef], progress: Progres
 
     Args:
         result: the run.
-        images: its images by their ids, as far as they are found.
-        progress: where progress is shown.
-        notes: what a reader should know besides the result's own warnings.
+        images: its images by id, as far as they exist.
+        progress: shows progress.
+        notes: remarks for readers, in addition to the warnings of the result.
     """
     figures = run_figures(result, _reliabilities(result))
     by_name = {figure.name: figure for figure in figures}
@@ -40,7 +40,7 @@ def run_report(result: Result, images: Mapping[str, ImageRef], progress: Progres
         Section("curves", "Precision and recall", figures=[by_name["precision-recall"]]),
         Section(
             "confusions",
-            "Which label is taken for which",
+            "Confusions",
             figures=[by_name["confusions"]],
             tables=[_confusion_table(result)],
         ),
@@ -50,18 +50,18 @@ def run_report(result: Result, images: Mapping[str, ImageRef], progress: Progres
             "gallery",
             "False positives and false negatives",
             texts=[
-                "The false positives of each label that the strategy is most confident of, and the false negatives "
-                "with the lowest scores, at most twelve of each."
+                "For each label, up to twelve false positives with the highest scores and up to twelve false negatives "
+                "with the lowest."
             ],
             gallery=gallery,
         ),
-        Section("recipe", "Recipe", tables=[_recipe_table(result)], folded=[_everything(result)]),
+        Section("provenance", "Provenance", tables=[_provenance_table(result)], folded=[_everything(result)]),
     ]
     recipe = result.recipe
     page = Page(
         title=f"{strategy_name(recipe)} on {recipe['dataset']} {recipe['split']}",
         subtitle=f"{counted(len(result.images), 'image')}, {counted(len(result.labels), 'label')}, model "
-        f"{recipe['model']}, {recipe.get('supervision', 'not declared')}",
+        f"{recipe['model']}, supervision: {recipe.get('supervision', 'not declared')}",
         cards=_headline_cards(result),
         notes=[*result.warnings, *notes],
         sections=sections,
@@ -70,30 +70,31 @@ def run_report(result: Result, images: Mapping[str, ImageRef], progress: Progres
 
 
 def _reliabilities(result: Result) -> list[tuple[str, metrics.Reliability]]:
-    """Curves to draw: the strategy's own probabilities where it gave some, and calibrated ones, out of fold."""
-    own = [("as given", result.reliability)] if result.reliability else []
+    """Named curves: probabilities of the strategy, if any, and calibrated ones, out of fold."""
+    given = [("as given", result.reliability)] if result.reliability else []
     if len(result.images) < _FOLDS or not (result.targets == 1).any():
-        return own
+        return given
     methods: tuple[tuple[str, Method], ...] = (("Platt", "platt"), ("isotonic", "isotonic"))
     fitted = [(name, calibrated_out_of_fold(result, method, folds=_FOLDS)) for name, method in methods]
-    return [*own, *((f"{name}, out of fold", metrics.reliability(p, result.targets)) for name, p in fitted)]
+    return [*given, *((f"{name}, out of fold", metrics.reliability(p, result.targets)) for name, p in fitted)]
 
 
 def _reliability_section(result: Result, figures: Mapping[str, Figure]) -> list[Section]:
     if "reliability" not in figures:
         return []
     text = (
-        "Scores are not probabilities. Calibration on four fifths of the images turns them into probabilities, "
-        "which are judged on the last fifth; zsprompt thresholds --calibrate makes the curves for use. Most labels "
-        "are absent from most images, so most of the mass, and of the small error, lies near 0."
+        "Scores are not probabilities. Calibration turns them into probabilities: it is fitted on four fifths of the "
+        "images and measured on the other fifth. `zsprompt thresholds --rule per-label,calibrate=platt` writes the "
+        "curves to a file. Most labels are absent from most images, so most probabilities are near 0, where the error "
+        "is small."
     )
     return [Section("reliability", "Reliability", texts=[text], figures=[figures["reliability"]])]
 
 
 def _headline_cards(result: Result) -> list[Card]:
-    known = texts(numbers(result))
-    measures = [measure for measure in shown_in("page") if measure.key in known]
-    return [Card(measure.title, known[measure.key], measure.next_to_it(known)) for measure in measures]
+    shown = texts(numbers(result))
+    measures = [measure for measure in shown_in("page") if measure.key in shown]
+    return [Card(measure.title, shown[measure.key], measure.remarks(shown)) for measure in measures]
 
 
 def _label_table(result: Result) -> Table:
@@ -107,7 +108,7 @@ def _label_table(result: Result) -> Table:
                 header.append("95 % interval")
                 columns.append([f"{short(low)} to {short(high)}" for low, high in measure.interval(result)])
     rows = list(zip(*columns, strict=True))
-    return Table("Labels, the best first, in percent", header, [rows[c] for c in best_first(result)])
+    return Table("Labels, the highest AP first, in percent", header, [rows[c] for c in best_first(result)])
 
 
 def _confusion_table(result: Result) -> Table:
@@ -115,14 +116,14 @@ def _confusion_table(result: Result) -> Table:
         [printable(present), printable(wrong), f"{100 * share:.0f}", f"{images:,}"]
         for present, wrong, share, images in most_mistaken(result)
     ]
-    header = ["on the image", "false positive", "% of these images", "images"]
+    header = ["true label", "false positive", "% of these images", "images"]
     return Table("The most frequent confusions", header, rows, words=2)
 
 
-def _recipe_table(result: Result) -> Table:
+def _provenance_table(result: Result) -> Table:
     facts = {**result.recipe, "seconds": f"{result.seconds:.1f}", **result.counts}
-    return Table("What it was made with", ["what", "value"], [fact(key, facts[key]) for key in facts], words=2)
+    return Table("Provenance of the run", ["field", "value"], [fact(key, facts[key]) for key in facts], words=2)
 
 
 def _everything(result: Result) -> Fold:
-    return Fold("Everything measured, as in result.json", to_json(result.to_dict()))
+    return Fold("All measures, as in result.json", to_json(result.to_dict()))

@@ -1,4 +1,4 @@
-"""The course of a training run as a plot."""
+"""The plot of a training run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CURVE = "training.svg"
 
 
 def save_training_curve(course: Course, folder: Path | str) -> Path | None:
-    """Plot loss and validation mAP by epoch into `folder`; returns the file, None for a kind without epochs.
+    """Plot loss and validation mAP by epoch into `folder`. Returns the file; None for an adapter without epochs.
 
     Raises:
         OutputError: the file cannot be written.

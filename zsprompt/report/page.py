@@ -1,10 +1,9 @@
-"""Page: what a report says, as plain values, and how they become one HTML file that needs nothing else."""
+"""Page: the content of a report as plain values, and its rendering as one self-contained HTML file."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -14,25 +13,22 @@ from typing import Any
 from zsprompt._version import __version__
 from zsprompt.report.drawing import Figure
 from zsprompt.report.terminal import printable
-from zsprompt.strategies import STRATEGIES
-
-_WRAPPED = re.compile(r"(Normalised|Thresholded)\(strategy=")
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
 class Card:
-    """A number with what stands beside it."""
+    """A number with remarks."""
 
     name: str
     value: str
-    beside: Sequence[str] = ()
+    remarks: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table; its first `words` columns are words, the others numbers."""
+    """A table; its first `words` columns are text, the others numbers."""
 
     caption: str
     header: Sequence[str]
@@ -42,10 +38,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Line:
-    """A line under an image: what is said, and "better" or "worse" if it is either."""
+    """A line of text under an image; `mood` is "better", "worse" or empty."""
 
-    what: str
-    said: str
+    name: str
+    text: str
     mood: str = ""
 
 
@@ -54,11 +50,11 @@ class GalleryImage:
     """An image of a gallery.
 
     Attributes:
-        name: its id, on one line.
-        lines: what is true and what was said.
+        name: id of the image, on one line.
+        lines: its true labels, predictions and scores.
         thumbnail: a data URL; empty where there is none.
-        width: of the thumbnail, pixels.
-        height: of the thumbnail, pixels.
+        width: width of the thumbnail in pixels.
+        height: height of the thumbnail in pixels.
         reason: why there is no thumbnail.
     """
 
@@ -71,13 +67,13 @@ class GalleryImage:
 
     @property
     def alternative(self) -> str:
-        """What a reader who does not see it should know."""
-        return f"Image {self.name}. " + "; ".join(f"{line.what}: {line.said}" for line in self.lines)
+        """Text for readers who cannot see the image."""
+        return f"Image {self.name}. " + "; ".join(f"{line.name}: {line.text}" for line in self.lines)
 
 
 @dataclass(frozen=True)
 class Group:
-    """Images that show one kind of thing about one label; label and kind are keys."""
+    """Images of one kind for one label; `label` and `kind` are keys."""
 
     label: str
     kind: str
@@ -87,7 +83,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Key:
-    """Something to filter by: its key, and its name for readers."""
+    """A value of a filter: its key, and its name for readers."""
 
     key: str
     name: str
@@ -95,7 +91,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Groups of images, and what to filter them by."""
+    """Groups of images, and the values of their filters."""
 
     labels: Sequence[Key]
     kinds: Sequence[Key]
@@ -104,7 +100,7 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Fold:
-    """A long text behind its name."""
+    """A long text that opens by its name."""
 
     name: str
     text: str
@@ -112,7 +108,7 @@ class Fold:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page."""
+    """A section of a page."""
 
     anchor: str
     heading: str
@@ -125,7 +121,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A whole report."""
+    """The content of a page."""
 
     title: str
     subtitle: str
@@ -136,13 +132,13 @@ class Page:
 
 @dataclass(frozen=True)
 class Report:
-    """A page with its figures, and the same in short.
+    """A page with its figures and summaries.
 
     Attributes:
-        page: what it says.
-        figures: those on it, for files.
+        page: its content.
+        figures: its figures, for files.
         text: a summary for a terminal.
-        facts: a summary for a program.
+        facts: a summary for programs.
     """
 
     page: Page
@@ -152,7 +148,7 @@ class Report:
 
 
 def fact(key: str, value: object) -> list[str]:
-    """A row of a table of facts."""
+    """A row of a provenance table: the field and its value as text."""
     if isinstance(value, Mapping):
         value = ", ".join(f"{name} {one}" for name, one in value.items())
     if isinstance(value, list):
@@ -161,23 +157,17 @@ def fact(key: str, value: object) -> list[str]:
 
 
 def strategy_name(recipe: Mapping[str, Any]) -> str:
-    """ "normalised:per-label (photo)": a recipe's strategy and prompts as people type them."""
-    text, names, prefix, suffix = str(recipe["strategy"]), _typed_names(), "", ""
-    while wrapped := _WRAPPED.match(text):
-        prefix += "normalised:" if wrapped[1] == "Normalised" else ""
-        suffix += " with thresholds" if wrapped[1] == "Thresholded" else ""
-        text = text[wrapped.end() :]
-    kind = text.partition("(")[0]
-    prompts = ", ".join(str(one).split(" ")[0] for one in recipe["prompts"])
-    return prefix + names.get(kind, kind) + (f" ({prompts})" if prompts else "") + suffix
-
-
-def _typed_names() -> dict[str, str]:
-    return {kind.__name__: name for name, kind in STRATEGIES.items()}
+    """Strategy and prompt sets of a recipe, such as "normalised:per-label (photo) with thresholds"."""
+    if "spec" not in recipe:  # of an older version, whose results hold the repr only
+        return str(recipe["strategy"])
+    prompts = ", ".join(str(one).rpartition(" ")[0] or str(one) for one in recipe["prompts"])
+    return (
+        f"{recipe['spec']}{f' ({prompts})' if prompts else ''}{' with thresholds' if recipe.get('thresholds') else ''}"
+    )
 
 
 def render(page: Page) -> str:
-    """The HTML of a page. Every text is escaped, and its policy lets no script run but its own."""
+    """The HTML of a page. All text is escaped, and its content policy allows no script but its own."""
     from jinja2 import Environment, StrictUndefined
 
     script, style = _source("filter.js"), _source("style.css")

@@ -1,4 +1,4 @@
-"""The table of an ablation: CSV and JSON with everything, Markdown and LaTeX for papers, lines for a terminal."""
+"""The table of an ablation: complete as CSV and JSON, and for readers as Markdown, LaTeX and terminal output."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Record = Mapping[str, Any]
 
 
 def save_ablation(ablation: Ablation, folder: Path) -> None:
-    """Write ablation.csv, .md, .tex and, last, .json into `folder`. Raises OutputError."""
+    """Write ablation.csv, .md, .tex and finally .json into `folder`. Raises OutputError."""
     require_folder(folder)
     records = ablation.records()
     with whole_file(folder / "ablation.csv") as file:
@@ -35,7 +35,7 @@ def save_ablation(ablation: Ablation, folder: Path) -> None:
 
 
 def markdown(records: Sequence[Record]) -> str:
-    """A table of what differs between the rows and what came of them, in percent; failures and a legend below."""
+    """The table in Markdown: what differs between rows and their measures in percent, with failures and a legend."""
     header, rows = _cells(records)
     lines = [header, ["---"] * len(header), *rows]
     table = "".join("| " + " | ".join(map(_markdown_text, cells)) + " |\n" for cells in lines)
@@ -44,7 +44,7 @@ def markdown(records: Sequence[Record]) -> str:
 
 
 def latex(records: Sequence[Record]) -> str:
-    """The same as a booktabs table, failures and legend as comments."""
+    """The table for LaTeX with booktabs; failures and legend are comments."""
     header, rows = _cells(records)
     numeric = len(header) - _words(records)
     lines = [
@@ -60,7 +60,7 @@ def latex(records: Sequence[Record]) -> str:
 
 
 def terminal_table(records: Sequence[Record]) -> str:
-    """The same in columns."""
+    """The table for a terminal, with the legend below."""
     header, rows = _cells(records)
     cells = [[printable(cell) for cell in row] for row in rows]
     table = text_table(header, cells, left=range(_words(records)))
@@ -68,49 +68,50 @@ def terminal_table(records: Sequence[Record]) -> str:
 
 
 def page_table(records: Sequence[Record]) -> Table:
-    """The same for a page."""
+    """The table for a page."""
     header, rows = _cells(records)
     return Table("Rows in the order of the plan", header, rows, words=_words(records))
 
 
 def row_names(records: Sequence[Record]) -> list[str]:
-    """Each row in a few words: its number and what differs between the rows."""
+    """A short name per row: its number and what differs between rows."""
     words, _ = _columns(records)
     return ["  ".join(make(record) for _, make in words) for record in records]
 
 
 def failures(records: Sequence[Record]) -> list[str]:
-    """A sentence for each row that failed."""
+    """One sentence per row that failed."""
     return [f"Row {record['row']} failed: {printable(record['error'])}" for record in records if record["error"]]
 
 
 def legend(records: Sequence[Record]) -> str:
-    """What the numbers of these rows are judged by, and what the columns mean."""
+    """The data, chance and ceilings of the rows, and the meaning of the columns."""
     done = [record for record in records if not record["error"]]
     if not done:
         return "No row was measured."
     grounds = {(r["dataset"], r["split"], r["difficult"], r["images"], r["labels"]): r for r in done}
     facts = "; ".join(
-        f"{data} {split} (difficult: {difficult}): {images:,} images, {labels} labels, {', '.join(_judged_by(record))}"
+        f"{data} {split} (difficult: {difficult}): {images:,} images, {labels} labels, {', '.join(_baselines(record))}"
         for (data, split, difficult, images, labels), record in grounds.items()
     )
     return (
-        f"In percent. {facts}. Intervals are 95 %, by bootstrap over images; Δ is the change of mAP against the "
-        "first row of the same data set on the same resamples, p its p-value adjusted for the number of rows "
-        "(Benjamini and Hochberg). Seconds: embedding the row's texts and predicting, as it found the cache, and again."
+        f"In percent. {facts}. Intervals are 95 %, by bootstrap over images. Δ is the change of mAP against the first "
+        "row of the same data set, on the same resamples; p is its p-value, adjusted for the number of rows "
+        "(Benjamini and Hochberg). Seconds are for embedding the texts and predicting: cold, with the cache as it was, "
+        "and warm, a second time."
     )
 
 
-def _judged_by(record: Record) -> list[str]:
-    """What chance scores, and how far the other measures reach on these targets."""
-    known = texts(record)
-    others = [f"{m.title} {what}" for m in shown_in("ablation table") for what in m.judged_by(known)]
-    return [f"chance {known['chance']}", *others]
+def _baselines(record: Record) -> list[str]:
+    """Chance, and the baselines and ceilings of the other measures on these targets."""
+    shown = texts(record)
+    others = [f"{m.title} {text}" for m in shown_in("ablation table") for text in m.baselines(shown)]
+    return [f"chance {shown['chance']}", *others]
 
 
 _Column = tuple[str, Callable[[Record], str]]
 
-_WHAT: tuple[tuple[str, str], ...] = (
+_TEXTS: tuple[tuple[str, str], ...] = (
     ("strategy", "strategy"),
     ("prompts", "prompts"),
     ("model", "model"),
@@ -119,15 +120,15 @@ _WHAT: tuple[tuple[str, str], ...] = (
     ("names", "names"),
     ("difficult", "difficult"),
     ("captions", "captions"),
-    ("supervision", "seen"),
+    ("supervision", "supervision"),
 )
 _ALWAYS = ("strategy", "prompts")
 
 
 def _columns(records: Sequence[Record]) -> tuple[list[_Column], list[_Column]]:
-    """Columns that say what a row is, as far as rows differ in it, and columns of numbers."""
+    """Columns of text, those in which rows differ, and columns of numbers."""
     words: list[_Column] = [("row", lambda r: str(r["row"]))]
-    for key, name in _WHAT:
+    for key, name in _TEXTS:
         if key in _ALWAYS or len({record[key] for record in records if not record["error"]}) > 1:
             words.append((name, lambda r, key=key: _text(r[key])))  # type: ignore[misc]
     numbers: list[_Column] = [

@@ -1,4 +1,4 @@
-"""Results as lines of a terminal."""
+"""Results as terminal output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zsprompt.evaluation.result import Result
 from zsprompt.strategies.thresholds import Thresholds
 
 _BAR = 10
-_UNBOUNDED = 100_000  # columns: no table is as wide
+_UNBOUNDED = 100_000  # columns: wider than any table
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
@@ -26,10 +26,10 @@ def text_table(
     """Cells in aligned columns, without lines and colours, so that they can be copied.
 
     Args:
-        header: a name per column, of one line or several; empty for no header.
-        rows: as many cells each.
+        header: one name per column, of one or more lines; empty for no header.
+        rows: one cell per column each.
         left: positions of the columns that are aligned left; the others are aligned right.
-        width: wrap the last column so that lines fit into this width; 0 makes lines as long as they need to be.
+        width: wrap the last column to fit this width; 0 does not wrap.
     """
     from rich.console import Console
     from rich.table import Table
@@ -48,12 +48,12 @@ def text_table(
 
 
 def result_table(result: Result, *, blocks: bool = True, interpolated: bool = False) -> str:
-    """A run for a terminal: a line per label, the best AP first with a bar, headline numbers last, in percent.
+    """A run for a terminal, in percent: one line per label, the highest AP first, then the headline measures.
 
     Args:
-        result: what to show.
-        blocks: draw bars with block characters; with "#" where the terminal has none.
-        interpolated: also VOC's two interpolated mAPs.
+        result: the run.
+        blocks: draw bars with block characters, else with "#".
+        interpolated: show VOC's two interpolated mAPs too.
     """
     first, *others = [(measure, measure.of(result)) for measure in LABEL_MEASURES if "terminal" in measure.shown]
     header = ["label", first[0].title, "", *(measure.title for measure, _ in others)]
@@ -70,7 +70,7 @@ def result_table(result: Result, *, blocks: bool = True, interpolated: bool = Fa
 
 
 def best_first(result: Result) -> list[int]:
-    """Positions of the labels by falling AP, those without one last."""
+    """Positions of the labels by falling AP, labels without AP last."""
     return [int(c) for c in np.argsort(np.nan_to_num(-result.ap, nan=1.0), kind="stable")]
 
 
@@ -84,12 +84,12 @@ def bar(share: float, width: int, *, blocks: bool = True) -> str:
 
 
 def _headline(result: Result, interpolated: bool) -> Iterator[str]:
-    counts, recipe, known = result.counts, result.recipe, texts(numbers(result))
+    counts, recipe, shown = result.counts, result.recipe, texts(numbers(result))
     measures = shown_in("terminal", "interpolated") if interpolated else shown_in("terminal")
     width = max(len(measure.title) for measure in measures)
     for measure in measures:
-        if measure.key in known:
-            yield f"{measure.title:{width}}  {known[measure.key]:>5}   {'; '.join(measure.next_to_it(known))}".rstrip()
+        if measure.key in shown:
+            yield f"{measure.title:{width}}  {shown[measure.key]:>5}   {'; '.join(measure.remarks(shown))}".rstrip()
     yield (
         f"{counted(len(result.images), 'image')} of {recipe['dataset']} {recipe['split']} "
         f"(difficult: {recipe['difficult']}), {counted(len(result.labels), 'label')}, model {recipe['model']}"
@@ -100,58 +100,65 @@ def _headline(result: Result, interpolated: bool) -> Iterator[str]:
     )
 
 
-def thresholds_table(found: Thresholds, *, blocks: bool = True) -> str:
-    """Thresholds for a terminal: a line per label, then how good they are on images they were not chosen on."""
-    reached = found.measured.get("per_label", {})
-    positives = found.made_on.get("positives", {})
-    known = {label: {"positives": positives[label], **numbers} for label, numbers in reached.items()}
-    shown = [measure for measure in LABEL_MEASURES if any(measure.key in numbers for numbers in known.values())]
-    rows = [[printable(label), _threshold(value)] for label, value in zip(found.labels, found.values, strict=True)]
-    for row, label in zip(rows, found.labels, strict=True):
-        if label in known:
-            row += [measure.text(known[label][measure.key]) for measure in shown]
-            row += [bar(known[label]["f1"], _BAR, blocks=blocks)]
+def thresholds_table(thresholds: Thresholds, *, blocks: bool = True) -> str:
+    """Thresholds for a terminal: one line per label, then their out-of-fold measures."""
+    labels, positives = thresholds.labels, thresholds.made_on.get("positives", {})
+    per_label = thresholds.measured.get("per_label", {})
+    measured = {label: {"positives": positives[label], **values} for label, values in per_label.items()}
+    shown = [measure for measure in LABEL_MEASURES if any(measure.key in values for values in measured.values())]
+    rows = [[printable(label), _threshold(value)] for label, value in zip(labels, thresholds.values, strict=True)]
+    for row, label in zip(rows, labels, strict=True):
+        if label in measured:
+            row += [measure.text(measured[label][measure.key]) for measure in shown]
+            row += [bar(measured[label]["f1"], _BAR, blocks=blocks)]
     header = ["label", "threshold", *(measure.title for measure in shown), *([""] if shown else [])]
-    return "\n".join([text_table(header, rows, left=(0, 2 + len(shown))), "", *_reached(found)])
+    return "\n".join([text_table(header, rows, left=(0, 2 + len(shown))), "", *_out_of_fold(thresholds)])
 
 
 def _threshold(value: float) -> str:
     return "never" if np.isnan(value) else f"{value:.4g}"
 
 
-_REACHED = {"micro_f1": "micro F1", "macro_f1": "macro F1", "sample_f1": "sample F1", "OP": "precision", "OR": "recall"}
+_MEASURED = {
+    "micro_f1": "micro F1",
+    "macro_f1": "macro F1",
+    "sample_f1": "sample F1",
+    "OP": "precision",
+    "OR": "recall",
+}
 
 
-def _reached(found: Thresholds) -> Iterator[str]:
-    yield f"{found.rule}; chosen on {counted(found.made_on['images'], 'image')}"
-    if not found.tuned:
+def _out_of_fold(thresholds: Thresholds) -> Iterator[str]:
+    measured = thresholds.measured
+    yield f"{thresholds.rule}; chosen on {counted(thresholds.made_on['images'], 'image')}"
+    if not thresholds.tuned:
         return
-    named = (("these, out of fold", "out_of_fold"), ("the strategy's own", "own"))
-    rows = [[name, *(short(found.measured[key][measure]) for measure in _REACHED)] for name, key in named]
-    yield text_table(["", *_REACHED.values()], rows)
-    if "calibration_error" in found.measured:
-        yield f"expected calibration error {short(found.measured['calibration_error'])}, out of fold"
-    yield f"out of fold: each of {found.measured['folds']} parts of the images judged by what the others choose"
+    named = (("these thresholds, out of fold", "out_of_fold"), ("decisions of the strategy", "own"))
+    rows = [[name, *(short(measured[key][measure]) for measure in _MEASURED)] for name, key in named]
+    yield text_table(["", *_MEASURED.values()], rows)
+    if "calibration_error" in measured:
+        yield f"expected calibration error {short(measured['calibration_error'])}, out of fold"
+    yield f"out of fold: each of {measured['folds']} folds is measured with thresholds from the other folds"
 
 
 def predictions_table(predictions: Predictions) -> Iterable[str]:
-    """A line per image: its name and the labels decided on, best first, with score or probability; – for none."""
+    """One line per image: its name and the predicted labels with scores or probabilities; – for none."""
     width = min(60, max((len(printable(image)) for image in predictions.images), default=0))
     for n, image in enumerate(predictions.images):
         present = ", ".join(
-            f"{printable(label)} {_said(predictions, n, label, score)}" for label, score in predictions.present(n)
+            f"{printable(label)} {_confidence(predictions, n, label, score)}" for label, score in predictions.present(n)
         )
         yield f"{printable(image):{width}}  {present or '–'}"
 
 
-def _said(predictions: Predictions, n: int, label: str, score: float) -> str:
+def _confidence(predictions: Predictions, n: int, label: str, score: float) -> str:
     if predictions.probabilities is None:
         return f"{score:#.3g}"
     return f"{100 * predictions.probabilities[n, predictions.labels.index(label)]:.0f} %"
 
 
 def predictions_dict(predictions: Predictions, recipe: dict[str, Any]) -> dict[str, Any]:
-    """What `zsprompt predict --json` prints."""
+    """The output of `zsprompt predict --json`."""
     rows = [
         {
             "image": image,
@@ -182,10 +189,10 @@ def _by_label(predictions: Predictions, row: Floats) -> dict[str, float]:
 
 
 def printable(name: str) -> str:
-    """A file name on one line of a terminal: control characters and bytes that are no text shown as escapes."""
+    """A name on one line of a terminal, with escapes for control characters and bytes that are no text."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in name)
 
 
 def short(value: float) -> str:
-    """`value`, 0..1, in percent; – for NaN."""
+    """`value`, 0..1, as text in percent; – for NaN."""
     return number_text(value)

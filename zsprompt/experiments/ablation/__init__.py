@@ -1,4 +1,4 @@
-"""Ablations: many rows of strategy, prompts, model and data set, each measured once and compared with the first."""
+"""Ablations: rows that vary strategy, prompts, model or data set, each measured once and compared with the first."""
 
 from __future__ import annotations
 

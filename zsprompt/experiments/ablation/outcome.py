@@ -1,4 +1,4 @@
-"""Outcomes: what became of each row, and how it compares with the first one of its data set."""
+"""Outcomes: the measures or the error of each row, and its change against the first row of its data set."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from zsprompt.evaluation.compare import require_comparable
 from zsprompt.evaluation.measures import shown_in
 from zsprompt.experiments.ablation.plan import Row
 from zsprompt.metrics import Difference, Sampling
+from zsprompt.strategies import spec_of
 
 ROWS = "rows"
-"""The folder with a result folder for each row."""
+"""The folder that holds one result folder per row."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What a finished row came to.
+    """The result of a finished row.
 
     Attributes:
-        facts: the keys of result.json.
-        sampling: how its mAP moves from sample to sample.
-        what: what it measures, see comparison.what_is_measured.
-        folder: where its result lies.
-        extra: seconds_warm, and what embedding the images took before the row: images_embedded, seconds_images.
+        facts: the content of result.json.
+        sampling: sampling distribution of its mAP.
+        what: what it measures, see `compare.what_is_measured`.
+        folder: its result folder.
+        extra: seconds_warm, and the cost of embedding the images before the row: images_embedded, seconds_images.
     """
 
     facts: Mapping[str, Any]
@@ -41,17 +42,17 @@ class Measured:
 
 @dataclass(frozen=True)
 class Entry:
-    """A row with what became of it.
+    """A row with its outcome.
 
     Attributes:
-        row: the line of the plan.
-        prompts: the prompt sets that its texts came from, named.
-        model: the model's name.
-        measured: None where it failed.
-        error: why it failed, one line.
-        first: number of the row it is compared with, from 1; None for that row itself and where there is none.
-        change: how much higher its mAP is than that row's.
-        adjusted: the p-value, adjusted for all rows (Benjamini–Hochberg).
+        row: the row of the plan.
+        prompts: names of its prompt sets.
+        model: name of the model.
+        measured: its result; None where it failed.
+        error: why it failed, in one line.
+        first: number, from 1, of the row it is compared with; None for a first row and for a failed one.
+        change: change of mAP against that row.
+        adjusted: the p-value, adjusted for the number of rows (Benjamini–Hochberg).
     """
 
     row: Row
@@ -71,24 +72,24 @@ class Ablation:
     entries: tuple[Entry, ...]
 
     def records(self) -> list[dict[str, Any]]:
-        """One flat dict a row, measures 0..1, None where there is none: the columns of ablation.csv."""
+        """One flat dict per row, measures 0..1 or None: the columns of ablation.csv."""
         return [_record(number, entry) for number, entry in enumerate(self.entries, 1)]
 
 
 def compared(entries: Sequence[Entry]) -> tuple[Entry, ...]:
-    """Each finished row against the first finished one of its data set that it can be compared with."""
+    """Compare each finished row with the first finished row that measures the same thing."""
     firsts: list[int] = []
-    found: list[Entry] = []
+    done: list[Entry] = []
     for entry in entries:
         first = next((i for i in firsts if _comparable(entries[i], entry)), None)
         if entry.measured is not None and first is None:
-            firsts.append(len(found))
+            firsts.append(len(done))
         elif entry.measured is not None and first is not None:
             entry = replace(entry, first=first + 1, change=_change(entries[first].measured, entry.measured))
-        found.append(entry)
-    p = metrics.false_discovery(np.array([entry.change.p if entry.change else np.nan for entry in found]))
+        done.append(entry)
+    p = metrics.false_discovery(np.array([entry.change.p if entry.change else np.nan for entry in done]))
     return tuple(
-        replace(entry, adjusted=float(value)) if entry.change else entry for entry, value in zip(found, p, strict=True)
+        replace(entry, adjusted=float(value)) if entry.change else entry for entry, value in zip(done, p, strict=True)
     )
 
 
@@ -109,7 +110,7 @@ def _change(first: Measured | None, second: Measured) -> Difference | None:
 
 
 _MEASURED = [key for measure in shown_in("ablation") for key in measure.keys]
-_FROM_FACTS = tuple(dict.fromkeys(("mAP", "chance", *_MEASURED, "images", "labels")))  # chance stands next to mAP
+_FROM_FACTS = tuple(dict.fromkeys(("mAP", "chance", *_MEASURED, "images", "labels")))  # chance comes after mAP
 
 
 def _record(number: int, entry: Entry) -> dict[str, Any]:
@@ -120,7 +121,7 @@ def _record(number: int, entry: Entry) -> dict[str, Any]:
     texts = [facts.get(key) for key in ("texts_encoded", "texts_cached")]
     return {
         "row": number,
-        "strategy": row.strategy if isinstance(row.strategy, str) else repr(row.strategy),
+        "strategy": row.strategy if isinstance(row.strategy, str) else spec_of(row.strategy),
         "prompts": entry.prompts or row.prompts,
         "model": entry.model or row.model,
         "dataset": recipe.get("dataset") or row.dataset_name,
@@ -151,4 +152,4 @@ def _record(number: int, entry: Entry) -> dict[str, Any]:
 
 
 COLUMNS = tuple(_record(0, Entry(Row("", ""))))
-"""Of ablation.csv, and the keys of a row in ablation.json."""
+"""The columns of ablation.csv, and the keys of a row in ablation.json."""

@@ -1,4 +1,4 @@
-"""Plans: what the rows of an ablation are, from lists of values or from a TOML file."""
+"""Plans: the rows of an ablation, from lists of values or from a TOML file."""
 
 from __future__ import annotations
 
@@ -14,27 +14,29 @@ from zsprompt.experiments.spec import RunSpec
 from zsprompt.prompts import parse_toml
 
 Row = RunSpec
-"""One line of a plan."""
+"""One row of a plan."""
 
-_LABEL_LISTS = ("labels", "without")  # a tuple of names is one value there
+_LABEL_LISTS = ("labels", "without")  # a tuple of names is one value here
 _KINDS = {"limit": int, "sample": int, "seed": int, "skip_bad": bool}
 
 
 def grid(**axes: Any) -> list[RunSpec]:
-    """Rows for every combination; each argument is a field of RunSpec, and a list of values multiplies.
+    """One row per combination of values. Each argument is a field of RunSpec: a value, or a list of values.
 
     The first argument varies slowest: grid(dataset="scenes", strategy=["top-all", "per-label"], prompts=["bare"]).
-    A tuple multiplies too, except for `labels` and `without`, where it is one list of names.
+    A tuple is a list of values too, except for `labels` and `without`, where it is one value.
     """
     values = [_values(name, value) for name, value in axes.items()]
     return [RunSpec(**dict(zip(axes, combination, strict=True))) for combination in product(*values)]
 
 
 def read_plan(path: Path | str) -> list[RunSpec]:
-    """The rows of a TOML file: [[row]] sections with RunSpec's fields, lists multiply; [all] holds what all share.
+    """The rows of a TOML file.
+
+    A [[row]] section holds fields of RunSpec; lists give one row per combination. [all] holds fields of all rows.
 
     Raises:
-        PlanError: no file, no TOML, no rows, an unknown field or a value of the wrong kind.
+        PlanError: the file is missing, is no TOML or has no rows, or a field is unknown or of the wrong type.
     """
     path = Path(path)
     try:
@@ -44,7 +46,7 @@ def read_plan(path: Path | str) -> list[RunSpec]:
     shared, rows = data.get("all", {}), data.get("row", [])
     sections = isinstance(rows, list) and rows and all(isinstance(row, dict) for row in [shared, *rows])
     if set(data) - {"all", "row"} or not sections:
-        raise PlanError(f"expected [[row]] sections and perhaps one [all] in {path}, found {', '.join(data) or 'none'}")
+        raise PlanError(f"expected [[row]] sections and at most one [all] in {path}, found {', '.join(data) or 'none'}")
     plan: list[RunSpec] = []
     for number, row in enumerate(rows, 1):
         where = f"{path}, row {number}"
@@ -57,7 +59,7 @@ def read_plan(path: Path | str) -> list[RunSpec]:
 
 
 def title(row: RunSpec) -> str:
-    """A row in a few words."""
+    """A short title of a row."""
     model = row.model if isinstance(row.model, str) or row.model is None else row.model.name
     strategy = row.strategy if isinstance(row.strategy, str) else type(row.strategy).__name__
     named = ("strategy", "dataset", "prompts", "model", "root")

@@ -1,4 +1,4 @@
-"""The work of an ablation: every row measured once, model by model, and kept where a second call finds it."""
+"""Running an ablation: each row is measured once, model by model, and its result is kept for later calls."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from zsprompt.strategies import digest_of, lacks_captions, load_strategy, reads,
 
 
 def ablate(rows: Sequence[RunSpec], out: Path | str, *, resources: Resources | None = None) -> Ablation:
-    """Measure every row once: a row whose result is in `out` is read from there.
+    """Measure each row once; a row whose result is in `out` is read from there.
 
-    Rows run model by model. Images are embedded before the first row that needs them, and no row is charged for it.
-    A row that fails says why and does not stop the others. A row is compared with the first one of its data set.
-    `captions` and `llm` apply to the rows whose strategy reads captions.
+    Rows run model by model. Images are embedded before the first row that needs them, which no row's time includes.
+    A row that fails reports why; the others still run. A row is compared with the first row of its data set.
+    `captions` and `llm` apply only to rows whose strategy reads captions.
 
     Args:
         rows: the plan, see `grid` and `read_plan`.
-        out: a folder; rows/ holds a result folder for each row, named by what it was made from.
+        out: a folder; rows/ holds one result folder per row, named by a digest of what it depends on.
         resources: cache, progress and stores; defaults where None.
 
     Raises:
-        PlanError: no rows.
+        PlanError: there are no rows.
         OutputError: `out` cannot be written.
     """
     if not rows:
@@ -49,7 +49,7 @@ def ablate(rows: Sequence[RunSpec], out: Path | str, *, resources: Resources | N
         model, device, precision = cast("tuple[Any, str, str]", group)
         return resources.open_store(model, device, precision)
 
-    outcomes = work_off(jobs, open_store, titles, _in_words)
+    outcomes = work_off(jobs, open_store, titles, _outcome_text)
     entries = [
         Entry(row, error=outcome.reason) if isinstance(outcome, Failure) else outcome
         for row, outcome in zip(rows, outcomes, strict=True)
@@ -58,7 +58,7 @@ def ablate(rows: Sequence[RunSpec], out: Path | str, *, resources: Resources | N
 
 
 def _job(row: RunSpec, folder: Path, resources: Resources) -> Job[Entry] | Failure:
-    """The row's job, or why there is none."""
+    """The job of a row, or why it cannot run."""
     try:
         if row.dataset is None:
             raise PlanError("expected a data set to measure on, found none")
@@ -73,7 +73,7 @@ def _job(row: RunSpec, folder: Path, resources: Resources) -> Job[Entry] | Failu
 
 
 def _applicable(row: RunSpec) -> RunSpec:
-    """The row without captions that its strategy does not read: an option that all rows share need not suit each."""
+    """The row without captions that its strategy does not read; rows may share options that not all of them use."""
     if row.captions is None and row.llm is None:
         return row
     strategy = load_strategy(row.strategy, prompts=row.prompts) if isinstance(row.strategy, str) else row.strategy
@@ -82,18 +82,18 @@ def _applicable(row: RunSpec) -> RunSpec:
 
 def _measure(resolved: Resolved, row: RunSpec, folder: Path, store: EmbeddingStore) -> Entry:
     prepared = resolved.prepared(store)
-    where = folder / _folder_name(prepared)
-    result, extra = measured_once(where, lambda: _run(prepared))
+    row_folder = folder / _folder_name(prepared)
+    result, extra = measured_once(row_folder, lambda: _run(prepared))
     return Entry(
         row=row,
         prompts=", ".join(prompts.name for prompts in prompt_sets(prepared.strategy)) or "–",
         model=store.encoder.name,
-        measured=Measured(result.to_dict(), result.sampling, what_is_measured(result), where, extra),
+        measured=Measured(result.to_dict(), result.sampling, what_is_measured(result), row_folder, extra),
     )
 
 
 def _run(prepared: Prepared) -> tuple[Result, dict[str, Any]]:
-    """The result, and what embedding the images took before it."""
+    """The result, and the cost of embedding its images before."""
     strategy, store, data = prepared.strategy, prepared.store, prepared.data
     refuse(strategy, data.labels, store)
     before, start = store.counts.images_encoded, clock()
@@ -103,13 +103,13 @@ def _run(prepared: Prepared) -> tuple[Result, dict[str, Any]]:
         "seconds_images": round(clock() - start, 3),
     }
     result = prepared.run()
-    # texts that were not kept would all be embedded again
+    # a second run would embed all texts again that the cache does not keep
     again = result if result.counts["texts_not_kept"] else prepared.run()
     return result, extra | {"seconds_warm": round(again.seconds, 3)}
 
 
 def _folder_name(prepared: Prepared) -> str:
-    """A readable name that ends in a digest of everything the row's result depends on."""
+    """A readable name that ends in a digest of everything that the result depends on."""
     spec, strategy = prepared.spec, prepared.strategy
     made_from = (
         *(digest_of(strategy), prepared.store.fingerprint, identity_of(prepared.data, reads(strategy))),
@@ -118,6 +118,6 @@ def _folder_name(prepared: Prepared) -> str:
     return folder_name(title(spec), made_from)
 
 
-def _in_words(entry: Entry) -> str:
-    reached = entry.measured.facts["mAP"] if entry.measured else None
-    return f"mAP {'–' if reached is None else f'{100 * reached:.1f}'}"
+def _outcome_text(entry: Entry) -> str:
+    value = entry.measured.facts["mAP"] if entry.measured else None
+    return f"mAP {'–' if value is None else f'{100 * value:.1f}'}"

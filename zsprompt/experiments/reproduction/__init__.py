@@ -1,4 +1,4 @@
-"""Reproductions: the tables of the four sources, their published numbers beside ours."""
+"""Reproductions: the tables of the four sources, with the published numbers next to ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What became of a table: our numbers beside the published ones."""
+"""Outcomes: the measures of our rows next to the published numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zsprompt.experiments.protocols import Protocol
 from zsprompt.experiments.reproduction.tables import Ground, Settings, Table
 
 COUNTS = frozenset(("labels", "pictures to learn from", "pictures to test on", "positives"))
-"""Metrics that are whole numbers; all others are shares, 0..1."""
+"""Metrics that are counts; all others are fractions, 0..1."""
 
 Measures = Mapping[tuple[str | None, str], float]
 """Numbers by (label, metric); the label is None for all labels together."""
@@ -24,20 +24,20 @@ _BY_LABEL = [measure for measure in LABEL_MEASURES if measure.metric]
 METRICS = frozenset(
     (*(measure.title for measure in shown_in("reproduction")), *(measure.metric for measure in _BY_LABEL), *COUNTS)
 )
-"""What a table may ask for."""
+"""The metrics that a table may name."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One row of ours in one column.
+    """Our measurement for one row and one column.
 
     Attributes:
-        row: its position in the table.
-        column: its name.
-        settings: what it is made of.
-        measures: a seed each; empty where it failed or its data are not there.
-        error: why it failed, one line.
-        missing: which data are not there, one line.
+        row: position of the row in the table.
+        column: name of the column.
+        settings: settings of the measurement.
+        measures: measures per seed; empty where it failed or its data are missing.
+        error: why it failed, in one line.
+        missing: which data are missing, in one line.
     """
 
     row: int
@@ -48,21 +48,21 @@ class Cell:
     missing: str = ""
 
     def values(self, label: str | None, metric: str) -> list[float]:
-        """A number a seed, those that there are."""
-        found = [measures[label, metric] for measures in self.measures if (label, metric) in measures]
-        return [value for value in found if not np.isnan(value)]
+        """One number per seed, without undefined ones."""
+        values = [measures[label, metric] for measures in self.measures if (label, metric) in measures]
+        return [value for value in values if not np.isnan(value)]
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A table with our cells.
+    """A table with our measurements.
 
     Attributes:
-        table: what it is of.
+        table: the table of the source.
         on: "real" data or "scenes".
-        cells: ours.
-        notes: what a reader must know, a sentence each.
-        comparable: whether ours are of the same data and model as the published numbers, all of them.
+        cells: our measurements.
+        notes: remarks for readers, one sentence each.
+        comparable: whether all our numbers are for the same data and model as the published ones.
     """
 
     table: Table
@@ -72,28 +72,28 @@ class Reproduction:
     comparable: bool = False
 
     def cell(self, row: int, column: str) -> Cell | None:
-        """Ours, if there is one."""
+        """Our measurement; None where there is none."""
         return next((cell for cell in self.cells if (cell.row, cell.column) == (row, column)), None)
 
     @property
     def failed(self) -> list[Cell]:
-        """Cells that have an error."""
+        """The cells that have an error."""
         return [cell for cell in self.cells if cell.error]
 
     def records(self) -> list[dict[str, Any]]:
-        """A flat dict for each row, column and metric with a number, published or ours; shares are 0..1.
+        """One flat dict per row, column and metric with a number, published or ours; fractions are 0..1.
 
-        `ours` is the mean over seeds, `deviation` their standard deviation (n − 1), None for a single one.
+        `ours` is the mean over seeds, `deviation` the standard deviation (n − 1), None for a single seed.
         """
-        found = []
+        records = []
         for number, row in enumerate(self.table.rows):
             for column in self.table.columns:
                 cell = self.cell(number, column)
                 for metric in self.table.metrics:
                     published = row.published.get((column, metric))
                     if cell is not None or published is not None:
-                        found.append(self._record(number, column, metric, published, cell))
-        return found
+                        records.append(self._record(number, column, metric, published, cell))
+        return records
 
     def _record(self, row: int, column: str, metric: str, published: float | None, cell: Cell | None) -> dict[str, Any]:
         values = cell.values(self.table.rows[row].label, metric) if cell else []
@@ -117,7 +117,7 @@ class Reproduction:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """What `zsprompt reproduce --json` prints."""
+        """The output of `zsprompt reproduce --json`."""
         return {
             "table": self.table.name,
             "about": self.table.about,
@@ -134,24 +134,24 @@ class Reproduction:
 
 
 def measures_of(result: Result) -> Measures:
-    """Every metric of a result and of each label, by title; ceilings as "F1@3 ceiling"."""
-    found: dict[tuple[str | None, str], float] = {}
+    """All metrics of a result and of its labels, by title; ceilings as "F1@3 ceiling"."""
+    values: dict[tuple[str | None, str], float] = {}
     for measure in shown_in("reproduction"):
         value = measure.of(result)
         if value is not None:
-            found[None, measure.title] = value
+            values[None, measure.title] = value
         if measure.ceiling:
-            found[None, f"{measure.title} ceiling"] = measure.ceiling(result)
+            values[None, f"{measure.title} ceiling"] = measure.ceiling(result)
     for by_label in _BY_LABEL:
         if by_label.overall:
-            found[None, by_label.metric] = by_label.overall(result)
-        values = zip(result.labels, by_label.of(result), strict=True)
-        found |= {(label, by_label.metric): float(value) for label, value in values}
-    return found
+            values[None, by_label.metric] = by_label.overall(result)
+        per_label = zip(result.labels, by_label.of(result), strict=True)
+        values |= {(label, by_label.metric): float(value) for label, value in per_label}
+    return values
 
 
 def counts_of(protocol: Protocol) -> Measures:
-    """How many labels and images a protocol has."""
+    """The numbers of labels and images of a protocol."""
     return {
         (None, "labels"): len(protocol.test.labels),
         (None, "pictures to learn from"): len(protocol.learn.images),

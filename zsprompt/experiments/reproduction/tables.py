@@ -1,4 +1,4 @@
-"""The tables of the sources as values: their rows, published numbers, and the settings of a row of ours."""
+"""The tables of the sources: their rows, published numbers, and the settings of our measurements."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from zsprompt.errors import PlanError, UnknownName
 from zsprompt.prompts import parse_toml
 
 Ground = Literal["real", "scenes"]
-"""Where a table is measured: on the data of its source, or on drawn scenes."""
+"""The data of a table: those of its source ("real"), or drawn scenes."""
 
 ProtocolName = Literal["conventional", "few-shot", "zero-shot", "zsl", "gzsl", "single-to-multi", "untrained"]
-"""See zsprompt.experiments.protocols; "untrained" has pictures to test on only."""
+"""See zsprompt.experiments.protocols; "untrained" has test images only."""
 
 _FILE = "tables.toml"
 _TABLE_KEYS = {"name", "about", "source", "metrics", "notes", "stand_ins", "column", "row", *get_args(Ground)}
@@ -26,27 +26,27 @@ _ROW_KEYS = {"name", "published", "label", "columns", *get_args(Ground)}
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that one measurement is made of, but for its seed.
+    """All settings of one measurement, except its seed.
 
     Attributes:
-        test: "NAME SPLIT" of the data set to measure on.
-        learn: the same of the one to learn from.
+        test: "NAME SPLIT" of the test data set.
+        learn: "NAME SPLIT" of the training data set.
         protocol: see ProtocolName.
-        fraction: of few-shot learning.
-        unseen: labels that training must not know of, or how many of them, drawn with seed 0.
-        seen: labels to learn, or how many; None for all others.
+        fraction: fraction of the training images for few-shot learning.
+        unseen: labels that training must not use, or their number, drawn with seed 0.
+        seen: labels to train on, or their number; None for all others.
         overlapping: whether labels of both data sets stay.
-        pictures: at most so many to learn from, drawn so that every label keeps its share.
-        difficult: what a left-out target counts as in measures.
-        adapter: what to train, as for load_kind.
-        strategy: what to measure instead, as for load_strategy.
-        counts: measure nothing, count labels and pictures.
-        prompts: how labels are worded; the default of the adapter or strategy where None.
-        schedule: (field, value) pairs of Schedule that differ from the kind's own.
-        epochs: at most so many.
+        pictures: maximum number of training images, a sample in which labels keep their frequency.
+        difficult: how a left-out target counts in measures.
+        adapter: the adapter to train, as for load_kind.
+        strategy: the strategy to measure instead, as for load_strategy.
+        counts: measure nothing, count labels and images.
+        prompts: prompt set; None for the default of the adapter or strategy.
+        schedule: (field, value) pairs of Schedule that differ from the default of the adapter.
+        epochs: maximum number of epochs.
         model: as for load_encoder.
-        pyramid: fields of a pyramid around it ("d=2,levels=top").
-        texts: "random" for RandomTexts around it.
+        pyramid: fields of a pyramid around the model ("d=2,levels=top").
+        texts: "random" for RandomTexts around the model.
     """
 
     test: str
@@ -70,17 +70,17 @@ class Settings:
 
     @property
     def encoder(self) -> str:
-        """What load_encoder takes."""
+        """The model with its pyramid, as for load_encoder."""
         return f"pyramid,{self.pyramid}:{self.model}" if self.pyramid else self.model
 
     @property
     def data(self) -> tuple[str, ...]:
-        """The data sets it needs."""
+        """The data sets that the measurement needs."""
         return (self.test,) if self.learn is None or self.protocol == "untrained" else (self.learn, self.test)
 
     @property
     def what(self) -> str:
-        """What is measured, in a word."""
+        """A name for what is measured."""
         return self.adapter or self.strategy or "counts"
 
 
@@ -89,13 +89,13 @@ _SETTINGS_KEYS = {field.name for field in fields(Settings)}
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table.
+    """A row of a table.
 
     Attributes:
-        name: the words of the source, or ours.
+        name: the name in the source, or ours.
         published: numbers as printed, by (column, metric).
-        settings: of our measurements by (ground, column); none where the row is not ours.
-        label: the one label whose measures it holds; None for all.
+        settings: settings of our measurements by (ground, column); empty for a row that is only published.
+        label: the label that the row is about; None for all labels.
     """
 
     name: str
@@ -109,14 +109,14 @@ class Table:
     """A table of a source.
 
     Attributes:
-        name: "mmm-clip-2".
+        name: for example "mmm-clip-2".
         about: what it compares.
         source: where it is printed.
-        metrics: what is measured, the first is the one the source has.
-        columns: their names, in order.
-        rows: in order.
-        notes: what a reader must know by ground, a sentence each.
-        stand_ins: whether its real data are not the source's own: stand-ins for some, or a list that is not named.
+        metrics: names of the metrics, the one of the source first.
+        columns: names of the columns.
+        rows: the rows.
+        notes: remarks for readers by ground, one sentence each.
+        stand_ins: whether the real data differ from those of the source, or the source does not name its list.
     """
 
     name: str
@@ -129,20 +129,20 @@ class Table:
     stand_ins: bool = False
 
     def columns_on(self, ground: str) -> list[str]:
-        """Columns that something is measured for."""
-        there = {column for row in self.rows for on, column in row.settings if on == ground}
-        return [column for column in self.columns if column in there]
+        """The columns with measurements of ours."""
+        measured = {column for row in self.rows for on, column in row.settings if on == ground}
+        return [column for column in self.columns if column in measured]
 
     @property
     def published_columns(self) -> list[str]:
-        """Columns with published numbers."""
-        there = {column for row in self.rows for column, _ in row.published}
-        return [column for column in self.columns if column in there]
+        """The columns with published numbers."""
+        published = {column for row in self.rows for column, _ in row.published}
+        return [column for column in self.columns if column in published]
 
 
 @cache
 def tables() -> dict[str, Table]:
-    """Every table there is, by name, in the order of the file that comes with the package."""
+    """All tables by name, in the order of the file in the package."""
     path = Path(str(files(__package__).joinpath(_FILE)))
     data = parse_toml(path, path.read_text(encoding="utf-8"))
     return {table.name: table for table in read_tables(data)}
@@ -156,13 +156,14 @@ def find_table(name: str) -> Table:
 
 
 def read_tables(data: Mapping[str, Any]) -> list[Table]:
-    """Tables from their TOML: settings of a measurement are the file's, the table's, the column's and the row's.
+    """Read tables from their TOML.
 
-    A later one wins. A column is measured on a ground that it names, a row on both unless it says `real = false`, in
-    all columns unless it names its `columns`, and only if it has an adapter, a strategy or `counts`.
+    The settings of a measurement come from the file, the table, the column and the row; the later one wins. A column
+    is measured on the grounds that it names. A row is measured on both grounds unless it sets `real = false` or
+    `scenes = false`, and in all columns unless it names its `columns`. It needs an adapter, a strategy or `counts`.
 
     Raises:
-        PlanError: an unknown key, or a value that is none.
+        PlanError: a key or a protocol is unknown.
     """
     shared = {ground: data.get(ground, {}) for ground in get_args(Ground)}
     return [_table(section, shared) for section in data["table"]]
@@ -197,31 +198,31 @@ def _row(
     metrics: tuple[str, ...],
     grounds: Mapping[str, Sequence[Mapping[str, Any]]],
 ) -> Row:
-    own = {key: value for key, value in row.items() if key not in _ROW_KEYS}
-    found: dict[tuple[str, str], Settings] = {}
+    of_row = {key: value for key, value in row.items() if key not in _ROW_KEYS}
+    settings: dict[tuple[str, str], Settings] = {}
     for ground, layers in grounds.items():
         last = row.get(ground, {})
-        _check_keys(f"{where}, {ground}", _merged([*layers, own, last or {}]), _SETTINGS_KEYS)
+        _check_keys(f"{where}, {ground}", _merged([*layers, of_row, last or {}]), _SETTINGS_KEYS)
         for column in columns:
             if ground not in column or last is False or column["name"] not in row.get("columns", [column["name"]]):
                 continue
-            merged = _merged([*layers, column[ground], own, last])
+            merged = _merged([*layers, column[ground], of_row, last])
             if {"adapter", "strategy", "counts"} & set(merged):
-                found[ground, column["name"]] = _settings(f"{where}, {ground}", merged)
+                settings[ground, column["name"]] = _settings(f"{where}, {ground}", merged)
     published: dict[tuple[str, str], float] = {}
     for column, value in row.get("published", {}).items():
         numbers = value if isinstance(value, dict) else {metrics[0]: value}
         published |= {(column, metric): float(number) for metric, number in numbers.items()}
-    return Row(row["name"], published, found, row.get("label"))
+    return Row(row["name"], published, settings, row.get("label"))
 
 
 def _merged(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    merged: dict[str, Any] = {}
     for layer in layers:
-        schedule = found.get("schedule", {}) | layer.get("schedule", {})
-        found |= layer
-        found["schedule"] = schedule
-    return found
+        schedule = merged.get("schedule", {}) | layer.get("schedule", {})
+        merged |= layer
+        merged["schedule"] = schedule
+    return merged
 
 
 def _settings(where: str, values: Mapping[str, Any]) -> Settings:
@@ -229,7 +230,9 @@ def _settings(where: str, values: Mapping[str, Any]) -> Settings:
     frozen: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
     frozen["schedule"] = tuple(sorted(values["schedule"].items()))
     if frozen.get("protocol", "conventional") not in get_args(ProtocolName):
-        raise PlanError(f"{where}: unknown protocol {frozen['protocol']!r}")
+        raise PlanError(
+            f"{where}: unknown protocol {frozen['protocol']!r}; expected one of {', '.join(get_args(ProtocolName))}"
+        )
     return Settings(**frozen)
 
 

@@ -1,4 +1,4 @@
-"""The work of a table: every cell of ours trained and measured once, and kept where a second call finds it."""
+"""Running a reproduction: each cell is trained and measured once, and its result is kept for later calls."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from zsprompt._utils.digests import digest
 from zsprompt._utils.files import remove, require_folder
 from zsprompt._utils.progress import Progress, quiet
 from zsprompt._utils.text import counted
@@ -33,11 +34,11 @@ from zsprompt.strategies import Adapter, digest_of, reads
 logger = logging.getLogger(__name__)
 
 RESULTS, ADAPTERS = "results", "adapters"
-"""Folders below `out`, with a folder for each measurement and each training."""
+"""Folders in `out`, with one folder per measurement and per training run."""
 
 GROUNDS = ("auto", "real", "scenes")
 
-_CEILING = 0.995  # a measure that can reach this needs no word on what it can reach
+_CEILING = 0.995  # notes mention the ceiling of a measure below this
 
 _Job = tuple[Settings, int]  # and a seed
 
@@ -56,35 +57,35 @@ def reproduce(
     cache: Path | str | None = "default",
     progress: Progress = quiet,
 ) -> Reproduction:
-    """Train and measure the rows of a source's table that can be ours, and lay them beside its numbers.
+    """Train and measure the rows of a published table, and compare them with the published numbers.
 
-    A row that fails says why and does not stop the others.
+    A row that fails reports why; the others still run.
 
     Args:
-        table: or its name, see `tables`.
-        on: "real" for the data of the source, "scenes" for drawn ones, "auto" for real data where a column has all it
-            needs and scenes where none has.
-        root: the folder of the real data; by default looked for in `data_folder()`.
-        seeds: how often each adapter is trained, with seeds 0, 1, …; they also draw the pictures of few-shot learning.
-        out: a folder; finished trainings and measurements are found there again, from any table.
-        epochs: at most so many, in place of the table's own bound.
-        limit: at most so many pictures to learn from and to test on, drawn so that every label keeps its share.
-        model: in place of that of every row.
-        device: where models run: "auto", "cpu" or "cuda".
+        table: a table or its name, see `tables`.
+        on: "real" for the data of the source, "scenes" for drawn scenes. "auto" takes the columns whose real data are
+            complete, or scenes if there are none.
+        root: folder of the real data; by default `data_folder()`.
+        seeds: number of training runs per adapter, with seeds 0, 1, …; they also draw the few-shot samples.
+        out: a folder; finished training runs and measurements of any table are read from there.
+        epochs: maximum number of epochs, in place of that of the table.
+        limit: maximum numbers of training and test images, samples in which labels keep their frequency.
+        model: model for all rows, in place of their own.
+        device: "auto", "cpu" or "cuda".
         cache: folder for embeddings, see EmbeddingStore.
-        progress: where progress is shown.
+        progress: shows progress.
 
     Raises:
-        UnknownName: no such table or ground.
-        UsageError: a number below 1, or a table without rows of ours on that ground.
+        UnknownName: the table or the ground is unknown.
+        UsageError: a number is below 1.
         OutputError: `out` cannot be written.
     """
     table = find_table(table) if isinstance(table, str) else table
     if on not in GROUNDS:
         raise UnknownName("ground", on, GROUNDS)
-    for what, value in (("seeds", seeds), ("epochs", epochs), ("limit", limit)):
+    for option, value in (("seeds", seeds), ("epochs", epochs), ("limit", limit)):
         if value is not None and value < 1:
-            raise UsageError(f"expected {what} of at least 1, got {value}")
+            raise UsageError(f"expected {option} of at least 1, got {value}")
     for name in (RESULTS, ADAPTERS) if out is not None else ():
         require_folder(Path(str(out)) / name)
     data = _Data(root, limit)
@@ -94,8 +95,8 @@ def reproduce(
     for cell in cells:
         for seed in _seeds(cell, seeds):
             jobs.setdefault((cell.settings, seed), f"{table.rows[cell.row].name}, {cell.column}, {_seed(cell, seed)}")
-    found = work.done(jobs)
-    cells = [_filled(cell, [found[cell.settings, seed] for seed in _seeds(cell, seeds)]) for cell in cells]
+    outcomes = work.done(jobs)
+    cells = [_filled(cell, [outcomes[cell.settings, seed] for seed in _seeds(cell, seeds)]) for cell in cells]
     as_published = limit is None and model is None and epochs is None and not table.stand_ins
     comparable = ground == "real" and as_published
     return Reproduction(
@@ -104,23 +105,23 @@ def reproduce(
 
 
 def _cells(table: Table, on: str, data: _Data, epochs: int | None, model: str | None) -> tuple[Ground, list[Cell]]:
-    """The ground that `on` comes to, and the cells on it, without their measures."""
+    """The ground for `on`, and the cells on it, without measures."""
     grounds: Sequence[Ground] = ("real", "scenes")
-    found: dict[str, list[Cell]] = {}
+    by_ground: dict[str, list[Cell]] = {}
     for ground in grounds:
-        found[ground] = [
+        by_ground[ground] = [
             Cell(number, column, _changed(row.settings[ground, column], epochs, model))
             for number, row in enumerate(table.rows)
             for column in table.columns
             if (ground, column) in row.settings
         ]
     if on == "scenes":
-        return "scenes", found["scenes"]
-    cells = [replace(cell, missing=data.missing(cell.settings)) for cell in found["real"]]
+        return "scenes", by_ground["scenes"]
+    cells = [replace(cell, missing=data.missing(cell.settings)) for cell in by_ground["real"]]
     lacking = list(dict.fromkeys(cell.missing for cell in cells if cell.missing))
     if on == "auto" and all(cell.missing for cell in cells):
-        logger.info(f"on scenes, for {table.name} lacks its real data: {lacking[0]}")
-        return "scenes", found["scenes"]
+        logger.info(f"measured on scenes, because real data of {table.name} are missing: {lacking[0]}")
+        return "scenes", by_ground["scenes"]
     for reason in lacking:
         logger.info(f"{'failed' if on == 'real' else 'left out'}: {reason}")
     return "real", [replace(cell, error=cell.missing) for cell in cells] if on == "real" else cells
@@ -131,7 +132,7 @@ def _changed(settings: Settings, epochs: int | None, model: str | None) -> Setti
 
 
 def _seeds(cell: Cell, seeds: int) -> range:
-    """A strategy answers the same with every seed: the pictures it is tested on are never drawn."""
+    """Seeds of a cell. A strategy needs only one: nothing about it is random."""
     if cell.missing or cell.error:
         return range(0)
     return range(seeds if cell.settings.adapter is not None else 1)
@@ -152,41 +153,41 @@ def _notes(
 ) -> Iterator[str]:
     yield from table.notes[ground]
     if ground == "real" and table.stand_ins:
-        yield "the data are not quite the source's, so its numbers and ours are not comparable"
+        yield "the data differ from those of the source, so its numbers and ours are not comparable"
     if ground == "scenes":
         yield from _scenes_settings(table, cells)
     if model is not None:
-        yield f"ours are with model {model}, whatever a row's name says"
+        yield f"our rows use model {model}, whatever their names say"
     if limit is not None:
-        yield f"at most {counted(limit, 'picture')} to learn from and to test on: a trial, not a result"
+        yield f"at most {limit:,} training images and {limit:,} test images: a trial, not a result"
     if ground == "real" and (bounds := {cell.settings.epochs for cell in cells} - {None}):
         most = counted(max(filter(None, bounds)), "epoch")
-        yield f"at most {most} a training, in place of each source's own: a trial, not a result"
+        yield f"at most {most} per training run, fewer than in the source: a trial, not a result"
     if seeds > 1:
-        yield f"mean ± standard deviation of {counted(seeds, 'training')} with seeds 0 to {seeds - 1}"
+        yield f"mean ± standard deviation over {counted(seeds, 'training run')} with seeds 0 to {seeds - 1}"
     for metric in table.metrics:
         tops = {c.column: c.measures[0].get((None, f"{metric} ceiling")) for c in cells if c.measures}
         for column, top in tops.items():
             if top is not None and top < _CEILING:
-                yield f"{metric} is at most {100 * top:.1f} in column {column}, by how many labels pictures have"
+                yield f"{metric} is at most {100 * top:.1f} in column {column}, because of how many labels images have"
 
 
 def _scenes_settings(table: Table, cells: Sequence[Cell]) -> Iterator[str]:
     models = ", ".join(dict.fromkeys(cell.settings.encoder for cell in cells))
     data = ", ".join(dict.fromkeys(part for cell in cells for part in cell.settings.data))
-    yield f"ours are of drawn scenes ({data}) with model {models}: not comparable with published numbers of photographs"
+    yield f"our rows use drawn scenes ({data}) and model {models}: not comparable with published numbers of photographs"
     by_row = {cell.row: _changes(cell.settings) for cell in cells if cell.settings.adapter}
     if not by_row:
         return
     shared = {name: value for name, value in min(by_row.values(), key=len).items() if _in_all(by_row, name, value)}
-    yield f"scenes settings: {_listed(shared)}; the rest is each source's own"
+    yield f"scenes settings: {_listed(shared)}; all others are those of the source"
     for row, changes in by_row.items():
-        if own := {name: value for name, value in changes.items() if name not in shared}:
-            yield f"{table.rows[row].name}: {_listed(own)}"
+        if further := {name: value for name, value in changes.items() if name not in shared}:
+            yield f"{table.rows[row].name}: {_listed(further)}"
 
 
 def _changes(settings: Settings) -> dict[str, Any]:
-    """How a training differs from the source's: its bound of epochs, and what its schedule changes."""
+    """How a training run differs from the source: its maximum of epochs and its changes to the schedule."""
     return {"at most": counted(settings.epochs or 0, "epoch"), **dict(settings.schedule)}
 
 
@@ -214,13 +215,13 @@ class _Data:
                 self.loaded[ref] = load_dataset(name, root=self.root if takes_root(name) else None, split=split or None)
             except ZspromptError as error:
                 self.loaded[ref] = error
-        found = self.loaded[ref]
-        if isinstance(found, ZspromptError):
-            raise found
-        return found
+        loaded = self.loaded[ref]
+        if isinstance(loaded, ZspromptError):
+            raise loaded
+        return loaded
 
     def missing(self, settings: Settings) -> str:
-        """Why the data of a measurement cannot be had, one line; empty if they can."""
+        """Why data of a measurement are missing, in one line; empty if they are complete."""
         for ref in settings.data:
             try:
                 self.get(ref)
@@ -229,12 +230,12 @@ class _Data:
         return ""
 
     def protocol(self, settings: Settings, seed: int) -> Protocol:
-        """What to learn from and to test on."""
-        found = _protocol(settings, *map(self.get, settings.data), seed=seed)
-        learn, test = found.learn, found.test
+        """The training and test images of a measurement."""
+        protocol = _protocol(settings, *map(self.get, settings.data), seed=seed)
+        learn, test = protocol.learn, protocol.test
         for most in (settings.pictures, self.limit):
             learn = learn if most is None else learn.sample(most, 0)
-        return replace(found, learn=learn, test=test if self.limit is None else test.sample(self.limit, 0))
+        return replace(protocol, learn=learn, test=test if self.limit is None else test.sample(self.limit, 0))
 
 
 def _protocol(settings: Settings, *data: Dataset, seed: int) -> Protocol:
@@ -260,7 +261,7 @@ def _labels(named: tuple[str, ...] | int | None, among: Sequence[str]) -> tuple[
 
 @dataclass(frozen=True)
 class _Training:
-    """One training, and the name of its folder."""
+    """One training run, and the name of its folder."""
 
     kind: Kind
     schedule: Schedule
@@ -274,7 +275,7 @@ class _Training:
 
     def folder(self, store: EmbeddingStore) -> str:
         prompts = load_prompts(self.prompts)
-        made_from = (self.kind, self.schedule, prompts.name, prompts.digest, store.fingerprint)
+        made_from = (digest(self.kind), digest(self.schedule), prompts.name, prompts.digest, store.fingerprint)
         identity = identity_of(self.data, self.kind.reads)
         words = f"{self.settings.adapter} {self.data.name} {store.encoder.name} seed {self.seed}"
         return folder_name(words, (*made_from, self.seed, identity))
@@ -291,9 +292,9 @@ class _Work:
     trained: dict[str, Trained] = field(default_factory=dict)
 
     def done(self, cells: Mapping[_Job, str]) -> dict[_Job, Measures | Failure]:
-        """What each measurement came to, or why it failed."""
+        """The measures of each job, or why it failed."""
         jobs = [Job(_group(settings), partial(self._measures, settings, seed)) for settings, seed in cells]
-        outcomes: list[Measures | Failure] = work_off(jobs, self._open_store, list(cells.values()), _in_words)
+        outcomes: list[Measures | Failure] = work_off(jobs, self._open_store, list(cells.values()), _measures_text)
         return dict(zip(cells, outcomes, strict=True))
 
     def _open_store(self, group: Hashable) -> EmbeddingStore:
@@ -302,12 +303,12 @@ class _Work:
         return self.resources.open_store(RandomTexts(encoder) if texts == "random" else encoder)
 
     def _measures(self, settings: Settings, seed: int, store: EmbeddingStore | None) -> Measures:
-        parts = self.data.protocol(settings, seed)
+        protocol = self.data.protocol(settings, seed)
         if store is None:
-            return counts_of(parts)
+            return counts_of(protocol)
         spec = RunSpec(
-            strategy=settings.strategy or self._adapter(settings, seed, parts, store),
-            dataset=parts.test,
+            strategy=settings.strategy or self._adapter(settings, seed, protocol, store),
+            dataset=protocol.test,
             model=store.encoder,
             prompts=settings.prompts if settings.strategy else None,
             difficult=settings.difficult,
@@ -326,16 +327,16 @@ class _Work:
         made_from = (digest_of(prepared.strategy), prepared.store.fingerprint, settings.difficult, identity)
         return self.out / RESULTS / folder_name(words, made_from)
 
-    def _adapter(self, settings: Settings, seed: int, parts: Protocol, store: EmbeddingStore) -> Adapter:
+    def _adapter(self, settings: Settings, seed: int, protocol: Protocol, store: EmbeddingStore) -> Adapter:
         kind = load_kind(str(settings.adapter))
-        training = _Training(kind, schedule_of(settings, kind, seed), parts.learn, settings, seed)
+        training = _Training(kind, schedule_of(settings, kind, seed), protocol.learn, settings, seed)
         name = training.folder(store)
         if name not in self.trained:
             self.trained[name] = self._trained(training, self.out and self.out / ADAPTERS / name, store)
         return Adapter(self.trained[name], device=self.device)
 
     def _trained(self, training: _Training, folder: Path | None, store: EmbeddingStore) -> Trained:
-        """The adapter in `folder`, or one that is trained now, from its checkpoint if there is one."""
+        """The adapter in `folder`, or a new one, trained from its checkpoint if there is one."""
         if folder is not None and (folder / FILE).exists():
             with suppress(AdapterError):  # damaged since
                 return load_adapter(folder)
@@ -354,23 +355,23 @@ class _Work:
             )
         except TrainingError:
             if folder is not None:
-                remove(folder / FILE)  # of a training that went wrong, or the next call would take it for a good one
+                remove(folder / FILE)  # the next call must not take a failed training run for a finished one
             raise
         return course.trained
 
 
 def schedule_of(settings: Settings, kind: Kind, seed: int) -> Schedule:
-    """The kind's own schedule, changed by the settings, with no more epochs than they allow."""
-    given = replace(kind.schedule, **dict(settings.schedule), seed=seed)
-    return given if settings.epochs is None else replace(given, epochs=min(given.epochs, settings.epochs))
+    """The schedule of the kind with the changes and the maximum of epochs in the settings."""
+    schedule = replace(kind.schedule, **dict(settings.schedule), seed=seed)
+    return schedule if settings.epochs is None else replace(schedule, epochs=min(schedule.epochs, settings.epochs))
 
 
 def _group(settings: Settings) -> Hashable:
-    """What decides on the store; counts need none."""
+    """The settings that determine the store; None for counts, which need none."""
     return None if settings.counts else (settings.encoder, settings.texts)
 
 
-def _in_words(measures: Measures) -> str:
+def _measures_text(measures: Measures) -> str:
     if (None, "mAP") in measures:
         return f"mAP {100 * measures[None, 'mAP']:.1f}"
     return ", ".join(f"{measures[None, name]:,} {name}" for name in sorted(COUNTS) if (None, name) in measures)

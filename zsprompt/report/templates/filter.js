@@ -3,7 +3,7 @@ const form = document.querySelector(".filter");
 if (form) {
   const label = form.querySelector("select");
   const groups = [...document.querySelectorAll("[data-label]")];
-  const said = form.querySelector("output");
+  const count = form.querySelector("output");
   const show = () => {
     const kinds = new Set([...form.querySelectorAll("input:checked")].map((box) => box.value));
     let images = 0;
@@ -12,7 +12,7 @@ if (form) {
       group.hidden = !chosen;
       images += chosen ? group.querySelectorAll(".card").length : 0;
     }
-    said.textContent = images === 1 ? "1 image" : images + " images";
+    count.textContent = images === 1 ? "1 image" : images + " images";
   };
   form.hidden = false;
   label.selectedIndex = Math.min(1, label.options.length - 1);
