@@ -32,6 +32,7 @@ _HOMES = {
     "Result": "evaluation.result",
     "Row": "experiments.ablation",
     "Rule": "evaluation.threshold_rules",
+    "RunSpec": "experiments.spec",
     "Schedule": "adapters",
     "Strategy": "strategies",
     "Thresholded": "strategies",
@@ -86,6 +87,7 @@ __all__ = [
     "Result",
     "Row",
     "Rule",
+    "RunSpec",
     "Schedule",
     "Strategy",
     "Thresholded",
@@ -136,6 +138,7 @@ if TYPE_CHECKING:
     from zsprompt.evaluation.thresholds import choose_thresholds, expected_thresholds, with_thresholds
     from zsprompt.experiments.ablation import Ablation, Row, ablate, grid
     from zsprompt.experiments.reproduction import reproduce
+    from zsprompt.experiments.spec import RunSpec
     from zsprompt.llm import Captions
     from zsprompt.prompts import PromptSet, load_bank, load_prompts
     from zsprompt.report.build import build_report

@@ -231,8 +231,8 @@ def test_a_run_on_pictures_that_thresholds_were_chosen_on_is_refused(photos: Pat
             ["--dataset", "folder", "--root", "photos", "--rule", "per-label,precision=2"],
             "precision above 0 and at most 1",
         ),
-        (["--dataset", "folder,limit=3", "--root", "photos"], "5 folds of 3"),
-        (["--dataset", "folder,limit=1", "--root", "photos"], "5 folds of 1"),
+        (["--dataset", "folder,limit=3", "--root", "photos"], "5 folds for 3"),
+        (["--dataset", "folder,limit=1", "--root", "photos"], "5 folds for 1"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -160,7 +160,7 @@ def test_a_caption_csv_without_labels_is_a_list_too(tmp_path: Path, store: Embed
     answer = predict(path, WORDS, store)
     assert (answer.images, answer.bad) == (("0000.png", "0001.png", "0002.png"), ())
     broken = write(tmp_path / "bad.csv", "ImageID,Caption\nstray\n0000.png,a cat\n")
-    assert "line 2: expected a picture's id and a comma" in message(DataError, lambda: predict(broken, WORDS, store))
+    assert "line 2: expected an image id and a comma" in message(DataError, lambda: predict(broken, WORDS, store))
 
 
 def test_shards_of_samples_are_predicted_image_by_image(tmp_path: Path, store: EmbeddingStore) -> None:
@@ -257,5 +257,5 @@ def test_notes_of_a_data_set_stand_in_its_result(cli: Cli, tmp_path: Path) -> No
     make_coco(tmp_path / "coco")
     run = ("run", "--strategy", "per-label", "--dataset", "coco", "--root", tmp_path / "coco")
     done = cli(*run, "--model", "fakes:PlantedEncoder", "--json")
-    assert any("3 of the 4 pictures in instances_val2014.json" in text for text in json.loads(done.stdout)["warnings"])
-    assert "3 of the 4 pictures in instances_val2014.json have an object" in done.stderr
+    assert any("3 of the 4 images in instances_val2014.json" in text for text in json.loads(done.stdout)["warnings"])
+    assert "3 of the 4 images in instances_val2014.json have an object" in done.stderr

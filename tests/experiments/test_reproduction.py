@@ -375,7 +375,7 @@ def test_the_size_of_tokens_is_logged_before_they_are_stored(photos: Path) -> No
     with heard_by(heard.append):
         measured(table, photos, model="fakes:SpatialPlanted")
     sizes = [line.partition(":")[0] for line in heard if line.startswith("tokens")]
-    assert sizes == ["tokens of 80 pictures", "tokens of 40 pictures"]
+    assert sizes == ["tokens of 80 images", "tokens of 40 images"]
 
 
 def test_another_bound_of_epochs_is_a_trial_and_says_so(photos: Path) -> None:
