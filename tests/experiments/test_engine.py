@@ -23,7 +23,7 @@ from zsprompt.data import Dataset
 from zsprompt.data.images import ImageFile
 from zsprompt.errors import ModelError, OutputError, UsageError
 from zsprompt.evaluation.result import Result
-from zsprompt.experiments.engine import DONE, Failure, Job, folder_name, identity_of, measured_once, work_off
+from zsprompt.experiments.engine import DONE, Failure, Job, folder_name, measured_once, work_off
 from zsprompt.store import EmbeddingStore
 
 
@@ -236,10 +236,10 @@ def test_an_identity_tells_what_is_measured_on() -> None:
     targets = np.array([[1, 0], [0, 1]], dtype=np.int8)
     images = tuple(ImageFile(f"{n}.png", Path(f"{n}.png")) for n in range(2))
     data = Dataset("drawn", ("cat", "dog"), images, targets, split="all")
-    assert identity_of(data) == identity_of(replace(data))
+    assert data.identity() == replace(data).identity()
     others: list[dict[str, Any]] = [{"name": "other"}, {"split": "val"}, {"labels": ("cat", "owl")}, {"names": "raw"}]
     for changes in (*others, {"images": images[::-1]}, {"targets": 1 - targets}):
-        assert identity_of(replace(data, **changes)) != identity_of(data)
+        assert replace(data, **changes).identity() != data.identity()
     written = replace(data, written=("a cat", "a dog"))
-    assert identity_of(written) == identity_of(data)
-    assert identity_of(written, {"captions"}) != identity_of(data, {"captions"})
+    assert written.identity() == data.identity()
+    assert written.identity(captions=True) != data.identity(captions=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from zsprompt._utils.arrays import Indices, Targets
+from zsprompt._utils.digests import digest
 from zsprompt.data.images import ImageRef
 from zsprompt.data.sampling import stratified
 from zsprompt.errors import BadImages, DataError, UsageError
@@ -80,6 +82,18 @@ class Dataset:
         """Image captions by source, "given" before "written"; sources without captions are omitted."""
         columns = {"given": self.captions, "written": self.written}
         return {name: texts for name, texts in columns.items() if texts is not None}
+
+    def identity(self, *, captions: bool = False) -> str:
+        """A digest of what is measured on or learned from: images, labels, targets, and captions if asked for.
+
+        Images count by their ids, as results name them.
+        """
+        facts = (self.name, self.split, self.names, self.labels, self.caption_columns if captions else {})
+        whole = hashlib.sha256(digest(facts).encode())
+        for image in self.images:
+            whole.update(image.id.encode("utf-8", "surrogateescape") + b"\0")
+        whole.update(self.targets.tobytes())
+        return whole.hexdigest()
 
     def with_labels(self, labels: Sequence[str]) -> Dataset:
         """The data set restricted to `labels`, in this order.

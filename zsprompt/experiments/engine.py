@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import re
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from zsprompt._utils.digests import digest
 from zsprompt._utils.files import read_text, remove, require_folder, to_json, whole_file
-from zsprompt.data import Dataset
 from zsprompt.errors import ResultError, ZspromptError
 from zsprompt.evaluation.result import Result
 from zsprompt.evaluation.result_files import load_result, save_result
@@ -113,23 +112,10 @@ def measured_once(
     return result, facts
 
 
-def identity_of(dataset: Dataset, reads: Collection[str] = ()) -> str:
-    """A digest of images, labels and targets, and of captions where they are read: what is measured on."""
-    digest = hashlib.sha256(
-        repr((dataset.name, dataset.split, dataset.names, dataset.labels)).encode("utf-8", "surrogatepass")
-    )
-    for image in dataset.images:
-        digest.update(image.id.encode("utf-8", "surrogateescape") + b"\0")
-    digest.update(dataset.targets.tobytes())
-    if "captions" in reads:
-        digest.update(repr(dataset.caption_columns).encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()
-
-
 def folder_name(words: str, made_from: Sequence[object]) -> str:
     """A readable name that ends in a digest of everything that a folder's content depends on."""
-    digest = hashlib.sha256(repr(made_from).encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    return f"{re.sub(r'[^A-Za-z0-9.=]+', '-', words).strip('-')[:_LONGEST_NAME]}-{digest}"
+    readable = re.sub(r"[^A-Za-z0-9.=]+", "-", words).strip("-")[:_LONGEST_NAME]
+    return f"{readable}-{digest(made_from)}"
 
 
 def _grouped(jobs: Sequence[Job[T] | Failure]) -> dict[Hashable, list[tuple[int, Job[T]]]]:

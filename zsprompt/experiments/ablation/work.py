@@ -15,7 +15,7 @@ from zsprompt.evaluation.provenance import prompt_sets
 from zsprompt.evaluation.result import Result
 from zsprompt.experiments.ablation.outcome import ROWS, Ablation, Entry, Measured, compared
 from zsprompt.experiments.ablation.plan import title
-from zsprompt.experiments.engine import Failure, Job, folder_name, identity_of, measured_once, work_off
+from zsprompt.experiments.engine import Failure, Job, folder_name, measured_once, work_off
 from zsprompt.experiments.spec import Prepared, Resolved, Resources, RunSpec
 from zsprompt.store import EmbeddingStore
 from zsprompt.store.embed import embed
@@ -112,7 +112,11 @@ def _folder_name(prepared: Prepared) -> str:
     """A readable name that ends in a digest of everything that the result depends on."""
     spec, strategy = prepared.spec, prepared.strategy
     made_from = (
-        *(digest_of(strategy), prepared.store.fingerprint, identity_of(prepared.data, reads(strategy))),
+        *(
+            digest_of(strategy),
+            prepared.store.fingerprint,
+            prepared.data.identity(captions="captions" in reads(strategy)),
+        ),
         *(spec.difficult, spec.skip_bad),
     )
     return folder_name(title(spec), made_from)

@@ -22,7 +22,7 @@ from zsprompt.encoders import load_encoder
 from zsprompt.encoders.random_texts import RandomTexts
 from zsprompt.errors import AdapterError, TrainingError, UnknownName, UsageError, ZspromptError
 from zsprompt.experiments import protocols
-from zsprompt.experiments.engine import Failure, Job, folder_name, identity_of, measured_once, work_off
+from zsprompt.experiments.engine import Failure, Job, folder_name, measured_once, work_off
 from zsprompt.experiments.protocols import Protocol
 from zsprompt.experiments.reproduction.outcome import COUNTS, Cell, Measures, Reproduction, counts_of, measures_of
 from zsprompt.experiments.reproduction.tables import Ground, Settings, Table, find_table
@@ -276,7 +276,7 @@ class _Training:
     def folder(self, store: EmbeddingStore) -> str:
         prompts = load_prompts(self.prompts)
         made_from = (digest(self.kind), digest(self.schedule), prompts.name, prompts.digest, store.fingerprint)
-        identity = identity_of(self.data, self.kind.reads)
+        identity = self.data.identity(captions="captions" in self.kind.reads)
         words = f"{self.settings.adapter} {self.data.name} {store.encoder.name} seed {self.seed}"
         return folder_name(words, (*made_from, self.seed, identity))
 
@@ -321,7 +321,7 @@ class _Work:
     def _folder(self, settings: Settings, seed: int, prepared: Prepared) -> Path | None:
         if self.out is None:
             return None
-        identity = identity_of(prepared.data, reads(prepared.strategy))
+        identity = prepared.data.identity(captions="captions" in reads(prepared.strategy))
         model = prepared.store.encoder.name
         words = f"{settings.what} {prepared.data.name} {settings.protocol} {model} seed {seed}"
         made_from = (digest_of(prepared.strategy), prepared.store.fingerprint, settings.difficult, identity)
