@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zsprompt.cli.options import Json, argument
-from zsprompt.cli.session import refusals
+from zsprompt.cli.session import named_lines, refusals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,12 +30,7 @@ def list_names(kind: Annotated[Kind, argument("What to list.", "KIND")], json: J
         from zsprompt._utils.files import to_json
 
         entries = _names(kind)
-        if json:
-            typer.echo(to_json(dict(entries)))
-            return
-        width = max(map(len, entries))
-        for name, about in entries.items():
-            typer.echo(f"{name:{width}}  {about}")
+        typer.echo(to_json(dict(entries)) if json else named_lines(list(entries.items())))
 
 
 def _names(kind: Kind) -> Mapping[str, str]:

@@ -11,7 +11,7 @@ import typer
 
 from zsprompt.cli.help import SectionedGroup
 from zsprompt.cli.options import Json, argument, option
-from zsprompt.cli.session import note, refusals
+from zsprompt.cli.session import named_lines, note, refusals
 from zsprompt.errors import DataError, UnknownName
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def list_(
         if json:
             typer.echo(_json({"root": str(where), "datasets": entries}))
             return
-        typer.echo("\n".join(line for entry in entries for line in _entry_lines(entry)))
+        typer.echo(named_lines([row for entry in entries for row in _entry_rows(entry)]))
         typer.echo(f"\nlooked for in {where}")
 
 
@@ -146,14 +146,13 @@ def _entry(name: str, about: str, where: Path) -> dict[str, Any]:
     }
 
 
-def _entry_lines(entry: Mapping[str, Any]) -> Iterator[str]:
-    yield f"{entry['name']:9} {entry['about']}"
+def _entry_rows(entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield entry["name"], entry["about"]
     if "licence" in entry:
-        yield f"{'':9} {entry['licence']}"
+        yield "", entry["licence"]
         lists = ", ".join(entry["lists_here"])
-        yield (
-            f"{'':9} here{f': {lists}' if lists else ''}" if entry["here"] else f"{'':9} not here: {entry['to_get_it']}"
-        )
+        here = f"here: {lists}" if lists else "here"
+        yield "", here if entry["here"] else f"not here: {entry['to_get_it']}"
 
 
 def _load_lists(
@@ -234,19 +233,26 @@ def _report_lines(report: Report) -> Iterator[str]:
 
 def _list_lines(name: str, checked: SplitCheck) -> Iterator[str]:
     from zsprompt._utils.text import counted
-    from zsprompt.report import printable
+    from zsprompt.report.terminal import text_table
 
     published = f", published {checked.published:,}" if checked.published is not None else ""
     without = f", {checked.unlabelled:,} without any label" if checked.unlabelled else ""
     labels = counted(len(checked.positives), "label")
     yield f"{name} {checked.split}: {counted(checked.images, 'image')}{published}{without}; {labels}"
-    width = max(len("label"), *(len(printable(label)) for label in checked.positives))
+    yield text_table(*_label_rows(checked))
+
+
+def _label_rows(checked: SplitCheck) -> tuple[list[str], list[list[str]]]:
+    """Header and one row per label: positives, and published and left-out ones where there are any."""
+    from zsprompt.report import printable
+
     expected, left_out = checked.published_positives, checked.left_out
-    heads = f"{'published':>11}" * bool(expected) + f"{'left out':>10}" * bool(left_out)
-    yield f"{'label':{width}}  positives{heads}"
+    header = ["label", "positives", *["published"] * bool(expected), *["left out"] * bool(left_out)]
+    rows = []
     for label, count in checked.positives.items():
-        cell = f"{expected.get(label, '–'):>11}" if expected else ""
-        yield f"{printable(label):{width}}  {count:9}{cell}" + (f"{left_out.get(label, 0):10}" if left_out else "")
+        published = [str(expected.get(label, "–"))] if expected else []
+        rows.append([printable(label), str(count), *published, *([str(left_out.get(label, 0))] if left_out else [])])
+    return header, rows
 
 
 def _group(group: Sequence[str], differ: bool) -> str:

@@ -10,7 +10,7 @@ import typer
 
 from zsprompt._utils.text import counted
 from zsprompt.cli.options import COMPUTATION, CacheFolder, Json, argument, cache_folder, option
-from zsprompt.cli.session import note, refusals
+from zsprompt.cli.session import named_lines, note, refusals
 
 
 class Ground(str, Enum):
@@ -83,5 +83,4 @@ def _listed(json: bool) -> str:
     listed = {name: known.about for name, known in tables().items()}
     if json:
         return to_json({"tables": listed})
-    width = max(map(len, listed))
-    return "\n".join(f"{name:{width}}  {about}" for name, about in listed.items())
+    return named_lines(list(listed.items()))

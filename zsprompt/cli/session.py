@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -23,6 +24,14 @@ def note(text: str) -> None:
     """A line on stderr."""
     with suppress(OSError):  # nobody can be told that nobody can be told
         typer.echo(text, err=True)
+
+
+def named_lines(entries: Sequence[tuple[str, str]]) -> str:
+    """Names with a line about each, wrapped where a person reads them on a terminal."""
+    from zsprompt.report.terminal import text_table
+
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    return text_table((), entries, left=(0, 1), width=width)
 
 
 def can_print(text: str) -> bool:
