@@ -198,12 +198,12 @@ def test_labels_may_be_chosen_and_a_bound_adapter_wants_the_same(photos: Path, z
 
 def test_captions_of_a_file_are_read_where_an_adapter_reads_captions(photos: Path, zs: Run, tmp_path: Path) -> None:
     fusion = {"adapter": "fusion,hidden=8"}
-    assert "--picture-captions FILE" in zs(*training(photos, **fusion)).error
+    assert "--image-captions FILE" in zs(*training(photos, **fusion)).error
     captions = ("--picture-captions", photos / "captions.csv")
     done = zs(*training(photos, *captions, "--test", "test", **fusion))
     assert done.code == 0, done.err
     assert load_adapter(tmp_path / "a").captions == ("written",)
-    assert "--picture-captions FILE" in zs("run", "--strategy", "adapter:a", *on(photos, "--split", "test")).error
+    assert "--image-captions FILE" in zs("run", "--strategy", "adapter:a", *on(photos, "--split", "test")).error
     assert zs("run", "--strategy", "adapter:a", *on(photos, *captions, "--split", "test")).code == 0
     few = zs("run", "--strategy", "adapter:a", *on(photos, "--picture-captions", photos / "few.csv"))
     assert (few.code, "found none for 20" in few.error) == (1, True)
@@ -407,8 +407,8 @@ def test_a_training_that_explodes_is_one_line_and_its_best_weights_are_usable(
 def test_damage_of_an_unfinished_training_is_one_line(photos: Path, zs: Run, tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / CHECKPOINT).write_bytes(b"half a file")
-    assert "found one; go on with --resume, or use another --out" in zs(*training(photos)).error
-    assert "cannot go on: expected a checkpoint" in zs(*training(photos, "--resume")).error
+    assert "found one; continue it with --resume, or use another --out" in zs(*training(photos)).error
+    assert "cannot resume: expected a checkpoint" in zs(*training(photos, "--resume")).error
     assert (tmp_path / "a" / CHECKPOINT).read_bytes() == b"half a file"
 
 
@@ -458,7 +458,7 @@ def test_killed_or_interrupted_and_resumed_is_the_training_that_was_not(photos: 
             assert end.out == ""
         assert not (tmp_path / name / FILE).exists()
         again = training(photos, *LONG, "--out", name, "--cache", cache)
-        assert "go on with --resume" in zs(*again).error
+        assert "continue it with --resume" in zs(*again).error
         assert "lr 0.003 instead of 0.001" in zs(*again, "--resume", "--lr", 0.001).error
         resumed = zs(*again, "--resume")
         assert resumed.code == 0, resumed.err
