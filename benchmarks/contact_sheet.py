@@ -1,4 +1,4 @@
-"""The contact sheet of the drawn scenes: every kind in its variants, and test pictures as they come.
+"""The contact sheet of the drawn scenes: every kind in its variants, and the first test images.
 
 python benchmarks/contact_sheet.py --out docs/images/scenes.png
 """
@@ -24,17 +24,17 @@ def main() -> None:
     options = parser.parse_args()
     alone = [paint(portrait(kind, variant)) for kind, about in KINDS.items() for variant in about.variants]
     alone += [Image.new("RGB", (SIDE, SIDE), "white")] * (-len(alone) % ACROSS)
-    pictures = alone + [paint(compose(f"test {i}")) for i in range(options.scenes)]
-    sheet = Image.new("RGB", (ACROSS * SIDE, -(-len(pictures) // ACROSS) * SIDE), "white")
-    for i, picture in enumerate(pictures):
-        sheet.paste(picture, (i % ACROSS * SIDE, i // ACROSS * SIDE))
+    images = alone + [paint(compose(f"test {i}")) for i in range(options.scenes)]
+    sheet = Image.new("RGB", (ACROSS * SIDE, -(-len(images) // ACROSS) * SIDE), "white")
+    for i, image in enumerate(images):
+        sheet.paste(image, (i % ACROSS * SIDE, i // ACROSS * SIDE))
     sheet.resize((sheet.width * 3 // 4, sheet.height * 3 // 4), Image.Resampling.LANCZOS).save(
         options.out, optimize=True
     )
 
 
 def portrait(kind: str, variant: str) -> Scene:
-    """One thing, large, on a plain ground."""
+    """One large object on a plain background."""
     chance = Chance(f"portrait {kind} {variant}")
     colour = chance.one(KINDS[kind].colours)
     colour, shade = OWN_SHADES.get(variant) or (colour, chance.one(tuple(SHADES[colour])))

@@ -1,12 +1,12 @@
-"""Fetching and looking over a data set of VOC2007's size, against curl, sha256sum and tar; and what SIGKILLs cost.
+"""Fetching and checking a data set of the size of VOC2007, against curl, sha256sum and tar; and the cost of SIGKILLs.
 
     python benchmarks/fetch.py --out benchmarks/results/FILE.csv
 
-A tar in VOC2007's layout with as many photos as its test archive and about as many bytes (drawn noise, every photo
-another) is served on loopback by a server that honours ranges. Each row is a process of its own with its seconds, its
-processor's seconds (children and start included; the better measure on a shared machine) and its peak memory. "kills"
-fetches it from a server that takes about 4 s to send it, while SIGKILL hits after a random time of 0.3 to 10 s, again
-and again until a call comes through; `sent` is what came in all, as a multiple of the archive: 1 means no byte twice.
+A loopback server with range requests serves a tar in the layout of VOC2007. The tar has as many images as the test
+archive and about as many bytes; each image is different noise. Each row is a separate process with its seconds, its CPU
+seconds (including children and start-up; the better measure on a shared machine) and its peak memory. "kills" fetches
+from a server that takes about 4 s to send the archive. SIGKILL stops the fetch after a random time of 0.3 to 10 s,
+repeatedly, until one fetch completes. `sent` is the total transfer as a multiple of the archive: 1 means no byte twice.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def make_archive(photos: int) -> bytes:
-    """A tar of VOC2007's layout, 91 kB a photo as in the official one."""
+    """A tar in the layout of VOC2007, with 91 kB per image as in the official one."""
     noise = np.random.default_rng(0)
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
@@ -84,15 +84,16 @@ def add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
     archive.addfile(info, io.BytesIO(content))
 
 
-def known(facts: dict[str, Any]) -> Known:
-    made = Archive(
+def entry(facts: dict[str, Any]) -> Known:
+    """The catalogue entry of the data set that is served."""
+    archive = Archive(
         FILE, (facts["url"],), facts["size"], facts["sha256"], (BASE,), ("test",), f"{BASE}/ImageSets/Main/test.txt"
     )
-    return replace(CATALOGUE["voc"], archives=(made,), splits={})
+    return replace(CATALOGUE["voc"], archives=(archive,), splits={})
 
 
 def by_hand(facts: dict[str, Any]) -> None:
-    """What a careful person types."""
+    """The commands that a careful user types."""
     root = Path(facts["home"]) / "by hand"
     root.mkdir()
     subprocess.run(["curl", "-sf", "-o", FILE, facts["url"]], check=True, cwd=root)
@@ -103,22 +104,22 @@ def by_hand(facts: dict[str, Any]) -> None:
 
 
 def fetched(facts: dict[str, Any]) -> None:
-    fetch(known(facts), Path(facts["home"]) / "root")
+    fetch(entry(facts), Path(facts["home"]) / "root")
 
 
 def from_folder(facts: dict[str, Any]) -> None:
-    fetch(known(facts), Path(facts["home"]) / "folder", source=facts["home"])
+    fetch(entry(facts), Path(facts["home"]) / "folder", source=facts["home"])
 
 
-def looked_over(facts: dict[str, Any], read: bool = True) -> None:
+def checked(facts: dict[str, Any], read: bool = True) -> None:
     root = Path(facts["home"]) / "root"
     report = check([load_dataset("voc", root=root)], root=root, read=read)
     if report.faults or report.doubles or report.extra:
-        raise SystemExit(f"what was fetched is not what was served: {report}")
+        raise SystemExit(f"expected the data set that was served, found {report}")
 
 
 def decoded(facts: dict[str, Any]) -> None:
-    """The bound for looking: Pillow alone, one thread."""
+    """The lower bound for a check: only Pillow, one thread."""
     for path in (Path(facts["home"]) / "root" / BASE / "JPEGImages").iterdir():
         Image.open(path).load()
 
@@ -127,17 +128,16 @@ WAYS: dict[str, Callable[[dict[str, Any]], None]] = {
     "curl, sha256sum, tar": by_hand,
     "fetch": fetched,
     "fetch --from a folder": from_folder,
-    "check": looked_over,
-    "check --quick": lambda facts: looked_over(facts, read=False),
+    "check": checked,
+    "check --quick": lambda facts: checked(facts, read=False),
     "Pillow alone, one thread": decoded,
 }
 
 
 def measure(what: str, facts: dict[str, Any], photos: int) -> dict[str, Any]:
-    """One way in a process of its own."""
+    """Measure one way in a separate process."""
     done = subprocess.run(command(what, facts), stdout=subprocess.PIPE, text=True, check=True)
-    found = json.loads(done.stdout)
-    row = {"what": what, "photos": photos, "archive_MB": facts["size"] / 1e6, **found}
+    row = {"what": what, "photos": photos, "archive_MB": facts["size"] / 1e6, **json.loads(done.stdout)}
     print(row, flush=True)
     return row
 
@@ -154,19 +154,19 @@ def one(what: str, facts: dict[str, Any]) -> None:
 
 
 def peak_memory() -> float:
-    """Of this process since it runs this program; getrusage would count what its parent had."""
+    """Peak memory of this process in MB, from /proc: getrusage would include the memory of its parent."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) / 1e3
 
 
 def kills(server: FileServer, facts: dict[str, Any], photos: int, times: int) -> dict[str, Any]:
-    """Fetch under SIGKILL; checks that nothing half-made ever counts as here."""
+    """Fetch under SIGKILL, and check that an incomplete data set never counts as present."""
     root = Path(facts["home"]) / "killed"
     chance, killed, rounds = random.Random(0), 0, 0
     before = server.sent
-    server.pause = 0.0005  # or hardly a kill would hit the download
+    server.pause = 0.0005  # otherwise few kills would hit the download
     script = f"import sys; sys.argv = ['fetch.py']; sys.path.insert(0, {str(Path(__file__).parent)!r}); import fetch\n"
-    script += f"from pathlib import Path; fetch.fetch(fetch.known({facts!r}), Path({str(root)!r}))"
+    script += f"from pathlib import Path; fetch.fetch(fetch.entry({facts!r}), Path({str(root)!r}))"
     while killed < times:
         shutil.rmtree(root, ignore_errors=True)
         rounds += 1
@@ -179,11 +179,11 @@ def kills(server: FileServer, facts: dict[str, Any], photos: int, times: int) ->
                 started.kill()
                 started.wait()
                 killed += 1
-            whole = known(facts).here(root) == ("test",)
+            whole = entry(facts).here(root) == ("test",)
             if whole and len(list((root / BASE / "JPEGImages").iterdir())) != photos:
-                raise SystemExit("half a data set counts as whole")
+                raise SystemExit("expected a complete data set, found an incomplete one that counts as complete")
         if started.returncode or len(list((root / BASE / "JPEGImages").iterdir())) != photos:
-            raise SystemExit("a call came through without the data set")
+            raise SystemExit("expected the data set after a fetch that completed, found none")
     sent = (server.sent - before) / facts["size"] / rounds
     return {"what": "kills", "photos": photos, "archive_MB": facts["size"] / 1e6, "kills": killed, "sent": sent}
 

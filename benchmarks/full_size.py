@@ -2,12 +2,12 @@
 
     python benchmarks/full_size.py --out benchmarks/results/FILE.csv
 
-Files are generated in the official layouts, with as many pictures, objects, labels and characters as the real ones:
-COCO train2014 (82,783 pictures, 604,907 objects with outlines), NUS-WIDE (269,648 pictures with 81 concepts and 1,000
-tags, empty picture files), CLIP-Decoder's data.csv (216,546 rows with 1,006 labels), the caption CSV (30,000 rows),
-ImageNet's validation folders (50,000 pictures). Each row is a process of its own; `parsed` is with an empty folder of
-tables, `read back` with a filled one. --scale 0.01 makes everything smaller. The disk's own speed hardly counts: the
-files were written just before.
+Files are generated in the official layouts, with the official numbers of images, objects, labels and characters:
+COCO train2014 (82,783 images, 604,907 objects with outlines), NUS-WIDE (269,648 images with 81 concepts and 1,000 tags,
+empty image files), data.csv of CLIP-Decoder (216,546 rows with 1,006 labels), the caption CSV (30,000 rows), and the
+validation folders of ImageNet (50,000 images). Each row is a separate process. `parsed` starts with an empty folder of
+tables, `read back` with a filled one. --scale 0.01 makes everything smaller. The speed of the disk hardly matters,
+because the files have just been written.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MEASURE = """
 import json, sys, time
 from pathlib import Path
 import zsprompt.data as d
-def peak():  # VmHWM and not ru_maxrss, which a process inherits from the one that started it
+def peak():  # VmHWM, because a process inherits ru_maxrss from its parent
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1e3
 before = peak()
 start = time.perf_counter()
@@ -67,14 +67,14 @@ def measure(name: str, split: str, root: Path, cache: Path) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, name, str(root), split], check=True, capture_output=True, text=True, env=env
     )
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    row: dict[str, Any] = json.loads(done.stdout)
+    return row
 
 
 def make_coco(root: Path, scale: float) -> None:
     random = np.random.default_rng(0)
-    pictures, objects = int(82_783 * scale), int(604_907 * scale)
-    ids = random.permutation(581_929)[:pictures] + 1
+    images, objects = int(82_783 * scale), int(604_907 * scale)
+    ids = random.permutation(581_929)[:images] + 1
     outlines = [
         "[[" + ", ".join(f"{x:.2f}" for x in random.uniform(0, 640, 2 * random.integers(10, 70))) + "]]"
         for _ in range(500)
@@ -94,7 +94,7 @@ def make_coco(root: Path, scale: float) -> None:
         for n in range(objects):
             file.write(
                 f'{", " if n else ""}{{"segmentation": {outlines[random.integers(500)]}, "area": 2765.1486, "iscrowd": '
-                f'{int(random.random() < 0.01)}, "image_id": {ids[random.integers(pictures)]}, "bbox": [199.84, 200.4, '
+                f'{int(random.random() < 0.01)}, "image_id": {ids[random.integers(images)]}, "bbox": [199.84, 200.4, '
                 f'77.71, 70.88], "category_id": {random.integers(80) + 1}, "id": {n + 1}}}'
             )
         kinds = ", ".join(f'{{"supercategory": "thing", "id": {c + 1}, "name": "name {c}"}}' for c in range(80))
@@ -125,7 +125,7 @@ def make_nus_wide(root: Path, scale: float) -> None:
     with (root / "NUS_WID_Tags" / "AllTags1k.txt").open("wb") as file:
         for start in range(0, count, 4096):
             rows = min(4096, count - start)
-            cells = np.full((rows, 2002), 9, np.uint8)  # a tab after each cell, then the line's end
+            cells = np.full((rows, 2002), 9, np.uint8)  # a tab after each cell, then the end of the line
             cells[:, 0:2000:2] = (random.random((rows, 1000)) < 0.006) + 48
             cells[:, 2000:] = (13, 10)
             file.write(cells.tobytes())

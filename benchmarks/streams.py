@@ -1,10 +1,10 @@
-"""Tar shards and Parquet lists through `zsprompt predict`: seconds and peak memory by the number of pictures.
+"""Tar shards and Parquet lists through `zsprompt predict`: seconds and peak memory by the number of images.
 
     python benchmarks/streams.py --out benchmarks/results/FILE.csv
 
-Small drawn pictures, all different, in shards of 10,000 or as files that a Parquet list names; `tiny` with five labels
-and an empty cache, then a filled one. Each row is a process of its own; `peak_mb` is its VmHWM, `part` how many
-pictures are predicted at a time. --kind tar or parquet measures one of the two.
+Small drawn images, all different, are in shards of 10,000 or in files that a Parquet list names. `tiny` predicts five
+labels with an empty cache, then with a filled one. Each row is a separate process; `peak_mb` is its VmHWM, and `part`
+is the number of images predicted at a time. --kind tar or parquet measures only one of the two.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ def measure(kind: str, count: int) -> list[dict[str, Any]]:
         sources = make_shards(folder, count) if kind == "tar" else [make_list(folder, count)]
         rows = []
         for how in ("cold", "warm"):
-            found = predict(folder, sources)
+            measured = predict(folder, sources)
             with (folder / "labels.csv").open() as file:
                 written = sum(1 for _ in file) - 1
             if written != count:
                 raise SystemExit(f"expected {count} rows, found {written}")
-            rows.append({"kind": kind, "pictures": count, "part": PART, "cache": how} | found)
+            rows.append({"kind": kind, "pictures": count, "part": PART, "cache": how} | measured)
         return rows
 
 
@@ -80,12 +80,12 @@ def predict(folder: Path, sources: list[Path]) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", MEASURE, *command], check=True, capture_output=True, text=True, env=env
     )
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return measured
 
 
 def drawn(number: int) -> bytes:
-    """A small picture that is like no other."""
+    """A small image that differs from all others."""
     pixels = np.random.default_rng(number).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     out = BytesIO()
     Image.fromarray(pixels).resize((32, 32), Image.Resampling.NEAREST).save(out, format="PNG", compress_level=1)
@@ -106,7 +106,7 @@ def make_shards(folder: Path, count: int) -> list[Path]:
 
 
 def make_list(folder: Path, count: int) -> Path:
-    names = [f"pictures/{number // 1000:04}/{number:08}.png" for number in range(count)]
+    names = [f"images/{number // 1000:04}/{number:08}.png" for number in range(count)]
     for number, name in enumerate(names):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
