@@ -1,8 +1,8 @@
-"""How long an epoch of training takes on stored embeddings, and how much of it is waiting for the store.
+"""The duration of a training epoch on stored embeddings, and the share of it that waits for the store.
 
-D = 512 and, for the decoder, 50 tokens a picture, as ViT-B/32 has; the vectors are random, which costs the same.
-Pictures are noise files that a stand-in encoder turns into random rows, so that the store's own path is real: tokens
-are written to and read from its cache folder. Every epoch is run with one thread and with all.
+D is 512, with 50 tokens per image for decoders, as in ViT-B/32. The vectors are random, which takes the same time.
+Images are noise that a stand-in encoder turns into random rows, so the path through the store is real: tokens are
+written to its cache folder and read from it. Every epoch runs with one thread and with all threads.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DIM, TOKENS, LABELS = 512, 50, 20
 
 
 class Noise(Encoder):
-    """Random vectors and tokens of ViT-B/32's shapes."""
+    """Random vectors and tokens in the shapes of ViT-B/32."""
 
     name, fingerprint = "noise", "noise/1"
     dim, logit_scale, context_length = DIM, 100.0, None
@@ -47,7 +47,7 @@ class Noise(Encoder):
 
 @dataclass(frozen=True)
 class NoiseImage:
-    """A picture of four bytes of noise."""
+    """An image of 2 × 2 pixels of noise."""
 
     number: int
 
@@ -63,12 +63,12 @@ class NoiseImage:
 
 
 def main() -> None:
-    options = arguments(__doc__, pictures=5000, decoded=1000, epochs=3)
+    options = arguments(__doc__, images=5000, decoded=1000, epochs=3)
     rng = np.random.default_rng(1)
     texts = unit_rows(rng.normal(size=(LABELS, DIM)))
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder, EmbeddingStore(Noise(), cache=Path(folder) / "cache") as store:
-        refs = [NoiseImage(number) for number in range(options.pictures)]
+        refs = [NoiseImage(number) for number in range(options.images)]
         vectors = store.images(refs).vectors
         some = store.tokens(refs[: options.decoded])
         for spec in (
@@ -92,7 +92,7 @@ def main() -> None:
 def measured(
     spec: str, examples: Examples, texts: Floats, schedule: Schedule, epochs: int, threads: int
 ) -> dict[str, Any]:
-    """The median epoch, the first not counted."""
+    """The median epoch after the first."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     kind = load_kind(spec)

@@ -1,4 +1,4 @@
-"""What benchmarks share: a checkpoint of ViT-B/32's size, medians, the machine's own limit, and result files."""
+"""What benchmarks share: a checkpoint of the size of ViT-B/32, medians, the peak of the machine, and result files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    import clip  # noqa: F401 - imported here, so that its warnings stay here
+    import clip  # noqa: F401 - imported here to suppress its warnings
     from clip.model import CLIP
 
 from zsprompt.encoders.clip.products import plain, products
@@ -24,7 +24,7 @@ VIT_B32 = (512, 224, 12, 768, 32, 77, 49408, 512, 8, 12)
 
 
 def arguments(about: str | None, **options: Any) -> argparse.Namespace:
-    """--out, and an option for each keyword: its value is the default, its type the option's."""
+    """--out, and one option per keyword with this default. A type instead of a default makes the option required."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in options.items():
         kind = default if isinstance(default, type) else type(default)
@@ -39,7 +39,7 @@ def arguments(about: str | None, **options: Any) -> argparse.Namespace:
 
 
 def random_vit_b32(folder: Path) -> Path:
-    """A checkpoint with ViT-B/32's architecture and random weights: real ones cost exactly as much time."""
+    """A checkpoint with the architecture of ViT-B/32 and random weights, which take the same time as real ones."""
     path = folder / "random-vit-b32.pt"
     if not path.exists():
         torch.manual_seed(0)
@@ -48,20 +48,20 @@ def random_vit_b32(folder: Path) -> Path:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """How long `work` takes, once."""
+    """The duration of one call of `work`, in seconds."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
 def median_seconds(work: Callable[[], object], times: int = 3) -> float:
-    """The median of `times` runs, after one that is not counted."""
+    """The median duration of `times` calls after a warm-up call, in seconds."""
     work()
     return median(seconds(work) for _ in range(times))
 
 
 def peak_flops(size: int = 2048) -> float:
-    """Multiplications and additions a second of a square float32 matrix product, by the fastest kernel there is."""
+    """Multiplications and additions per second of a square float32 matrix product with the fastest kernel."""
     square = torch.nn.Linear(size, size).requires_grad_(False)
     x = torch.randn(size, size)
     with torch.inference_mode():
@@ -70,7 +70,7 @@ def peak_flops(size: int = 2048) -> float:
 
 
 def encode_rows(model: Any, rows: torch.Tensor) -> torch.Tensor:
-    """[T, D]: `encode_text` on texts cut to the longest of the batch, which changes nothing: no token looks ahead."""
+    """[T, D] `encode_text` on texts trimmed to the longest of the batch; attention is causal, so this has no effect."""
     length = rows.shape[1]
     hidden = (model.token_embedding(rows) + model.positional_embedding[:length]).permute(1, 0, 2)
     for block in model.transformer.resblocks:
@@ -84,7 +84,7 @@ def encode_rows(model: Any, rows: torch.Tensor) -> torch.Tensor:
 
 
 def save(rows: list[dict[str, Any]], path: Path) -> None:
-    """Write and show a table."""
+    """Write and print a table."""
     table = pd.DataFrame(rows)
     path.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")

@@ -1,12 +1,11 @@
-"""conse's classifier on ready pixels: pictures a second by batch size, memory format and use of the threads.
+"""The classifier of conse on decoded pixels: images per second by batch size, memory format and use of threads.
 
     python benchmarks/conse_speed.py --out benchmarks/results/FILE.csv
 
-Each row is the median of RUNS passes over the same random pixels, after one that is not counted. `together`: all
-threads share a batch, as torch does it; `apart`: each thread has batches of its own, as zsprompt does it. `faults` are
-minor page faults a picture: memory that the system hands out and takes back again. `peak_share` is the arithmetic (407
-million multiplications and additions a picture, by the table of EfficientNet-Lite's release) over that of a large
-float32 matrix product.
+Each row is the median of RUNS passes over the same random pixels after a warm-up pass. `together`: all threads share a
+batch, as in torch. `apart`: each thread has its own batches, as in zsprompt. `faults` are minor page faults per image:
+memory that the system repeatedly allocates and frees. `peak_share` is the arithmetic (407 million multiplications and
+additions per image, from the release table of EfficientNet-Lite) relative to a large float32 matrix product.
 """
 
 from __future__ import annotations
@@ -51,8 +50,8 @@ def once(network: Any, pixels: torch.Tensor, batch: int, over: Callable[..., Any
 
     def one(part: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode():
-            found: torch.Tensor = network(part)
-            return found
+            logits: torch.Tensor = network(part)
+            return logits
 
     faults, start = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, time.perf_counter()
     list(over(one, pixels.split(batch)))

@@ -1,8 +1,8 @@
-"""Chooses conse's constants and the standardising rule on one half of VOC photos, and reports the other half.
+"""Choose the constants of conse and the rule for standardising on one half of VOC images, and report on the other.
 
     python benchmarks/constants.py --root VOCdevkit --out benchmarks/results
 
-The halves are every other picture of the list: even positions choose, odd positions report. Writes
+Images at even positions of the list choose, images at odd positions report. Writes
 conse-constants-voc2007.csv, conse-scale-voc2007.csv and few-labels-voc2007-conse.csv.
 """
 
@@ -36,21 +36,21 @@ def main() -> None:
     options = parser.parse_args()
     data = load_dataset("voc", root=options.root)
     encoder = conse.Conse()
-    pictures = [decode(ref.read()) for ref in data.images]
+    images = [decode(ref.read()) for ref in data.images]
 
-    grid = embedding_grid(encoder, pictures, data)
+    grid = embedding_grid(encoder, images, data)
     show(grid, options.out / "conse-constants-voc2007.csv", best="average")
     store = EmbeddingStore(encoder)
     vectors = store.images(data.images).vectors
     show(scale_grid(store, vectors, data), options.out / "conse-scale-voc2007.csv", best="average")
     show(
-        few_labels(store, vectors[::2], data.select(range(0, len(pictures), 2))),
+        few_labels(store, vectors[::2], data.select(range(0, len(images), 2))),
         options.out / "few-labels-voc2007-conse.csv",
     )
 
 
-def embedding_grid(encoder: conse.Conse, pictures: list[Image.Image], data: Dataset) -> pd.DataFrame:
-    """mAP of per-label, plain and standardised, for every choice of crop, classes kept and wording of a class."""
+def embedding_grid(encoder: conse.Conse, images: list[Image.Image], data: Dataset) -> pd.DataFrame:
+    """mAP of per-label, plain and standardised, for every crop, number of classes kept and wording of the classes."""
     names = class_names()
     wordings = {
         "{}": encoder.encode_texts(names),
@@ -62,7 +62,7 @@ def embedding_grid(encoder: conse.Conse, pictures: list[Image.Image], data: Data
     }
     rows = []
     for crop in (0.875, 1.0):
-        fit = [ImageOps.fit(p, (224, 224), Image.Resampling.BICUBIC, bleed=(1 - crop) / 2) for p in pictures]
+        fit = [ImageOps.fit(p, (224, 224), Image.Resampling.BICUBIC, bleed=(1 - crop) / 2) for p in images]
         probabilities = encoder._classifier.probabilities(np.stack([np.asarray(p) for p in fit]))
         for kept, wording in product((10, 50, 200, 1000), wordings):
             lowest = np.sort(probabilities, axis=1)[:, -kept, None]
@@ -78,7 +78,7 @@ def embedding_grid(encoder: conse.Conse, pictures: list[Image.Image], data: Data
 
 
 def scale_grid(store: EmbeddingStore, vectors: np.ndarray, data: Dataset) -> pd.DataFrame:
-    """mAP of the strategies that use a softmax, for every scale."""
+    """mAP of the strategies with a softmax, for every scale."""
     rows = []
     for scale in (5.0, 10.0, 20.0, 30.0, 50.0, 100.0):
         row: dict[str, object] = {"scale": scale}
@@ -94,23 +94,23 @@ def scale_grid(store: EmbeddingStore, vectors: np.ndarray, data: Dataset) -> pd.
 
 
 def few_labels(store: EmbeddingStore, vectors: np.ndarray, data: Dataset, draws: int = 60) -> pd.DataFrame:
-    """mAP and micro F1 of standardised scores over random subsets of the labels, alone and in neutral company."""
+    """mAP and micro F1 of standardised scores for random subsets of the labels, without and with neutral words."""
     prompts, words = load_prompts("photo"), neutral_words()
-    own = vectors @ label_vectors(prompts, data.labels, store).T
+    all_cosines = vectors @ label_vectors(prompts, data.labels, store).T
     neutral = vectors @ label_vectors(prompts, words, store).T
     random = np.random.default_rng(0)
     rows = []
     for count in (2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 18, 20):
-        found: dict[str, list[list[float]]] = {"alone": [], "with neutral words": []}
+        measures: dict[str, list[list[float]]] = {"alone": [], "with neutral words": []}
         for _ in range(draws if count < len(data.labels) else 1):
             chosen = random.choice(len(data.labels), count, replace=False)
             others = [i for i, word in enumerate(words) if word not in {data.labels[c] for c in chosen}]
-            cosines, targets = own[:, chosen], data.targets[:, chosen]
+            cosines, targets = all_cosines[:, chosen], data.targets[:, chosen]
             company = np.hstack([cosines, neutral[:, others]])
             for kind, z in (("alone", standardise(cosines)), ("with neutral words", standardise(company)[:, :count])):
                 f1 = [metrics.f1_scores(z > threshold, targets).micro for threshold in THRESHOLDS]
-                found[kind].append([mean_ap(z, targets), *f1])
-        for kind, values in found.items():
+                measures[kind].append([mean_ap(z, targets), *f1])
+        for kind, values in measures.items():
             rows.append(
                 {"labels": count, "standardised": kind} | dict(zip(COLUMNS, np.nanmean(values, axis=0), strict=True))
             )

@@ -1,13 +1,14 @@
-"""How often the bootstrap intervals hold the truth, on simulated scores whose true mAP is known.
+"""Coverage of the bootstrap intervals on simulated scores with a known true mAP.
 
     python benchmarks/coverage.py --out benchmarks/results/FILE.csv
 
-A label is present by its prevalence; scores are N(0, 1) where it is absent and N(d, 1) where it is present, d from 0.5
-to 2.5 over the labels, so the true average precision is the integral of precision over recall. Each row is a way to
-make 95 % intervals in one world: `holds` is the share of repeats in which the interval holds the truth, `below` and
-`above` where the truth lies otherwise, `width` the mean width, and for differences `found` the share with p < 0.05. Two
-scorers that are compared see the same pictures with correlated noise. They are drawn `--pairs` times, one alone
-`--repeats` times: of 500 repeats the share that holds is known to within two points, of 2,000 to within one.
+A label is present with its prevalence. Its scores are N(0, 1) where it is absent and N(d, 1) where it is present, with
+d from 0.5 to 2.5 over the labels. The true average precision is then an integral of precision over recall.
+
+Each row is a method for 95 % intervals in one world. `holds` is the share of repeats whose interval contains the truth;
+`below` and `above` are the shares with the truth on either side. `width` is the mean width, and for differences `found`
+is the share with p < 0.05. Two scorers are compared on the same images with correlated noise. Pairs are drawn `--pairs`
+times, single scorers `--repeats` times: 500 repeats give the coverage to within two points, 2,000 to within one.
 `--first` is the first seed.
 """
 
@@ -30,14 +31,14 @@ Answer = tuple[float, float, float]  # low, high, p
 
 @dataclass(frozen=True)
 class World:
-    """What is drawn: pictures, each label's prevalence, how far its positives stand out; twice for two scorers."""
+    """A simulation: number of images, prevalence per label, and separation of its positives for one or two scorers."""
 
     name: str
     images: int
     prevalence: Doubles
     first: Doubles
     second: Doubles | None = None
-    shared: float = 0.0  # correlation of the two scorers' noise
+    shared: float = 0.0  # correlation of the noise of the two scorers
 
 
 def worlds() -> Iterator[World]:
@@ -54,7 +55,7 @@ def worlds() -> Iterator[World]:
 
 
 def true_precision(world: World, separation: Doubles) -> float:
-    """mAP of infinitely many pictures."""
+    """mAP on infinitely many images."""
 
     def area(d: float, share: float) -> float:
         def step(t: float) -> float:
@@ -77,7 +78,7 @@ def reflected(value: float, drawn: Doubles) -> tuple[float, float]:
 
 
 def bias_corrected(value: float, drawn: Doubles) -> tuple[float, float]:
-    """Efron's BC: percentiles moved by how many resamples lie below the value."""
+    """Efron's BC: percentiles shifted by the share of resamples below the value."""
     share = ((drawn < value).sum() + (drawn == value).sum() / 2) / len(drawn)
     shift = norm.ppf(np.clip(share, 1 / (len(drawn) + 1), len(drawn) / (len(drawn) + 1)))
     low, high = np.quantile(drawn, norm.cdf(2 * shift + norm.ppf((0.025, 0.975))))
@@ -92,15 +93,15 @@ WAYS: dict[str, Callable[[float, Doubles], tuple[float, float]]] = {
 
 
 def measured(scores: Doubles, targets: Any, resamples: int, seed: int) -> metrics.Sampling:
-    """How the mAP moves."""
+    """The sampling variation of the mAP."""
     drawn = metrics.resampled_precision(scores, targets, resamples=resamples, seed=seed)
     value = metrics.mean_over_labels(metrics.average_precision(scores, targets))
     return metrics.Sampling(value, metrics.mean_precision(drawn), metrics.mean_without_each(scores, targets))
 
 
 def answers(world: World, resamples: int, seed: int) -> dict[str, Answer]:
-    """One repeat: draw the world, and let every way answer."""
-    random = np.random.default_rng((1, seed))  # not the stream that the resamples are drawn from
+    """One repeat: draw the world, and compute the interval of every method."""
+    random = np.random.default_rng((1, seed))  # another stream than that of the resamples
     shape = world.images, len(world.prevalence)
     targets, noise = (random.random(shape) < world.prevalence).astype(np.int8), random.standard_normal(shape)
     first = measured(noise + targets * world.first, targets, resamples, seed)
@@ -123,7 +124,7 @@ def rows(world: World, seeds: range, resamples: int) -> Iterator[dict[str, Any]]
         truth = true_precision(world, world.second) - truth
     tries = [answers(world, resamples, seed) for seed in seeds]
     for way in tries[0] if tries else ():
-        low, high, p = np.array([found[way] for found in tries]).T
+        low, high, p = np.array([repeat[way] for repeat in tries]).T
         yield {
             "world": world.name,
             "images": world.images,
@@ -142,12 +143,12 @@ def rows(world: World, seeds: range, resamples: int) -> Iterator[dict[str, Any]]
 
 def main() -> None:
     options = arguments(__doc__, repeats=500, pairs=500, first=0, resamples=metrics.RESAMPLES)
-    found = []
+    table = []
     for world in worlds():
         repeats = options.repeats if world.second is None else options.pairs
-        found += list(rows(world, range(options.first, options.first + repeats), options.resamples))
-        print(f"{world.name}, {world.images} pictures: done", flush=True)
-    save(found, options.out)
+        table += list(rows(world, range(options.first, options.first + repeats), options.resamples))
+        print(f"{world.name}, {world.images} images: done", flush=True)
+    save(table, options.out)
 
 
 if __name__ == "__main__":

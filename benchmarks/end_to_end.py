@@ -1,11 +1,12 @@
-"""The seed's published procedure as a plain loop, against `zsprompt run` with an empty and with a filled cache.
+"""The published procedure as a plain loop, against `zsprompt run` with an empty and with a filled cache.
 
     python benchmarks/end_to_end.py --root VOCdevkit --out benchmarks/results/FILE.csv
 
-The procedure (Chen et al. 2024): for each photo, embed it and its labels' texts, rank the labels, embed the prefixes of
-that ranking and "nothing", and take the best. One photo at a time, its texts embedded anew each time, with `clip`'s own
-calls. ViT-B/32's size, random weights, CPU. The loop runs on the first --photos and is scaled up; the runs are whole
-processes on all. A decision may differ only where the loop's two best candidates are nearer than 1e-4 in cosine.
+The procedure (Chen et al. 2024) handles one image at a time. It embeds the image and the label texts, ranks the labels,
+embeds the prefixes of the ranking and "nothing", and takes the best candidate. It uses only the functions of `clip` and
+embeds all texts again for each image. The model has the size of ViT-B/32 and random weights, on a CPU. The loop runs on
+the first --photos images and is scaled up; the runs are complete processes on all images. A decision may differ only
+where the cosines of the two best candidates of the loop differ by less than 1e-4.
 """
 
 from __future__ import annotations
@@ -35,8 +36,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = random_vit_b32(Path(folder))
         each, chosen, gaps = loop(checkpoint, data, min(options.photos, len(data.images)))
-        command = [Path(sys.executable).parent / "zsprompt", "run", "--strategy", "top-all", "--dataset", "voc"]
-        command += ["--root", options.root, "--limit", options.limit, "--model", checkpoint, "--device", "cpu"]
+        command = [Path(sys.executable).parent / "zsprompt", "run", "--strategy", "top-all"]
+        command += ["--dataset", f"voc,limit={options.limit}"]
+        command += ["--root", options.root, "--model", checkpoint, "--device", "cpu"]
         command += ["--cache", Path(folder) / "cache", "--out", Path(folder) / "out", "--json"]
         cold, first = whole_process(command)
         warm = [whole_process(command) for _ in range(options.warm)]
@@ -59,7 +61,7 @@ def main() -> None:
 
 
 def loop(checkpoint: Path, data: zs.Dataset, photos: int) -> tuple[float, list[set[str]], list[float]]:
-    """(seconds a photo, the labels chosen for each, how far its two best candidates' cosines are apart)."""
+    """(seconds per image, the labels chosen for each image, the difference of its two best cosines)."""
     model, preprocess = clip.load(str(checkpoint), device="cpu")
     prompts, labels = zs.load_prompts("bare"), data.labels
     chosen, gaps = [], []

@@ -1,8 +1,8 @@
-"""Adapters on VOC2007's photographs with conse by five-fold cross-validation, beside the prompts.
+"""Adapters against prompts on VOC2007 with conse, by five-fold cross-validation.
 
-Each photograph is scored by an adapter that did not learn from it; the scores of all folds together have one mAP, as
-the prompts' have. Folds, weights and order are drawn anew by every seed. There is no validation part: 400 photographs
-are too few to spare some, and the last epoch is taken: the source's number, or the one that is named.
+Each image is scored by an adapter that was not trained on it. The scores of all folds together give one mAP, as for the
+prompts. Every seed draws new folds, weights and orders. 400 images are too few to hold some out for validation, so the
+last epoch is taken; the number of epochs is that of the source unless the row names another.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ ADAPTERS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("mld,start=cosine", {"epochs": 20, "lr": 1e-3}),
     ("mld,tokens=spatial", {"epochs": 20, "lr": 1e-3}),
 )
-"""With what differs from the settings of their sources: MLD's 180 epochs are for 82,000 pictures.
+"""Adapters with their changes to the settings of the source. The 180 epochs of MLD are for 82,000 images.
 
-FC's 60 epochs were added when its two had been seen to be too few here; MLD's 20, at a higher rate, are what there was
-time for. Nothing else was tried on these photographs.
+The 60 epochs of FC were added because its two epochs are too few here. The 20 epochs of MLD, at a higher learning rate,
+fit the time that was available. Nothing else was tried on these images.
 """
 
 
@@ -67,7 +67,7 @@ def main() -> None:
 def out_of_fold(
     spec: str, settings: dict[str, Any], data: Dataset, store: zs.EmbeddingStore, folds: int, seed: int
 ) -> zs.Result:
-    """All pictures, each scored by the adapter of a fold that it is not in."""
+    """A result on all images, each scored by an adapter that was not trained on it."""
     kind = load_kind(spec)
     schedule = replace(kind.schedule, seed=seed, **settings)
     place = np.random.RandomState(seed).permutation(len(data.images)) % folds
@@ -81,7 +81,7 @@ def out_of_fold(
 
 
 def row(name: str, results: list[zs.Result], seconds: float) -> dict[str, Any]:
-    """Means and deviations over seeds."""
+    """Means and standard deviations over seeds."""
     values = np.array([result.mAP for result in results])
     micro = np.array([result.f1.micro for result in results])
     low, high = results[0].mAP_interval

@@ -1,11 +1,11 @@
-"""How time and memory of a run grow with pictures and labels.
+"""The growth of time and memory of a run with the number of images and labels.
 
     python benchmarks/growth.py --out benchmarks/results/FILE.csv --plot benchmarks/growth.png
 
-Drawn scenes with `tiny`, top-all in rank order (the strategy that asks for the most texts) and normalised:per-label,
-each cell a process of its own with an empty cache, and once more with the filled one. Labels are the sixteen kinds and
-then the neutral words, which are on no picture. Cells whose cache would be too large are left out (--largest-cell
-pictures × labels). Exponents are the slopes of log(seconds) and log(peak memory) between the last two sizes.
+Drawn scenes with `tiny`, top-all in rank order (the strategy with the most texts) and normalised:per-label. Each cell
+is a separate process, first with an empty cache and then with a filled one. Labels are the sixteen kinds and then
+neutral words, which are on no image. Cells with too large a cache are skipped (--largest-cell images × labels).
+Exponents are the slopes of log(seconds) and log(peak memory) between the last two sizes.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ def main() -> None:
         print(json.dumps(one(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])))
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, nargs="+", default=[500, 5_000, 50_000])
+    parser.add_argument("--images", type=int, nargs="+", default=[500, 5_000, 50_000])
     parser.add_argument("--labels", type=int, nargs="+", default=[10, 20, 80])
-    parser.add_argument("--largest-cell", type=int, default=1_000_000, help="most pictures × labels of a top-all run")
+    parser.add_argument("--largest-cell", type=int, default=1_000_000, help="maximum images × labels of a top-all run")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
     rows = []
     for strategy in ("normalised:per-label", "top-all"):
         for labels in options.labels:
-            for pictures in options.pictures:
-                if strategy == "top-all" and pictures * labels > options.largest_cell:
+            for images in options.images:
+                if strategy == "top-all" and images * labels > options.largest_cell:
                     continue
                 with tempfile.TemporaryDirectory() as cache:
                     for state in ("cold", "warm"):
-                        rows.append({"state": state} | job(strategy, pictures, labels, cache))
+                        rows.append({"state": state} | job(strategy, images, labels, cache))
                         print(rows[-1], flush=True)
     table = exponents(pd.DataFrame(rows))
     table.to_csv(options.out, index=False, float_format="%.4g", lineterminator="\n")
@@ -58,23 +58,23 @@ def main() -> None:
         plot(table, options.plot)
 
 
-def job(strategy: str, pictures: int, labels: int, cache: str) -> dict[str, Any]:
-    command = [sys.executable, "-W", "ignore", __file__, "one", strategy, str(pictures), str(labels), cache]
+def job(strategy: str, images: int, labels: int, cache: str) -> dict[str, Any]:
+    command = [sys.executable, "-W", "ignore", __file__, "one", strategy, str(images), str(labels), cache]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    row: dict[str, Any] = json.loads(done.stdout)
+    return row
 
 
-def one(strategy: str, pictures: int, labels: int, cache: str) -> dict[str, Any]:
-    """Run once, in this process."""
+def one(strategy: str, images: int, labels: int, cache: str) -> dict[str, Any]:
+    """Measure one run in this process."""
     start = time.perf_counter()
-    data = zs.load_dataset("scenes", split=f"test:{pictures}")
+    data = zs.load_dataset("scenes", split=f"test:{images}")
     words = [
         *data.labels,
         *(word for word in neutral_words() if word not in data.labels),
         *map("thing {}".format, range(99)),
     ]
-    targets = np.zeros((pictures, max(labels, len(data.labels))), dtype=np.int8)
+    targets = np.zeros((images, max(labels, len(data.labels))), dtype=np.int8)
     targets[:, : len(data.labels)] = data.targets
     data = replace(data, labels=tuple(words[:labels]), targets=targets[:, :labels])
     with zs.EmbeddingStore(zs.load_encoder("tiny", device="cpu"), cache=cache) as store:
@@ -82,7 +82,7 @@ def one(strategy: str, pictures: int, labels: int, cache: str) -> dict[str, Any]
     size = sum(path.stat().st_size for path in Path(cache).iterdir())
     return {
         "strategy": strategy,
-        "pictures": pictures,
+        "pictures": images,
         "labels": labels,
         "seconds": time.perf_counter() - start,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
@@ -92,7 +92,7 @@ def one(strategy: str, pictures: int, labels: int, cache: str) -> dict[str, Any]
 
 
 def exponents(table: pd.DataFrame) -> pd.DataFrame:
-    """With the slope from the size before, where there is one."""
+    """The table with the slopes from the previous size, where there is one."""
     keys = ["strategy", "state", "labels"]
     table = table.sort_values([*keys, "pictures"]).reset_index(drop=True)
     before = table.groupby(keys).shift(1)
@@ -117,7 +117,7 @@ def plot(table: pd.DataFrame, path: Path) -> None:
             axis.loglog(rows["pictures"], rows[column], label=name, **style)
     for axis, title in zip(axes, ("seconds of a run", "peak memory, MB"), strict=True):
         axis.set_title(title, loc="left")
-        axis.set_xlabel("pictures")
+        axis.set_xlabel("images")
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=8, frameon=False)

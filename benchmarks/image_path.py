@@ -1,9 +1,9 @@
-"""The whole picture path (read, decode, resize, encode, store) against the tower alone on ready tensors.
+"""The complete image path (read, decode, resize, encode, store) against the tower alone on ready tensors.
 
     python benchmarks/image_path.py --root VOCdevkit --out benchmarks/results/FILE.csv
 
-ViT-B/32's size, random weights, and conse; CPU, batches as the store makes them. Rounds of both are interleaved in one
-process, and `share` is the median over rounds of (seconds alone / seconds of the whole path).
+The models are the size of ViT-B/32 with random weights, and conse, on a CPU with the batches of the store. Rounds of
+both are interleaved in one process. `share` is the median over rounds of (seconds alone / seconds of the whole path).
 """
 
 from __future__ import annotations

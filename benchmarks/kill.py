@@ -3,10 +3,10 @@
     python benchmarks/kill.py --root VOCdevkit --model conse --out benchmarks/results/FILE.csv
     python benchmarks/kill.py --dataset scenes --model tiny --out benchmarks/results/FILE.csv
 
-An undisturbed run gives the answer. Then, KILLS times: a run with an empty cache is killed after a random share of
-the undisturbed run's time, what it had committed is counted, and the same command is run again. Each row says how many
-embeddings were finished at the kill, how many the second run encoded (they must add up to all), and how far its
-scores and decisions are from the undisturbed run's.
+An undisturbed run gives the expected result. Then, KILLS times, a run with an empty cache is killed after a random
+share of the duration of the undisturbed run. Its stored embeddings are counted, and the same command runs again. Each
+row has the number of embeddings at the kill, the number that the second run encoded (they must add up to all), and the
+differences of its scores and decisions from the undisturbed run.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main() -> None:
             here = base / f"kill{len(rows)}-{chance.random()}"
             share = chance.uniform(0.1, 0.95)
             if not kill(options, here, share * undisturbed):
-                continue  # it had already ended
+                continue  # the run had already ended
             finished = stored(here / "cache", width)
             again = resume(options, here)
             row = {"killed_after_s": round(share * undisturbed, 1), "finished_at_kill": finished}
@@ -64,9 +64,10 @@ def main() -> None:
 
 
 def command(options: argparse.Namespace, folder: Path) -> list[str]:
-    parts = [Path(sys.executable).parent / "zsprompt", "run", "--strategy", "top-all", "--dataset", options.dataset]
+    parts = [Path(sys.executable).parent / "zsprompt", "run", "--strategy", "top-all"]
+    parts += ["--dataset", f"{options.dataset},limit={options.limit}"]
     parts += ["--root", options.root] if options.root else []
-    parts += ["--model", options.model, "--limit", options.limit]
+    parts += ["--model", options.model]
     return [*map(str, parts), "--cache", str(folder / "cache"), "--out", str(folder / "out"), "--json"]
 
 
@@ -83,7 +84,7 @@ def kill(options: argparse.Namespace, folder: Path, after: float) -> bool:
 
 
 def stored(folder: Path, width: int) -> int:
-    """Embeddings in a cache; entries that only recognise a file are shorter."""
+    """Number of embeddings in a cache; entries that only identify a file are shorter."""
     if not (folder / "cache.db").exists():
         return 0
     cache = ByteCache(folder)
@@ -92,8 +93,8 @@ def stored(folder: Path, width: int) -> int:
     return sum(value is not None and len(value) == width for value in values)
 
 
-def difference(expected: Path, found: Path) -> dict[str, object]:
-    one, two = (pd.read_csv(folder / "scores.csv", keep_default_na=False) for folder in (expected, found))
+def difference(expected: Path, resumed: Path) -> dict[str, object]:
+    one, two = (pd.read_csv(folder / "scores.csv", keep_default_na=False) for folder in (expected, resumed))
     apart = np.abs(one.iloc[:, 4:].to_numpy(float) - two.iloc[:, 4:].to_numpy(float)).max()
     return {"largest_score_difference": apart, "decisions_changed": int((one["labels"] != two["labels"]).sum())}
 

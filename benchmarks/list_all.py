@@ -1,12 +1,12 @@
-"""list-all over all 1,048,576 subsets of VOC's 20 labels: time, memory, and the share of what the machine can do.
+"""list-all over all 1,048,576 subsets of the 20 labels of VOC: time, memory, and share of the peak of the machine.
 
     python benchmarks/list_all.py --out benchmarks/results/FILE.csv
 
-Three text spaces: a table of random directions, so that only the strategy itself is measured (enumeration, wording,
-scoring, running sums); `tiny`, over all candidates; and a tower of ViT-B/32's size with random weights, over the
-subsets of at most --largest labels, scaled by tokens to all of them. Each runs in a process of its own, for its peak
-memory. `peak_share` is the tower's arithmetic a second over that of a large float32 matrix product, measured before and
-after.
+There are three text spaces. A table of random directions measures only the strategy (enumeration, wording, scoring,
+running sums). `tiny` runs over all candidates. A tower of the size of ViT-B/32 with random weights runs over the
+subsets of at most --largest labels, scaled by tokens to all subsets. Each runs in a separate process, for its peak
+memory. `peak_share` is the arithmetic per second of the tower relative to a large float32 matrix product, measured
+before and after.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ BLOCK = list_all._BLOCK
 
 
 class Table:
-    """A text space whose embeddings cost nothing: a text's checksum chooses one of 65,536 random directions."""
+    """A text space whose embeddings cost nothing: the checksum of a text chooses one of 65,536 random directions."""
 
     logit_scale = 100.0
     progress = staticmethod(quiet)
@@ -75,12 +75,12 @@ def job(space: str, images: int, labels: int, largest: int) -> dict[str, Any]:
     print(f"{Path(space).stem}, subsets of at most {largest} of {labels} labels …", flush=True)
     command = [sys.executable, "-W", "ignore", __file__, "one", space, str(images), str(labels), str(largest)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    row: dict[str, Any] = json.loads(done.stdout)
+    return row
 
 
 def one(name: str, images: int, labels: int, largest: int) -> dict[str, Any]:
-    """Run list-all once, in this process."""
+    """Measure one run of list-all in this process."""
     peak = peak_flops()
     space: Any = Table() if name == "table" else zs.EmbeddingStore(zs.load_encoder(name, device="cpu"), cache=None)
     width = WIDTH if name == "table" else space.encoder.dim
@@ -89,7 +89,7 @@ def one(name: str, images: int, labels: int, largest: int) -> dict[str, Any]:
     answer = zs.ListAll(max_labels=largest).predict(vectors, label_names("readable")[:labels], space)
     taken = time.perf_counter() - start
     if not np.isfinite(answer.scores).all():
-        raise SystemExit("a score is not finite")
+        raise SystemExit("expected finite scores, found others")
     return {
         "texts_from": Path(name).stem,
         "images": images,
@@ -104,12 +104,12 @@ def one(name: str, images: int, labels: int, largest: int) -> dict[str, Any]:
 
 
 def flops_a_node(model: Any) -> float:
-    """Of the matrix products: per layer 12 width² multiplications, and as many additions."""
+    """Operations of the matrix products: 12 width² multiplications per layer, and the same number of additions."""
     return len(model.transformer.resblocks) * 24.0 * model.transformer.width**2
 
 
 def nodes(labels: int, largest: int) -> int:
-    """Trie nodes over all candidates, block by block as they are run."""
+    """Number of trie nodes of all candidates, in the blocks of the run."""
     from common import clip
 
     from zsprompt.encoders.clip.tokens import Tokeniser

@@ -1,13 +1,13 @@
-"""Captions from a server: how near the ideal time, what a SIGKILL costs, and a server that nobody here wrote.
+"""Captions from a server: time against the ideal, the cost of SIGKILLs, and an independent server.
 
     python benchmarks/llm.py --out benchmarks/results/FILE.csv [--litellm FOLDER/bin/litellm]
 
 `captions`: 1,000 label sets from a loopback server with --latency seconds at concurrency 16; `over_ideal` is the time
-over sets / 16 × latency. `warm` asks again and must make no request. `killed`: `zsprompt run --strategy llm` on drawn
-scenes with a server, stopped with SIGKILL at --kills random moments and started again each time; `lost` counts
-captions that were asked for again, which only those under way at a kill may be (eight a kill), and scores are compared
-with an undisturbed run's. `litellm`: captions through LiteLLM's proxy with a mocked answer, if it is given
-(pip install 'litellm[proxy]', in an environment of its own).
+divided by sets / 16 × latency. `warm` repeats this and must send no request. `killed`: `zsprompt run --strategy llm` on
+drawn scenes with a server, stopped with SIGKILL at --kills random moments and restarted each time. `lost` counts
+repeated requests; only requests in flight at a kill may repeat (eight per kill). Scores are compared with an
+undisturbed run. `litellm`: captions through the proxy of LiteLLM with a mocked answer, if its command is given
+(pip install 'litellm[proxy]', in a separate environment).
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def main() -> None:
     parser.add_argument("--captions", type=int, default=1000)
     parser.add_argument("--latency", type=float, default=0.2)
     parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--limit", type=int, default=60, help="scenes of the runs that are killed")
-    parser.add_argument("--litellm", type=Path, help="LiteLLM's command")
+    parser.add_argument("--limit", type=int, default=60, help="number of scenes of the killed runs")
+    parser.add_argument("--litellm", type=Path, help="the command of LiteLLM")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     rows = fetch(options.captions, options.latency)
@@ -102,13 +102,14 @@ def kills(count: int, limit: int) -> dict[str, Any]:
                 raise SystemExit(f"the run ended before kill {killed + 1}; use a larger --limit")
             killed += 1
         run(server.url, folder / "broken", limit)
-        found = asked(server, start)
+        requested = asked(server, start)
         one, two = (pd.read_csv(folder / name / "out" / "scores.csv") for name in ("whole", "broken"))
     apart = np.abs(one.iloc[:, 4:].to_numpy(float) - two.iloc[:, 4:].to_numpy(float)).max()
-    if set(found) != set(expected):
-        raise SystemExit("other sets were asked for")
-    lost = sum(found.values()) - len(found)
-    row = {"what": "killed", "sets": len(expected), "requests": sum(found.values()), "kills": count, "lost": lost}
+    if set(requested) != set(expected):
+        raise SystemExit("expected requests for the same label sets, found others")
+    requests = sum(requested.values())
+    lost = requests - len(requested)
+    row = {"what": "killed", "sets": len(expected), "requests": requests, "kills": count, "lost": lost}
     return row | {"most_lost_possible": count * 8, "largest_score_difference": apart}
 
 
@@ -130,7 +131,7 @@ def third_party(litellm: Path) -> dict[str, Any]:
         finally:
             proxy.terminate()
             proxy.wait()
-    # the mocked caption names a dog and a cat: right for the one set, and refused twice for the other
+    # the mocked caption names a dog and a cat: right for the first set, refused twice for the second
     if [caption.caption for caption in written.captions.values()] != ["a dog beside a cat on a lawn"]:
         raise SystemExit(f"expected the mocked caption, found {written}")
     if list(written.failed) != [frozenset(("car",))]:
@@ -141,12 +142,12 @@ def third_party(litellm: Path) -> dict[str, Any]:
 def wait_for(port: int, proxy: subprocess.Popen[bytes]) -> None:
     for _ in range(240):
         if proxy.poll() is not None:
-            raise SystemExit("LiteLLM's proxy ended")
+            raise SystemExit("the proxy of LiteLLM ended")
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.5)
-    raise SystemExit("LiteLLM's proxy did not begin to listen")
+    raise SystemExit("the proxy of LiteLLM did not start to listen")
 
 
 def client(url: str) -> ChatClient:
@@ -158,7 +159,7 @@ def fits(texts: Any) -> Any:
 
 
 def asked(server: ChatServer, start: int = 0) -> dict[frozenset[str], int]:
-    """How often each set's first question came."""
+    """Number of first requests per label set."""
     counts: dict[frozenset[str], int] = {}
     for request in server.requests[start:]:
         if len(request.body["messages"]) == 1:
@@ -168,13 +169,13 @@ def asked(server: ChatServer, start: int = 0) -> dict[frozenset[str], int]:
 
 
 def command(url: str, folder: Path, limit: int) -> list[str]:
-    parts = [Path(sys.executable).parent / "zsprompt", "run", "--strategy", "llm", "--dataset", "scenes"]
-    parts += ["--limit", limit, "--llm-base-url", url, "--llm-model", "captioner", "--captions", bank(folder)]
+    parts = [Path(sys.executable).parent / "zsprompt", "run", "--strategy", "llm"]
+    parts += ["--dataset", f"scenes,limit={limit}", "--llm", f"url={url},model=captioner", "--captions", bank(folder)]
     return [*map(str, parts), "--cache", str(folder / "cache"), "--out", str(folder / "out"), "--json"]
 
 
 def bank(folder: Path) -> Path:
-    """A bank with next to nothing in it, so that the server is asked for the rest."""
+    """An almost empty caption bank, so that all other captions come from the server."""
     path = folder / "mine.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text('{"labels": [], "caption": "nothing"}\n', encoding="utf-8")

@@ -1,9 +1,9 @@
-"""Time and memory of the metrics on COCO-sized input: 40,137 images × 80 labels, random scores.
+"""Time and memory of the metrics on input of the size of COCO: 40,137 images × 80 labels, random scores.
 
     python benchmarks/metrics.py --out benchmarks/results/FILE.csv
 
-Each row is the median of RUNS calls in one process (of one call for a bootstrap), with its fastest and slowest;
-`peak_mb` is the most memory that a further call held at once beside its input.
+Each row is the median of RUNS calls in one process (one call for a bootstrap), with the fastest and the slowest.
+`peak_mb` is the peak memory of a further call, without its input.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def calls(images: int) -> dict[str, Callable[[], object]]:
-    """What is measured, by name."""
+    """The measured calls by name."""
     random = np.random.default_rng(0)
     scores = random.normal(size=(images, LABELS)).astype(np.float32)
     targets = (random.random((images, LABELS)) < 0.036).astype(np.int8)
@@ -69,12 +69,12 @@ def calls(images: int) -> dict[str, Callable[[], object]]:
 
 
 def compare(first: Floats, second: Floats, targets: Targets) -> metrics.Difference:
-    """All that a comparison of two scorers takes: both mAPs, both resampled, and the difference."""
+    """A complete comparison of two scorers: both mAPs, their resamples, and the difference."""
     return metrics.difference(sampled(first, targets), sampled(second, targets))
 
 
 def sampled(scores: Floats, targets: Targets) -> metrics.Sampling:
-    """How the mAP moves."""
+    """The sampling variation of the mAP."""
     value = metrics.mean_over_labels(metrics.average_precision(scores, targets))
     drawn = metrics.mean_precision(metrics.resampled_precision(scores, targets))
     return metrics.Sampling(value, drawn, metrics.mean_without_each(scores, targets))
@@ -87,7 +87,7 @@ def timed(call: Callable[[], object]) -> float:
 
 
 def peak(call: Callable[[], object]) -> float:
-    """The most memory that arrays took at once during a call, MB."""
+    """Peak memory of the arrays during a call, in MB."""
     tracemalloc.start()
     call()
     most = tracemalloc.get_traced_memory()[1]

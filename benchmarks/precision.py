@@ -1,10 +1,10 @@
-"""Faster ways to run picture towers on a CPU: how much faster, and how far the embeddings and mAP drift.
+"""Faster ways to run image towers on a CPU: their speed, and the drift of embeddings and mAP.
 
     python benchmarks/precision.py --root VOCdevkit --out benchmarks/results/FILE.csv
 
-Picture towers of ViT-B/32 (random weights), conse and tiny on real and drawn pictures; medians of interleaved rounds.
-`drift` is 1 − cosine to plain float32, mean and worst. mAP is normalised:per-label's: on photographs for conse, on
-drawn test scenes for tiny. ONNX Runtime and OpenVINO take part where they are installed (pip install onnxruntime onnx
+Image towers of ViT-B/32 (random weights), conse and tiny on real and drawn images; medians of interleaved rounds.
+`drift` is 1 − cosine to plain float32, mean and worst. mAP is that of normalised:per-label: on photographs for conse,
+on drawn test scenes for tiny. ONNX Runtime and OpenVINO are included if installed (pip install onnxruntime onnx
 onnxscript openvino nncf).
 """
 
@@ -65,7 +65,7 @@ def vit(checkpoint: Path, photos: zs.Dataset, rounds: int) -> list[dict[str, Any
 
 
 def towers(name: str, data: zs.Dataset, limit: int, rounds: int) -> list[dict[str, Any]]:
-    """Convolutional towers: conse's classifier and tiny's residual network."""
+    """Convolutional towers: the classifier of conse and the residual network of tiny."""
     encoder: Any = zs.load_encoder(name, device="cpu")
     if name == "conse":
         network, size = encoder._classifier._network, 4
@@ -110,7 +110,7 @@ def towers(name: str, data: zs.Dataset, limit: int, rounds: int) -> list[dict[st
 
 
 def texts(scenes: zs.Dataset) -> list[dict[str, Any]]:
-    """tiny with rounded text towers, its picture tower as it is with that precision."""
+    """tiny with rounded text towers and the image tower of that precision."""
     results = []
     for precision in get_args(Precision):
         encoder = zs.load_encoder("tiny", device="cpu", precision=precision)
@@ -139,7 +139,7 @@ def autocast(run: Run) -> Run:
 
 
 def others(visual: Any, example: torch.Tensor) -> dict[str, Run]:
-    """ONNX Runtime and OpenVINO, with int8, where they are installed."""
+    """ONNX Runtime and OpenVINO, with int8, if they are installed."""
     ways: dict[str, Run] = {}
     if find_spec("openvino") and find_spec("nncf"):
         import nncf

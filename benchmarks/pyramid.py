@@ -1,16 +1,16 @@
-"""Pyramid-Forwarding against the tower at the full size: operations by formula, seconds, memory.
+"""Pyramid-Forwarding against the tower at full size: operations by formula, seconds, and memory.
 
     python benchmarks/pyramid.py --out benchmarks/results/FILE.csv
 
-A picture of S · d pixels a side with all its tokens, two ways: `pyramid` cuts it into patches of S, `full size` gives
-the tower the whole picture, its positional embedding interpolated. Operations (multiplications and additions) of the
-products with fixed weights (`linear`), which grow with the tokens, and of attention's own products, which grow with
-their square; `towers` is their sum as a multiple of the tower's at S.
+An image of S · d pixels per side with all its tokens is encoded in two ways. `pyramid` cuts it into patches of S;
+`full size` gives the tower the whole image, with an interpolated positional embedding. Operations (multiplications and
+additions) are those of the products with fixed weights (`linear`), which grow with the number of tokens, and of the
+attention, which grow with its square. `towers` is their sum as a multiple of the tower at S.
 
-ViT-B/32 with random weights is also run, about 1,600 tokens at a time either way: seconds a picture, medians of
-interleaved rounds; `linear_s` and `attention_s` are those parts of the layers run alone; `extra_mb` is what a process
-of its own takes at its peak beyond the loaded model, what torch sets up once included. Of ViT-L/14@336px, with which
-the method was published, there is the formula only.
+ViT-B/32 with random weights is also run, about 1,600 tokens at a time in both ways: seconds per image, medians of
+interleaved rounds. `linear_s` and `attention_s` are the durations of these parts of the layers alone. `extra_mb` is the
+peak memory of a separate process beyond the loaded model, including the one-time buffers of torch. ViT-L/14@336px, the
+model of the publication, has only the formula.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ BATCH = 32  # patches that OpenAIClip runs at a time on a CPU
 
 @dataclass(frozen=True)
 class Tower:
-    """A vision transformer's sizes: pixels a side, pixels a patch a side, width, layers, width of an embedding."""
+    """Sizes of a vision transformer: pixels per side, pixels per side of a patch, width, layers, embedding width."""
 
     side: int
     patch: int
@@ -53,7 +53,7 @@ class Tower:
         return 1 + (d * self.side // self.patch) ** 2
 
     def operations(self, tokens: int) -> tuple[float, float]:
-        """Of one picture with so many tokens: linear, attention."""
+        """(linear, attention) operations for one image with this number of tokens."""
         a_layer = 12 * self.width**2  # queries, keys, values: 3; output: 1; feed-forward: 8
         ends = 3 * self.patch**2 * self.width + self.width * self.dim
         return 2.0 * tokens * (self.layers * a_layer + ends), 4.0 * tokens**2 * self.width * self.layers
@@ -95,19 +95,19 @@ def formula(name: str, tower: Tower, way: str, d: int) -> dict[str, Any]:
 
 
 def measure(rows: list[dict[str, Any]], checkpoint: Path, images: int, rounds: int) -> None:
-    """Add what was measured to `rows`, one a cell."""
+    """Add the measured columns to `rows`, one row per cell."""
     encoders = [encoder_for(checkpoint, way, d) for d, way in cells()]
     block = OpenAIClip.from_file(checkpoint, device="cpu")._model.visual.transformer.resblocks[0]
     layer = Layer(block, products("cpu", "auto"))
-    ready = [[encoder.prepare(picture) for picture in pictures(images)] for encoder in encoders]
-    found: list[list[tuple[float, float, float]]] = [[] for _ in rows]  # a cell: whole, linear, attention by rounds
+    ready = [[encoder.prepare(image) for image in random_images(images)] for encoder in encoders]
+    timings: list[list[tuple[float, float, float]]] = [[] for _ in rows]  # per cell and round: whole, linear, attention
     for round_ in range(rounds + 1):
-        for one, encoder, some, row, (d, way) in zip(found, encoders, ready, rows, cells(), strict=True):
+        for one, encoder, some, row, (d, way) in zip(timings, encoders, ready, rows, cells(), strict=True):
             whole = seconds(lambda encoder=encoder, some=some: encoder.encode_tokens(some)) / images  # type: ignore[misc]
             one += [(whole, *parts(layer, way, d, row["tokens"]))] if round_ else []
-    for one, row, (d, way) in zip(found, rows, cells(), strict=True):
+    for one, row, (d, way) in zip(timings, rows, cells(), strict=True):
         row |= dict(zip(("seconds", "linear_s", "attention_s"), map(median, zip(*one, strict=True)), strict=True))
-        row["times"] = median(here[0] / base[0] for here, base in zip(one, found[0], strict=True))
+        row["times"] = median(here[0] / base[0] for here, base in zip(one, timings[0], strict=True))
         command = [sys.executable, "-W", "ignore", __file__, "one", checkpoint, way, d, images]
         done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, text=True, check=True)
         row["extra_mb"] = json.loads(done.stdout)
@@ -119,7 +119,7 @@ def encoder_for(checkpoint: Path, way: str, d: int) -> Any:
 
 
 def at_full_size(encoder: OpenAIClip, d: int) -> OpenAIClip:
-    """`encoder` for pictures of d times its size: its positional embedding is interpolated between the patches."""
+    """`encoder` for images of d times its size, with an interpolated positional embedding."""
     visual = encoder._model.visual
     grid = B32.side // B32.patch
     first, places = visual.positional_embedding[:1], visual.positional_embedding[1:]
@@ -128,17 +128,17 @@ def at_full_size(encoder: OpenAIClip, d: int) -> OpenAIClip:
     every = torch.cat([first, more.flatten(2)[0].T]).detach()
     visual.positional_embedding = torch.nn.Parameter(every, requires_grad=False)
     encoder.image_size, encoder.token_shape = B32.side * d, (len(every), encoder.dim)
-    encoder._images_at_once = BATCH // d**2  # as many tokens at a time as the patches have
+    encoder._images_at_once = BATCH // d**2  # the same number of tokens at a time as for the patches
     return encoder
 
 
-def pictures(count: int) -> list[Image.Image]:
+def random_images(count: int) -> list[Image.Image]:
     random = np.random.default_rng(0)
     return [Image.fromarray(random.integers(0, 256, (900, 1000, 3), dtype=np.uint8)) for _ in range(count)]
 
 
 def parts(layer: Layer, way: str, d: int, tokens: int) -> tuple[float, float]:
-    """Seconds a picture of the layers' linear part and of attention's own products, each run alone."""
+    """Seconds per image of the linear part of the layers and of the attention, each run alone."""
     at_a_time, length = (BATCH, B32.tokens(1)) if way == "pyramid" else (BATCH // d**2, tokens)
     share = B32.layers * tokens / (at_a_time * length)
     states = torch.randn(at_a_time, length, B32.width)
@@ -155,10 +155,10 @@ def parts(layer: Layer, way: str, d: int, tokens: int) -> tuple[float, float]:
 
 
 def extra_mb(checkpoint: str, way: str, d: str, images: str) -> float:
-    """Peak memory of encoding, less that of the loaded model, in this process."""
+    """Peak memory of encoding minus that of the loaded model, in this process."""
     encoder = encoder_for(Path(checkpoint), way, int(d))
-    ready = [encoder.prepare(picture) for picture in pictures(int(images))]
-    Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts anew
+    ready = [encoder.prepare(image) for image in random_images(int(images))]
+    Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
     before = memory_mb("VmRSS")
     encoder.encode_tokens(ready)
     return memory_mb("VmHWM") - before

@@ -1,10 +1,10 @@
-"""What a report costs: time and memory to make, size, and seconds to open in Chromium.
+"""The cost of a report: time and memory to write it, its size, and seconds to open it in Chromium.
 
     python benchmarks/report.py --root VOCdevkit --out benchmarks/results/FILE.csv
 
-A run of 5,000 pictures and 20 labels: VOC2007 test photos under ten names each, their labels, and scores that know
-something. The page is opened from disk in a fresh headless Chromium, until everything on it is loaded; once more with
-every thumbnail forced to load (a reader's browser loads them as they scroll near).
+The run has 5,000 images and 20 labels: VOC2007 test images under ten names each, their labels, and informative scores.
+A fresh headless Chromium opens the page from disk until everything on it is loaded. It then does so with every
+thumbnail forced to load (a browser normally loads them when they scroll into view).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from zsprompt.strategies import Prediction
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from browser import Browser
 
-PICTURES, LABELS = 5000, 20
+IMAGES, LABELS = 5000, 20
 LOAD_ALL = (
     "Promise.all([...document.images].map((image) => { image.loading = 'eager'; return image.decode(); }))"
     ".then(() => document.images.length)"
@@ -43,18 +43,18 @@ RECIPE = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True, help="the VOCdevkit folder")
-    parser.add_argument("--pictures", type=int, default=PICTURES)
+    parser.add_argument("--images", type=int, default=IMAGES)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_run(folder, options.root, options.pictures)
+        make_run(folder, options.root, options.images)
         made = [report(folder / "run") for _ in range(options.rounds)]
         page = folder / "run/report.html"
         opened = [open_page(page, folder / f"profile{n}") for n in range(options.rounds)]
         row = {
-            "pictures": options.pictures,
+            "pictures": options.images,
             "labels": LABELS,
             "thumbnails": opened[0][1],
             "page_mb": page.stat().st_size / 1e6,
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def make_run(folder: Path, root: Path, count: int) -> None:
-    """A saved run on links to VOC's photos."""
+    """A saved run on links to the images of VOC."""
     data = load_dataset("voc", root=root)
     photos, rows = folder / "photos", []
     photos.mkdir()
@@ -79,20 +79,20 @@ def make_run(folder: Path, root: Path, count: int) -> None:
     targets = data.targets[which]
     noise = np.random.default_rng(0).standard_normal(targets.shape)
     scores = (noise + 2.0 * (targets == 1)).astype(np.float32)
-    own = load_dataset("folder", root=photos)
+    saved = load_dataset("folder", root=photos)
     result = Result(
-        labels=own.labels,
-        images=tuple(image.id for image in own.images),
+        labels=saved.labels,
+        images=tuple(image.id for image in saved.images),
         prediction=Prediction(scores, scores > 1.6),
-        targets=own.targets,
-        recipe=RECIPE | {"dataset": own.name, "origin": {"dataset": "folder", "root": str(photos), "split": None}},
+        targets=saved.targets,
+        recipe=RECIPE | {"dataset": saved.name, "origin": {"dataset": "folder", "root": str(photos), "split": None}},
         counts=dict.fromkeys(("texts_encoded", "texts_cached", "texts_not_kept", "images_encoded", "images_cached"), 0),
     )
     save_result(replace(result), folder / "run")
 
 
 def report(run: Path) -> tuple[float, float]:
-    """Seconds and peak MB of the whole command."""
+    """Seconds and peak MB of the complete command."""
     command = ["/usr/bin/time", "-v", Path(sys.executable).parent / "zsprompt", "report", run]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True)
     wall = re.search(r"Elapsed .*: (?:(\d+):)?(\d+):([\d.]+)", done.stderr)
@@ -103,7 +103,7 @@ def report(run: Path) -> tuple[float, float]:
 
 
 def open_page(page: Path, profile: Path) -> tuple[float, int, float]:
-    """Seconds until the page is loaded, thumbnails on it, and seconds until each of them is."""
+    """(seconds until the page is loaded, number of thumbnails, seconds until all thumbnails are loaded)."""
     with Browser(profile) as browser:
         seconds = browser.open(page)
         start = browser.run("performance.now()")

@@ -3,8 +3,8 @@
 python benchmarks/results_pages.py           writes the pages
 python benchmarks/results_pages.py --check   exits with 1 if a page is stale
 
-A text is Markdown with placeholders such as {{ ablation-scenes }}, each on a line of its own. A table comes from a
-result file, never from a person.
+A text is Markdown with placeholders such as {{ ablation-scenes }}, each on its own line. Every table comes from a
+result file and is never edited by hand.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NONE = "\N{EN DASH}"
 
 Record = Mapping[str, str]
 
-# Rows of the adapter table: what a reader calls them -> the row in the reproduction tables.
+# Rows of the adapter table: their name on the page -> their row in the reproduction tables.
 _ADAPTERS = {
     "`per-label`, not trained": "per-label (ours), untrained",
     "`top-all`, not trained": "top-all, untrained",
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def pages() -> dict[Path, str]:
-    """Each page's path and text."""
+    """The path and text of each page."""
     return {PAGES / text.name: _page(text) for text in sorted(TEXTS.glob("*.md"))}
 
 
@@ -136,7 +136,7 @@ def _p_value(text: str) -> str:
 
 
 def _spread(record: Record | None, measure: str = "ours") -> str:
-    """Mean ± deviation in percent, the deviation from 0.05 on."""
+    """Mean ± standard deviation in percent; a deviation below 0.05 is omitted."""
     if record is None:
         return _NONE
     deviation = float(record["deviation"] or 0)
@@ -172,7 +172,7 @@ def _folds() -> str:
 
 
 def _reproductions() -> str:
-    """Every table that `zsprompt reproduce` wrote, under a heading of its own."""
+    """Every table of `zsprompt reproduce`, each under its own heading."""
     parts = []
     for path in sorted((RESULTS / "tables-scenes-tiny").glob("*.md")):
         name, _, rest = path.read_text(encoding="utf-8").partition(": ")
@@ -223,7 +223,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "towers": _towers,
     "end-to-end": _end_to_end,
 }
-"""Placeholder -> what stands in its place."""
+"""Placeholder -> its content."""
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Every benchmark once, small: do they still run, and are their results about right?
+"""Run every benchmark once at a small size, to check that it works and that its results are plausible.
 
     python benchmarks/run_all.py --root VOCdevkit --out small-results
 
-Takes some minutes on two processor cores. Without --root, those that need photographs are left out. Training is run for
-a few steps only. The commands that made the results in benchmarks/results are in benchmarks/README.md.
+It takes some minutes on two processor cores. Without --root, benchmarks that need photographs are skipped. Training
+runs for only a few steps. benchmarks/README.md has the commands for the results in benchmarks/results.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ WITHOUT_PHOTOS = {
     "coverage": ["--repeats", "4", "--pairs", "2", "--resamples", "50"],
     "store": ["--largest", "10000"],
     "list_all": ["--labels", "12", "--largest", "3"],
-    "growth": ["--pictures", "100", "200", "--labels", "10", "20"],
+    "growth": ["--images", "100", "200", "--labels", "10", "20"],
     "conse_speed": ["--images", "16"],
-    "train_tiny": ["--pictures", "256", "--steps", "4"],
+    "train_tiny": ["--images", "256", "--steps", "4"],
     "contact_sheet": ["--scenes", "10"],
     "fetch": ["--photos", "100", "--kills", "2"],
     "llm": ["--captions", "48", "--kills", "1", "--limit", "60"],
     "full_size": ["--scale", "0.01"],
     "streams": ["--largest", "10000"],
     "pyramid": ["--images", "2", "--rounds", "1"],
-    "adapter_speed": ["--pictures", "200", "--decoded", "60", "--epochs", "1"],
+    "adapter_speed": ["--images", "200", "--decoded", "60", "--epochs", "1"],
 }
 WITH_PHOTOS = {
     "strategies": ["--limit", "20", "--model", "conse"],
@@ -40,7 +40,7 @@ WITH_PHOTOS = {
     "end_to_end": ["--limit", "8", "--photos", "2", "--warm", "1"],
     "kill": ["--limit", "40", "--kills", "2"],
     "folds": ["--folds", "2", "--seeds", "1", "--epochs", "2"],
-    "report": ["--pictures", "200", "--rounds", "1"],
+    "report": ["--images", "200", "--rounds", "1"],
 }
 ENDINGS = {"contact_sheet": "png", "train_tiny": "safetensors"}
 

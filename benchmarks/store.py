@@ -1,10 +1,10 @@
-"""The embedding store's own cost: embeddings a second in and out, and their size on disk.
+"""The overhead of the embedding store: embeddings per second in and out, and their size on disk.
 
     python benchmarks/store.py --out benchmarks/results/FILE.csv
 
-An encoder that costs nothing hands out random vectors of ViT-B/32's width, so what is measured is keys, checksums,
-SQLite and bookkeeping. `tower_s` is what a ViT-B/32-sized text tower would take for the same number of texts at --rate
-a second, and `share` the store's part (in and out) of both together.
+An encoder that costs nothing returns random vectors of the width of ViT-B/32. The benchmark therefore measures keys,
+checksums, SQLite and bookkeeping. `tower_s` is the time of a text tower of the size of ViT-B/32 for the same number of
+texts at --rate texts per second. `share` is the part of the store (in and out) in both together.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from zsprompt._utils.byte_cache import ByteCache
 
 
 class Free(zs.Encoder):
-    """Random vectors, made once."""
+    """Random vectors, drawn once."""
 
     name, fingerprint, dim, logit_scale, context_length, text_batch = "free", "free/1", 512, 100.0, None, 1024
 

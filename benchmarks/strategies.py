@@ -1,12 +1,12 @@
-"""Every strategy with every prompt set that suits it, through the command people type.
+"""Every strategy with every prompt set that suits it, through the command line.
 
     python benchmarks/strategies.py --root VOCdevkit --model conse --out benchmarks/results/FILE.csv
     python benchmarks/strategies.py --dataset scenes --out benchmarks/results/FILE.csv
 
-Each row is one `zsprompt run`: first with an empty cache (cold), then WARM times more with what it left there; seconds
-are of whole processes, start-up and imports included. Rows that are already in the file are not run again, so the
-command can be stopped and repeated. `mAP_reported_half` is over the odd positions of the list, the photos that no
-constant of conse was chosen on.
+Each row is one `zsprompt run`: first with an empty cache (cold), then WARM times with the filled cache. Seconds are of
+complete processes, including start-up and imports. Rows that are already in the file are not run again, so the command
+can be stopped and repeated. `mAP_reported_half` is over the odd positions of the list; no constant of conse was chosen
+on these images.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default="voc")
     parser.add_argument("--root", type=Path, help="the VOCdevkit folder, for voc")
-    parser.add_argument("--model", help="the data set's own unless given")
-    parser.add_argument("--limit", type=int, help="only the first N photos, for a quick look")
+    parser.add_argument("--model", help="default: the model of the data set")
+    parser.add_argument("--limit", type=int, help="only the first N images, for a quick check")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     data = load_dataset(options.dataset, root=options.root)
@@ -109,11 +109,10 @@ def run(strategy: str, prompts: str, options: argparse.Namespace, folder: Path) 
     command = [
         *(Path(sys.executable).parent / "zsprompt", "run", "--strategy", strategy),
         *("--prompts", options.control if prompts.startswith("random-words-") else prompts),
-        *("--dataset", options.dataset),
+        *("--dataset", options.dataset + (f",limit={options.limit}" if options.limit else "")),
         *(("--root", options.root) if options.root else ()),
         *(("--model", options.model) if options.model else ()),
         *("--cache", folder / "cache", "--out", folder / "out", "--json"),
-        *(("--limit", options.limit) if options.limit else ()),
     ]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
     if done.returncode:

@@ -1,12 +1,12 @@
-"""The token trie against padded and trimmed batches, on the texts that top-all makes for real photographs.
+"""The token trie against padded and trimmed batches, on the texts of top-all for real photographs.
 
     python benchmarks/token_trie.py --root VOCdevkit --out benchmarks/results/FILE.csv
 
-Texts: the distinct prefixes of the label rankings of the first photos, ranked by conse; bare readable names in rank
-order, in alphabetical order, and worded as a sentence. Tower: ViT-B/32's size, random weights, float32, CPU. Every way
-embeds the same texts: all but the last through torch's own matrix products, the last as zsprompt runs it. `difference`
-is the largest from padded `encode_text`, as a share of its largest value. Rounds are interleaved, and each figure is a
-median over them.
+The texts are the distinct prefixes of the label rankings of the first images, ranked by conse: bare readable names in
+rank order, in alphabetical order, and worded as a sentence. The tower has the size of ViT-B/32 and random weights, in
+float32 on a CPU. Every way embeds the same texts: all but the last with the matrix products of torch, the last as
+zsprompt does. `difference` is the largest difference from padded `encode_text`, as a share of its largest value. Rounds
+are interleaved, and each number is a median over them.
 """
 
 from __future__ import annotations
@@ -50,21 +50,21 @@ def main() -> None:
 
 
 def wordings(root: Path, limit: int) -> dict[str, list[str]]:
-    """The distinct texts that top-all asks for, by prompts and order."""
+    """The distinct texts of top-all, by prompts and order."""
     data = zs.load_dataset("voc", root=root).first(limit)
     with zs.EmbeddingStore(zs.load_encoder("conse"), cache=None) as store:
         images = zs.Images(store.images(data.images).vectors)
-        found = {}
+        texts = {}
         for name, order in (("bare", "rank"), ("bare", "alphabetical"), ("photo", "rank")):
             space = Listening(store)
             strategy = replace(zs.TopAll(prompts=zs.load_prompts(name)), order=order)
             strategy.predict(images, data.labels, space)
-            found[f"{name}, {order} order"] = list(dict.fromkeys(space.asked))
-    return found
+            texts[f"{name}, {order} order"] = list(dict.fromkeys(space.asked))
+    return texts
 
 
 class Listening:
-    """A text space that remembers what it was asked for."""
+    """A text space that records the texts it embeds."""
 
     def __init__(self, store: zs.EmbeddingStore) -> None:
         self.store, self.asked, self.logit_scale = store, [], store.logit_scale
@@ -81,7 +81,7 @@ class Listening:
 def measure(
     name: str, texts: list[str], ways: dict[str, Embed], tokeniser: Tokeniser, rounds: int, share: float
 ) -> list[dict[str, Any]]:
-    """A row for each way. Padded ways may run on a `share` of the texts: their cost a text is the same."""
+    """One row per way. Padded ways can run on a `share` of the texts: their cost per text is the same."""
     some = texts[: max(1, int(share * len(texts)))]
     times: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(rounds):
@@ -91,7 +91,7 @@ def measure(
                 times[way].append(seconds(lambda part=part, embed=embed: embed(part)) * len(texts) / len(part))
     with torch.inference_mode():
         expected = ways["padded 64"](some)
-        found = {way: embed(some) for way, embed in ways.items()}
+        embedded = {way: embed(some) for way, embed in ways.items()}
     sequences = tokeniser(texts)
     nodes = {"padded": 77 * len(texts), "trie": len(Trie.of(sequences)), "sorted": sum(map(len, sequences))}
     fastest = min(median(taken) for way, taken in times.items() if way.startswith("padded"))
@@ -104,20 +104,20 @@ def measure(
             "seconds": median(taken),
             "texts_per_s": len(texts) / median(taken),
             "times_fastest_padded": fastest / median(taken),
-            "difference": float((found[way] - expected).abs().max() / expected.abs().max()),
+            "difference": float((embedded[way] - expected).abs().max() / expected.abs().max()),
         }
         for way, taken in times.items()
     ]
 
 
 def padded(model: Any, texts: list[str], size: int) -> torch.Tensor:
-    """As `clip`'s README does it."""
+    """As in the README of `clip`."""
     parts = [texts[i : i + size] for i in range(0, len(texts), size)]
     return torch.cat([model.encode_text(clip.tokenize(part)) for part in parts])
 
 
 def trimmed(model: Any, tokeniser: Tokeniser, texts: list[str], size: int) -> torch.Tensor:
-    """Sorted by length, each batch cut to its longest text."""
+    """Sorted by length, each batch trimmed to its longest text."""
     sequences = tokeniser(texts)
     order = sorted(range(len(texts)), key=lambda i: len(sequences[i]))
     result = torch.empty(len(texts), model.text_projection.shape[1])

@@ -2,10 +2,10 @@
 
     python benchmarks/train_tiny.py --out zsprompt/encoders/clip/tiny.safetensors --curve benchmarks/results/FILE.csv
 
-The model is `clip.model.CLIP` as OpenAI wrote it, with a small residual tower; the loss is CLIP's own: each picture
-against the captions of its batch. Captions name some of what is there, and neither labels nor test pictures are used.
-Every tenth of the way the model is measured on 500 validation pictures; the curve goes to --curve, nothing is chosen
-by it. Takes under an hour on two processor cores.
+The model is `clip.model.CLIP` of OpenAI with a small residual tower. The loss is that of CLIP: each image against the
+captions of its batch. Captions name some of the objects; neither labels nor test images are used. Ten times during
+training, the model is evaluated on 500 validation images. The curve is written to --curve; nothing is chosen by it.
+Training takes less than an hour on two processor cores.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ RESOLUTION, DIM, CONTEXT = 96, 128, 77
 VISION_LAYERS, VISION_WIDTH = (1, 2, 2, 2), 16
 TEXT_WIDTH, TEXT_LAYERS = 128, 3
 BATCH = 128
-MICRO_BATCH = 64  # of the picture tower: what stays in the processor's cache
-UNKNOWN = 0  # row of the token table that stands for every token never seen
-FORGET = 0.02  # share of tokens replaced by UNKNOWN, so that it means something
-LONG = 0.08  # share of batches whose captions are several in a row, so that late positions are trained too
+MICRO_BATCH = 64  # for the image tower: fits in the cache of the processor
+UNKNOWN = 0  # row of the token table for every unseen token
+FORGET = 0.02  # share of tokens replaced by UNKNOWN, so that its row is trained
+LONG = 0.08  # share of batches with several captions in a row, which trains late positions too
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
@@ -48,7 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--curve", type=Path, required=True)
-    parser.add_argument("--pictures", type=int, default=160_000)
+    parser.add_argument("--images", type=int, default=160_000)
     parser.add_argument("--steps", type=int, default=6_000)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -56,18 +56,18 @@ def main() -> None:
     torch.manual_seed(0)
     start = time.perf_counter()
     tokens = Tokens()
-    pictures, scenes = draw([f"train {i}" for i in range(options.pictures)])
-    print(f"{len(pictures)} pictures, {time.perf_counter() - start:.0f} s; {len(tokens.ids)} tokens", flush=True)
+    pixels, scenes = draw([f"train {i}" for i in range(options.images)])
+    print(f"{len(pixels)} images, {time.perf_counter() - start:.0f} s; {len(tokens.ids)} tokens", flush=True)
     text = (CONTEXT, len(tokens.ids) + 1, TEXT_WIDTH, TEXT_WIDTH // 64, TEXT_LAYERS)
     model = CLIP(DIM, RESOLUTION, VISION_LAYERS, VISION_WIDTH, None, *text).to(options.device)
     model.visual.to(memory_format=torch.channels_last)
-    rows = train(model, tokens, pictures, scenes, options, start)
+    rows = train(model, tokens, pixels, scenes, options, start)
     save(model, tokens, options.out)
     pd.DataFrame(rows).to_csv(options.curve, index=False, lineterminator="\n")
 
 
 class Tokens:
-    """CLIP's token ids that captions and shipped prompts can hold, and their rows in a small table."""
+    """The token ids of CLIP in captions and shipped prompts, and their rows in a small table."""
 
     def __init__(self) -> None:
         encode = clip.clip._tokenizer.encode
@@ -81,11 +81,11 @@ class Tokens:
         self.end = int(self._row[49407])
 
     def rows(self, texts: Sequence[str]) -> torch.Tensor:
-        """[T, longest] rows of the table; the end's is the largest, as in CLIP's own ids."""
+        """[T, longest] rows of the table; the end token has the largest row, as in CLIP."""
         ids = clip.tokenize(list(texts), context_length=CONTEXT, truncate=True).long()
         ids = ids[:, : int((ids != 0).sum(dim=1).max())]
         rows = self._row[ids]
-        # what stands behind the end is never looked at
+        # tokens after the end are ignored
         return torch.where(ids == 0, torch.ones_like(rows), rows)
 
 
@@ -96,19 +96,19 @@ def prompt_texts(name: str) -> list[str]:
     for more in (lambda: prompts.absent(["dog"]), lambda: prompts.texts([(), ("dog",), ("dog", "cat", "car")])):
         try:
             texts += more()
-        except Exception:  # a set need not have every section
+        except Exception:  # a prompt set can lack sections
             continue
     return texts
 
 
 def draw(seeds: Sequence[str]) -> tuple[np.ndarray, list[world.Scene]]:
-    """[N, 96, 96, 3] uint8 pictures as the model sees them, and their scenes."""
+    """[N, 96, 96, 3] uint8 images at the resolution of the model, and their scenes."""
     scenes = [world.compose(seed) for seed in seeds]
-    pictures = np.empty((len(seeds), RESOLUTION, RESOLUTION, 3), dtype=np.uint8)
+    pixels = np.empty((len(seeds), RESOLUTION, RESOLUTION, 3), dtype=np.uint8)
     with multiprocessing.Pool() as pool:
-        for i, picture in enumerate(pool.imap(painted, seeds, chunksize=64)):
-            pictures[i] = picture
-    return pictures, scenes
+        for i, painted_image in enumerate(pool.imap(painted, seeds, chunksize=64)):
+            pixels[i] = painted_image
+    return pixels, scenes
 
 
 def painted(seed: str) -> np.ndarray:
@@ -118,7 +118,7 @@ def painted(seed: str) -> np.ndarray:
 def train(
     model: Any,
     tokens: Tokens,
-    pictures: np.ndarray,
+    pixels: np.ndarray,
     scenes: list[world.Scene],
     options: argparse.Namespace,
     start: float,
@@ -137,9 +137,9 @@ def train(
     rows, losses, queue = [], [], np.empty(0, dtype=np.int64)
     for step in range(1, options.steps + 1):
         if len(queue) < BATCH:
-            queue = order.permutation(len(pictures))
+            queue = order.permutation(len(pixels))
         batch, queue = queue[:BATCH], queue[BATCH:]
-        loss = batch_loss(model, tokens, pictures[batch], [scenes[i] for i in batch], chance, options.device)
+        loss = batch_loss(model, tokens, pixels[batch], [scenes[i] for i in batch], chance, options.device)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -164,40 +164,40 @@ def rate(step: int, steps: int) -> float:
 
 
 def batch_loss(
-    model: Any, tokens: Tokens, pictures: np.ndarray, scenes: list[world.Scene], chance: Chance, device: str
+    model: Any, tokens: Tokens, pixels: np.ndarray, scenes: list[world.Scene], chance: Chance, device: str
 ) -> torch.Tensor:
-    """CLIP's loss on one batch, half of its pictures mirrored."""
-    pictures = pictures.copy()
+    """The loss of CLIP on one batch, with half of the images mirrored."""
+    pixels = pixels.copy()
     for i, scene in enumerate(scenes):
         if chance.happens(0.5):
-            pictures[i] = pictures[i, :, ::-1]
+            pixels[i] = pixels[i, :, ::-1]
             scenes[i] = replace(scene, things=tuple(replace(thing, x=1 - thing.x) for thing in scene.things))
     count = 4 if chance.happens(LONG) else 1
     texts = [". ".join(captions.caption(scene, chance) for _ in range(count)) for scene in scenes]
     rows = tokens.rows(texts).to(device)
     forgotten = (torch.rand(rows.shape, device=device) < FORGET) & (rows != tokens.end)
-    images = F.normalize(encode_images(model, pictures, device), dim=1)
+    images = F.normalize(encode_images(model, pixels, device), dim=1)
     words = F.normalize(encode_rows(model, torch.where(forgotten, UNKNOWN, rows)), dim=1)
     logits = model.logit_scale.exp() * images @ words.T
     target = torch.arange(len(images), device=device)
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
-def encode_images(model: Any, pictures: np.ndarray, device: str) -> torch.Tensor:
+def encode_images(model: Any, pixels: np.ndarray, device: str) -> torch.Tensor:
     """[N, D] from [N, 96, 96, 3] uint8."""
     mean, std = (torch.tensor(x, device=device).view(3, 1, 1) for x in (MEAN, STD))
     parts = []
-    for i in range(0, len(pictures), MICRO_BATCH):
-        part = torch.from_numpy(pictures[i : i + MICRO_BATCH]).to(device).permute(0, 3, 1, 2)
+    for i in range(0, len(pixels), MICRO_BATCH):
+        part = torch.from_numpy(pixels[i : i + MICRO_BATCH]).to(device).permute(0, 3, 1, 2)
         parts.append(model.visual((part.float() / 255 - mean) / std))
     return torch.cat(parts)
 
 
 @torch.no_grad()
-def measure(model: Any, tokens: Tokens, pictures: np.ndarray, scenes: list[world.Scene], device: str) -> float:
+def measure(model: Any, tokens: Tokens, pixels: np.ndarray, scenes: list[world.Scene], device: str) -> float:
     """mAP of normalised:per-label with "a photo of a …"."""
     model.eval()
-    images = F.normalize(encode_images(model, pictures, device), dim=1).cpu().numpy()
+    images = F.normalize(encode_images(model, pixels, device), dim=1).cpu().numpy()
     texts = [texts[0] for texts in load_prompts("photo").ensemble(list(world.KINDS))]
     words = F.normalize(encode_rows(model, tokens.rows(texts).to(device)), dim=1).cpu().numpy()
     model.train()
@@ -208,7 +208,7 @@ def measure(model: Any, tokens: Tokens, pictures: np.ndarray, scenes: list[world
 
 
 def save(model: Any, tokens: Tokens, path: Path) -> None:
-    """OpenAI's state dict in float16, with the rows of known tokens only."""
+    """The state dict of OpenAI in float16, with only the rows of tokens that occur."""
     state = {key: value.half().contiguous() for key, value in model.state_dict().items() if value.is_floating_point()}
     state["token_ids"] = tokens.ids.int()
     save_file(state, path, metadata={"words": json.dumps(tokens.words)})

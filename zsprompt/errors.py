@@ -1,25 +1,25 @@
-"""Every error zsprompt raises on purpose. The command line prints each as one line; anything else is a bug.
+"""Every error that zsprompt raises on purpose. The command line prints each as one line; anything else is a bug.
 
 ZspromptError
-├── UsageError      an option or argument that cannot be understood
-│   ├── UnknownName a name that is in no table, with the near ones
-│   └── PlanError   a plan of an ablation that cannot be read or has no rows
+├── UsageError      an option or argument that is not understood
+│   ├── UnknownName an unknown name, with the closest known one
+│   └── PlanError   an ablation plan that cannot be read or has no rows
 ├── PromptError     a prompt set that cannot be read or lacks what a strategy needs
 ├── CaptionError    a caption bank that cannot be read or lacks captions
 ├── LLMError        a server that cannot be reached or refuses
-├── LabelError      labels that are blank, duplicate or too long for the encoder
+├── LabelError      labels that are blank, duplicated or too long for the encoder
 ├── DataError       a data set, folder or annotation that is missing or broken
-│   ├── ImageError  one picture that cannot be read
-│   └── BadImages   a data set with pictures that cannot be read, all of them named
-├── DownloadError   a file that cannot be fetched, or is not what was promised
+│   ├── ImageError  one image that cannot be read
+│   └── BadImages   a data set with images that cannot be read
+├── DownloadError   a file that cannot be downloaded or fails its check
 ├── ModelError      weights that are missing, damaged or of another kind
-├── AdapterError    an adapter file that is missing, damaged, newer, or made for something else
-├── TrainingError   a training that cannot start or go on
+├── AdapterError    an adapter file that is missing, damaged, too new, or made for something else
+├── TrainingError   a training run that cannot start or continue
 ├── ThresholdError  thresholds that cannot be read or belong to something else
 ├── ResultError     a saved result that is missing or damaged, or results that cannot be compared
 ├── CacheError      a cache folder that is foreign, unwritable, full or damaged
-├── OutputError     a result that could not be written
-└── ContractError   an object of your own that breaks a rule of zsprompt.testing; an AssertionError too
+├── OutputError     an output file that cannot be written
+└── ContractError   an object of yours that breaks a rule of zsprompt.testing; also an AssertionError
 """
 
 from __future__ import annotations
@@ -28,35 +28,35 @@ import difflib
 from collections.abc import Iterable, Sequence
 
 _NAMED = 10
-"""How many unreadable pictures one message names before it only counts the rest."""
+"""Maximum number of unreadable images that one message names; it counts the rest."""
 
 
 class ZspromptError(Exception):
-    """Base of all errors below. Its text is one line: what was expected, what was found, what to do."""
+    """Base of all errors below. Its text is one line: what was expected, what was found, and what to do."""
 
 
 class UsageError(ZspromptError):
-    """An option or argument that cannot be understood."""
+    """An option or argument that is not understood."""
 
 
 class UnknownName(UsageError):  # noqa: N818 - reads as what it is
-    """A name that stands in no table.
+    """An unknown name. The message suggests the closest known one.
 
     Args:
-        kind: what was looked for, as the reader calls it ("strategy").
-        name: what was given.
-        known: the names that would have worked.
+        kind: what the name should stand for, in the user's words ("strategy").
+        name: the name that was given.
+        choices: the valid names.
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        known = sorted(known)
-        near = difflib.get_close_matches(name.lower(), [k.lower() for k in known], n=1, cutoff=0.5)
-        hint = next((f"Did you mean {k!r}? " for k in known if near and k.lower() == near[0]), "")
-        super().__init__(f"unknown {kind} {name!r}. {hint}Known: {', '.join(known)}")
+    def __init__(self, kind: str, name: str, choices: Iterable[str]) -> None:
+        choices = sorted(choices)
+        close = difflib.get_close_matches(name.lower(), [choice.lower() for choice in choices], n=1, cutoff=0.5)
+        hint = next((f"Did you mean {choice!r}? " for choice in choices if close and choice.lower() == close[0]), "")
+        super().__init__(f"unknown {kind} {name!r}. {hint}Known: {', '.join(choices)}")
 
 
 class PlanError(UsageError):
-    """A plan of an ablation that cannot be read or has no rows."""
+    """An ablation plan that cannot be read or has no rows."""
 
 
 class PromptError(ZspromptError):
@@ -68,11 +68,11 @@ class CaptionError(ZspromptError):
 
 
 class LLMError(ZspromptError):
-    """A server that cannot be reached or refuses. It names the server, never the key."""
+    """A server that cannot be reached or refuses. The message names the server, never the key."""
 
 
 class LabelError(ZspromptError):
-    """Labels that are blank, duplicate or too long for the encoder."""
+    """Labels that are blank, duplicated or too long for the encoder."""
 
 
 class DataError(ZspromptError):
@@ -80,15 +80,15 @@ class DataError(ZspromptError):
 
 
 class ImageError(DataError):
-    """One picture that cannot be read. The text is the reason alone; the caller knows the name."""
+    """One image that cannot be read. The text is only the reason; the caller knows the name."""
 
 
 class BadImages(DataError):  # noqa: N818 - reads as what it is
-    """A data set with pictures that cannot be read.
+    """A data set with images that cannot be read.
 
     Args:
-        bad: (id, reason) of every such picture, in the order of the data set.
-        total: number of pictures in the data set.
+        bad: (id, reason) of every such image, in the order of the data set.
+        total: number of images in the data set.
     """
 
     def __init__(self, bad: Sequence[tuple[str, str]], total: int) -> None:
@@ -96,13 +96,13 @@ class BadImages(DataError):  # noqa: N818 - reads as what it is
         named = "; ".join(f"{name}: {reason}" for name, reason in bad[:_NAMED])
         rest = f"; and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
         super().__init__(
-            f"{len(bad)} of {total} pictures cannot be read ({named}{rest}). "
-            "Mend them, or leave them out with --skip-bad (skip_bad=True)"
+            f"{len(bad)} of {total} images cannot be read ({named}{rest}). "
+            "Fix them, or pass --skip-bad (skip_bad=True) to exclude them"
         )
 
 
 class DownloadError(ZspromptError):
-    """A file that cannot be fetched, or is not what was promised."""
+    """A file that cannot be downloaded or fails its check."""
 
 
 class ModelError(ZspromptError):
@@ -114,11 +114,11 @@ class CacheError(ZspromptError):
 
 
 class AdapterError(ZspromptError):
-    """An adapter file that is missing, damaged, newer, or made for something else."""
+    """An adapter file that is missing, damaged, too new, or made for something else."""
 
 
 class TrainingError(ZspromptError):
-    """A training that cannot start or go on."""
+    """A training run that cannot start or continue."""
 
 
 class ThresholdError(ZspromptError):
@@ -130,14 +130,14 @@ class ResultError(ZspromptError):
 
 
 class OutputError(ZspromptError):
-    """A result that could not be written."""
+    """An output file that cannot be written."""
 
 
 class ContractError(ZspromptError, AssertionError):
-    """An object of your own that breaks a rule which the package relies on; raised by zsprompt.testing alone.
+    """An object of yours that breaks a rule of the package. Only zsprompt.testing raises it.
 
     Args:
-        clause: the rule, in a word or two ("row independence").
+        clause: the rule in a word or two ("row independence").
         message: what was expected and what was found.
     """
 

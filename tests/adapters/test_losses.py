@@ -1,4 +1,4 @@
-"""The adapters' losses: equal to their formulas entry by entry, and blind to what is left out."""
+"""Losses: equal to their formulas, and independent of ignored targets."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def sigmoid(x: float) -> float:
 
 @quick
 @given(logits_and_targets())
-def test_mse_is_the_mean_square_of_probability_less_target(case: tuple[Tensor, Tensor]) -> None:
+def test_mse_is_the_mean_squared_error_of_probabilities(case: tuple[Tensor, Tensor]) -> None:
     costs = [(sigmoid(x) - y) ** 2 for x, y in known_cells(*case)]
     assert mse(*case).item() == pytest.approx(np.mean(costs) if costs else 0, abs=1e-12)
 
@@ -72,7 +72,7 @@ GAMMAS = st.sampled_from([0.0, 0.5, 1.0, 2.0, 4.0])
 
 @quick
 @given(logits_and_targets(), GAMMAS, GAMMAS, st.sampled_from([0.0, 0.05, 0.3, 0.9]))
-def test_asl_is_its_papers_formula(
+def test_asl_is_the_formula_of_its_paper(
     case: tuple[Tensor, Tensor], gamma_positive: float, gamma_negative: float, margin: float
 ) -> None:
     total = 0.0
@@ -81,10 +81,10 @@ def test_asl_is_its_papers_formula(
         shifted = max(p - margin, 0)
         if y == 1:
             total += -(rest**gamma_positive) * math.log(p)
-        elif shifted:  # p_m = 0 costs nothing, whatever the exponent
+        elif shifted:  # p_m = 0 costs nothing for any exponent
             total += -(shifted**gamma_negative) * math.log(rest + margin)
-    found = asl(*case, gamma_positive=gamma_positive, gamma_negative=gamma_negative, margin=margin)
-    assert found.item() == pytest.approx(total / len(case[0]), rel=1e-9, abs=1e-12)
+    result = asl(*case, gamma_positive=gamma_positive, gamma_negative=gamma_negative, margin=margin)
+    assert result.item() == pytest.approx(total / len(case[0]), rel=1e-9, abs=1e-12)
 
 
 @quick
@@ -92,11 +92,11 @@ def test_asl_is_its_papers_formula(
 def test_asl_without_exponents_and_margin_is_cross_entropy_summed_over_labels(case: tuple[Tensor, Tensor]) -> None:
     logits, targets = case
     summed = bce(logits, targets) * (targets != -1).sum() / len(logits)
-    found = asl(logits, targets, gamma_positive=0.0, gamma_negative=0.0, margin=0.0)
-    assert found.item() == pytest.approx(summed.item(), rel=1e-9, abs=1e-12)
+    result = asl(logits, targets, gamma_positive=0.0, gamma_negative=0.0, margin=0.0)
+    assert result.item() == pytest.approx(summed.item(), rel=1e-9, abs=1e-12)
 
 
-def test_asl_costs_nothing_for_absent_labels_below_the_margin_and_pulls_at_none() -> None:
+def test_asl_has_no_cost_and_no_gradient_for_absent_labels_below_the_margin() -> None:
     logits = torch.tensor([[-3.0, -5.0, -30.0]], requires_grad=True)  # 0.047 and less
     loss = asl(logits, torch.zeros(1, 3))
     loss.backward()
@@ -108,13 +108,13 @@ def test_asl_costs_nothing_for_absent_labels_below_the_margin_and_pulls_at_none(
 
 
 def test_asl_at_the_margin_itself_has_no_infinite_slope() -> None:
-    """Where p_m is 0 exactly, the slope of its root is infinite."""
+    """Where p_m is exactly 0, the slope of its root is infinite."""
     logits = torch.zeros(1, 1, requires_grad=True)
     asl(logits, torch.zeros(1, 1), gamma_negative=0.5, margin=0.5).backward()
     assert logits.grad.item() == 0
 
 
-def test_asls_negative_exponent_makes_easy_negatives_light() -> None:
+def test_the_negative_exponent_of_asl_reduces_the_cost_of_easy_negatives() -> None:
     easy, hard = torch.tensor([[-1.0]]), torch.tensor([[3.0]])
     absent = torch.zeros(1, 1)
     light = asl(easy, absent, gamma_negative=4.0) / asl(easy, absent, gamma_negative=0.0)
@@ -129,15 +129,15 @@ def test_asls_negative_exponent_makes_easy_negatives_light() -> None:
 def test_no_logit_makes_a_loss_or_its_gradient_infinite(loss: Callable, target: int, dtype: torch.dtype) -> None:
     logits = torch.linspace(-100, 100, 4001, dtype=dtype)[None].requires_grad_()
     targets = torch.full((1, 4001), target, dtype=torch.int8)
-    found = loss(logits, targets)
-    found.backward()
-    assert found.isfinite()
+    result = loss(logits, targets)
+    result.backward()
+    assert result.isfinite()
     assert logits.grad.isfinite().all()
-    assert (found.item() == 0) == (target == -1)
+    assert (result.item() == 0) == (target == -1)
 
 
 @pytest.mark.parametrize("name", ["bce", "asl", "asl without margin", "asl of nothing"])
-def test_float32_agrees_with_float64_at_the_ends(name: str) -> None:
+def test_float32_agrees_with_float64_for_extreme_logits(name: str) -> None:
     loss = CLASSIFICATION[name]
     for logit in (-100.0, -40.0, -20.0, -3.0, 0.0, 3.0, 20.0, 40.0, 100.0):
         for target in (0, 1):
@@ -146,8 +146,8 @@ def test_float32_agrees_with_float64_at_the_ends(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [n for n in CLASSIFICATION if n != "mse"])
-def test_a_present_label_that_is_surely_denied_pulls_with_full_strength(name: str) -> None:
-    """Whatever the exponents: with p near 0, −log p is −logit. A square of probabilities has no slope there."""
+def test_a_present_label_with_a_tiny_probability_has_the_full_gradient(name: str) -> None:
+    """For any exponents: with p near 0, −log p is −logit. A square of probabilities has no slope there."""
     logits = torch.tensor([[-100.0]], requires_grad=True)
     CLASSIFICATION[name](logits, torch.tensor([[1]])).backward()
     assert logits.grad.item() == pytest.approx(-1, rel=1e-5)
@@ -156,35 +156,35 @@ def test_a_present_label_that_is_surely_denied_pulls_with_full_strength(name: st
 @over_losses
 @settings(deadline=None, max_examples=15)
 @given(logits_and_targets())
-def test_gradients_are_slopes(loss: Callable, case: tuple[Tensor, Tensor]) -> None:
+def test_gradients_equal_finite_differences(loss: Callable, case: tuple[Tensor, Tensor]) -> None:
     logits, targets = case[0].clamp(-8, 8), case[1]
-    for margin in (0.05, 0.2):  # asl has a corner there
+    for margin in (0.05, 0.2):  # asl has a kink there
         corner = math.log(margin / (1 - margin))
         logits = logits.where((logits - corner).abs() > 1e-3, corner + 1e-2)
     logits.requires_grad_()
-    (found,) = torch.autograd.grad(loss(logits, targets), logits)
+    (result,) = torch.autograd.grad(loss(logits, targets), logits)
     step = 1e-6
     for at in np.ndindex(*logits.shape):
         shift = torch.zeros_like(logits)
         shift[at] = step
         slope = (loss(logits + shift, targets) - loss(logits - shift, targets)) / (2 * step)
-        assert found[at].item() == pytest.approx(slope.item(), rel=1e-4, abs=1e-7)
+        assert result[at].item() == pytest.approx(slope.item(), rel=1e-4, abs=1e-7)
 
 
 @over_losses
 @settings(deadline=None, max_examples=25)
 @given(logits_and_targets())
-def test_what_is_left_out_changes_nothing_and_is_not_pulled_at(loss: Callable, case: tuple[Tensor, Tensor]) -> None:
+def test_ignored_targets_have_no_effect_and_no_gradient(loss: Callable, case: tuple[Tensor, Tensor]) -> None:
     logits, targets = case
     logits.requires_grad_()
-    found = loss(logits, targets)
-    assert loss(logits.masked_fill(targets == -1, 77.0), targets).item() == found.item()
-    (pull,) = torch.autograd.grad(found, logits)
+    result = loss(logits, targets)
+    assert loss(logits.masked_fill(targets == -1, 77.0), targets).item() == result.item()
+    (pull,) = torch.autograd.grad(result, logits)
     assert (pull[targets == -1] == 0).all()
 
 
 @over_losses
-def test_targets_may_be_of_any_number_type(loss: Callable) -> None:
+def test_targets_can_have_any_number_type(loss: Callable) -> None:
     logits = torch.tensor([[0.3, -1.0, 2.0], [4.0, 0.1, -0.2]])
     targets = torch.tensor([[1, 0, -1], [0, 1, 1]])
     expected = loss(logits, targets).item()
@@ -194,12 +194,12 @@ def test_targets_may_be_of_any_number_type(loss: Callable) -> None:
 
 
 @over_losses
-def test_a_loss_of_nothing_is_0_and_can_be_followed_back(loss: Callable) -> None:
+def test_a_loss_over_no_targets_is_0_and_has_a_gradient(loss: Callable) -> None:
     for shape in ((2, 3), (2, 0), (0, 3)):
         logits = torch.ones(shape, requires_grad=True)
-        found = loss(logits, torch.full(shape, -1))
-        found.backward()
-        assert found.item() == 0
+        result = loss(logits, torch.full(shape, -1))
+        result.backward()
+        assert result.item() == 0
         assert logits.grad.shape == shape
         assert (logits.grad == 0).all()
 
@@ -212,7 +212,7 @@ def embeddings(count: int, seed: int, width: int = 4) -> Tensor:
 
 
 def plain_direction(cosines: list[list[float]], targets: list[list[int]], scale: float) -> float:
-    """Row by row: the mean of −log softmax over a row's positives, and over rows that have any."""
+    """Row by row: the mean of −log softmax over the positives of a row, then over rows with positives."""
     costs = []
     for cosine, target in zip(cosines, targets, strict=True):
         total = sum(math.exp(scale * c) for c, t in zip(cosine, target, strict=True) if t != -1)
@@ -243,19 +243,19 @@ def test_contrastive_is_clips_cross_entropy_with_equal_shares(table: np.ndarray,
     assert contrastive(images, labels, targets, scale).item() == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
-def test_with_one_positive_a_row_and_column_contrastive_is_clips_own_loss() -> None:
+def test_with_one_positive_per_row_and_column_contrastive_is_the_loss_of_clip() -> None:
     images, labels, pairs = embeddings(5, 0), embeddings(5, 1), torch.arange(5)
     logits = 14.3 * torch.nn.functional.cosine_similarity(images[:, None], labels[None], dim=-1)
     entropy = torch.nn.functional.cross_entropy
     expected = (entropy(logits, pairs) + entropy(logits.T, pairs)) / 2
-    found = contrastive(images, labels, torch.eye(5, dtype=torch.int8), torch.tensor(14.3, dtype=torch.float64))
-    assert found.item() == pytest.approx(expected.item(), rel=1e-9)
+    result = contrastive(images, labels, torch.eye(5, dtype=torch.int8), torch.tensor(14.3, dtype=torch.float64))
+    assert result.item() == pytest.approx(expected.item(), rel=1e-9)
 
 
 @quick
 @given(TABLES)
-def test_contrastive_pulls_at_no_pair_that_is_left_out(table: np.ndarray) -> None:
-    """A label that is left out of every picture is as if it were not there, and so is such a picture."""
+def test_contrastive_has_no_gradient_for_ignored_pairs(table: np.ndarray) -> None:
+    """A label or an image with only ignored targets has no effect."""
     targets = torch.from_numpy(table)
     images, labels = embeddings(len(table), 0).requires_grad_(), embeddings(table.shape[1], 1).requires_grad_()
     contrastive(images, labels, targets, 10.0).backward()
@@ -264,22 +264,22 @@ def test_contrastive_pulls_at_no_pair_that_is_left_out(table: np.ndarray) -> Non
     assert (images.grad[(targets == -1).all(dim=1)] == 0).all()
     assert (labels.grad[(targets == -1).all(dim=0)] == 0).all()
     wider = torch.cat([targets, torch.full((len(table), 1), -1, dtype=torch.int8)], dim=1)
-    found = contrastive(images, torch.cat([labels, embeddings(1, 2)]), wider, 10.0)
-    assert found.item() == pytest.approx(contrastive(images, labels, targets, 10.0).item(), rel=1e-9, abs=1e-12)
+    result = contrastive(images, torch.cat([labels, embeddings(1, 2)]), wider, 10.0)
+    assert result.item() == pytest.approx(contrastive(images, labels, targets, 10.0).item(), rel=1e-9, abs=1e-12)
 
 
-def test_contrastive_is_0_where_nothing_is_present_and_can_be_followed_back() -> None:
+def test_contrastive_is_0_without_positives_and_has_a_gradient() -> None:
     images, labels = embeddings(3, 0).requires_grad_(), embeddings(4, 1).requires_grad_()
     scale = torch.tensor(10.0, dtype=torch.float64, requires_grad=True)
     for nothing in (0, -1):
-        found = contrastive(images, labels, torch.full((3, 4), nothing), scale)
-        found.backward()
-        assert found.item() == 0
+        result = contrastive(images, labels, torch.full((3, 4), nothing), scale)
+        result.backward()
+        assert result.item() == 0
         assert images.grad.abs().max() == labels.grad.abs().max() == scale.grad == 0
 
 
 def test_contrastive_learns_the_planted_pairs_and_its_scale() -> None:
-    """Two labels a picture: descending makes the present ones the nearest."""
+    """Two labels per image: gradient descent makes the present labels the nearest."""
     targets = torch.tensor([[1, 1, 0, 0], [0, 0, 1, 1], [1, 0, 0, -1]])
     images, labels = embeddings(3, 0).requires_grad_(), embeddings(4, 1).requires_grad_()
     scale = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
@@ -306,11 +306,11 @@ def test_selected_are_the_labels_present_and_alpha_times_as_many_others(
     table: np.ndarray, alpha: float, seed: int
 ) -> None:
     targets = torch.from_numpy(table)
-    found = selected_labels(targets, alpha, torch.Generator().manual_seed(seed)).tolist()
+    result = selected_labels(targets, alpha, torch.Generator().manual_seed(seed)).tolist()
     present = {c for c in range(table.shape[1]) if any(row[c] == 1 for row in table)}
-    assert present <= set(found) <= set(range(table.shape[1]))
-    assert found == sorted(set(found))
-    assert len(found) == len(present) + min(math.floor(alpha * len(present)), table.shape[1] - len(present))
+    assert present <= set(result) <= set(range(table.shape[1]))
+    assert result == sorted(set(result))
+    assert len(result) == len(present) + min(math.floor(alpha * len(present)), table.shape[1] - len(present))
 
 
 def test_every_choice_of_others_is_equally_likely() -> None:
@@ -325,7 +325,7 @@ def test_every_choice_of_others_is_equally_likely() -> None:
     assert chi_square < 27.9  # 9 degrees of freedom: 1 in 1,000
 
 
-def test_selection_is_drawn_by_the_generator_alone() -> None:
+def test_selection_depends_only_on_the_generator() -> None:
     targets = torch.zeros(2, 50, dtype=torch.int8)
     targets[0, :4] = 1
     torch.manual_seed(1)
@@ -339,6 +339,6 @@ def test_selection_is_drawn_by_the_generator_alone() -> None:
     assert not torch.equal(first, other)
 
 
-def test_nothing_present_selects_nothing() -> None:
+def test_without_present_labels_nothing_is_selected() -> None:
     for value in (0, -1):
         assert selected_labels(torch.full((2, 5), value), 3.0, torch.Generator()).tolist() == []

@@ -1,4 +1,4 @@
-"""The adapters' networks: equal to their definitions written out number by number, and what the designs promise."""
+"""Networks of the adapters: equal to their written-out definitions, and the properties of the designs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def rows(*shape: int, seed: int = 0) -> Tensor:
 
 
 def drawn(network: nn.Module, seed: int = 0) -> nn.Module:
-    """The network in float64 and eval mode, every parameter drawn anew: no bias is 0, no LayerNorm weight 1."""
+    """The network in float64 and eval mode with random parameters: no bias is 0, no LayerNorm weight is 1."""
     generator = torch.Generator().manual_seed(seed)
     network = network.double().eval()
     with torch.no_grad():
@@ -50,17 +50,17 @@ def weights_of(network: nn.Module, part: str = "") -> Weights:
 
 
 def below(weights: Weights, part: str) -> Weights:
-    """Those whose name begins with `part`, the rest of their names as keys."""
+    """The weights whose name starts with `part`, by the rest of their names."""
     start = part + "." if part else ""
     return {name.removeprefix(start): array for name, array in weights.items() if name.startswith(start)}
 
 
-def equal(found: Tensor, expected: object) -> None:
+def equal(result: Tensor, expected: object) -> None:
     array = expected.detach().numpy() if isinstance(expected, Tensor) else np.array(expected)
-    assert found.detach().numpy() == pytest.approx(array, abs=1e-9)
+    assert result.detach().numpy() == pytest.approx(array, abs=1e-9)
 
 
-# The definitions, for one picture and one label at a time. `dropped` is what a dropout gives: its input in eval mode,
+# The definitions, for one image and one label at a time. `dropped` is what a dropout gives: its input in eval mode,
 # nothing where the probability is 1.
 
 
@@ -81,16 +81,16 @@ def plain_softmax(x: list[float]) -> np.ndarray:
 
 
 def plain_attention(weights: Weights, x: np.ndarray, features: np.ndarray, heads: int) -> np.ndarray:
-    """What one query x [D] gets from keys and values [L, D]."""
+    """The attention output of one query x [D] over keys and values [L, D]."""
     projections = zip(np.split(weights["in_proj_weight"], 3), np.split(weights["in_proj_bias"], 3), strict=True)
     (wq, bq), (wk, bk), (wv, bv) = projections
     size = len(x) // heads
     joined: list[float] = []
     for head in range(heads):
-        own = slice(head * size, (head + 1) * size)
-        query = (wq @ x + bq)[own]
-        looks = plain_softmax([query @ (wk @ f + bk)[own] / math.sqrt(size) for f in features])
-        joined.extend(sum(look * (wv @ f + bv)[own] for look, f in zip(looks, features, strict=True)))
+        head_columns = slice(head * size, (head + 1) * size)
+        query = (wq @ x + bq)[head_columns]
+        looks = plain_softmax([query @ (wk @ f + bk)[head_columns] / math.sqrt(size) for f in features])
+        joined.extend(sum(look * (wv @ f + bv)[head_columns] for look, f in zip(looks, features, strict=True)))
     return weights["out_proj.weight"] @ np.array(joined) + weights["out_proj.bias"]
 
 
@@ -100,7 +100,7 @@ def plain_feed_forward(weights: Weights, x: np.ndarray, dropped: Callable = lamb
 
 
 def plain_map(weights: Weights, features: np.ndarray) -> np.ndarray:
-    """Features [L, D'] in the scale of 1 and in the blocks' width."""
+    """Features [L, D'] scaled to the order of 1 and mapped to the width of the blocks."""
     large = features * math.sqrt(features.shape[1])
     return np.stack([plain_linear(below(weights, "map"), f) for f in large]) if "map.weight" in weights else large
 
@@ -123,7 +123,7 @@ def blocks_in(weights: Weights) -> int:
 
 
 def plain_ml_decoder_query(weights: Weights, features: np.ndarray, query: np.ndarray, heads: int) -> np.ndarray:
-    """[width] one query of ML-Decoder after all blocks, the features being mapped."""
+    """[width] one query of ML-Decoder after all blocks, on mapped features."""
     x = query
     for i in range(blocks_in(weights)):
         block = below(weights, f"blocks.{i}")
@@ -142,7 +142,7 @@ def plain_relu_map(weights: Weights, vectors: np.ndarray) -> np.ndarray:
 def plain_dm_decoder(
     weights: Weights, features: np.ndarray, texts: np.ndarray, *, heads: int, dropped: Callable
 ) -> list[float]:
-    """Equation 5, all labels of one picture: the second attention mixes them."""
+    """Equation 5 for all labels of one image, which the second attention mixes."""
     v, q_lbl = plain_map(weights, features), texts * math.sqrt(texts.shape[1])
     count = blocks_in(weights)
     for i in range(count):
@@ -173,8 +173,8 @@ def none_of(x: np.ndarray) -> np.ndarray:
 
 @few
 @given(st.integers(1, 4), labels_counts)
-def test_fc_is_one_linear_layer_a_label_over_both_vectors(pictures: int, labels: int) -> None:
-    network, vectors, texts = drawn(FC(D, labels)), rows(pictures, D), rows(labels, D, seed=1)
+def test_fc_is_one_linear_layer_per_label_on_both_vectors(images: int, labels: int) -> None:
+    network, vectors, texts = drawn(FC(D, labels)), rows(images, D), rows(labels, D, seed=1)
     weights = weights_of(network)
     expected = [
         [
@@ -186,7 +186,7 @@ def test_fc_is_one_linear_layer_a_label_over_both_vectors(pictures: int, labels:
     equal(network(vectors, texts), expected)
 
 
-def test_fcs_texts_move_a_label_by_the_same_amount_for_every_picture() -> None:
+def test_the_texts_of_fc_shift_a_label_equally_for_every_image() -> None:
     network, vectors = drawn(FC(D, 5)), rows(7, D)
     moved = network(vectors, rows(5, D, seed=1)) - network(vectors, rows(5, D, seed=2))
     assert moved.abs().min() > 1e-3
@@ -200,7 +200,7 @@ def test_fcs_texts_move_a_label_by_the_same_amount_for_every_picture() -> None:
 @pytest.mark.parametrize("wide", [None, D, WIDE])
 @few
 @given(token_counts, labels_counts, st.integers(1, 2))
-def test_mld_is_what_its_equations_say(wide: int | None, read_out: str, tokens: int, labels: int, blocks: int) -> None:
+def test_mld_equals_its_equations(wide: int | None, read_out: str, tokens: int, labels: int, blocks: int) -> None:
     network = drawn(MLD(D, features=wide, blocks=blocks, heads=2, feed_forward=5, read_out=read_out))
     features, texts = rows(2, tokens, wide or D), rows(labels, D, seed=1)
     weights = weights_of(network)
@@ -209,7 +209,7 @@ def test_mld_is_what_its_equations_say(wide: int | None, read_out: str, tokens: 
     equal(network(features, texts), expected)
 
 
-def test_mlds_dropout_falls_on_the_hidden_units_of_the_feed_forward_layer() -> None:
+def test_the_dropout_of_mld_acts_on_the_hidden_units_of_the_feed_forward_layer() -> None:
     network = drawn(MLD(D, heads=2, feed_forward=5, dropout=1.0)).train()
     features, texts = rows(2, 3, D), rows(4, D, seed=1)
     expected = [
@@ -219,7 +219,7 @@ def test_mlds_dropout_falls_on_the_hidden_units_of_the_feed_forward_layer() -> N
     equal(network(features, texts), expected)
 
 
-def test_with_one_feature_mlds_queries_and_keys_do_not_matter() -> None:
+def test_with_one_feature_the_queries_and_keys_of_mld_have_no_effect() -> None:
     network, texts = drawn(MLD(D, heads=2)), rows(4, D, seed=1)
     for tokens, matters in ((1, False), (3, True)):
         features = rows(2, tokens, D)
@@ -227,7 +227,7 @@ def test_with_one_feature_mlds_queries_and_keys_do_not_matter() -> None:
         before.sum().backward()
         attention = network.blocks[0].attention
         assert bool(attention.in_proj_weight.grad[: 2 * D].abs().max() > 1e-12) is matters
-        assert attention.in_proj_weight.grad[2 * D :].abs().max() > 1e-3  # the values' share
+        assert attention.in_proj_weight.grad[2 * D :].abs().max() > 1e-3  # the part of the values
         with torch.no_grad():
             attention.in_proj_weight[: 2 * D] += 1.0
         assert bool((network(features, texts) - before).abs().max() > 1e-9) is matters
@@ -235,7 +235,7 @@ def test_with_one_feature_mlds_queries_and_keys_do_not_matter() -> None:
 
 
 def test_the_mean_read_out_starts_at_0_and_only_its_layer_norm_learns() -> None:
-    """Of a network as it is made: LayerNorm's weights are 1 and its biases 0."""
+    """In a new network, the weights of LayerNorm are 1 and its biases 0."""
     network = MLD(D, heads=2, read_out="mean").double().eval()
     logits = network(rows(3, 5, D), rows(4, D, seed=1))
     assert logits.abs().max() < 1e-12
@@ -252,7 +252,7 @@ def test_the_mean_read_out_starts_at_0_and_only_its_layer_norm_learns() -> None:
 @pytest.mark.parametrize("unit_rows", [None, True])
 @few
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 2))
-def test_ml_decoder_with_random_queries_is_what_its_equations_say(
+def test_ml_decoder_with_random_queries_equals_its_equations(
     unit_rows: bool | None, labels: int, groups: int, blocks: int
 ) -> None:
     network = drawn(
@@ -277,8 +277,8 @@ def plain_grouped(network: MLDecoder, features: Tensor, queries: np.ndarray | No
     queries = weights["queries"] if queries is None else queries
     size = weights["group_weight"].shape[2]
     logits = []
-    for picture in features.numpy():
-        mapped = plain_relu_map(below(weights, "map"), picture)
+    for image in features.numpy():
+        mapped = plain_relu_map(below(weights, "map"), image)
         states = [plain_ml_decoder_query(weights, mapped, query, heads=2) for query in queries]
         logits.append(
             [
@@ -291,7 +291,7 @@ def plain_grouped(network: MLDecoder, features: Tensor, queries: np.ndarray | No
 
 @few
 @given(st.integers(1, 9), st.integers(1, 9))
-def test_a_groups_query_is_the_mean_of_its_labels_texts(labels: int, groups: int) -> None:
+def test_the_query_of_a_group_is_the_mean_of_its_label_texts(labels: int, groups: int) -> None:
     network = drawn(MLDecoder(labels, in_features=WIDE, text_features=D, width=6, heads=2, groups=groups))
     features, texts = rows(2, 3, WIDE), rows(labels, D, seed=1)
     size = math.ceil(labels / min(groups, labels))
@@ -302,14 +302,14 @@ def test_a_groups_query_is_the_mean_of_its_labels_texts(labels: int, groups: int
 
 @few
 @given(token_counts, labels_counts)
-def test_ml_decoder_for_any_labels_has_a_query_a_label_and_one_layer_for_all(tokens: int, labels: int) -> None:
+def test_ml_decoder_for_any_labels_has_one_query_per_label_and_one_shared_layer(tokens: int, labels: int) -> None:
     network = drawn(MLDecoder(in_features=WIDE, text_features=D, width=6, heads=2, feed_forward=5))
     features, texts = rows(2, tokens, WIDE), rows(labels, D, seed=1)
     weights = weights_of(network)
     queries = plain_relu_map(below(weights, "text_map"), texts.numpy() * math.sqrt(D))
     expected = []
-    for picture in features.numpy():
-        mapped = plain_relu_map(below(weights, "map"), picture * math.sqrt(WIDE))
+    for image in features.numpy():
+        mapped = plain_relu_map(below(weights, "map"), image * math.sqrt(WIDE))
         states = [plain_ml_decoder_query(weights, mapped, query, heads=2) for query in queries]
         expected.append([plain_linear(below(weights, "read_out"), state).item() for state in states])
     equal(network(features, texts), expected)
@@ -317,7 +317,7 @@ def test_ml_decoder_for_any_labels_has_a_query_a_label_and_one_layer_for_all(tok
 
 @few
 @given(st.integers(1, 40), st.integers(1, 45))
-def test_labels_are_grouped_in_order_and_what_is_left_over_is_cut_off(labels: int, groups: int) -> None:
+def test_labels_are_grouped_in_order_and_extra_outputs_are_cut_off(labels: int, groups: int) -> None:
     network = drawn(MLDecoder(labels, in_features=4, width=4, heads=2, feed_forward=3, groups=groups))
     size = math.ceil(labels / min(groups, labels))
     before = network(rows(1, 2, 4))
@@ -338,8 +338,8 @@ def test_there_are_at_most_100_groups_and_none_without_labels(labels: int, group
     assert network.group_weight.shape == (groups, 8, math.ceil(labels / 100))
 
 
-def test_the_head_alone_takes_a_backbones_map_as_it_is() -> None:
-    """Positions row by row are the tokens, and a backbone's scale is left alone."""
+def test_the_head_alone_reads_the_feature_map_of_a_backbone() -> None:
+    """The positions, row by row, are the tokens; the scale of the backbone is unchanged."""
     head = MLDecoder(20).eval()
     features = torch.randn(2, 2048, 3, 4, generator=torch.Generator().manual_seed(0)) * 3
     tokens = torch.stack([features[:, :, y, x] for y in range(3) for x in range(4)], dim=1)
@@ -358,12 +358,12 @@ def test_random_queries_are_kept_and_not_trained() -> None:
     assert torch.equal(network.queries, again.queries)
 
 
-def test_projections_are_those_that_the_decoder_starts_from() -> None:
+def test_projections_are_the_inputs_of_the_decoder() -> None:
     network = drawn(MLDecoder(in_features=WIDE, text_features=D, width=6, heads=2))
     features, texts = rows(2, 3, WIDE), rows(4, D, seed=1)
     images, labels = network.project(features, texts)
-    for image, picture in zip(images, features.numpy() * math.sqrt(WIDE), strict=True):
-        equal(image, np.mean([plain_linear(weights_of(network, "map"), token) for token in picture], axis=0))
+    for projected, tokens in zip(images, features.numpy() * math.sqrt(WIDE), strict=True):
+        equal(projected, np.mean([plain_linear(weights_of(network, "map"), token) for token in tokens], axis=0))
     for label, text in zip(labels, texts.numpy() * math.sqrt(D), strict=True):
         equal(label, plain_linear(weights_of(network, "text_map"), text))
     assert (labels < 0).any()
@@ -384,7 +384,7 @@ def test_dm_decoder_is_equation_5(wide: int | None, tokens: int, labels: int, bl
     equal(network(features, texts), expected)
 
 
-def test_dm_decoders_dropout_falls_where_equation_5_has_it() -> None:
+def test_the_dropout_of_dm_decoder_acts_as_in_equation_5() -> None:
     network = drawn(DMDecoder(D, blocks=2, heads=2, feed_forward=5, dropout=1.0)).train()
     features, texts = rows(2, 3, D), rows(4, D, seed=1)
     weights = weights_of(network)
@@ -392,13 +392,13 @@ def test_dm_decoders_dropout_falls_where_equation_5_has_it() -> None:
     equal(network(features, texts), expected)
 
 
-def test_dm_decoders_last_block_has_no_second_attention() -> None:
+def test_the_last_block_of_dm_decoder_has_no_second_attention() -> None:
     names = [name for name, _ in DMDecoder(D, blocks=3).named_parameters()]
     having = {name.split(".")[1] for name in names if "attention2" in name or "value_norm" in name}
     assert having == {"0", "1"}
 
 
-def test_dm_decoders_labels_meet_from_the_second_block_on() -> None:
+def test_the_labels_of_dm_decoder_interact_from_the_second_block_on() -> None:
     features, texts = rows(2, 3, D), rows(5, D, seed=1)
     for blocks, meet in ((1, False), (2, True)):
         network = drawn(DMDecoder(D, blocks=blocks, heads=2, feed_forward=5))
@@ -412,7 +412,7 @@ def test_dm_decoders_labels_meet_from_the_second_block_on() -> None:
 @pytest.mark.parametrize("layers", [2, 3])
 @pytest.mark.parametrize("inputs", ["both", "image", "captions"])
 @pytest.mark.parametrize("count", [1, 2])
-def test_fusion_joins_its_inputs_before_its_layers(inputs: str, count: int, layers: int) -> None:
+def test_fusion_concatenates_its_inputs_before_its_layers(inputs: str, count: int, layers: int) -> None:
     network = drawn(Fusion(D, 5, inputs=inputs, captions=count, layers=layers, hidden=7))
     vectors, captions = rows(3, D), rows(3, count, D, seed=1)
     weights = weights_of(network, "head")
@@ -437,19 +437,19 @@ def test_mutan_sums_five_products_of_projections(count: int) -> None:
         q = np.tanh(weights["words.weight"] @ np.concatenate(texts) * math.sqrt(D))
         z = np.zeros(510)
         for r in range(5):
-            own = slice(510 * r, 510 * (r + 1))
-            z += (weights["word_terms.weight"][own] @ q) * (weights["picture_terms.weight"][own] @ v)
+            head_columns = slice(510 * r, 510 * (r + 1))
+            z += (weights["word_terms.weight"][head_columns] @ q) * (weights["picture_terms.weight"][head_columns] @ v)
         expected.append(plain_linear(below(weights, "read_out"), z))
     assert weights["picture.weight"].shape == (310, D)
     assert network(vectors, captions).detach().numpy() == pytest.approx(np.array(expected), rel=1e-9)
 
 
-def test_fusion_of_the_picture_alone_needs_no_captions() -> None:
+def test_fusion_of_the_image_alone_needs_no_captions() -> None:
     network, vectors = drawn(Fusion(D, 5, inputs="image")), rows(3, D)
     equal(network(vectors), network(vectors, rows(3, 1, D)))
 
 
-# What holds for several of them
+# Properties of several networks
 
 
 def case(name: str, labels: int = 5, **options: float) -> tuple[nn.Module, Callable[[Tensor, Tensor], Tensor]]:
@@ -467,11 +467,11 @@ def case(name: str, labels: int = 5, **options: float) -> tuple[nn.Module, Calla
     }
     network = drawn(made[name]())
     if name == "fc":
-        return network, lambda pictures, texts: network(pictures[:, 0], texts)
+        return network, lambda images, texts: network(images[:, 0], texts)
     if name in ("fusion", "mutan"):
-        return network, lambda pictures, texts: network(pictures[:, 0], pictures[:, 1:])
+        return network, lambda images, texts: network(images[:, 0], images[:, 1:])
     if name == "ml-decoder alone":
-        return network, lambda pictures, texts: network(pictures)
+        return network, lambda images, texts: network(images)
     return network, network
 
 
@@ -481,59 +481,59 @@ DECODERS = ["mld", "ml-decoder alone", "ml-decoder grouped", "ml-decoder open", 
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_a_pictures_logits_depend_on_that_picture_alone(name: str) -> None:
+def test_the_logits_of_an_image_depend_only_on_that_image(name: str) -> None:
     _, ask = case(name)
-    pictures, texts = rows(4, 3, D), rows(5, D, seed=1)
-    together = ask(pictures, texts)
+    images, texts = rows(4, 3, D), rows(5, D, seed=1)
+    together = ask(images, texts)
     assert together.shape == (4, 5)
     assert together.std(dim=0).min() > 1e-4
     for i in range(4):
-        equal(ask(pictures[i : i + 1], texts), together[i : i + 1])
+        equal(ask(images[i : i + 1], texts), together[i : i + 1])
 
 
 @pytest.mark.parametrize("name", OPEN)
 def test_permuting_labels_permutes_the_logits_of_open_designs(name: str) -> None:
     _, ask = case(name)
-    pictures, texts, order = rows(4, 3, D), rows(5, D, seed=1), torch.tensor([3, 0, 4, 1, 2])
-    equal(ask(pictures, texts[order]), ask(pictures, texts)[:, order])
+    images, texts, order = rows(4, 3, D), rows(5, D, seed=1), torch.tensor([3, 0, 4, 1, 2])
+    equal(ask(images, texts[order]), ask(images, texts)[:, order])
 
 
 @pytest.mark.parametrize("labels", [1, 2, 9])
 @pytest.mark.parametrize("name", OPEN)
-def test_open_designs_answer_for_any_number_of_labels(name: str, labels: int) -> None:
+def test_open_designs_take_any_number_of_labels(name: str, labels: int) -> None:
     _, ask = case(name)
     assert ask(rows(4, 3, D), rows(labels, D, seed=1)).shape == (4, labels)
 
 
 @pytest.mark.parametrize("name", ["mld", "ml-decoder open"])
-def test_a_label_does_not_see_which_others_are_asked_for(name: str) -> None:
+def test_the_logits_of_a_label_do_not_depend_on_the_others(name: str) -> None:
     _, ask = case(name)
-    pictures, texts = rows(4, 3, D), rows(5, D, seed=1)
-    equal(ask(pictures, texts[1:3]), ask(pictures, texts)[:, 1:3])
+    images, texts = rows(4, 3, D), rows(5, D, seed=1)
+    equal(ask(images, texts[1:3]), ask(images, texts)[:, 1:3])
 
 
 @pytest.mark.parametrize("name", ["fc", "ml-decoder grouped"])
-def test_designs_with_weights_of_their_own_for_each_label_refuse_other_labels(name: str) -> None:
+def test_designs_with_weights_per_label_refuse_other_labels(name: str) -> None:
     _, ask = case(name)
     with pytest.raises(LabelError, match="expected the texts of 5 labels, found 4"):
         ask(rows(4, 3, D), rows(4, D, seed=1))
 
 
 @pytest.mark.parametrize("name", DECODERS)
-def test_the_order_of_the_tokens_does_not_matter(name: str) -> None:
+def test_the_order_of_the_tokens_has_no_effect(name: str) -> None:
     _, ask = case(name)
-    pictures, texts = rows(4, 3, D), rows(5, D, seed=1)
-    equal(ask(pictures.flip(1), texts), ask(pictures, texts))
+    images, texts = rows(4, 3, D), rows(5, D, seed=1)
+    equal(ask(images.flip(1), texts), ask(images, texts))
 
 
 @pytest.mark.parametrize("name", EVERY)
 def test_gradients_reach_every_parameter_and_no_input(name: str) -> None:
     network, ask = case(name)
-    pictures, texts = rows(4, 3, D), rows(5, D, seed=1)
-    (ask(pictures, texts) * rows(4, 5)).sum().backward()
+    images, texts = rows(4, 3, D), rows(5, D, seed=1)
+    (ask(images, texts) * rows(4, 5)).sum().backward()
     still = [p for p, parameter in network.named_parameters() if not parameter.grad.abs().max() > 1e-12]
     assert not still
-    assert pictures.grad is None
+    assert images.grad is None
     assert texts.grad is None
 
 
@@ -549,7 +549,7 @@ def test_dropout_acts_in_training_only(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DECODERS)
-def test_without_dropout_training_and_answering_agree(name: str) -> None:
+def test_without_dropout_training_and_evaluation_agree(name: str) -> None:
     network, ask = case(name, dropout=0.0)
     inputs = rows(4, 3, D), rows(5, D, seed=1)
     answer = ask(*inputs).detach()
@@ -558,7 +558,7 @@ def test_without_dropout_training_and_answering_agree(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_a_network_is_its_state(name: str) -> None:
+def test_a_state_dict_restores_a_network(name: str) -> None:
     first, ask = case(name)
     second, ask_second = case(name)
     inputs = rows(4, 3, D), rows(5, D, seed=1)
@@ -573,12 +573,12 @@ def test_a_network_is_its_state(name: str) -> None:
 @pytest.mark.parametrize("name", EVERY)
 def test_float32_stays_float32_and_near_float64(name: str) -> None:
     network, ask = case(name)
-    pictures, texts = rows(4, 3, D), rows(5, D, seed=1)
-    exact = ask(pictures, texts).detach()
+    images, texts = rows(4, 3, D), rows(5, D, seed=1)
+    exact = ask(images, texts).detach()
     network.float()
-    found = ask(pictures.float(), texts.float())
-    assert found.dtype == torch.float32
-    assert found.detach().numpy() == pytest.approx(exact.numpy(), rel=1e-3, abs=1e-3)
+    result = ask(images.float(), texts.float())
+    assert result.dtype == torch.float32
+    assert result.detach().numpy() == pytest.approx(exact.numpy(), rel=1e-3, abs=1e-3)
 
 
 def test_scaled_unit_rows_have_entries_of_the_order_of_1() -> None:
@@ -587,7 +587,7 @@ def test_scaled_unit_rows_have_entries_of_the_order_of_1() -> None:
 
 
 REFUSED = {
-    "heads=1, 2, 4": (lambda: MLD(4, heads=3), "heads that divides the width 4, found 3: try 1, 2, 4"),
+    "heads=1, 2, 4": (lambda: MLD(4, heads=3), "heads that divides the width 4, found 3; try 1, 2, 4"),
     "no heads": (lambda: DMDecoder(8, heads=0), "heads that divides the width 8, found 0"),
     "heads of ml-decoder": (lambda: MLDecoder(3, width=6, heads=4), "heads that divides the width 6, found 4"),
     "blocks of mld": (lambda: MLD(8, blocks=0), "at least 1 block, found 0"),
@@ -598,7 +598,7 @@ REFUSED = {
     "no groups": (lambda: MLDecoder(3, groups=0), "at least 1 group, found 0"),
     "no labels of ml-decoder": (lambda: MLDecoder(0), "at least 1 label, found 0"),
     "neither": (lambda: MLDecoder(), "num_classes or text_features, found neither"),
-    "groups of any": (lambda: MLDecoder(text_features=8, groups=2), "num_classes beside groups=2"),
+    "groups of any": (lambda: MLDecoder(text_features=8, groups=2), "num_classes with groups=2"),
     "mode": (lambda: Fusion(8, 3, mode="sum"), "mode to be concat or mutan, found 'sum'"),
     "inputs": (lambda: Fusion(8, 3, inputs="text"), "inputs to be both or image or captions, found 'text'"),
     "mutan of one": (lambda: Fusion(8, 3, mode="mutan", inputs="image"), "both inputs for mutan"),
@@ -606,16 +606,16 @@ REFUSED = {
     "hidden": (lambda: Fusion(8, 3, hidden=1), "at least 2 hidden units, found 1"),
     "captions": (lambda: Fusion(8, 3, captions=0), "at least 1 caption, found 0"),
     "labels of fusion": (lambda: Fusion(8, 0), "at least 1 label, found 0"),
-    "captions not given": (lambda: Fusion(8, 3)(rows(2, 8)), "1 captions a picture, found none"),
-    "two captions": (lambda: Fusion(8, 3)(rows(2, 8), rows(2, 2, 8)), "1 captions a picture, found 2"),
+    "captions not given": (lambda: Fusion(8, 3)(rows(2, 8)), "1 captions per image, found none"),
+    "two captions": (lambda: Fusion(8, 3)(rows(2, 8), rows(2, 2, 8)), "1 captions per image, found 2"),
     "texts not given": (lambda: MLDecoder(3, text_features=8)(torch.ones(1, 1, 2048)), "label texts, found none"),
     "texts of none": (lambda: MLDecoder(3)(torch.ones(1, 1, 2048), torch.ones(3, 8)), "no label texts, found some"),
 }
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_is_refused_in_one_line(name: str) -> None:
-    make, said = REFUSED[name]
-    with pytest.raises(UsageError, match=f"expected .*{said}") as refusal:
+def test_invalid_arguments_are_refused_in_one_line(name: str) -> None:
+    make, message = REFUSED[name]
+    with pytest.raises(UsageError, match=f"expected .*{message}") as refusal:
         make()
     assert "\n" not in str(refusal.value)

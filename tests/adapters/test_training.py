@@ -1,4 +1,4 @@
-"""Training: stopped and gone on to the bit, the best epoch kept, what is refused, and trainings repeated."""
+"""Training: exact resume, the best epoch, refusals, and repeated training runs."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_rates_rise_linearly_then_fall_or_stay(steps: int, warm_up: float, decay
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"epochs": 0}, "epochs of 1"),
         ({"epochs": 10**9}, "epochs of 1"),
@@ -111,23 +111,23 @@ def test_rates_rise_linearly_then_fall_or_stay(steps: int, warm_up: float, decay
         ({"decay": "cosine"}, "unknown decay 'cosine'"),
     ],
 )
-def test_schedules_out_of_range_are_refused(changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(UsageError, match=said) as found:
+def test_schedules_out_of_range_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
         Schedule(**changes)
-    assert "\n" not in str(found.value)
-    assert "[]" not in str(found.value)
+    assert "\n" not in str(caught.value)
+    assert "[]" not in str(caught.value)
 
 
-# -- stopped and gone on -----------------------------------------------------------------------------------------------
+# -- stopped and resumed -----------------------------------------------------------------------------------------------
 
 
 def course_of(fitted: Fitted) -> list[tuple[Any, ...]]:
-    """The history without its seconds."""
+    """The history without durations."""
     return [(epoch.number, epoch.loss, epoch.mAP, epoch.lr) for epoch in fitted.history]
 
 
 @every_variant
-def test_stopped_after_any_epoch_and_gone_on_gives_the_very_weights(name: str, tmp_path: Path) -> None:
+def test_a_resume_after_any_epoch_gives_the_same_weights(name: str, tmp_path: Path) -> None:
     whole = fit_variant(name)
     for after in range(1, len(whole.history) + 1):
         checkpoint = tmp_path / f"after-{after}"
@@ -142,14 +142,14 @@ def test_stopped_after_any_epoch_and_gone_on_gives_the_very_weights(name: str, t
             fit_variant(name, checkpoint)
         lines.clear()
         with heard_by(lines.append):
-            found = fit_variant(name, checkpoint)
-        assert len(lines) == len(whole.history) - after  # nothing was done twice
-        assert digest(found.weights) == digest(whole.weights)
-        assert (found.best, course_of(found)) == (whole.best, course_of(whole))
+            result = fit_variant(name, checkpoint)
+        assert len(lines) == len(whole.history) - after  # no epoch ran twice
+        assert digest(result.weights) == digest(whole.weights)
+        assert (result.best, course_of(result)) == (whole.best, course_of(whole))
 
 
 @every_variant
-def test_stopped_within_an_epoch_and_gone_on_gives_the_very_weights(name: str, tmp_path: Path) -> None:
+def test_a_resume_within_an_epoch_gives_the_same_weights(name: str, tmp_path: Path) -> None:
     whole = fit_variant(name)
     steps = -(-48 // VARIANTS[name][1].batch_size)
     for step in (1, steps + 1, 2 * steps + 1):
@@ -192,7 +192,7 @@ for number, name in enumerate(VARIANTS):
 
 
 @pytest.mark.slow
-def test_killed_and_gone_on_gives_the_very_weights(tmp_path: Path) -> None:
+def test_a_resume_after_a_kill_gives_the_same_weights(tmp_path: Path) -> None:
     """SIGKILL of a process that has written a checkpoint, for every variant."""
     done = subprocess.run(
         [sys.executable, "-c", KILLS, str(tmp_path)], capture_output=True, text=True, cwd=ROOT, env=environment()
@@ -202,7 +202,7 @@ def test_killed_and_gone_on_gives_the_very_weights(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"lr": 1e-3}, "lr 0.003 instead of 0.001"),
         ({"batch_size": 8}, "batch_size 16 instead of 8"),
@@ -216,19 +216,19 @@ def test_killed_and_gone_on_gives_the_very_weights(tmp_path: Path) -> None:
         ({"patience": 3}, "patience None instead of 3"),
     ],
 )
-def test_going_on_with_other_options_is_refused_naming_them(
-    changes: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_resume_with_other_options_is_refused_with_their_names(
+    changes: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / CHECKPOINT
     with at_step(4, stop) as progress, pytest.raises(Stop):
         fit_variant("adam", path, progress=progress)
     kind, schedule = VARIANTS["adam"]
     monkeypatch.setitem(VARIANTS, "adam", (kind, replace(schedule, **changes)))
-    with pytest.raises(TrainingError, match=f"found one with {said}; give the options it was started with"):
+    with pytest.raises(TrainingError, match=f"found one with {message}; use the options it was started with"):
         fit_variant("adam", path)
 
 
-def test_going_on_with_another_kind_or_other_data_is_refused_naming_them(tmp_path: Path) -> None:
+def test_a_resume_with_another_kind_or_other_data_is_refused_with_their_names(tmp_path: Path) -> None:
     path = tmp_path / CHECKPOINT
     with at_step(4, stop) as progress, pytest.raises(Stop):
         fit_variant("adam", path, progress=progress, identity={"pictures": "a"})
@@ -238,7 +238,7 @@ def test_going_on_with_another_kind_or_other_data_is_refused_naming_them(tmp_pat
         fit(FcSpec(), sizes_of(world()), world(48), directions(), VARIANTS["adam"][1], checkpoint=path)
 
 
-def test_a_damaged_or_foreign_checkpoint_is_one_line_and_stays(tmp_path: Path) -> None:
+def test_a_damaged_or_foreign_checkpoint_is_refused_in_one_line_and_kept(tmp_path: Path) -> None:
     path, adapter = tmp_path / CHECKPOINT, tmp_path / FILE
     with at_step(4, stop) as progress, pytest.raises(Stop):
         fit_variant("adam", path, progress=progress)
@@ -252,14 +252,14 @@ def test_a_damaged_or_foreign_checkpoint_is_one_line_and_stays(tmp_path: Path) -
     damaged += [b"", b"no checkpoint", adapter.read_bytes(), whole + b"\0"]
     for content in damaged:
         path.write_bytes(content)
-        with pytest.raises(TrainingError, match="expected a checkpoint") as found:
+        with pytest.raises(TrainingError, match="expected a checkpoint") as caught:
             fit_variant("adam", path)
-        assert "\n" not in str(found.value)
+        assert "\n" not in str(caught.value)
         assert path.read_bytes() == content
 
 
 @pytest.mark.parametrize("part", ["network.layer.bias", "best.layer.bias", "optimizer.0.exp_avg", "optimizer.0.step"])
-def test_a_checkpoint_without_one_of_its_arrays_is_one_line(part: str, tmp_path: Path) -> None:
+def test_a_checkpoint_that_lacks_an_array_is_refused_in_one_line(part: str, tmp_path: Path) -> None:
     from zsprompt.adapters.tensors import read_arrays, write_arrays
 
     path = tmp_path / CHECKPOINT
@@ -277,16 +277,16 @@ def test_a_checkpoint_without_one_of_its_arrays_is_one_line(part: str, tmp_path:
 
 
 @pytest.mark.parametrize(
-    "said", [{"history": []}, {"history": [{"number": 1}]}, {"best": "x"}, {"best": 7}, {"said": 3}]
+    "changes", [{"history": []}, {"history": [{"number": 1}]}, {"best": "x"}, {"best": 7}, {"said": 3}]
 )
-def test_a_checkpoint_whose_facts_do_not_fit_is_one_line(said: dict[str, Any], tmp_path: Path) -> None:
+def test_a_checkpoint_with_invalid_facts_is_refused_in_one_line(changes: dict[str, Any], tmp_path: Path) -> None:
     from zsprompt.adapters.tensors import read_arrays, write_arrays
 
     path = tmp_path / CHECKPOINT
     with at_step(4, stop) as progress, pytest.raises(Stop):
         fit_variant("adam", path, progress=progress)
     arrays, facts = read_arrays(path, "checkpoint")
-    write_arrays(path, arrays, facts | said)
+    write_arrays(path, arrays, facts | changes)
     with pytest.raises(TrainingError, match="checkpoint"):
         fit_variant("adam", path)
 
@@ -295,7 +295,7 @@ def test_a_checkpoint_whose_facts_do_not_fit_is_one_line(said: dict[str, Any], t
 
 
 @every_kind
-def test_the_same_seed_gives_the_same_bytes_and_another_one_others(kind: Kind) -> None:
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(kind: Kind) -> None:
     examples = world(40)
 
     def weights(seed: int) -> str:
@@ -305,11 +305,11 @@ def test_the_same_seed_gives_the_same_bytes_and_another_one_others(kind: Kind) -
     first = weights(0)
     np.random.rand()
     assert weights(0) == first
-    assert (weights(1) == first) == isinstance(kind, KnnSpec)  # which draws nothing
+    assert (weights(1) == first) == isinstance(kind, KnnSpec)  # it draws nothing
 
 
 @pytest.mark.parametrize("name", ["mld", "forest", "knn"])
-def test_the_callers_random_numbers_are_left_alone(name: str) -> None:
+def test_the_random_state_of_the_caller_is_unchanged(name: str) -> None:
     import torch
 
     torch.manual_seed(4)
@@ -329,12 +329,12 @@ def test_the_callers_random_numbers_are_left_alone(name: str) -> None:
 
 
 def contrary(examples: Examples) -> Examples:
-    """What is present is said to be absent: the more is learnt, the worse it looks."""
+    """Inverted targets: the more a network learns, the worse its validation mAP."""
     return replace(examples, targets=1 - examples.targets)
 
 
 @pytest.mark.parametrize("kind", [LinearProbeSpec(), SMALL["mld"], SMALL["fusion"]], ids=repr)
-def test_weights_are_those_of_the_best_epoch_not_of_the_last(kind: Kind) -> None:
+def test_weights_are_those_of_the_best_epoch(kind: Kind) -> None:
     examples, judged = world(48), contrary(world(40, seed=1))
     schedule = replace(PLAIN, epochs=6, lr=0.01)
 
@@ -342,53 +342,55 @@ def test_weights_are_those_of_the_best_epoch_not_of_the_last(kind: Kind) -> None
         plan = replace(schedule, epochs=epochs)
         return fit(kind, sizes_of(examples), examples, directions(), plan, validation=validation)
 
-    found = fitted(6, judged)
-    assert found.best < 6
-    assert found.history[found.best - 1].mAP == max(epoch.mAP or 0 for epoch in found.history) == found.mAP
-    assert digest(found.weights) == digest(fitted(found.best, None).weights)  # without decay, epochs know no end
-    assert digest(found.weights) != digest(fitted(6, None).weights)
+    result = fitted(6, judged)
+    assert result.best < 6
+    assert result.history[result.best - 1].mAP == max(epoch.mAP or 0 for epoch in result.history) == result.mAP
+    assert digest(result.weights) == digest(
+        fitted(result.best, None).weights
+    )  # without decay, the number of epochs has no effect
+    assert digest(result.weights) != digest(fitted(6, None).weights)
 
 
 def test_of_equally_good_epochs_the_first_is_kept_and_without_validation_the_last() -> None:
     examples = world(48)
     easy = world(30, seed=1, noise=0.05)
     plan = replace(PLAIN, epochs=8, lr=0.1)
-    found = fit(LinearProbeSpec(), sizes_of(examples), examples, directions(), plan, validation=easy)
-    reached = [epoch.mAP for epoch in found.history]
+    result = fit(LinearProbeSpec(), sizes_of(examples), examples, directions(), plan, validation=easy)
+    reached = [epoch.mAP for epoch in result.history]
     assert reached[-1] == max(reached, key=lambda value: value or 0)
-    assert found.best == reached.index(found.mAP) + 1 < 8
+    assert result.best == reached.index(result.mAP) + 1 < 8
     last = fit(LinearProbeSpec(), sizes_of(examples), examples, directions(), plan)
     assert (last.best, last.mAP, {epoch.mAP for epoch in last.history}) == (8, None, {None})
 
 
 @pytest.mark.parametrize("patience", [1, 2, 3])
-def test_training_stops_after_so_many_epochs_without_a_better_one(patience: int) -> None:
+def test_training_stops_after_patience_epochs_without_improvement(patience: int) -> None:
     examples, judged = world(48), contrary(world(40, seed=1))
     plan = replace(PLAIN, epochs=30, lr=0.01, patience=patience)
-    found = fit(LinearProbeSpec(), sizes_of(examples), examples, directions(), plan, validation=judged)
-    assert len(found.history) == found.best + patience < 30
+    result = fit(LinearProbeSpec(), sizes_of(examples), examples, directions(), plan, validation=judged)
+    assert len(result.history) == result.best + patience < 30
     alone = fit(LinearProbeSpec(), sizes_of(examples), examples, directions(), replace(plan, epochs=6))
-    assert len(alone.history) == 6  # nothing to be patient about
+    assert len(alone.history) == 6  # without validation, patience has no effect
 
 
-def test_validation_is_the_map_that_metrics_give() -> None:
+def test_validation_equals_the_map_of_metrics() -> None:
     examples, judged = world(48), world(40, seed=1)
     for kind in (SMALL["mld"], SMALL["knn"]):
-        found = fit(kind, sizes_of(examples), examples, directions(), PLAIN, validation=judged)
-        scores = replace(_trained(kind), weights=found.weights).answer(judged.images, WORDS, directions())
-        assert found.mAP == pytest.approx(metrics.average_precision(scores, judged.targets).mean(), abs=1e-9)
+        result = fit(kind, sizes_of(examples), examples, directions(), PLAIN, validation=judged)
+        scores = replace(_trained(kind), weights=result.weights).answer(judged.images, WORDS, directions())
+        assert result.mAP == pytest.approx(metrics.average_precision(scores, judged.targets).mean(), abs=1e-9)
 
 
 def _trained(kind: Kind) -> Trained:
     return trained(kind)
 
 
-# -- numbers that are none any more ------------------------------------------------------------------------------------
+# -- numbers that are not finite --------------------------------------------------------------------------------------
 
 
 @dataclass
 class Broken:
-    """Tokens that turn to NaN, or that cannot be read, from one reading on."""
+    """Tokens that become NaN or unreadable from one read on."""
 
     tokens: Rows
     good: int
@@ -401,12 +403,12 @@ class Broken:
 
     def read(self, rows: Sequence[int] | Indices) -> Halves:
         self.readings += 1
-        found = self.tokens.read(rows)
+        result = self.tokens.read(rows)
         if self.readings <= self.good:
-            return found
+            return result
         if self.error:
             raise self.error
-        return np.full_like(found, np.nan)
+        return np.full_like(result, np.nan)
 
 
 def broken(good: int, error: Exception | None = None) -> Examples:
@@ -415,14 +417,14 @@ def broken(good: int, error: Exception | None = None) -> Examples:
     return replace(examples, images=replace(examples.images, tokens=Broken(examples.images.tokens, good, error)))
 
 
-def test_a_loss_that_is_no_number_stops_naming_epoch_and_step_and_keeps_the_best_weights() -> None:
-    """Three batches an epoch: the eighth is the second of the third epoch."""
+def test_a_nan_loss_stops_with_epoch_and_step_and_keeps_the_best_weights() -> None:
+    """Three batches per epoch: the eighth is the second of the third epoch."""
     kind, plan = SMALL["mld,spatial"], replace(PLAIN, batch_size=16)
     with pytest.raises(
         DivergedError, match=r"found a loss of nan at epoch 3, step 2 of 3; the best weights so far, "
     ) as e:
         fit(kind, sizes_of(world()), broken(7), directions(), plan)
-    assert "(--lr 0.0003)" in str(e.value)
+    assert "(--schedule lr=0.0003)" in str(e.value)
     assert "\n" not in str(e.value)
     kept = e.value.fitted
     assert kept is not None
@@ -433,14 +435,14 @@ def test_a_loss_that_is_no_number_stops_naming_epoch_and_step_and_keeps_the_best
 
 def test_nothing_is_kept_of_a_first_epoch_that_diverges(tmp_path: Path) -> None:
     path = tmp_path / CHECKPOINT
-    with pytest.raises(DivergedError, match=r"epoch 1, step 3 of 3; no epoch was finished") as found:
+    with pytest.raises(DivergedError, match=r"epoch 1, step 3 of 3; no epoch was finished") as caught:
         fit(SMALL["mld,spatial"], sizes_of(world()), broken(2), directions(), PLAIN, checkpoint=path)
-    assert found.value.fitted is None
+    assert caught.value.fitted is None
     assert not path.exists()
 
 
 EXPLODING = replace(PLAIN, epochs=30, lr=1e3, weight_decay=1e3, optimizer="adamw", batch_size=48)
-"""Weights grow a millionfold a step, and an epoch has one step: after six or seven they are infinite."""
+"""Weights grow a millionfold per step, with one step per epoch: after six or seven they are infinite."""
 
 
 @pytest.mark.parametrize("validation", [True, False])
@@ -449,7 +451,7 @@ def test_weights_that_explode_are_never_kept_wherever_the_training_ends(epochs: 
     examples, judged = world(48), world(30, seed=1)
     plan = replace(EXPLODING, epochs=epochs)
     try:
-        found: Fitted | None = fit(
+        result: Fitted | None = fit(
             LinearProbeSpec(),
             sizes_of(examples),
             examples,
@@ -458,12 +460,12 @@ def test_weights_that_explode_are_never_kept_wherever_the_training_ends(epochs: 
             validation=judged if validation else None,
         )
     except DivergedError as error:
-        found = error.fitted
+        result = error.fitted
     else:
         assert epochs < 8
-    assert found is not None
-    assert all(np.isfinite(value).all() for value in found.weights.values())
-    scores = replace(_trained(LinearProbeSpec()), weights=found.weights).answer(judged.images, WORDS, directions())
+    assert result is not None
+    assert all(np.isfinite(value).all() for value in result.weights.values())
+    scores = replace(_trained(LinearProbeSpec()), weights=result.weights).answer(judged.images, WORDS, directions())
     if validation:
         assert np.isfinite(scores).all()
 
@@ -473,7 +475,7 @@ def test_weights_that_explode_are_never_kept_wherever_the_training_ends(epochs: 
 
 @dataclass
 class Slow:
-    """Tokens that take their time, and remember when they were read and by whom."""
+    """Slow tokens that record when and by which thread they were read."""
 
     tokens: Rows
     seconds: float
@@ -498,16 +500,16 @@ def test_tokens_are_read_while_the_network_computes() -> None:
     late = replace(examples, images=replace(examples.images, tokens=slow))
     plan = replace(PLAIN, epochs=1, batch_size=6)  # eight batches
     with at_step(0, lambda: time.sleep(0.1)) as computing:
-        found = fit(SMALL["mld,spatial"], sizes_of(world()), late, directions(), plan, progress=computing)
+        result = fit(SMALL["mld,spatial"], sizes_of(world()), late, directions(), plan, progress=computing)
     assert all(name.startswith("zsprompt-read") for name in slow.threads)
     reading = 8 * slow.seconds
-    assert found.history[0].waiting < 0.6 * reading  # the first batch at least is waited for
-    assert found.history[0].waiting > 0.9 * slow.seconds
+    assert result.history[0].waiting < 0.6 * reading  # it waits at least for the first batch
+    assert result.history[0].waiting > 0.9 * slow.seconds
     idle = fit(SMALL["mld,spatial"], sizes_of(world()), late, directions(), plan)
-    assert idle.history[0].waiting > 0.4 * reading  # a network that has nothing else to do waits for all of them
+    assert idle.history[0].waiting > 0.4 * reading  # a network without work waits for all of them
 
 
-def test_an_error_while_reading_ahead_is_the_readers_own(tmp_path: Path) -> None:
+def test_an_error_while_reading_ahead_is_raised_unchanged(tmp_path: Path) -> None:
     path = tmp_path / CHECKPOINT
     with pytest.raises(CacheError, match="an entry damaged"):
         fit(
@@ -526,55 +528,55 @@ def test_an_error_while_reading_ahead_is_the_readers_own(tmp_path: Path) -> None
     assert digest(again.weights) == digest(whole.weights)
 
 
-# -- what suits what ---------------------------------------------------------------------------------------------------
+# -- valid combinations ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("name", "changes", "said"),
+    ("name", "changes", "message"),
     [
-        ("mld", {"loss": "asl+clip"}, "found adapter mld; use --loss asl"),
-        ("fc", {"loss": "bce+clip"}, "found adapter fc; use --loss bce"),
+        ("mld", {"loss": "asl+clip"}, "found adapter mld; use --schedule loss=asl"),
+        ("fc", {"loss": "bce+clip"}, "found adapter fc; use --schedule loss=bce"),
         ("fc", {"selective": 3.0}, "which fc cannot"),
         ("fusion", {"selective": 3.0}, "which fusion cannot"),
         ("ml-decoder,groups", {"selective": 3.0}, "which ml-decoder cannot"),
     ],
 )
-def test_losses_that_a_kind_cannot_have_are_refused(name: str, changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_losses_that_do_not_suit_a_kind_are_refused(name: str, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         fit(SMALL[name], sizes_of(world()), world(), directions(), replace(PLAIN, **changes))
 
 
 @pytest.mark.parametrize("loss", ["mse", "bce", "asl", "bce+clip", "asl+clip"])
 @pytest.mark.parametrize("name", ["ml-decoder", "ml-decoder,groups", "ml-decoder,pooled"])
 def test_every_loss_trains(loss: Any, name: str) -> None:
-    found = fit(SMALL[name], sizes_of(world()), world(), directions(), replace(PLAIN, epochs=5, loss=loss))
-    losses = [epoch.loss for epoch in found.history]
+    result = fit(SMALL[name], sizes_of(world()), world(), directions(), replace(PLAIN, epochs=5, loss=loss))
+    losses = [epoch.loss for epoch in result.history]
     assert np.isfinite(losses).all()
     assert losses[-1] < losses[0]
 
 
 @pytest.mark.parametrize("name", ["mld", "mld,spatial", "ml-decoder", "dm-decoder"])
 @pytest.mark.parametrize("selective", [0.0, 0.5, 100.0])
-def test_selective_supervision_takes_batches_without_any_present_label(name: str, selective: float) -> None:
+def test_selective_supervision_works_on_batches_without_present_labels(name: str, selective: float) -> None:
     examples = world(24)
     targets = examples.targets.copy()
     targets[2:] = 0
     plan = replace(PLAIN, epochs=2, batch_size=2, selective=selective)
-    found = fit(SMALL[name], sizes_of(examples), replace(examples, targets=targets), directions(), plan)
-    assert np.isfinite([epoch.loss for epoch in found.history]).all()
+    result = fit(SMALL[name], sizes_of(examples), replace(examples, targets=targets), directions(), plan)
+    assert np.isfinite([epoch.loss for epoch in result.history]).all()
 
 
-def test_batches_of_which_everything_is_left_out_change_nothing_but_do_no_harm() -> None:
+def test_batches_with_only_ignored_targets_have_no_effect() -> None:
     examples = replace(world(20), targets=np.full((20, len(WORDS)), -1, np.int8))
-    found = fit(
+    result = fit(
         SMALL["ml-decoder"], sizes_of(world()), examples, directions(), replace(PLAIN, loss="bce+clip", epochs=2)
     )
-    assert [epoch.loss for epoch in found.history] == [0.0, 0.0]
+    assert [epoch.loss for epoch in result.history] == [0.0, 0.0]
 
 
 @pytest.mark.parametrize("name", ["linear-probe", "mld", "fusion", "knn"])
-def test_targets_that_are_left_out_do_not_teach_absence(name: str) -> None:
-    """Half of the pictures of each label are left out for it: taken for absent they would halve its probability."""
+def test_ignored_targets_do_not_count_as_absent(name: str) -> None:
+    """Half of the positives of each label are ignored. If they counted as absent, its probability would halve."""
     examples, asked = world(160, noise=0.05), world(60, seed=1, noise=0.05)
     targets = examples.targets.copy()
     hidden = (targets == 1) & (np.random.default_rng(9).random(targets.shape) < 0.5)
@@ -598,7 +600,7 @@ QUICK = Schedule(epochs=3, batch_size=16, lr=2e-3, weight_decay=0.0, loss="bce")
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """Sixty drawn pictures, with captions that were given and others that were written."""
+    """Sixty drawn images with given and written captions."""
     chance = random.Random(2)
     sets = [tuple(label for label in LABELS if chance.random() < 0.3) for _ in range(60)]
     refs = draw_files(tmp_path_factory.mktemp("drawn"), sets)
@@ -622,28 +624,30 @@ def labelled(data: Dataset, column: int, value: int) -> Dataset:
     return replace(data, targets=targets)
 
 
-def test_a_training_leaves_the_adapter_its_history_and_a_plot_and_no_checkpoint(drawn: Dataset, tmp_path: Path) -> None:
+def test_a_training_run_leaves_the_adapter_its_history_and_a_plot_and_no_checkpoint(
+    drawn: Dataset, tmp_path: Path
+) -> None:
     course = learn(drawn, out=tmp_path / "a" / "b", validation=0.25)
     assert sorted(path.name for path in (tmp_path / "a" / "b").iterdir()) == [FILE, HISTORY]
-    found = load_adapter(tmp_path / "a" / "b")
-    assert digest(found.weights) == digest(course.trained.weights)
-    assert found.facts == course.trained.facts
+    result = load_adapter(tmp_path / "a" / "b")
+    assert digest(result.weights) == digest(course.trained.weights)
+    assert result.facts == course.trained.facts
     with (tmp_path / "a" / "b" / HISTORY).open() as file:
         rows = list(csv.DictReader(file))
     assert [list(row) for row in rows] == [list(asdict(course.history[0]))] * 3
     assert [float(row["loss"]) for row in rows] == [epoch.loss for epoch in course.history]
     assert [float(row["mAP"]) for row in rows] == [epoch.mAP for epoch in course.history]
     assert ET.parse(str(save_training_curve(course, tmp_path))).getroot().tag.endswith("svg")
-    assert found.facts["data"]["images"] == 45
-    assert found.facts["data"]["validation_images"] == 15
-    assert found.facts["metrics"]["validation_mAP"] == course.history[course.best - 1].mAP
-    assert (found.model, found.fingerprint, found.labels) == ("planted", "planted/1", LABELS)
+    assert result.facts["data"]["images"] == 45
+    assert result.facts["data"]["validation_images"] == 15
+    assert result.facts["metrics"]["validation_mAP"] == course.history[course.best - 1].mAP
+    assert (result.model, result.fingerprint, result.labels) == ("planted", "planted/1", LABELS)
 
 
 @pytest.mark.parametrize(
     "kind", ["fc", "linear-probe", "knn,k=3", "forest,trees=5", "fusion,hidden=16", MLD, "ml-decoder"]
 )
-def test_what_was_learnt_is_measured_like_any_strategy(kind: Any, drawn: Dataset) -> None:
+def test_an_adapter_is_evaluated_like_any_strategy(kind: Any, drawn: Dataset) -> None:
     with EmbeddingStore(SpatialPlanted(), cache=None) as store:
         schedule = replace(QUICK, epochs=8, lr=5e-3) if not isinstance(kind, str) or kind[0] in "flm" else None
         course = train(kind, part(drawn, 40), store, validation=0, schedule=schedule, device="cpu")
@@ -654,9 +658,9 @@ def test_what_was_learnt_is_measured_like_any_strategy(kind: Any, drawn: Dataset
     assert not any("learnt from" in warning for warning in result.warnings)
 
 
-def test_pictures_that_were_learnt_from_are_counted_in_the_warnings(drawn: Dataset) -> None:
+def test_training_images_are_counted_in_the_warnings(drawn: Dataset) -> None:
     with EmbeddingStore(PlantedEncoder(), cache=None) as store:
-        for validation in (0, 0.5):  # what chose the epoch counts too
+        for validation in (0, 0.5):  # validation images count too
             course = train(MLD, part(drawn, 40), store, validation=validation, schedule=QUICK, device="cpu")
             result = run(Adapter(course.trained, device="cpu"), part(drawn, 30, 60), store)
             assert any(
@@ -668,7 +672,7 @@ def test_pictures_that_were_learnt_from_are_counted_in_the_warnings(drawn: Datas
 
 @given(share=st.floats(0.02, 0.9), seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=30, deadline=None)
-def test_pictures_put_aside_are_apart_from_those_that_are_learnt_from(share: float, seed: int) -> None:
+def test_held_out_images_are_not_trained_on(share: float, seed: int) -> None:
     images = [type("Ref", (), {"id": f"{i}"})() for i in range(100)]
     targets = (np.random.default_rng(1).random((100, 4)) < 0.3).astype(np.int8)
     data = Dataset("d", ("a", "b", "c", "d"), images, targets)
@@ -681,53 +685,56 @@ def test_pictures_put_aside_are_apart_from_those_that_are_learnt_from(share: flo
     assert notes == []
 
 
-def test_few_pictures_are_not_put_aside_unless_asked_for_and_it_is_said(drawn: Dataset) -> None:
+def test_few_images_are_held_out_only_on_request_with_a_note(drawn: Dataset) -> None:
     course = learn(drawn)
     assert course.best == 3
     assert course.notes == (
-        f"fewer than {ENOUGH} pictures, so none is put aside to choose an epoch by; the last one is taken",
+        f"fewer than {ENOUGH} images, so none are held out to choose the best epoch; the last epoch is taken",
     )
     assert learn(drawn, validation=0).notes == ()
     assert learn(drawn, validation=0.001).notes == (
-        "a share of 0.001 is less than a picture, so none is put aside; the last epoch is taken",
+        "a share of 0.001 is less than one image, so none are held out; the last epoch is taken",
     )
 
 
-def test_kinds_that_are_fitted_at_once_learn_from_all_pictures_and_are_validated_when_asked(drawn: Dataset) -> None:
+def test_kinds_without_epochs_use_all_images_and_are_validated_on_request(drawn: Dataset) -> None:
     many = replace(drawn.select([i % 60 for i in range(600)]), images=[*drawn.images] * 10)
     plain = learn(many, "knn", schedule=None)
     assert plain.trained.facts["data"]["images"] == 600
     assert (plain.notes, plain.best, plain.history) == ((), 0, ())
-    assert plain.trained.facts["recipe"] == {"adapter": "knn", "seed": 0}  # no loss and no rate that nothing used
+    assert plain.trained.facts["recipe"] == {
+        "adapter": "knn",
+        "seed": 0,
+    }  # no loss and no learning rate, because none was used
     judged = learn(drawn, "forest,trees=9", schedule=None, validation=0.25).trained.facts["metrics"]["validation_mAP"]
     assert 0.5 < judged <= 1
 
 
 @pytest.mark.parametrize("share", [1.0, 1.5, -0.1, float("nan"), float("inf")])
-def test_shares_that_are_none_are_refused(share: float, drawn: Dataset) -> None:
+def test_invalid_shares_are_refused(share: float, drawn: Dataset) -> None:
     with pytest.raises(UsageError, match="validation share"):
         learn(drawn, validation=share)
 
 
-def test_a_validation_list_is_taken_in_the_order_of_the_labels_and_must_be_apart(drawn: Dataset) -> None:
+def test_validation_data_are_reordered_by_label_and_must_be_disjoint(drawn: Dataset) -> None:
     one = learn(part(drawn, 40), validation=part(drawn, 40, 60))
     other = learn(part(drawn, 40), validation=part(drawn, 40, 60).with_labels(LABELS[::-1]))
     assert one.history[-1].mAP == other.history[-1].mAP
-    with pytest.raises(TrainingError, match=r"found 10 that it does \(0030.png\)"):
+    with pytest.raises(TrainingError, match=r"found 10 that are \(0030.png\)"):
         learn(part(drawn, 40), validation=part(drawn, 30, 60))
     with pytest.raises(UsageError, match="expected the labels of drawn"):
         learn(part(drawn, 40), validation=part(drawn, 40, 60).with_labels(LABELS[:3]))
-    with pytest.raises(TrainingError, match="expected positives in the 20 validation pictures"):
+    with pytest.raises(TrainingError, match="expected positives in the 20 validation images"):
         learn(part(drawn, 40), validation=replace(part(drawn, 40, 60), targets=np.zeros((20, 8), np.int8)))
 
 
 @pytest.mark.parametrize(("value", "what"), [(0, "positives"), (1, "negatives"), (-1, "positives")])
-def test_labels_that_nothing_can_be_learnt_of_are_named(value: int, what: str, drawn: Dataset) -> None:
+def test_labels_that_cannot_be_learned_are_named(value: int, what: str, drawn: Dataset) -> None:
     with pytest.raises(
         TrainingError, match=rf"expected {what} of every label .* none of dog; .*--without \"dog\""
-    ) as found:
+    ) as result:
         learn(labelled(drawn, 1, value))
-    assert "\n" not in str(found.value)
+    assert "\n" not in str(result.value)
     with pytest.raises(TrainingError, match="cat, dog, person, motorcycle, cycle and 3 more"):
         learn(replace(drawn, targets=np.full_like(drawn.targets, value)))
 
@@ -744,14 +751,14 @@ def test_one_label_is_enough(kind: str, drawn: Dataset) -> None:
 
 
 @pytest.mark.parametrize("labels", [(" ", "dog"), ("dog", "Dog"), ("a|b", "c")])
-def test_labels_that_cannot_be_are_refused(labels: tuple[str, ...], drawn: Dataset) -> None:
+def test_invalid_labels_are_refused(labels: tuple[str, ...], drawn: Dataset) -> None:
     two = drawn.with_labels(LABELS[:2])
     with pytest.raises(LabelError):
         learn(replace(two, labels=labels))
 
 
-def test_pictures_that_cannot_be_read_are_refused_or_count_nowhere(drawn: Dataset, tmp_path: Path) -> None:
-    (tmp_path / "bad.png").write_bytes(b"no picture")
+def test_unreadable_images_are_refused_or_excluded(drawn: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no image")
     bad = replace(drawn.images[0], id="bad.png", path=tmp_path / "bad.png")  # type: ignore[type-var]
     damaged = replace(drawn, images=[bad, *drawn.images[1:]])
     with pytest.raises(BadImages, match=r"bad\.png"):
@@ -761,20 +768,20 @@ def test_pictures_that_cannot_be_read_are_refused_or_count_nowhere(drawn: Datase
     assert without.trained.facts["data"]["images"] == 59
     only = labelled(damaged, 0, 0)
     only.targets[0, 0] = 1
-    with pytest.raises(TrainingError, match="expected positives of every label among the 59 training pictures"):
+    with pytest.raises(TrainingError, match="expected positives of every label among the 59 training images"):
         learn(only, skip_bad=True)
 
 
-def test_going_on_with_a_training_gives_the_same_and_nothing_is_overwritten(drawn: Dataset, tmp_path: Path) -> None:
+def test_a_resume_gives_the_same_result_and_overwrites_nothing(drawn: Dataset, tmp_path: Path) -> None:
     whole = learn(drawn, out=tmp_path / "whole", validation=0.25)
     out = tmp_path / "stopped"
     with at_step(4, stop) as progress, pytest.raises(Stop):
         learn(drawn, out=out, validation=0.25, progress=progress)
     assert [path.name for path in out.iterdir()] == [CHECKPOINT]
     before = (out / CHECKPOINT).read_bytes()
-    with pytest.raises(TrainingError, match="found one; go on with --resume, or use another --out"):
+    with pytest.raises(TrainingError, match="found one; continue it with --resume, or use another --out"):
         learn(drawn, out=out, validation=0.25)
-    for changes, said in (
+    for changes, message in (
         ({"schedule": replace(QUICK, lr=1e-3)}, "lr 0.002 instead of 0.001"),
         ({"validation": 0.2}, "with pictures drawn all without 15 for validation"),
         ({"prompts": "bare"}, "prompts photo .* instead of bare"),
@@ -784,15 +791,15 @@ def test_going_on_with_a_training_gives_the_same_and_nothing_is_overwritten(draw
         ({"data": labelled(drawn, 0, 1 - drawn.targets[0, 0])}, "expected (positives|negatives)"),
     ):
         options: dict[str, Any] = {"data": drawn, "out": out, "validation": 0.25, "resume": True} | changes
-        with pytest.raises(TrainingError, match=said):
+        with pytest.raises(TrainingError, match=message):
             learn(**options)
         assert (out / CHECKPOINT).read_bytes() == before
-    found = learn(drawn, out=out, validation=0.25, resume=True)
-    assert digest(found.trained.weights) == digest(whole.trained.weights)
+    result = learn(drawn, out=out, validation=0.25, resume=True)
+    assert digest(result.trained.weights) == digest(whole.trained.weights)
     assert sorted(path.name for path in out.iterdir()) == [FILE, HISTORY]
 
 
-def test_going_on_with_a_finished_training_takes_it_and_another_one_is_refused(drawn: Dataset, tmp_path: Path) -> None:
+def test_a_resume_returns_a_finished_training_run_and_refuses_another_one(drawn: Dataset, tmp_path: Path) -> None:
     first = learn(drawn, out=tmp_path, validation=0.25)
     times = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     again = learn(drawn, out=tmp_path, validation=0.25, resume=True)
@@ -802,35 +809,37 @@ def test_going_on_with_a_finished_training_takes_it_and_another_one_is_refused(d
         learn(drawn, out=tmp_path, validation=0.25, resume=True, schedule=replace(QUICK, epochs=4))
     with pytest.raises(TrainingError, match="finished one with adapter mld"):
         learn(drawn, "knn", out=tmp_path, validation=0.25, resume=True)
-    new = learn(drawn, out=tmp_path / "new", validation=0.25, resume=True)  # stopped before its first whole epoch
+    new = learn(drawn, out=tmp_path / "new", validation=0.25, resume=True)  # stopped before the end of its first epoch
     assert new.trained.digest == first.trained.digest
 
 
-def test_going_on_beside_an_adapter_that_no_training_wrote_is_one_line(drawn: Dataset, tmp_path: Path) -> None:
+def test_a_resume_next_to_a_foreign_adapter_is_refused_in_one_line(drawn: Dataset, tmp_path: Path) -> None:
     save_adapter(_trained(FcSpec()), tmp_path / FILE)
     with pytest.raises(TrainingError, match="found a finished one with adapter None instead of mld"):
         learn(drawn, out=tmp_path, resume=True)
     course = learn(drawn)
     facts = {**course.trained.facts, "history": [{"number": 1}]}
     save_adapter(replace(course.trained, facts=facts), tmp_path / FILE)
-    with pytest.raises(TrainingError, match="expected the history of a training"):
+    with pytest.raises(TrainingError, match="expected the history of a training run"):
         learn(drawn, out=tmp_path, resume=True)
     (tmp_path / FILE).write_bytes(b"<html>")
     with pytest.raises(ZspromptError, match="expected an adapter in"):
         learn(drawn, out=tmp_path, resume=True)
 
 
-def test_a_diverged_training_keeps_its_best_weights_and_says_so(drawn: Dataset, tmp_path: Path) -> None:
+def test_a_diverged_training_run_keeps_its_best_weights_with_a_note(drawn: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "out"
     exploding = replace(EXPLODING, batch_size=60)
     with pytest.raises(
         TrainingError, match=r"at epoch \d, step 1 of 1; the best weights so far, of epoch \d, are kept"
     ):
         learn(drawn, "linear-probe", out=out, validation=0.25, schedule=exploding)
-    found = load_adapter(out)
+    result = load_adapter(out)
     assert sorted(path.name for path in out.iterdir()) == [FILE, HISTORY]
-    assert found.facts["metrics"]["epochs"] >= found.facts["metrics"]["best_epoch"] >= 1
-    with pytest.raises(TrainingError, match="the best weights so far"):  # they do not pass for a finished training
+    assert result.facts["metrics"]["epochs"] >= result.facts["metrics"]["best_epoch"] >= 1
+    with pytest.raises(
+        TrainingError, match="the best weights so far"
+    ):  # they are not taken for a finished training run
         learn(drawn, "linear-probe", out=out, validation=0.25, schedule=exploding, resume=True)
     many = replace(exploding, batch_size=4)
     with pytest.raises(TrainingError, match=r"epoch 1, step .* no epoch was finished"):
@@ -838,17 +847,17 @@ def test_a_diverged_training_keeps_its_best_weights_and_says_so(drawn: Dataset, 
     assert list((tmp_path / "none").iterdir()) == []
 
 
-def test_folders_that_cannot_be_written_are_one_line_before_any_work(drawn: Dataset, tmp_path: Path) -> None:
+def test_unwritable_folders_are_refused_in_one_line_before_any_work(drawn: Dataset, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     encoder = PlantedEncoder()
     for out in (tmp_path / "file", tmp_path / "file" / "deeper", tmp_path / ("x" * 300)):
-        with pytest.raises(OutputError, match="cannot write folder") as found:
+        with pytest.raises(OutputError, match="cannot write folder") as caught:
             learn(drawn, encoder=encoder, out=out)
-        assert "\n" not in str(found.value)
+        assert "\n" not in str(caught.value)
     assert encoder.image_batches == []
 
 
-def test_lines_tell_of_every_epoch(drawn: Dataset) -> None:
+def test_every_epoch_is_logged(drawn: Dataset) -> None:
     lines: list[str] = []
     with heard_by(lines.append):
         course = learn(drawn, validation=0.25)
@@ -857,16 +866,16 @@ def test_lines_tell_of_every_epoch(drawn: Dataset) -> None:
         assert f"loss {epoch.loss:.4g}, validation mAP {100 * epoch.mAP:.1f} (best " in line
 
 
-def test_what_is_printed_of_a_course_has_no_list_of_pictures(drawn: Dataset) -> None:
-    told = learn(drawn, validation=0.25).to_dict()
-    assert told["data"]["images"] == 45
-    assert not {"ids", "history", "identity"} & (set(told) | set(told["data"]))
+def test_the_json_output_has_no_list_of_images(drawn: Dataset) -> None:
+    lines = learn(drawn, validation=0.25).to_dict()
+    assert lines["data"]["images"] == 45
+    assert not {"ids", "history", "identity"} & (set(lines) | set(lines["data"]))
 
 
 # -- captions and tokens -----------------------------------------------------------------------------------------------
 
 
-def test_captions_that_were_given_and_written_are_both_read(drawn: Dataset) -> None:
+def test_given_and_written_captions_are_both_read(drawn: Dataset) -> None:
     both = learn(drawn, "fusion,hidden=16")
     assert (both.trained.sizes.captions, both.trained.captions) == (2, ("given", "written"))
     given_alone = learn(replace(drawn, written=None), "fusion,hidden=16")
@@ -875,23 +884,26 @@ def test_captions_that_were_given_and_written_are_both_read(drawn: Dataset) -> N
     assert (written.trained.sizes.captions, written.trained.captions) == (1, ("written",))
     with EmbeddingStore(PlantedEncoder(), cache=None) as store:
         bare = replace(drawn, captions=None, written=None)
-        for data, said in ((given_alone, "2 captions a picture .given, written."), (bare, "--picture-captions FILE")):
+        for data, message in (
+            (given_alone, "2 captions per image .given, written."),
+            (bare, "--picture-captions FILE"),
+        ):
             asked = replace(drawn, written=None) if data is given_alone else bare
-            with pytest.raises(ZspromptError, match=said):
+            with pytest.raises(ZspromptError, match=message):
                 run(Adapter(both.trained, device="cpu"), asked, store)
     with pytest.raises(DataError, match="--picture-captions FILE"):
         learn(bare, "fusion,hidden=16")
     assert learn(bare, "fusion,hidden=16,inputs=image").trained.sizes.captions == 0
 
 
-def test_captions_too_long_are_cut_at_words_and_counted(drawn: Dataset) -> None:
+def test_long_captions_are_truncated_at_words_and_counted(drawn: Dataset) -> None:
     encoder = PlantedEncoder(context_length=5)
     long = tuple("dog cat  sofa\tcar carrot cycle person" if i % 3 == 0 else "cat" for i in range(60))
     lines: list[str] = []
     data = replace(drawn, captions=long, written=None)
     with heard_by(lines.append):
         course = learn(data, "fusion,hidden=16,inputs=captions", encoder)
-    assert lines[0] == "20 captions cut to the words that fit the model"
+    assert lines[0] == "20 image captions truncated to fit the model"
     assert "dog cat sofa car carrot" in encoder.texts_seen
     with EmbeddingStore(PlantedEncoder(context_length=5), cache=None) as store:
         warnings = run(Adapter(course.trained, device="cpu"), data, store).warnings
@@ -900,13 +912,13 @@ def test_captions_too_long_are_cut_at_words_and_counted(drawn: Dataset) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(words=st.lists(st.sampled_from(["dog", "cat", "a", "of"]), max_size=12), room=st.integers(1, 9))
-def test_of_a_caption_as_many_words_are_kept_as_fit(words: list[str], room: int) -> None:
+def test_a_caption_keeps_as_many_words_as_fit(words: list[str], room: int) -> None:
     with EmbeddingStore(PlantedEncoder(context_length=room), cache=None) as store:
         assert _fitting([" ".join(words)], store) == ([" ".join(words[:room])], int(len(words) > room))
         assert embed([], store, {"captions"}, [[], []]).images.vectors.shape == (0, 256)
 
 
-def test_tokens_are_asked_of_the_encoder_only_by_kinds_that_read_them(drawn: Dataset) -> None:
+def test_only_kinds_that_read_tokens_request_them(drawn: Dataset) -> None:
     encoder = SpatialPlanted()
     learn(drawn, MLD, encoder)
     assert encoder.token_batches == []
@@ -926,7 +938,7 @@ def test_labels_too_long_for_the_encoder_are_refused(drawn: Dataset) -> None:
 
 
 @pytest.mark.slow
-def test_fractions_times_seeds_with_their_means_and_deviations(drawn: Dataset, tmp_path: Path) -> None:
+def test_fractions_and_seeds_with_means_and_deviations(drawn: Dataset, tmp_path: Path) -> None:
     encoder = PlantedEncoder()
     with EmbeddingStore(encoder, cache=None) as store:
 
@@ -942,42 +954,42 @@ def test_fractions_times_seeds_with_their_means_and_deviations(drawn: Dataset, t
                 device="cpu",
             )
 
-        found = all_of_them()
-        assert [(one.fraction, one.seed) for one in found] == [(f, s) for f in (0.5, 1.0) for s in (7, 8, 9)]
+        actual = all_of_them()
+        assert [(one.fraction, one.seed) for one in actual] == [(f, s) for f in (0.5, 1.0) for s in (7, 8, 9)]
         assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
             f"fraction-{f}-seed-{s}" for f in ("0.5", "1") for s in (7, 8, 9)
         )
-        frame = repeats_frame(found)
-        assert frame["pictures"].tolist() == [18, 36]  # 22 of 45, and a fifth of each put aside
+        frame = repeats_frame(actual)
+        assert frame["pictures"].tolist() == [18, 36]  # 22 of 45, with a fifth of each held out
         assert frame["seeds"].tolist() == [3, 3]
         for row, fraction in zip(frame.to_dict("records"), (0.5, 1.0), strict=True):
-            own = [one for one in found if one.fraction == fraction]
+            ours = [one for one in actual if one.fraction == fraction]
             for name, values in (
-                ("test_mAP", [one.result.mAP for one in own]),
-                ("validation_mAP", [max(epoch.mAP for epoch in one.course.history) for one in own]),
+                ("test_mAP", [one.result.mAP for one in ours]),
+                ("validation_mAP", [max(epoch.mAP for epoch in one.course.history) for one in ours]),
             ):
                 mean = sum(values) / 3
                 assert row[name] == pytest.approx(mean)
                 assert row[f"{name}_deviation"] == pytest.approx((sum((v - mean) ** 2 for v in values) / 2) ** 0.5)
-        assert len({one.course.trained.digest for one in found}) == 6
+        assert len({one.course.trained.digest for one in actual}) == 6
         times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob(FILE)}
         again = all_of_them()
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob(FILE)} == times
-    assert [one.course.trained.digest for one in again] == [one.course.trained.digest for one in found]
-    assert [one.result.mAP for one in again] == [one.result.mAP for one in found]
+    assert [one.course.trained.digest for one in again] == [one.course.trained.digest for one in actual]
+    assert [one.result.mAP for one in again] == [one.result.mAP for one in actual]
 
 
-def test_repeats_that_were_stopped_go_on_where_they_were(drawn: Dataset, tmp_path: Path) -> None:
+def test_stopped_repeats_are_resumed(drawn: Dataset, tmp_path: Path) -> None:
     def some(out: Path | None, **options: Any) -> list[str]:
         with EmbeddingStore(PlantedEncoder(), cache=None) as store:
-            found = repeat(MLD, drawn, store, seeds=2, out=out, schedule=QUICK, device="cpu", **options)
-        return [one.course.trained.digest for one in found]
+            result = repeat(MLD, drawn, store, seeds=2, out=out, schedule=QUICK, device="cpu", **options)
+        return [one.course.trained.digest for one in result]
 
     lines: list[str] = []
 
     def tell(line: str) -> None:
         lines.append(line)
-        if len(lines) == 7:  # in the second seed's second epoch
+        if len(lines) == 7:  # in the second epoch of the second seed
             raise Stop
 
     with pytest.raises(Stop), heard_by(tell):
@@ -986,13 +998,13 @@ def test_repeats_that_were_stopped_go_on_where_they_were(drawn: Dataset, tmp_pat
     assert (tmp_path / "fraction-1-seed-1" / CHECKPOINT).exists()
     lines.clear()
     with heard_by(lines.append):
-        found = some(tmp_path)
-    assert found == some(None)
+        result = some(tmp_path)
+    assert result == some(None)
     assert [line.partition(":")[0] for line in lines] == ["fraction 1, seed 0", "fraction 1, seed 1", "epoch 3/3"]
 
 
 @pytest.mark.parametrize("fractions", [(0.0,), (1.1,), (-1.0,), (float("nan"),)])
-def test_fractions_that_are_none_are_refused_before_any_training(fractions: Any, drawn: Dataset) -> None:
+def test_invalid_fractions_are_refused_before_any_training(fractions: Any, drawn: Dataset) -> None:
     encoder = PlantedEncoder()
     with EmbeddingStore(encoder, cache=None) as store:
         with pytest.raises(UsageError, match="fraction above 0 and at most 1"):
@@ -1004,10 +1016,10 @@ def test_fractions_that_are_none_are_refused_before_any_training(fractions: Any,
     assert encoder.image_batches == []
 
 
-def test_the_whole_of_one_seed_has_no_deviation(drawn: Dataset) -> None:
+def test_one_seed_has_no_deviation(drawn: Dataset) -> None:
     with EmbeddingStore(PlantedEncoder(), cache=None) as store:
-        found = repeat(MLD, drawn, store, schedule=QUICK, device="cpu")
-    (row,) = repeats_frame(found).to_dict("records")
+        result = repeat(MLD, drawn, store, schedule=QUICK, device="cpu")
+    (row,) = repeats_frame(result).to_dict("records")
     assert (row["fraction"], row["pictures"], row["seeds"]) == (1.0, 60, 1)
     assert all(np.isnan(row[name]) for name in ("validation_mAP", "validation_mAP_deviation", "test_mAP_deviation"))
 

@@ -120,7 +120,7 @@ def test_bad_pictures_refuse_the_run_and_are_all_listed(photos: Path, cli: Cli) 
     done = cli(*run_on(photos))
     assert (done.returncode, done.stdout) == (1, "")
     message = one_line(done.stderr)
-    assert "3 of 8 pictures cannot be read" in message
+    assert "3 of 8 images cannot be read" in message
     for part in ("0001.png: empty file", "0002.png: not an image", "0003.png: No such file", "--skip-bad"):
         assert part in message
     skipping = cli(*run_on(photos, "--skip-bad", "--json"))

@@ -414,8 +414,8 @@ def test_a_training_that_explodes_is_one_line_and_its_best_weights_are_usable(
 def test_damage_of_an_unfinished_training_is_one_line(photos: Path, zs: Run, tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / CHECKPOINT).write_bytes(b"half a file")
-    assert "found one; go on with --resume, or use another --out" in zs(*training(photos)).error
-    assert "cannot go on: expected a checkpoint" in zs(*training(photos, "--resume")).error
+    assert "found one; continue it with --resume, or use another --out" in zs(*training(photos)).error
+    assert "cannot resume: expected a checkpoint" in zs(*training(photos, "--resume")).error
     assert (tmp_path / "a" / CHECKPOINT).read_bytes() == b"half a file"
 
 
@@ -469,7 +469,7 @@ def test_killed_or_interrupted_and_resumed_is_the_training_that_was_not(photos: 
             assert end.out == ""
         assert not (tmp_path / name / FILE).exists()
         again = long_training(photos, "--out", name, "--cache", cache)
-        assert "go on with --resume" in zs(*again).error
+        assert "continue it with --resume" in zs(*again).error
         assert (
             "lr 0.003 instead of 0.001"
             in zs(*long_training(photos, "--out", name, "--cache", cache, lr=0.001), "--resume").error

@@ -1,4 +1,4 @@
-"""Data sets: one contract for every loader, then what each file format promises and refuses."""
+"""Data sets: one contract for every loader, then the rules of each file format."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from zsprompt.testing import check_dataset
 
 
 def one_photo(root: Path, xml: str | bytes) -> Path:
-    """A VOC2007 with one photo and this annotation; returns the annotation's path."""
+    """A VOC2007 folder with one image and this annotation; returns the path of the annotation."""
     base = make_voc(root, photos={"000007": []})
     return write(base / "Annotations" / "000007.xml", xml)
 
@@ -50,7 +50,7 @@ def folder(root: Path, content: str | bytes, **options: str | None) -> Dataset:
 
 
 def refusal(root: Path, content: str | bytes, **options: str | None) -> str:
-    """The message, without the path of the file, which it must name."""
+    """The message with FILE for the path, which it must contain."""
     text = message(DataError, lambda: folder(root, content, **options))
     assert str(root / "labels.csv") in text
     return text.replace(str(root / "labels.csv"), "FILE")
@@ -61,7 +61,7 @@ def refusal(root: Path, content: str | bytes, **options: str | None) -> str:
 
 @pytest.fixture(params=DATASETS)
 def built(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Path | None]:
-    """Every data set of the table: its name and a folder with a small one, or None if it has no files."""
+    """Every data set of the table: its name and a folder with a small example, or None if it has no files."""
     assert request.param in MAKERS, "a new data set needs a small one here"
     if MAKERS[request.param](tmp_path / "small") is None:
         monkeypatch.setitem(scenes._SIZES, "test", 3)
@@ -85,7 +85,7 @@ def test_contract(built: tuple[str, Path], names: str) -> None:
     assert (data.split != "", data.names) == (True, names)
 
 
-def test_contract_names_change_labels_alone(built: tuple[str, Path]) -> None:
+def test_contract_names_change_only_labels(built: tuple[str, Path]) -> None:
     name, root = built
     readable, raw = (load_dataset(name, root=root, names=names) for names in ("readable", "raw"))
     np.testing.assert_array_equal(readable.targets, raw.targets)
@@ -123,14 +123,14 @@ def test_contract_unknown_kind_of_names(built: tuple[str, Path]) -> None:
 
 
 @pytest.mark.parametrize("below", ["missing", "empty", "a_file/below", "n" * 300, "nul\0"])
-def test_contract_no_data_there(built_on_disk: tuple[str, Path], tmp_path: Path, below: str) -> None:
+def test_contract_missing_data(built_on_disk: tuple[str, Path], tmp_path: Path, below: str) -> None:
     (tmp_path / "empty").mkdir()
     write(tmp_path / "a_file", "")
     assert str(tmp_path / below) in message(DataError, lambda: load_dataset(built_on_disk[0], root=tmp_path / below))
 
 
 def test_contract_data_folder(built_on_disk: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a root, ZSPROMPT_DATA says where."""
+    """Without a root, ZSPROMPT_DATA names the folder."""
     name, root = built_on_disk
     monkeypatch.setenv("ZSPROMPT_DATA", str(root))
     assert data_folder() == root
@@ -151,7 +151,7 @@ def test_a_misspelt_name_gets_a_suggestion(wrong: str, right: str) -> None:
     assert f"Did you mean '{right}'?" in message(UnknownName, lambda: load_dataset(wrong))
 
 
-def test_available_datasets_says_a_line_about_each() -> None:
+def test_available_datasets_has_a_line_for_each() -> None:
     lines = available_datasets()
     assert lines.keys() >= DATASETS.keys()
     assert all(lines.values())
@@ -204,7 +204,7 @@ def test_select_and_first() -> None:
     assert "at least 1" in message(UsageError, lambda: data.first(0))
 
 
-# VOC: what its files say
+# VOC: its files
 
 
 def test_voc_targets(tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_voc_targets(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("order", [(True, False), (False, True), (True, False, True)])
-def test_an_object_that_is_not_difficult_outweighs_those_that_are(tmp_path: Path, order: tuple[bool, ...]) -> None:
+def test_an_object_that_is_not_difficult_makes_the_label_present(tmp_path: Path, order: tuple[bool, ...]) -> None:
     make_voc(tmp_path, photos={"000001": [("dog", difficult) for difficult in order]})
     assert row(voc(tmp_path)) == {"dog": 1}
 
@@ -261,7 +261,7 @@ def test_any_list_is_a_split(tmp_path: Path, content: str) -> None:
     assert data.split == "cat_mine"
 
 
-def test_a_missing_list_names_near_ones(tmp_path: Path) -> None:
+def test_a_missing_list_is_refused_with_similar_names(tmp_path: Path) -> None:
     base = make_voc(tmp_path)
     write(base / "ImageSets" / "Main" / "trainval.txt", "000001\n")
     text = message(UnknownName, lambda: voc(tmp_path, split="tset"))
@@ -320,12 +320,12 @@ def test_missing_annotation_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("root", [".", "VOCdevkit", "VOCdevkit/VOC2007"])
-def test_voc_root_may_be_any_of_three(tmp_path: Path, root: str) -> None:
+def test_voc_root_can_be_any_of_three_folders(tmp_path: Path, root: str) -> None:
     base = make_voc(tmp_path)
     assert voc(tmp_path / root).images[0].path == base / "JPEGImages" / "000001.jpg"
 
 
-def test_voc_root_may_have_another_name(tmp_path: Path) -> None:
+def test_voc_root_can_have_another_name(tmp_path: Path) -> None:
     make_voc(tmp_path).rename(tmp_path / "mine")
     assert len(voc(tmp_path / "mine").images) == 3
 
@@ -339,7 +339,7 @@ def test_each_year_reads_its_own_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("root", [".", "VOCdevkit", "VOCdevkit/VOC{}"])
 @pytest.mark.parametrize(("asked", "year", "other"), [("voc", "2012", "voc2012"), ("voc2012", "2007", "voc")])
-def test_only_the_other_year_is_there(tmp_path: Path, root: str, asked: str, year: str, other: str) -> None:
+def test_only_the_other_year_exists(tmp_path: Path, root: str, asked: str, year: str, other: str) -> None:
     make_voc(tmp_path, year)
     text = message(DataError, lambda: load_dataset(asked, root=tmp_path / root.format(year), split="test"))
     assert f"for VOC{year} use --dataset {other}" in text
@@ -349,7 +349,7 @@ def test_voc_root_is_a_file(tmp_path: Path) -> None:
     assert "found a file" in message(DataError, lambda: voc(write(tmp_path / "VOCtest.tar", "x")))
 
 
-# folder: what its files say
+# folder: its files
 
 
 def test_folder_flags(tmp_path: Path) -> None:
@@ -401,7 +401,7 @@ def test_folder_names_column(tmp_path: Path, cells: list[str], expected: list[li
         pytest.param(FLAGS.replace("potted plant", '"potted plant"'), id="quotes"),
     ],
 )
-def test_folder_ways_to_write_the_same(tmp_path: Path, content: str | bytes) -> None:
+def test_folder_variants_of_the_same_csv(tmp_path: Path, content: str | bytes) -> None:
     data = folder(tmp_path, content)
     assert data.labels == ("cat", "dog", "potted plant")
     assert data.images[0].id == "a.png"
@@ -414,7 +414,7 @@ def test_quoted_commas_and_quotes(tmp_path: Path) -> None:
     assert data.images[0].id == "x, y.png"
 
 
-def test_names_of_any_script(tmp_path: Path) -> None:
+def test_names_in_any_script(tmp_path: Path) -> None:
     data = folder(tmp_path, "bild,Hündin,猫\nфото.png,1,0\n")
     assert (data.labels, data.images[0].id) == (("Hündin", "猫"), "фото.png")
 
@@ -460,7 +460,7 @@ SPLITS = "image,split,labels\na,train,cat|dog\nb,test,dog\nc,test,fox\n"
 
 
 def test_folder_split_column(tmp_path: Path) -> None:
-    """A split keeps its rows; the labels are the whole file's, so that splits can be compared."""
+    """A split keeps its rows and the labels of the whole file, so that splits can be compared."""
     kept = folder(tmp_path, SPLITS, split="test")
     assert ([image.id for image in kept.images], kept.split) == (["b", "c"], "test")
     assert kept.labels == ("cat", "dog", "fox")
@@ -468,7 +468,7 @@ def test_folder_split_column(tmp_path: Path) -> None:
     assert len(folder(tmp_path, SPLITS).images) == 3
 
 
-def test_folder_split_column_may_stand_anywhere(tmp_path: Path) -> None:
+def test_folder_split_column_can_be_anywhere(tmp_path: Path) -> None:
     data = folder(tmp_path, "split,cat,split\na,1,train\nb,0,test\n", split="test")
     assert ([image.id for image in data.images], data.labels, data.targets.tolist()) == (["b"], ("cat",), [[0]])
 
@@ -478,7 +478,7 @@ def test_folder_unknown_split(tmp_path: Path) -> None:
     assert refusal(tmp_path, FLAGS, split="test").startswith("expected a column 'split' in FILE for --split test")
 
 
-def test_folder_root_may_be_a_csv_of_any_name(tmp_path: Path) -> None:
+def test_folder_root_can_be_a_csv_of_any_name(tmp_path: Path) -> None:
     make_folder(tmp_path)
     path = (tmp_path / "labels.csv").rename(tmp_path / "mine.CSV")
     data = load_dataset("folder", root=path)
@@ -522,7 +522,7 @@ def test_real_labels_under_each_convention(
     np.testing.assert_array_equal(resolve_targets(photos.targets, convention), expected)
 
 
-def test_real_photos_open(photos: Dataset) -> None:
+def test_real_images_open(photos: Dataset) -> None:
     sizes = [decode(image.read()).size for image in photos.first(50).images]
     assert max(max(size) for size in sizes) == 500
 
@@ -531,7 +531,7 @@ def test_real_photos_open(photos: Dataset) -> None:
 def test_real_lists_of_one_label_agree_with_its_annotations(test_data: Path, photos: Dataset, label: str) -> None:
     """VOC's own <label>_test.txt: 1 present, 0 difficult only, -1 absent."""
     folder = test_data / "VOCdevkit" / "VOC2007" / "ImageSets" / "Main"
-    reason = dict(line.split() for line in (folder / f"{label}_test.txt").read_text().splitlines())
+    values = dict(line.split() for line in (folder / f"{label}_test.txt").read_text().splitlines())
     column = dict(zip((i.id for i in photos.images), photos.targets[:, RAW_NAMES.index(label)], strict=True))
-    assert {image: {"1": 1, "0": -1, "-1": 0}[flag] for image, flag in reason.items()} == column
+    assert {image: {"1": 1, "0": -1, "-1": 0}[flag] for image, flag in values.items()} == column
     assert len(voc(test_data, split=f"{label}_test").images) == 500

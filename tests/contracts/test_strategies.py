@@ -1,4 +1,4 @@
-"""Strategies in a planted world, against brute force, and under one contract. Nothing here needs torch."""
+"""Strategies in a planted world, against brute force, and under one contract. No test here needs torch."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def world(labels: tuple[str, ...] = LABELS, **options: object) -> EmbeddingStore
     return EmbeddingStore(PlantedEncoder(labels=LABELS, **options), cache=None)
 
 
-def pictures(sets: list[tuple[str, ...]] = SETS) -> Images:
+def images(sets: list[tuple[str, ...]] = SETS) -> Images:
     return Images(PlantedEncoder().encode_images([draw(present) for present in sets]))
 
 
@@ -70,14 +70,14 @@ def test_the_contract_of_strategies(strategy: Strategy) -> None:
 
 
 @contract
-def test_block_sizes_change_nothing(strategy: Strategy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_block_size_has_no_effect(strategy: Strategy, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = strategy.predict(random_images(9), LABELS, RandomSpace())
     monkeypatch.setattr("zsprompt.strategies.list_all._BLOCK", 7)
     monkeypatch.setattr("zsprompt.strategies.list_all._CELLS", 20)
     monkeypatch.setattr("zsprompt.strategies.top_all._CANDIDATES_AT_ONCE", 20)
-    found = strategy.predict(random_images(9), LABELS, RandomSpace())
-    np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-5, atol=1e-5)
-    assert np.array_equal(found.decisions, expected.decisions)
+    result = strategy.predict(random_images(9), LABELS, RandomSpace())
+    np.testing.assert_allclose(result.scores, expected.scores, rtol=1e-5, atol=1e-5)
+    assert np.array_equal(result.decisions, expected.decisions)
 
 
 @contract
@@ -85,9 +85,9 @@ def test_block_sizes_change_nothing(strategy: Strategy, monkeypatch: pytest.Monk
 def test_any_number_of_labels_works(strategy: Strategy, count: int) -> None:
     if isinstance(strategy, Normalised) and isinstance(strategy.strategy, TopAll) and count < 6:
         with pytest.raises(UsageError, match="at least 4 labels" if count < 4 else "threshold below 2"):
-            strategy.predict(pictures(), LABELS[:count], world())
+            strategy.predict(images(), LABELS[:count], world())
         return
-    answer = strategy.predict(pictures(), LABELS[:count], world())
+    answer = strategy.predict(images(), LABELS[:count], world())
     assert np.isfinite(answer.scores).all()
     assert answer.scores.shape == (len(SETS), count)
 
@@ -110,7 +110,7 @@ def test_a_label_too_long_for_the_context_is_refused(strategy: Strategy) -> None
 
 
 @contract
-def test_frozen_hashable_and_the_recipe_is_in_the_repr(strategy: Strategy) -> None:
+def test_is_frozen_hashable_and_its_repr_shows_its_fields(strategy: Strategy) -> None:
     assert hash(strategy) == hash(strategy)
     assert "digest='" in repr(strategy)
     assert len(repr(strategy)) < 250
@@ -118,12 +118,12 @@ def test_frozen_hashable_and_the_recipe_is_in_the_repr(strategy: Strategy) -> No
 
 @contract
 def test_the_answer_is_right_in_the_planted_world(strategy: Strategy) -> None:
-    """Present labels outscore absent ones, over pictures, for every strategy."""
+    """Per label, images that have it score higher than the others, for every strategy."""
     sets = [present for size in (1, 2) for present in combinations(LABELS, size)]
     truth = np.array([[label in present for label in LABELS] for present in sets])
-    scores = strategy.predict(pictures(sets), LABELS, world()).scores
+    scores = strategy.predict(images(sets), LABELS, world()).scores
     for c, label in enumerate(LABELS):
-        # yes-or-no's "without a X" names X too: a bag of words cannot know better, and ranks nothing
+        # "without a X" of yes-or-no also names X: a bag of words cannot rank with it
         if strategy != ALL["yes-or-no,without"]:
             assert scores[truth[:, c], c].min() > scores[~truth[:, c], c].max(), label
 
@@ -133,20 +133,20 @@ def test_the_answer_is_right_in_the_planted_world(strategy: Strategy) -> None:
 
 @pytest.mark.parametrize("strategy", [ListAll(), TopAll(), TopAll(order="alphabetical")], ids=repr)
 def test_decoded_by_set_never_by_substring(strategy: Strategy) -> None:
-    """ "motorcycle" does not set "cycle", "carrot" does not set "car", and an empty picture has nothing."""
-    decisions = strategy.predict(pictures(), LABELS, world()).decisions
+    """ "motorcycle" does not set "cycle", "carrot" does not set "car", and an empty image has nothing."""
+    decisions = strategy.predict(images(), LABELS, world()).decisions
     assert [tuple(np.array(LABELS)[row]) for row in decisions] == [
         tuple(label for label in LABELS if label in present) for present in SETS
     ]
 
 
-def test_list_all_decides_among_small_subsets_only() -> None:
-    decisions = ListAll(max_labels=2).predict(pictures([("cat", "dog", "person")]), LABELS, world()).decisions
+def test_list_all_with_max_labels_decides_among_small_subsets() -> None:
+    decisions = ListAll(max_labels=2).predict(images([("cat", "dog", "person")]), LABELS, world()).decisions
     assert decisions.sum() == 2
     assert set(np.flatnonzero(decisions[0])) < {0, 1, 2}
 
 
-def test_yes_or_no_decides_by_the_sign_whatever_the_scale() -> None:
+def test_yes_or_no_decides_by_the_sign_for_any_scale() -> None:
     answers = [YesOrNo(scale=scale).predict(random_images(20), LABELS, RandomSpace()) for scale in (1, 100)]
     assert np.array_equal(answers[0].decisions, answers[0].scores > 0)
     assert np.array_equal(answers[0].decisions, answers[1].decisions)
@@ -159,7 +159,7 @@ def test_the_scale_changes_scores_but_no_decision(kind: type) -> None:
     assert not np.allclose(sharp.scores, gentle.scores)
 
 
-def test_none_takes_the_encoders_scale() -> None:
+def test_none_is_the_scale_of_the_encoder() -> None:
     space = RandomSpace(logit_scale=37.0)
     plain, named = (s.predict(random_images(5), LABELS, space) for s in (TopAll(), TopAll(scale=37.0)))
     assert np.array_equal(plain.scores, named.scores)
@@ -169,7 +169,7 @@ def test_none_takes_the_encoders_scale() -> None:
 
 
 def brute_force(images: Images, labels, candidates, texts, space, scale) -> Prediction:
-    """Log-marginals and the best candidate, written the slow way in float64."""
+    """Log-marginals and the best candidate by enumeration in float64."""
     logits = scale * images.vectors.astype(float) @ space.texts(texts).astype(float).T
     scores = np.empty((len(images.vectors), len(labels)))
     for n, row in enumerate(logits):
@@ -189,16 +189,16 @@ def test_list_all_equals_brute_force(scale: float, max_labels: int | None) -> No
     candidates = [subset for size in sizes for subset in combinations(sorted(labels), size)]
     texts = [", ".join(subset) or "nothing" for subset in candidates]
     expected = brute_force(random_images(40), labels, candidates, texts, space, scale)
-    found = ListAll(max_labels=max_labels, scale=scale).predict(random_images(40), labels, space)
-    np.testing.assert_allclose(found.scores, expected.scores, rtol=2e-5, atol=2e-4)
-    assert np.array_equal(found.decisions, expected.decisions)
+    result = ListAll(max_labels=max_labels, scale=scale).predict(random_images(40), labels, space)
+    np.testing.assert_allclose(result.scores, expected.scores, rtol=2e-5, atol=2e-4)
+    assert np.array_equal(result.decisions, expected.decisions)
 
 
 @pytest.mark.parametrize("scale", [1.0, 100.0, 350.0])
 @pytest.mark.parametrize("order", ["rank", "alphabetical"])
 def test_top_all_equals_brute_force(scale: float, order: str) -> None:
     space, images = RandomSpace(), random_images(25)
-    found = TopAll(order=order, scale=scale).predict(images, LABELS, space)
+    result = TopAll(order=order, scale=scale).predict(images, LABELS, space)
     single = space.texts(LABELS)
     for n, vector in enumerate(images.vectors):
         ranking = sorted(LABELS, key=lambda label: -float(single[LABELS.index(label)] @ vector))
@@ -206,13 +206,13 @@ def test_top_all_equals_brute_force(scale: float, order: str) -> None:
         worded = [tuple(sorted(p)) if order == "alphabetical" else p for p in prefixes]
         texts = [", ".join(p) or "nothing" for p in worded]
         expected = brute_force(Images(vector[None]), LABELS, prefixes, texts, space, scale)
-        np.testing.assert_allclose(found.scores[n], expected.scores[0], rtol=2e-5, atol=2e-4)
-        assert np.array_equal(found.decisions[n], expected.decisions[0])
+        np.testing.assert_allclose(result.scores[n], expected.scores[0], rtol=2e-5, atol=2e-4)
+        assert np.array_equal(result.decisions[n], expected.decisions[0])
 
 
 @pytest.mark.parametrize("kind", [ListAll, TopAll])
-def test_no_ties_at_either_end_of_the_mass(kind: type) -> None:
-    """Masses too small for float32, and masses that differ from 1 by less than it can tell, still rank pictures."""
+def test_extreme_masses_have_no_ties(kind: type) -> None:
+    """Masses too small for float32, and masses that float32 rounds to 1, still rank images."""
     scores = kind(scale=100).predict(random_images(200), LABELS[:6], RandomSpace()).scores
     assert ((scores < 0) & (scores > -1e-17)).any()
     assert (kind(scale=350).predict(random_images(200), LABELS[:6], RandomSpace()).scores < -104).any()
@@ -220,22 +220,22 @@ def test_no_ties_at_either_end_of_the_mass(kind: type) -> None:
 
 
 @given(st.integers(0, 7), st.integers(1, 8))
-def test_subsets_are_all_subsets_each_after_its_own_prefix(labels: int, largest: int) -> None:
-    found = list(_subsets(labels, largest))
+def test_subsets_are_complete_and_each_follows_its_prefix(labels: int, largest: int) -> None:
+    result = list(_subsets(labels, largest))
     sizes = range(min(labels, largest) + 1)
-    assert sorted(found) == sorted(s for size in sizes for s in combinations(range(labels), size))
-    assert found == sorted(found)  # lexicographic: shared beginnings stand together
+    assert sorted(result) == sorted(s for size in sizes for s in combinations(range(labels), size))
+    assert result == sorted(result)  # lexicographic: shared prefixes are adjacent
 
 
 # -- overflow ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("strategy", [TopAll(), TopAll(order="alphabetical"), ListAll()], ids=repr)
-def test_candidates_that_do_not_fit_are_left_out_counted_and_still_ranked(strategy: Strategy) -> None:
-    """Only sets of up to two labels fit: the others are neither cut nor lost."""
+def test_candidates_that_do_not_fit_are_excluded_counted_and_still_ranked(strategy: Strategy) -> None:
+    """Only sets of up to two labels fit: the others are neither truncated nor lost."""
     encoder = PlantedEncoder(context_length=2)
     store = EmbeddingStore(encoder, cache=None)
-    answer = strategy.predict(pictures(), LABELS, store)
+    answer = strategy.predict(images(), LABELS, store)
     assert all(len(text.split()) <= 2 for text in encoder.texts_seen)
     fitting = 1 + 8 + 28 if isinstance(strategy, ListAll) else 1 + 2
     every = 256 if isinstance(strategy, ListAll) else 9
@@ -244,7 +244,7 @@ def test_candidates_that_do_not_fit_are_left_out_counted_and_still_ranked(strate
     assert (answer.decisions.sum(axis=1) <= 2).all()
 
 
-def test_labels_in_no_candidate_score_below_the_others_and_by_their_own_text() -> None:
+def test_labels_in_no_candidate_score_below_the_others_by_their_own_text() -> None:
     space, images = RandomSpace(fits_up_to=12), random_images(30)
     scores = TopAll(scale=50).predict(images, LABELS, space).scores
     single = images.vectors @ space.texts(LABELS).T
@@ -262,19 +262,19 @@ def test_labels_in_no_candidate_score_below_the_others_and_by_their_own_text() -
 # -- fields and limits -------------------------------------------------------------------------------------------
 
 
-def test_list_all_refuses_more_than_a_million_candidates_and_names_the_way_out() -> None:
+def test_list_all_refuses_more_than_a_million_candidates_with_a_remedy() -> None:
     labels = [f"thing {i}" for i in range(21)]
     with pytest.raises(UsageError, match=r"2,097,152 candidates.*max_labels"):
         ListAll().predict(random_images(1), labels, RandomSpace())
     assert ListAll(max_labels=2).predict(random_images(1), labels, RandomSpace()).scores.shape == (1, 21)
 
 
-def test_list_all_keeps_embeddings_only_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_all_stores_embeddings_only_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     store = world()
-    ListAll().predict(pictures(), LABELS[:5], store)
+    ListAll().predict(images(), LABELS[:5], store)
     assert store.counts.texts_not_kept == 0
     monkeypatch.setattr("zsprompt.strategies.list_all.MAX_KEPT", 31)
-    ListAll().predict(pictures(), LABELS[:5], store)
+    ListAll().predict(images(), LABELS[:5], store)
     assert store.counts.texts_not_kept == 32
 
 
@@ -285,7 +285,7 @@ def test_a_scale_that_would_underflow_is_refused(scale: float) -> None:
             kind(scale=scale).predict(random_images(1), LABELS, RandomSpace())
 
 
-def test_a_prompt_set_without_the_needed_part_says_what_to_do() -> None:
+def test_a_prompt_set_without_the_needed_section_is_refused_with_a_remedy() -> None:
     for strategy in (TopAll(prompts=load_prompts("adds")), ListAll(prompts=load_prompts("adds"))):
         with pytest.raises(PromptError, match="--prompts bare"):
             strategy.predict(random_images(1), LABELS, RandomSpace())
@@ -313,17 +313,17 @@ def test_a_constant_row_standardises_to_zero() -> None:
 
 @settings(max_examples=50)
 @given(st.floats(0.1, 100), st.floats(-100, 100))
-def test_standardising_forgets_shift_and_scale(factor: float, shift: float) -> None:
+def test_standardising_removes_shift_and_scale(factor: float, shift: float) -> None:
     scores = np.random.default_rng(0).normal(size=(4, 6))
     np.testing.assert_allclose(standardise(scores * factor + shift), standardise(scores), rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("strategy", [PerLabel(), Normalised(PerLabel())], ids=repr)
 @pytest.mark.parametrize("count", range(1, 9))
-def test_few_labels_are_judged_in_the_company_of_the_neutral_vocabulary(strategy: Strategy, count: int) -> None:
-    """One word is enough to ask about, and five present ones of eight are all found."""
+def test_few_labels_are_standardised_with_the_neutral_vocabulary(strategy: Strategy, count: int) -> None:
+    """One label is enough, and five present labels out of eight are all detected."""
     labels = ("sofa", "motorcycle", "carrot", "cycle", "car", "cat", "dog", "person")[:count]
-    answer = strategy.predict(pictures([("sofa",), ("dog",), (), labels[:5]]), labels, world())
+    answer = strategy.predict(images([("sofa",), ("dog",), (), labels[:5]]), labels, world())
     assert answer.decisions[:, 0].tolist() == [True, False, False, True]
     assert answer.decisions[3].sum() == min(count, 5)
 
@@ -331,9 +331,9 @@ def test_few_labels_are_judged_in_the_company_of_the_neutral_vocabulary(strategy
 def test_enough_labels_are_standardised_among_themselves() -> None:
     few, enough = (tuple(f"thing {i}" for i in range(n)) for n in (15, 16))
     store = world()
-    PerLabel().predict(pictures(), enough, store)
+    PerLabel().predict(images(), enough, store)
     assert store.counts.texts_encoded == 16
-    PerLabel().predict(pictures(), few, store)
+    PerLabel().predict(images(), few, store)
     assert store.counts.texts_encoded == 16 + 15 + 60
 
 
@@ -353,22 +353,22 @@ def test_an_ensemble_is_the_unit_mean_of_its_unit_vectors() -> None:
 
 
 @pytest.mark.parametrize("strategy", [PerLabel(threshold=4), Normalised(TopAll(), threshold=2)], ids=repr)
-def test_a_threshold_no_label_can_reach_is_refused(strategy: Strategy) -> None:
-    """Among n labels none stands more than √(n − 1) deviations above the mean."""
+def test_a_threshold_that_no_label_can_exceed_is_refused(strategy: Strategy) -> None:
+    """Among n labels, none is more than √(n − 1) deviations above the mean."""
     labels = LABELS[:5] if isinstance(strategy, Normalised) else tuple(f"thing {i}" for i in range(16))
     with pytest.raises(UsageError, match="expected a threshold below"):
         strategy.predict(random_images(3), labels, RandomSpace())
 
 
 @pytest.mark.parametrize("threshold", [float("nan"), float("inf"), float("-inf")])
-def test_a_threshold_that_is_no_number_is_refused(threshold: float) -> None:
+def test_a_threshold_of_nan_is_refused(threshold: float) -> None:
     for strategy in (PerLabel(threshold=threshold), Normalised(YesOrNo(), threshold=threshold)):
         with pytest.raises(UsageError, match="threshold"):
             strategy.predict(random_images(3), LABELS, RandomSpace())
 
 
-def test_neutral_words_that_are_among_the_labels_do_not_join_twice() -> None:
-    assert PerLabel().predict(pictures(), (" dog", "Bicycle"), world()).scores.shape == (len(SETS), 2)
+def test_neutral_words_among_the_labels_are_not_added_twice() -> None:
+    assert PerLabel().predict(images(), (" dog", "Bicycle"), world()).scores.shape == (len(SETS), 2)
 
 
 # -- names -------------------------------------------------------------------------------------------------------
@@ -397,7 +397,7 @@ def test_a_prompt_set_goes_to_the_strategy_inside() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("topall", "Did you mean 'top-all'"),
         ("top-all,oder=rank", "Did you mean 'order'"),
@@ -419,17 +419,17 @@ def test_a_prompt_set_goes_to_the_strategy_inside() -> None:
         ("fakes:draw,scale=3", "takes no fields"),
     ],
 )
-def test_wrong_names_say_what_is_wrong(text: str, said: str) -> None:
-    with pytest.raises((UsageError, UnknownName), match=said):
+def test_wrong_names_are_refused_with_the_reason(text: str, message: str) -> None:
+    with pytest.raises((UsageError, UnknownName), match=message):
         load_strategy(text)
 
 
-def test_an_adapter_that_is_not_there_is_said() -> None:
+def test_a_missing_adapter_is_reported() -> None:
     with pytest.raises(AdapterError, match=r"expected an adapter at file\.safetensors, found nothing"):
         load_strategy("adapter:file.safetensors")
 
 
-def test_own_strategies_by_module_and_object() -> None:
+def test_your_own_strategies_by_module_and_object() -> None:
     assert isinstance(load_strategy("zsprompt.strategies:PerLabel,threshold=3"), PerLabel)
 
 
@@ -439,6 +439,6 @@ def test_every_strategy_is_listed_with_a_sentence() -> None:
     assert all(about for about in listed.values())
 
 
-def test_strategies_load_no_torch() -> None:
+def test_strategies_do_not_import_torch() -> None:
     code = "import sys, zsprompt.strategies; assert not {'torch', 'clip', 'pandas'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env=environment())

@@ -442,7 +442,7 @@ def test_a_failed_training_run_fails_again(photos: Path, tmp_path: Path) -> None
     table = planted({"column": PLAN["table"][0]["column"][:1], "row": rows})
     for _ in range(2):
         failed = measured(table, photos, out=tmp_path).failed
-        assert [cell.error.partition(",")[0] for cell in failed] == ["expected numbers that stay finite"]
+        assert [cell.error.partition(",")[0] for cell in failed] == ["expected finite numbers"]
 
 
 def test_other_settings_have_other_folders(photos: Path, tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def sklearn_seed(decisions: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def recall_and_precision(present: np.ndarray, column: np.ndarray) -> list[tuple[Fraction, Fraction]]:
-    """One threshold after the other, as exact fractions."""
+    """Threshold by threshold, as exact fractions."""
     chosen = [present[column >= threshold] for threshold in set(column)]
     positives = int(present.sum())
     return [(Fraction(int(c.sum()), positives), Fraction(int(c.sum()), len(c))) for c in chosen]
@@ -89,7 +89,7 @@ class TestAgainstReferences:
 
     def test_interpolated(self, shape: tuple[int, int], kind: str, labelling: str) -> None:
         scores, targets = draw(shape, kind, labelling)
-        scores, targets = scores[:60], targets[:60]  # the definitions take long
+        scores, targets = scores[:60], targets[:60]  # the definitions are slow
         eleven, every = eleven_point_average_precision(scores, targets), all_point_average_precision(scores, targets)
         np.testing.assert_allclose(eleven, plain_eleven_point(scores, targets), rtol=0, atol=1e-9)
         np.testing.assert_allclose(every, plain_all_point(scores, targets), rtol=0, atol=1e-9)
@@ -97,11 +97,11 @@ class TestAgainstReferences:
     def test_precision_recall(self, shape: tuple[int, int], kind: str, labelling: str) -> None:
         scores, targets = draw(shape, kind, labelling, np.float32)
         for label in range(shape[1]):
-            known, (recall, precision) = targets[:, label] != -1, precision_recall(scores, targets, label)
+            counted, (recall, precision) = targets[:, label] != -1, precision_recall(scores, targets, label)
             if not (targets[:, label] == 1).any():
                 assert (len(recall), len(precision)) == (0, 0)
                 continue
-            expected = precision_recall_curve(targets[known, label], scores[known, label])[:2]
+            expected = precision_recall_curve(targets[counted, label], scores[counted, label])[:2]
             np.testing.assert_allclose(precision, expected[0][-2::-1], rtol=0, atol=1e-9)
             np.testing.assert_allclose(recall, expected[1][-2::-1], rtol=0, atol=1e-9)
 
@@ -110,13 +110,13 @@ class TestAgainstReferences:
 @pytest.mark.parametrize("kind", ["continuous", "tied", "constant"])
 @over_shapes
 def test_average_precision_against_torchmetrics(shape: tuple[int, int], kind: str, labelling: str) -> None:
-    """On scores within 0..1, as it squashes all others."""
+    """On scores within 0..1, because it applies a sigmoid to all others."""
     scores, targets = draw(shape, kind, labelling)
     scores = np.arctan(scores) / np.pi + 0.5
     for label in np.flatnonzero((targets == 1).any(axis=0)):
-        found = average_precision(scores, targets)[label]
+        result = average_precision(scores, targets)[label]
         expected = torchmetric("binary_average_precision", scores[:, label], targets[:, label])
-        assert found == pytest.approx(expected, abs=1e-6)
+        assert result == pytest.approx(expected, abs=1e-6)
 
 
 @settings(deadline=None)
@@ -134,7 +134,7 @@ def test_any_scores_against_sklearn(case: tuple[np.ndarray, np.ndarray]) -> None
 
 @settings(deadline=None)
 @given(scores_and_targets())
-def test_results_are_shares(case: tuple[np.ndarray, np.ndarray]) -> None:
+def test_results_are_within_0_to_1(case: tuple[np.ndarray, np.ndarray]) -> None:
     scores, targets = case
     for values in (
         *(metric(scores, targets) for metric in BY_SCORES),
@@ -142,16 +142,16 @@ def test_results_are_shares(case: tuple[np.ndarray, np.ndarray]) -> None:
         *precision_recall(scores, targets, 0),
         prevalence(targets),
     ):
-        known = values[~np.isnan(values)]
-        assert ((known >= 0) & (known <= 1)).all()
+        counted = values[~np.isnan(values)]
+        assert ((counted >= 0) & (counted <= 1)).all()
 
 
 @settings(deadline=None)
 @given(scores_and_targets())
 def test_interpolating_never_lowers(case: tuple[np.ndarray, np.ndarray]) -> None:
     plain, interpolated = average_precision(*case), all_point_average_precision(*case)
-    known = ~np.isnan(plain)
-    assert (interpolated[known] >= plain[known] - 1e-12).all()
+    counted = ~np.isnan(plain)
+    assert (interpolated[counted] >= plain[counted] - 1e-12).all()
 
 
 class TestInvariances:
@@ -162,7 +162,7 @@ class TestInvariances:
         return scores, draw_targets(random, (120, 6), left_out=0.1)
 
     @pytest.mark.parametrize("metric", BY_SCORES)
-    def test_the_order_of_images_changes_nothing(self, metric: Callable, case: tuple) -> None:
+    def test_the_order_of_images_has_no_effect(self, metric: Callable, case: tuple) -> None:
         scores, targets = case
         expected = metric(scores, targets)
         for rows in (slice(None, None, -1), default_rng(1).permutation(120), np.lexsort(targets.T)):
@@ -176,25 +176,25 @@ class TestInvariances:
 
     @pytest.mark.parametrize("increasing", [lambda s: 3 * s - 7, np.exp, lambda s: s**3, np.arctan])
     @pytest.mark.parametrize("metric", BY_SCORES)
-    def test_an_increasing_map_of_scores_changes_nothing(
+    def test_an_increasing_map_of_scores_has_no_effect(
         self, metric: Callable, increasing: Callable, case: tuple
     ) -> None:
         scores, targets = case
         np.testing.assert_array_equal(metric(increasing(scores), targets), metric(scores, targets))
 
     @pytest.mark.parametrize("metric", BY_SCORES)
-    def test_scores_of_left_out_cells_change_nothing(self, metric: Callable, case: tuple) -> None:
+    def test_scores_of_ignored_targets_have_no_effect(self, metric: Callable, case: tuple) -> None:
         scores, targets = case
         others = np.where(targets == -1, 1e9 * default_rng(2).standard_normal(scores.shape), scores)
         np.testing.assert_array_equal(metric(others, targets), metric(scores, targets))
 
     @pytest.mark.parametrize("metric", BY_DECISIONS, ids=["seed", "f1"])
-    def test_decisions_of_left_out_cells_change_nothing(self, metric: Callable, case: tuple) -> None:
+    def test_decisions_on_ignored_targets_have_no_effect(self, metric: Callable, case: tuple) -> None:
         scores, targets = case
         decisions = scores > 0
         np.testing.assert_array_equal(metric(decisions ^ (targets == -1), targets), metric(decisions, targets))
 
-    def test_inputs_stay_as_they_are(self, case: tuple) -> None:
+    def test_inputs_are_not_modified(self, case: tuple) -> None:
         before = [array.copy() for array in case]
         for metric in BY_SCORES:
             metric(*case)
@@ -234,17 +234,17 @@ class TestByHand:
 
     def test_labels_count_from_the_end_too(self) -> None:
         scores, targets = np.c_[-self.SCORES, self.SCORES], np.c_[self.TARGETS, self.TARGETS]
-        for found, expected in zip(
+        for result, expected in zip(
             precision_recall(scores, targets, -1), precision_recall(scores, targets, 1), strict=True
         ):
-            np.testing.assert_array_equal(found, expected)
+            np.testing.assert_array_equal(result, expected)
 
     def test_best_and_worst_ranking(self) -> None:
         scores, targets = np.arange(4.0)[:, None], np.array([[0, 0, 1, 1]], dtype=np.int8).T
         assert average_precision(scores, targets) == [1]
         assert average_precision(-scores, targets) == pytest.approx((1 / 3 + 2 / 4) / 2)
 
-    def test_left_out_image_is_as_if_it_were_not_there(self) -> None:
+    def test_an_ignored_image_has_no_effect(self) -> None:
         targets = np.r_[self.TARGETS, [[-1]]].astype(np.int8)
         scores = np.r_[self.SCORES, [[0.85]]]
         assert average_precision(scores, targets) == average_precision(self.SCORES, self.TARGETS)
@@ -278,20 +278,20 @@ def test_prevalence() -> None:
 def test_seed_average_precision_against_sklearn(shape: tuple[int, int], yes: float, labelling: str) -> None:
     random, (_, targets) = default_rng(sum(shape)), draw(shape, "constant", labelling)
     decisions = random.random(shape) < yes
-    found = seed_average_precision(decisions, targets)
-    np.testing.assert_allclose(found, sklearn_seed(decisions, targets), rtol=0, atol=1e-9)
+    result = seed_average_precision(decisions, targets)
+    np.testing.assert_allclose(result, sklearn_seed(decisions, targets), rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("always", [False, True])
-def test_one_sided_decisions_score_as_nothing(always: bool) -> None:
+def test_one_sided_decisions_score_like_predicting_nothing(always: bool) -> None:
     targets = draw_targets(default_rng(3), (60, 7), left_out=0.2)
-    found = seed_average_precision(np.full(targets.shape, always), targets)
-    np.testing.assert_allclose(found, seed_nothing(targets))
-    np.testing.assert_allclose(found, (1 + prevalence(targets)) / 2)
+    result = seed_average_precision(np.full(targets.shape, always), targets)
+    np.testing.assert_allclose(result, seed_nothing(targets))
+    np.testing.assert_allclose(result, (1 + prevalence(targets)) / 2)
 
 
 class TestPublishedNumbers:
-    """What predicting nothing scores, and chance, on the official label files; in percent as published."""
+    """Scores of predicting nothing, and of chance, on the official label files, in percent as published."""
 
     @pytest.mark.parametrize(
         ("file", "difficult", "shape", "nothing", "chance"),
@@ -319,9 +319,9 @@ class TestPublishedNumbers:
     ("difficult", "expected"), [("ignore", [1, 0, -1]), ("negative", [1, 0, 0]), ("positive", [1, 0, 1])]
 )
 def test_resolve_targets(difficult: str, expected: list[int]) -> None:
-    found = resolve_targets(np.array([[1, 0, -1]], dtype=np.int8), difficult)
-    assert found.tolist() == [expected]
-    assert found.dtype == np.int8
+    result = resolve_targets(np.array([[1, 0, -1]], dtype=np.int8), difficult)
+    assert result.tolist() == [expected]
+    assert result.dtype == np.int8
 
 
 @pytest.mark.parametrize(("values", "mean"), [([0.25, math.nan, 0.75], 0.5), ([0.0], 0.0), ([1.0, 0.0, 0.5], 0.5)])

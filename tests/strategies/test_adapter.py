@@ -1,4 +1,4 @@
-"""The adapter as a strategy: the contract of all strategies, what it refuses, and what stands in results."""
+"""The adapter as a strategy: the contract of strategies, its refusals, and its facts in results."""
 
 from __future__ import annotations
 
@@ -80,17 +80,17 @@ KINDS: dict[str, Kind] = {
 
 
 def images(count: int, seed: int = 0) -> Images:
-    """Random pictures with all that an adapter may read."""
+    """Random images with everything that an adapter can read."""
     random = np.random.default_rng(seed + 100)
     tokens = Rows(unit_rows(random.normal(size=(count, 3, DIM))).astype(np.float16))
     return Images(random_images(count, seed).vectors, tokens, unit_rows(random.normal(size=(count, 2, DIM))))
 
 
-def one_of(pictures: Images, row: int) -> Images:
-    assert isinstance(pictures.tokens, Rows)
-    assert pictures.captions is not None
+def one_of(images: Images, row: int) -> Images:
+    assert isinstance(images.tokens, Rows)
+    assert images.captions is not None
     rows = slice(row, row + 1)
-    return Images(pictures.vectors[rows], Rows(pictures.tokens.array[rows]), pictures.captions[rows])
+    return Images(images.vectors[rows], Rows(images.tokens.array[rows]), images.captions[rows])
 
 
 def texts_of(labels: Any = LABELS) -> Floats:
@@ -99,7 +99,7 @@ def texts_of(labels: Any = LABELS) -> Floats:
 
 @pytest.fixture(scope="module", params=KINDS)
 def adapter(request: pytest.FixtureRequest) -> Adapter:
-    """One of each kind, trained a little on nothing in particular."""
+    """An adapter of a kind, trained briefly on random images."""
     return made(KINDS[request.param])
 
 
@@ -125,7 +125,7 @@ def test_the_contract_of_strategies(adapter: Adapter) -> None:
     check_strategy(adapter, images=images(9))
     answer = adapter.predict(images(7), LABELS, RandomSpace())
     assert (answer.overflowed, answer.worded, answer.probabilities) == (0, {}, None)
-    assert answer.scores.std(axis=1).min() > 1e-4  # so that permuted columns can be told apart
+    assert answer.scores.std(axis=1).min() > 1e-4  # distinguishes permuted columns
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_bad_labels_are_refused(adapter: Adapter, labels: tuple[str, ...]) -> No
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
-def test_any_number_of_labels_works_where_any_labels_do(adapter: Adapter, count: int) -> None:
+def test_kinds_for_any_labels_take_any_number_of_labels(adapter: Adapter, count: int) -> None:
     if adapter.trained.kind.bound:
         with pytest.raises(AdapterError, match="found no "):
             adapter.predict(images(3), LABELS[:count], RandomSpace())
@@ -150,7 +150,7 @@ def test_any_number_of_labels_works_where_any_labels_do(adapter: Adapter, count:
 
 
 @pytest.mark.parametrize("name", ["mld", "ml-decoder", "dm-decoder"])
-def test_labels_never_seen_are_answered_for(name: str) -> None:
+def test_unseen_labels_get_scores(name: str) -> None:
     unseen = ("zebra", "teapot", *LABELS[:2])
     answer = made(KINDS[name]).predict(images(5), unseen, RandomSpace())
     assert answer.scores.shape == (5, 4)
@@ -162,7 +162,7 @@ def test_a_label_too_long_for_the_context_is_refused() -> None:
         made(KINDS["mld"]).predict(images(2), ("dog", "x" * 300), RandomSpace(fits_up_to=200))
 
 
-def test_frozen_hashable_and_the_recipe_is_in_the_repr(adapter: Adapter) -> None:
+def test_is_frozen_hashable_and_its_repr_shows_its_fields(adapter: Adapter) -> None:
     assert hash(adapter) == hash(adapter)
     assert f"digest='{adapter.trained.digest}'" in repr(adapter)
     assert f"digest='{load_prompts('photo').digest}'" in repr(adapter)
@@ -180,12 +180,12 @@ def test_a_label_is_present_above_its_probability(threshold: float) -> None:
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0, -0.5, 2.0, float("nan"), float("inf")])
-def test_thresholds_that_are_no_probability_are_refused(threshold: float) -> None:
+def test_thresholds_outside_0_to_1_are_refused(threshold: float) -> None:
     with pytest.raises(UsageError, match="threshold between 0 and 1, a probability"):
         replace(made(KINDS["fc"]), threshold=threshold).predict(images(2), LABELS, RandomSpace())
 
 
-def test_what_an_adapter_says_of_itself() -> None:
+def test_what_an_adapter_declares() -> None:
     assert supervision(made(KINDS["fc"])) == supervision(Normalised(made(KINDS["fc"]))) == "trained"
     assert reads(made(KINDS["fc"])) == frozenset()
     assert reads(made(KINDS["ml-decoder"])) == reads(Normalised(made(KINDS["ml-decoder"]))) == {"tokens"}
@@ -198,27 +198,27 @@ def test_what_an_adapter_says_of_itself() -> None:
 
 
 class OtherSpace(RandomSpace):
-    """Of the same width, and of another encoder."""
+    """A space of the same width and another encoder."""
 
     fingerprint = "random/2"
 
 
 def test_another_encoder_of_the_same_width_is_refused(adapter: Adapter) -> None:
-    with pytest.raises(AdapterError, match=r"random \(random/1\), found random/2; use --model random") as found:
+    with pytest.raises(AdapterError, match=r"random \(random/1\), found random/2; use --model random") as caught:
         adapter.predict(images(2), LABELS, OtherSpace())
-    assert "\n" not in str(found.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["fusion", "knn,both"])
 def test_another_number_of_captions_is_refused(name: str) -> None:
-    strategy, pictures = made(KINDS[name]), images(3)
-    assert pictures.captions is not None
-    for captions, found in ((None, 0), (pictures.captions[:, :1], 1), (np.repeat(pictures.captions, 2, axis=1), 4)):
-        with pytest.raises(AdapterError, match=rf"2 captions a picture \(given, written\), .* found {found}; use"):
-            strategy.predict(replace(pictures, captions=captions), LABELS, RandomSpace())
+    strategy, given = made(KINDS[name]), images(3)
+    assert given.captions is not None
+    for captions, result in ((None, 0), (given.captions[:, :1], 1), (np.repeat(given.captions, 2, axis=1), 4)):
+        with pytest.raises(AdapterError, match=rf"2 captions per image \(given, written\), .* found {result}; use"):
+            strategy.predict(replace(given, captions=captions), LABELS, RandomSpace())
 
 
-def test_pictures_without_tokens_are_refused() -> None:
+def test_images_without_tokens_are_refused() -> None:
     with pytest.raises(ZspromptError, match="tokens=pooled"):
         made(KINDS["ml-decoder"]).predict(random_images(3), LABELS, RandomSpace())
 
@@ -233,10 +233,10 @@ def test_an_unknown_device_is_one_line() -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a training leaves, as far as a strategy reads it."""
-    found = tmp_path_factory.mktemp("trained")
-    save_adapter(made(KINDS["mld"]).trained, found / FILE)
-    return found
+    """The folder of a training run, with what a strategy reads."""
+    result = tmp_path_factory.mktemp("trained")
+    save_adapter(made(KINDS["mld"]).trained, result / FILE)
+    return result
 
 
 @pytest.mark.parametrize("name", ["", FILE])
@@ -255,7 +255,7 @@ def test_a_specification_names_the_file_or_its_folder(name: str, folder: Path) -
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("adapter:", "expected an adapter"),
         ("adapter:nowhere", "expected an adapter at nowhere, found nothing"),
@@ -270,18 +270,18 @@ def test_a_specification_names_the_file_or_its_folder(name: str, folder: Path) -
         ("adapters:{}", "unknown strategy"),
     ],
 )
-def test_specifications_that_cannot_be_are_one_line(text: str, said: str, folder: Path) -> None:
-    with pytest.raises(ZspromptError, match=said) as found:
+def test_invalid_specifications_are_refused_in_one_line(text: str, message: str, folder: Path) -> None:
+    with pytest.raises(ZspromptError, match=message) as caught:
         load_strategy(text.format(folder))
-    assert "\n" not in str(found.value)
+    assert "\n" not in str(caught.value)
 
 
-def test_prompts_beside_an_adapter_are_refused_for_it_has_its_own(folder: Path) -> None:
+def test_prompts_for_an_adapter_are_refused_because_it_has_its_own(folder: Path) -> None:
     with pytest.raises(UsageError, match="leave out prompts"):
         load_strategy(f"adapter:{folder}", prompts="bare")
 
 
-# -- on pictures -------------------------------------------------------------------------------------------------------
+# -- on images -------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -304,7 +304,7 @@ def test_a_trained_decoder_is_right_in_the_planted_world(kind: str, drawn: Datas
     assert result.f1.micro > 0.75
 
 
-def test_recipes_are_json_and_name_the_very_weights(drawn: Dataset) -> None:
+def test_recipes_are_json_and_identify_the_weights(drawn: Dataset) -> None:
     with EmbeddingStore(PlantedEncoder(), cache=None) as store:
         course = train("knn,k=3", drawn, store)
         for strategy in (Adapter(course.trained), Normalised(Adapter(course.trained))):
@@ -317,11 +317,11 @@ def test_recipes_are_json_and_name_the_very_weights(drawn: Dataset) -> None:
 
 
 @given(st.sets(st.text(min_size=1), max_size=30), st.sets(st.text(min_size=1), max_size=30))
-def test_pictures_are_recognised_by_their_ids(learnt: set[str], asked: set[str]) -> None:
+def test_images_are_recognised_by_their_ids(learnt: set[str], asked: set[str]) -> None:
     assert count_shared(sorted(asked), packed(sorted(learnt))) == len(asked & learnt)
 
 
-def test_captions_of_another_origin_are_warned_of(drawn: Dataset) -> None:
+def test_captions_of_another_origin_cause_a_warning(drawn: Dataset) -> None:
     words = tuple("a dog" for _ in drawn.images)
     with EmbeddingStore(PlantedEncoder(), cache=None) as store:
         given_ones = replace(drawn, captions=words)
@@ -332,7 +332,7 @@ def test_captions_of_another_origin_are_warned_of(drawn: Dataset) -> None:
 
 
 @pytest.mark.parametrize("ids", ["$", "é", 5, "abc"])
-def test_ids_that_were_damaged_are_warned_of(ids: object) -> None:
+def test_damaged_ids_cause_a_warning(ids: object) -> None:
     strategy = made(KINDS["fc"], facts={"data": {"dataset": "drawn", "ids": ids}})
     (warning,) = learnt_from(Normalised(strategy), "drawn", ["0000.png"])
     assert "file is damaged" in warning
@@ -340,7 +340,7 @@ def test_ids_that_were_damaged_are_warned_of(ids: object) -> None:
     assert not list(learnt_from(made(KINDS["fc"]), "drawn", ["0000.png"]))
 
 
-def test_thresholds_belong_to_the_very_adapter(drawn: Dataset) -> None:
+def test_thresholds_belong_to_one_adapter(drawn: Dataset) -> None:
     with EmbeddingStore(PlantedEncoder(), cache=None) as store:
         first = Adapter(train("knn,k=3", drawn.select(list(range(40))), store).trained, device="cpu")
         other = Adapter(train("knn,k=3", drawn.select(list(range(39))), store).trained, device="cpu")
@@ -352,22 +352,22 @@ def test_thresholds_belong_to_the_very_adapter(drawn: Dataset) -> None:
         assert any("the adapter was trained on 40 of these 40" in warning for warning in result.warnings)
         with pytest.raises(ThresholdError, match="expected thresholds for strategy"):
             with_thresholds(other, cuts, store)
-        elsewhere = replace(first, device="auto")  # where it computes is not who it is
+        elsewhere = replace(first, device="auto")  # the device is not part of its identity
         assert isinstance(with_thresholds(elsewhere, cuts, store, drawn.select(list(range(70, 90)))), Thresholded)
 
 
-def test_pictures_of_your_own_are_answered_for(drawn: Dataset, tmp_path: Path) -> None:
+def test_images_of_your_own_get_scores(drawn: Dataset, tmp_path: Path) -> None:
     draw(("dog", "car")).save(tmp_path / "one.png")
-    (tmp_path / "two.png").write_bytes(b"no picture")
+    (tmp_path / "two.png").write_bytes(b"no image")
     with EmbeddingStore(SpatialPlanted(), cache=None) as store:
         schedule = Schedule(epochs=6, batch_size=16, lr=1e-3, weight_decay=0, loss="bce")
         course = train("ml-decoder,feed_forward=32", drawn, store, schedule=schedule, device="cpu")
         heard: list[str] = []
         with heard_by(heard.append):
-            found = predict(tmp_path, LABELS, store, strategy=Adapter(course.trained, device="cpu"))
+            result = predict(tmp_path, LABELS, store, strategy=Adapter(course.trained, device="cpu"))
         assert [line.partition(":")[0] for line in heard] == ["tokens of 2 images"]
-        assert [label for label, _ in found.present(0)] in (["dog", "car"], ["car", "dog"])
-        assert [Path(name).name for name, _ in found.bad] == ["two.png"]
+        assert [label for label, _ in result.present(0)] in (["dog", "car"], ["car", "dog"])
+        assert [Path(name).name for name, _ in result.bad] == ["two.png"]
         captioned = replace(drawn, captions=tuple("dog" for _ in drawn.images))
         fusion = train("fusion,hidden=8", captioned, store, schedule=schedule, device="cpu")
         with pytest.raises(DataError, match="expected a caption per image"):
@@ -375,13 +375,13 @@ def test_pictures_of_your_own_are_answered_for(drawn: Dataset, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
-def test_another_encoder_or_label_list_is_refused_before_any_picture_is_embedded(
+def test_another_encoder_or_label_set_is_refused_before_any_image_is_embedded(
     wrapped: bool, drawn: Dataset, tmp_path: Path
 ) -> None:
     draw(("dog",)).save(tmp_path / "one.png")
     adapter = made(KINDS["fc"])
-    own = replace(adapter, trained=replace(adapter.trained, fingerprint=PlantedEncoder().fingerprint))
-    for strategy, labels in ((adapter, LABELS), (own, LABELS[:3])):
+    ours = replace(adapter, trained=replace(adapter.trained, fingerprint=PlantedEncoder().fingerprint))
+    for strategy, labels in ((adapter, LABELS), (ours, LABELS[:3])):
         chosen = Normalised(strategy) if wrapped else strategy
         with EmbeddingStore(PlantedEncoder(), cache=None) as store:
             with pytest.raises(AdapterError, match="expected the"):
@@ -392,7 +392,7 @@ def test_another_encoder_or_label_list_is_refused_before_any_picture_is_embedded
 
 
 @pytest.mark.parametrize("name", ["a,b", "a,b=1", "threshold=0.2,x"])
-def test_a_path_may_hold_commas(name: str, tmp_path: Path) -> None:
+def test_a_path_can_contain_commas(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     save_adapter(made(KINDS["fc"]).trained, path)
     plain = load_strategy(f"adapter:{path}")
@@ -401,7 +401,7 @@ def test_a_path_may_hold_commas(name: str, tmp_path: Path) -> None:
     assert (chosen.threshold, chosen.device) == (0.25, "cpu")
 
 
-def test_a_command_says_where_an_adapter_computes_unless_the_adapter_does() -> None:
+def test_a_command_sets_the_device_unless_the_adapter_has_one() -> None:
     adapter = made(KINDS["fc"])
     assert on_device(Normalised(adapter), "cpu").strategy.device == "cpu"
     assert on_device(replace(adapter, device="cuda"), "cpu").device == "cuda"

@@ -1,4 +1,4 @@
-"""Which strategy it is: the specification that is read back, and the digest that decides."""
+"""The identity of strategies: specifications that can be read back, and digests."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from zsprompt.strategies.registry import digest_of, spec_of
 
 @dataclass(frozen=True)
 class Mine:
-    """Somebody's strategy."""
+    """A strategy of a user."""
 
     k: float = 1
     weights: Any = None
@@ -61,16 +61,16 @@ SPECS = {
 @pytest.mark.parametrize(("text", "strategy"), SPECS.items())
 def test_a_specification_is_read_back(text: str, strategy: Strategy) -> None:
     assert spec_of(strategy) == text
-    found = load_strategy(text)
-    assert found == strategy
-    assert digest_of(found) == digest_of(strategy)
+    result = load_strategy(text)
+    assert result == strategy
+    assert digest_of(result) == digest_of(strategy)
 
 
 def cuts(value: float = 0.5) -> Thresholds:
     return Thresholds(("cat",), (value,), "by hand", True, made_for={}, made_on={})
 
 
-def test_what_is_given_apart_is_not_in_the_specification() -> None:
+def test_prompts_captions_and_thresholds_are_not_in_the_specification() -> None:
     assert spec_of(Thresholded(Normalised(TopAll()), cuts())) == "normalised:top-all"
     assert spec_of(TopAll(prompts=load_prompts("seed-code"))) == "top-all"
     assert spec_of(Llm(captions=Captions(Bank.of("mine", ())))) == "llm"
@@ -91,7 +91,7 @@ def test_an_adapter_is_named_by_its_file(tmp_path: Path) -> None:
     kept = load_strategy(f"normalised:adapter:{path},adapter.threshold=0.25,adapter.device=cpu")
     assert spec_of(kept) == f"normalised:adapter:{path},adapter.threshold=0.25"
     assert digest_of(load_strategy(spec_of(kept))) == digest_of(kept)
-    assert digest_of(kept) == digest_of(Normalised(replace(adapter(), threshold=0.25)))  # wherever it is kept
+    assert digest_of(kept) == digest_of(Normalised(replace(adapter(), threshold=0.25)))  # at any path
 
 
 DIFFERENT = [
@@ -133,7 +133,7 @@ def test_equal_values_have_equal_digests() -> None:
     assert digest({1, 2, 3}) == digest(frozenset([3, 2, 1]))
     assert digest(np.arange(3)) == digest(np.arange(3))
     assert digest(float("nan")) == digest(float("nan")) != digest(float("inf"))
-    function = lambda: 1  # noqa: E731 - has no name to be known by
+    function = lambda: 1  # noqa: E731 - a lambda has no name to identify it
     assert digest(function) == digest(function)
 
 

@@ -1,4 +1,4 @@
-"""Wrappers: every capability of a strategy is there however deep it stands, and specifications nest them."""
+"""Wrappers: capabilities are found at any depth of wrapping, and specifications nest wrappers."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Capable:
 
 @dataclass(frozen=True)
 class Doubled:
-    """Somebody's wrapper, which can be walked through and rebuilt."""
+    """A wrapper of a user that can be walked and rebuilt."""
 
     strategy: Strategy
     times: int = 2
@@ -102,7 +102,7 @@ class Silent:
 
 
 class Bare:
-    """A strategy that says nothing of itself."""
+    """A strategy that declares nothing."""
 
     strategy = "a word, and no strategy"
 
@@ -118,7 +118,7 @@ def thresholded(strategy: Strategy, *, tuned: bool = True) -> Thresholded:
 AROUND: dict[str, Callable[[Strategy], Strategy]] = {
     "thresholded": thresholded,
     "somebody's": Doubled,
-    **{name: kind for name, kind in WRAPPERS.items()},  # noqa: C416 - a Table is no dict
+    **{name: kind for name, kind in WRAPPERS.items()},  # noqa: C416 - a Table is not a dict
 }
 AROUND |= {
     f"{outer}:{inner}": lambda strategy, outer=outer, inner=inner: AROUND[outer](AROUND[inner](strategy))
@@ -151,7 +151,7 @@ CAPABILITIES: dict[str, Callable[[Strategy], bool]] = {
 
 @pytest.mark.parametrize("capability", CAPABILITIES)
 @pytest.mark.parametrize("wrapper", AROUND)
-def test_every_capability_is_reached_through_every_wrapper(wrapper: str, capability: str) -> None:
+def test_every_capability_is_found_through_every_wrapper(wrapper: str, capability: str) -> None:
     strategy = AROUND[wrapper](Capable())
     assert isinstance(strategy, Wrapper)
     assert CAPABILITIES[capability](strategy)
@@ -170,13 +170,13 @@ def test_a_wrapper_is_rebuilt_with_all_its_own_fields(wrapper: str) -> None:
 def test_thresholds_around_llm_get_captions() -> None:
     strategy = thresholded(Llm())
     assert lacks_captions(strategy)
-    found = with_captions(strategy, CAPTIONS)
-    assert found == thresholded(Llm(captions=CAPTIONS))
-    assert not lacks_captions(found)
+    result = with_captions(strategy, CAPTIONS)
+    assert result == thresholded(Llm(captions=CAPTIONS))
+    assert not lacks_captions(result)
 
 
 @pytest.mark.parametrize(
-    ("strategy", "said"),
+    ("strategy", "message"),
     [
         (PerLabel(), "label-free"),
         (Normalised(PerLabel()), "label-free"),
@@ -192,11 +192,11 @@ def test_thresholds_around_llm_get_captions() -> None:
     ],
     ids=range(11),
 )
-def test_the_most_that_any_part_has_seen_is_declared(strategy: Strategy, said: str) -> None:
-    assert supervision(strategy) == said
+def test_the_highest_supervision_of_all_parts_is_declared(strategy: Strategy, message: str) -> None:
+    assert supervision(strategy) == message
 
 
-def test_strategies_without_these_members_work_as_they_are() -> None:
+def test_strategies_without_these_members_are_unchanged() -> None:
     for strategy in (Bare(), Doubled(Bare()), Normalised(Bare())):
         assert reads(strategy) == frozenset()
         assert own_labels(strategy) is None
@@ -205,13 +205,13 @@ def test_strategies_without_these_members_work_as_they_are() -> None:
         assert refuse(strategy, LABELS, None) is None  # type: ignore[arg-type,func-returns-value]
 
 
-def test_a_field_strategy_alone_is_walked_through_and_not_rebuilt() -> None:
+def test_a_wrapper_with_only_a_field_strategy_is_walked_and_not_rebuilt() -> None:
     assert reads(Silent(Capable())) == {"tokens"}
     assert _refuses(Silent(Capable()))
     assert on_device(Silent(Capable()), "cpu") == Silent(Capable())
 
 
-def test_captions_that_nobody_takes_are_refused_with_the_way_there() -> None:
+def test_captions_that_no_part_takes_are_refused_with_a_remedy() -> None:
     with pytest.raises(UsageError, match="found Normalised around TopAll, which takes none"):
         with_captions(Normalised(TopAll()), CAPTIONS)
 
@@ -235,7 +235,7 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> None:
         ("doubled:normalised:per-label,threshold=3", Doubled(Normalised(PerLabel()), threshold=3)),
         ("normalised:doubled:per-label,times=3", Normalised(Doubled(PerLabel(), times=3))),
         ("normalised:doubled:top-all,scale=3", Normalised(Doubled(TopAll(scale=3)))),
-        # to the part that is named
+        # to the named part
         ("doubled:normalised:per-label,normalised.threshold=3", Doubled(Normalised(PerLabel(), threshold=3))),
         ("doubled:normalised:per-label,per-label.threshold=3", Doubled(Normalised(PerLabel(threshold=3)))),
         (
@@ -254,7 +254,7 @@ def test_wrappers_nest_and_fields_find_their_part(text: str, expected: Strategy)
 
 @pytest.mark.usefixtures("tables")
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("doubled:normalised:doubled:top-all", "expected doubled: once"),
         ("normalised:per-label,doubled.times=3", "unknown part before .times 'doubled'. Known: normalised, per-label"),
@@ -265,6 +265,6 @@ def test_wrappers_nest_and_fields_find_their_part(text: str, expected: Strategy)
         ("doubled:normalised:", "unknown strategy ''"),
     ],
 )
-def test_wrong_nestings_say_what_is_wrong(text: str, said: str) -> None:
-    with pytest.raises((UsageError, UnknownName), match=said):
+def test_invalid_nestings_are_refused_with_the_reason(text: str, message: str) -> None:
+    with pytest.raises((UsageError, UnknownName), match=message):
         load_strategy(text)

@@ -1,4 +1,4 @@
-"""Adapters: small trained heads on frozen towers, their training on stored embeddings, and their files."""
+"""Adapters: small heads trained on stored embeddings of frozen encoders, and their files."""
 
 from __future__ import annotations
 

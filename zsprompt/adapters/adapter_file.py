@@ -1,4 +1,4 @@
-"""Trained: an adapter's weights, what they belong to, and how they came about; and its file."""
+"""Trained: the weights of an adapter, what they belong to, how they were trained, and their file."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ from zsprompt.prompts import PromptSet
 from zsprompt.store.image_embeddings import Images
 
 VERSION = 1
-"""Of the file's layout. A file of a newer version is refused, never guessed at."""
+"""Version of the file layout. Files of a newer version are refused."""
 
 FILE = "adapter.safetensors"
-"""Name in the folder of a training."""
+"""File name in the folder of a training run."""
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """An adapter ready to answer. Read one with `load_adapter`.
+    """A trained adapter. Read one with `load_adapter`.
 
-    `digest` is part of its `repr`, so a result names the very weights it was made with.
+    `digest` is part of the `repr`, so a result identifies the exact weights it was made with.
 
     Attributes:
-        kind: its sizes as a value.
-        sizes: what it was made for.
-        labels: C names it was trained with.
-        prompts: how labels were worded.
-        model: the encoder's name.
-        fingerprint: of the encoder whose vectors it reads.
+        kind: the kind of adapter and its fields.
+        sizes: the sizes of its inputs and outputs.
+        labels: C labels it was trained with.
+        prompts: the prompt set that worded the labels.
+        model: name of the encoder.
+        fingerprint: fingerprint of the encoder whose vectors it reads.
         weights: arrays by name.
-        facts: recipe, data, metrics and history, as its file holds them.
-        captions: which captions it was trained with, in their order; empty without any.
-        file: where it is kept; None for one that is kept nowhere.
+        facts: recipe, data, metrics and history, as in the file.
+        captions: names of the image captions it was trained with, in order; empty if none.
+        file: path of its file; None if it has none.
     """
 
     kind: Kind
@@ -70,10 +70,10 @@ class Trained:
         object.__setattr__(self, "digest", digest.hexdigest()[:12])
 
     def order(self, labels: Sequence[str]) -> list[int] | None:
-        """Where each of `labels` stands among its own, for a kind that is bound to them; None for one that is not.
+        """The position of each of `labels` among the labels of the training; None for a kind that takes any labels.
 
         Raises:
-            AdapterError: other labels than those it was trained with.
+            AdapterError: the kind is bound to its labels, and these are others.
         """
         if not self.kind.bound:
             return None
@@ -81,25 +81,26 @@ class Trained:
         if set(place) != set(labels) or len(labels) != len(place):
             extra = ", ".join([label for label in labels if label not in place][:5])
             missing = ", ".join([label for label in self.labels if label not in set(labels)][:5])
-            found = " and ".join(filter(None, (extra and f"also {extra}", missing and f"no {missing}"))) or "one twice"
+            parts = filter(None, (extra and f"also {extra}", missing and f"no {missing}"))
             raise AdapterError(
                 f"expected the {len(place)} labels that this {name_of(self.kind)} adapter was trained with, found "
-                f"{found}; use those labels, or an adapter for any labels: mld, ml-decoder or dm-decoder"
+                f"{' and '.join(parts) or 'one twice'}; use those labels, or an adapter for any labels: mld, "
+                "ml-decoder or dm-decoder"
             )
         return [place[label] for label in labels]
 
     def answer(self, images: Images, labels: Sequence[str], texts: Floats, device: str = "cpu") -> Floats:
-        """[N, C] logits of images for labels, whose texts [C, D] are unit rows.
+        """[N, C] logits of images for labels with text embeddings [C, D] (unit rows).
 
         Raises:
-            AdapterError: a kind that is bound to other labels, or vectors of another width.
+            AdapterError: the kind is bound to other labels, or the vectors have another width.
         """
         order = self.order(labels)
         width = images.vectors.shape[1]
         if width != self.sizes.dim:
             raise AdapterError(f"expected vectors of {self.sizes.dim} numbers, found {width}; use model {self.model}")
-        own = texts if order is None else texts[np.argsort(order)]  # in the adapter's own order
-        scores = self._answer(images, own, device)
+        ordered = texts if order is None else texts[np.argsort(order)]  # in the label order of the training
+        scores = self._answer(images, ordered, device)
         return scores if order is None else scores[:, order]
 
     @cached_property
@@ -108,7 +109,7 @@ class Trained:
 
 
 def save_adapter(trained: Trained, path: Path) -> None:
-    """Write a safetensors file that `load_adapter` reads; it appears whole or not at all. Raises OutputError."""
+    """Write a safetensors file that `load_adapter` reads. The write is atomic. Raises OutputError."""
     prompts = trained.prompts
     facts = {
         "format": "zsprompt adapter",
@@ -133,13 +134,13 @@ def save_adapter(trained: Trained, path: Path) -> None:
 
 
 def load_adapter(path: Path | str) -> Trained:
-    """The adapter of a file, or of the folder that `zsprompt train` wrote.
+    """The adapter of a file, or of a folder of `zsprompt train`.
 
     Raises:
-        AdapterError: missing, damaged, of a newer version, of an unknown kind, or no adapter.
+        AdapterError: the file is missing, damaged, of a newer version, of an unknown kind, or not an adapter.
     """
     path = Path(path)
-    with suppress(OSError):  # a name too long is said to be one where it is opened
+    with suppress(OSError):  # a name that is too long fails again below, where the file is opened
         path = path / FILE if path.is_dir() else path
     weights, facts = read_arrays(path, "adapter")
     version = facts.get("version")
@@ -149,20 +150,20 @@ def load_adapter(path: Path | str) -> Trained:
             f"{facts.get('zsprompt')}; use that version"
         )
     try:
-        found = _value(facts, weights, path)
-        wrong = next(_faults(found), None)
+        trained = _value(facts, weights, path)
+        wrong = next(_faults(trained), None)
     except ZspromptError as error:
         raise AdapterError(f"expected an adapter in {path} that this zsprompt knows: {error}") from None
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise AdapterError(f"expected a whole header in {path}, found damage at {reason}; train it again") from None
+        raise AdapterError(f"expected a complete header in {path}, found damage at {reason}; train it again") from None
     if wrong:
         raise AdapterError(f"expected {wrong} in {path}, found others; train it again")
-    return found
+    return trained
 
 
 def _value(facts: Mapping[str, Any], weights: Mapping[str, NDArray[Any]], path: Path) -> Trained:
-    """Raises what a header that no training wrote may lead to."""
+    """The adapter of a header and its weights. A damaged header can raise many built-in errors."""
     if facts["adapter"] not in ADAPTERS:
         raise AdapterError(f"unknown kind {facts['adapter']!r}; known: {', '.join(ADAPTERS)}")
     kind: Kind = restored(ADAPTERS[facts["adapter"]], facts["fields"])
@@ -185,26 +186,26 @@ def _value(facts: Mapping[str, Any], weights: Mapping[str, NDArray[Any]], path: 
     )
 
 
-def _prompts(said: Mapping[str, Any]) -> PromptSet:
-    described = tuple((label, _texts("described", texts)) for label, texts in said["described"].items())
+def _prompts(header: Mapping[str, Any]) -> PromptSet:
+    described = tuple((label, _texts("described", texts)) for label, texts in header["described"].items())
     if not all(texts for _, texts in described):
         raise ValueError("described")
     return PromptSet(
-        name=str(said["name"]),
-        digest=str(said["digest"]),
+        name=str(header["name"]),
+        digest=str(header["digest"]),
         about="",
         source="",
-        label_templates=_texts("templates", said["templates"]),
+        label_templates=_texts("templates", header["templates"]),
         described=described,
     )
 
 
-def _facts(said: Mapping[str, Any]) -> dict[str, Any]:
-    """What others read of a training: sections that are tables, where they are there."""
+def _facts(header: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of a training run, with the sections that other modules read checked to be tables."""
     for name in ("recipe", "data", "metrics", "identity"):
-        if not isinstance(said.get(name, {}), dict):
+        if not isinstance(header.get(name, {}), dict):
             raise ValueError(name)
-    return dict(said)
+    return dict(header)
 
 
 def _texts(name: str, value: object) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Images to learn from, with what is on them."""
+"""Images with targets, to train on or to validate with."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from zsprompt.store.image_embeddings import Images
 
 @dataclass(frozen=True)
 class Examples:
-    """N images to learn from, or to judge by.
+    """N images with targets, to train on or to validate with.
 
     Attributes:
         images: their embeddings.
-        targets: [N, C] 1 present, 0 absent, −1 left out.
+        targets: [N, C] 1 present, 0 absent, −1 ignored.
     """
 
     images: Images

@@ -1,4 +1,4 @@
-"""What a training starts from, and what it comes to."""
+"""The inputs and outputs of a training run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from zsprompt.adapters.schedule import Schedule
 
 @dataclass(frozen=True)
 class Job:
-    """One training. Attributes: see `fit`."""
+    """The inputs of one training run. Attributes: see `fit`."""
 
     sizes: Sizes
     training: Examples
@@ -34,15 +34,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch came to.
+    """The measures of one epoch.
 
     Attributes:
         number: from 1.
-        loss: mean over its steps.
-        mAP: on the validation images, 0..1; None without any.
-        lr: of its last step.
-        seconds: it took, validation included.
-        waiting: seconds of them in which the network waited for images.
+        loss: mean over the steps.
+        mAP: on the validation images, 0..1; None without validation images.
+        lr: learning rate of the last step.
+        seconds: duration, including validation.
+        waiting: seconds of `seconds` in which the network waited for images.
     """
 
     number: int
@@ -55,13 +55,13 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Fitted:
-    """Weights and how they were reached.
+    """The weights of a training run, and its history.
 
     Attributes:
         weights: arrays by name, of the best epoch.
-        best: its number; 0 for a kind that is fitted at once.
+        best: number of the best epoch; 0 for a kind without epochs.
         history: every epoch.
-        mAP: what these weights reach on the validation images, 0..1; None without any.
+        mAP: mAP of these weights on the validation images, 0..1; None without validation images.
     """
 
     weights: Mapping[str, NDArray[Any]]

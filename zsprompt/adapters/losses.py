@@ -1,6 +1,6 @@
-"""Losses of logits [B, C] against targets [B, C]: 1 present, 0 absent, −1 left out.
+"""Losses of logits [B, C] against targets [B, C]: 1 present, 0 absent, −1 ignored.
 
-What is left out adds nothing to a loss and gets no gradient. A loss of nothing is 0, and can still be followed back.
+Ignored targets add nothing to a loss and get no gradient. A loss over no targets is 0 and still has a gradient.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from torch import Tensor
 
 
 def mse(logits: Tensor, targets: Tensor) -> Tensor:
-    """[] mean of (sigmoid(logit) − target)² over the targets that are known, 0..1. Source: the mmm-clip report."""
+    """[] mean of (sigmoid(logit) − target)² over the targets that are not ignored, 0..1. Source: mmm-clip report."""
     return _mean((logits.sigmoid() - (targets == 1).to(logits.dtype)).square(), targets != -1)
 
 
 def bce(logits: Tensor, targets: Tensor) -> Tensor:
-    """[] mean binary cross-entropy over the targets that are known, in nats, 0 or more."""
+    """[] mean binary cross-entropy over the targets that are not ignored, in nats, at least 0."""
     entropy = F.binary_cross_entropy_with_logits(logits, (targets == 1).to(logits.dtype), reduction="none")
     return _mean(entropy, targets != -1)
 
@@ -31,18 +31,18 @@ def asl(
     gamma_negative: float = 4.0,
     margin: float = 0.05,
 ) -> Tensor:
-    """[] asymmetric loss: summed over labels, mean over pictures, 0 or more.
+    """[] asymmetric loss: sum over labels, mean over images, at least 0.
 
-    With p = sigmoid(logit) and p_m = max(p − margin, 0), a present label costs −(1 − p)^γ₊ · log p and an absent one
-    −p_m^γ₋ · log(1 − p_m). Exponents and margin of 0 give the binary cross-entropy.
-    Powers and logarithms are taken of the logits, so no logit makes them infinite.
+    With p = sigmoid(logit) and p_m = max(p − margin, 0), a present label costs −(1 − p)^γ₊ · log p and an absent label
+    −p_m^γ₋ · log(1 − p_m). Exponents and a margin of 0 give the binary cross-entropy.
+    Powers and logarithms are computed from the logits, so they are finite for every logit.
 
     Args:
         logits: [B, C].
         targets: [B, C].
-        gamma_positive: γ₊, 0 or more.
-        gamma_negative: γ₋, 0 or more.
-        margin: 0 up to but not including 1: absent labels of a lower probability cost nothing.
+        gamma_positive: γ₊, at least 0.
+        gamma_negative: γ₋, at least 0.
+        margin: at least 0 and below 1; absent labels with a lower probability cost nothing.
 
     Source: Ben-Baruch et al. 2020, Asymmetric Loss For Multi-Label Classification.
     """
@@ -50,7 +50,7 @@ def asl(
     remaining = F.logsigmoid(-logits)  # log(1 − p)
     if margin:
         remaining = torch.logaddexp(remaining, remaining.new_tensor(math.log(margin))).clamp(max=0)
-    # above 0: the slope of 0^γ is infinite for γ below 1, and not every torch's clamp stops it at the limit itself
+    # above 0: the slope of 0^γ is infinite for γ below 1, and not every version of torch clamps it at the limit
     shifted = (logits.sigmoid() - margin).clamp(min=torch.finfo(logits.dtype).tiny)
     absent = -shifted.pow(gamma_negative) * remaining
     costs = present.where(targets == 1, absent).masked_fill(targets == -1, 0)
@@ -58,33 +58,33 @@ def asl(
 
 
 def contrastive(images: Tensor, labels: Tensor, targets: Tensor, scale: Tensor | float) -> Tensor:
-    """[] CLIP's symmetric cross-entropy where a picture has several labels, in nats, 0 or more.
+    """[] CLIP's symmetric cross-entropy for images with several labels, in nats, at least 0.
 
-    Each picture's softmax over the labels, at scale · cosine, against equal shares of its present labels; each
-    label's softmax over the pictures against equal shares of those it is present in; the mean over the pictures,
-    and over the labels, that have any; then the mean of the two. What is left out stands in no softmax.
+    Logits are scale · cosine. Per image, the softmax over the labels is compared with equal shares of the present
+    labels. Per label, the softmax over the images is compared with equal shares of the images that have it. Rows and
+    columns without positives are excluded. The loss is the mean of the two means. Ignored targets enter no softmax.
 
     Args:
         images: [B, W], of any length.
         labels: [C, W], of any length.
         targets: [B, C].
-        scale: inverse temperature, a number or a learned one.
+        scale: inverse temperature, fixed or learned.
 
-    Source: Radford et al. 2021 (one positive a row); the clip-decoder report (as a loss beside the classification).
+    Source: Radford et al. 2021 (one positive per row); the clip-decoder report (added to the classification loss).
     """
     logits = scale * (F.normalize(images, dim=-1) @ F.normalize(labels, dim=-1).T)
     return (_equal_shares(logits, targets) + _equal_shares(logits.T, targets.T)) / 2
 
 
 def selected_labels(targets: Tensor, alpha: float, generator: torch.Generator) -> Tensor:
-    """[S] sorted positions of the labels to train on in this batch: those present in it, and some others at random.
+    """[S] sorted positions of the labels to train on in this batch: all present labels and some random others.
 
-    There are min(⌊alpha · present⌋, rest) others, every choice of them equally likely; none where nothing is present.
+    The number of others is min(⌊alpha · present⌋, rest), so 0 without present labels. Every choice is equally likely.
 
     Args:
         targets: [B, C]; only 1 is present.
-        alpha: others for each present label, 0 or more.
-        generator: what draws them.
+        alpha: number of others per present label, at least 0.
+        generator: source of the random choice.
 
     Source: Xu et al., A Dual Modality Approach For (Zero-Shot) Multi-Label Classification, equation 6.
     """
@@ -95,14 +95,14 @@ def selected_labels(targets: Tensor, alpha: float, generator: torch.Generator) -
     return torch.cat([present.nonzero().flatten(), others[drawn.to(others.device)]]).sort().values
 
 
-def _mean(costs: Tensor, known: Tensor) -> Tensor:
-    """Mean of the known costs [B, C]; 0 of none."""
-    return costs.masked_fill(~known, 0).sum() / known.sum().clamp(min=1)
+def _mean(costs: Tensor, counted: Tensor) -> Tensor:
+    """Mean of the costs [B, C] that are counted [B, C]; 0 if none is."""
+    return costs.masked_fill(~counted, 0).sum() / counted.sum().clamp(min=1)
 
 
 def _equal_shares(logits: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy of each row's softmax against equal shares of its positives, mean over rows that have some."""
-    # a row without positives may be all left out: its softmax would be not a number, and so would every gradient
+    """Cross-entropy of the softmax of each row against equal shares of its positives; mean over rows with positives."""
+    # a row without positives may be ignored altogether: its softmax and all gradients would be NaN
     rows = (targets == 1).any(dim=1)
     logits, targets = logits[rows], targets[rows]
     shares = logits.masked_fill(targets == -1, -math.inf).log_softmax(dim=1)

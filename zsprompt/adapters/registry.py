@@ -1,4 +1,4 @@
-"""The table of adapters, and what their names stand for."""
+"""The table of adapters: from a specification to a kind and back."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ ADAPTERS = Table(
         "forest": "zsprompt.adapters.kinds.forest:ForestSpec",
     }
 )
-"""Built-in kinds. The contract tests run over this table."""
+"""Built-in kinds. The contract tests cover this table."""
 
 
 def available_adapters() -> dict[str, str]:
-    """Kinds that `load_kind` knows, each with the first line of its documentation and its fields."""
+    """The kinds that `load_kind` knows, each with the first line of its docstring and its fields."""
     return {
         name: f"{(kind.__doc__ or '').splitlines()[0]} Fields: {', '.join(field_names(kind)) or 'none'}."
         for name, kind in ADAPTERS.items()
@@ -31,11 +31,11 @@ def available_adapters() -> dict[str, str]:
 
 
 def load_kind(text: str) -> Kind:
-    """The kind that NAME[,field=value…] stands for ("mld,blocks=2,tokens=spatial").
+    """The kind of a specification NAME[,field=value…], such as "mld,blocks=2,tokens=spatial".
 
     Raises:
         UnknownName: no such kind or field.
-        UsageError: a value that its field does not take.
+        UsageError: an invalid value for a field.
     """
     name, settings = split_spec(text)
     if name not in ADAPTERS:
@@ -45,7 +45,7 @@ def load_kind(text: str) -> Kind:
 
 
 def name_of(kind: Kind) -> str:
-    """A kind's name in the table. Raises UnknownName for a class of another kind."""
+    """The name of a kind in the table. Raises UnknownName for a class that is not in it."""
     name = ADAPTERS.name_of(type(kind))
     if name is None:
         raise UnknownName("adapter", type(kind).__name__, ADAPTERS)
@@ -53,5 +53,5 @@ def name_of(kind: Kind) -> str:
 
 
 def spec_of(kind: Kind) -> str:
-    """What `load_kind` makes the same kind of: the fields that differ from their defaults."""
+    """The specification that `load_kind` reads, with the fields that differ from their defaults."""
     return ",".join([name_of(kind), *(f"{field}={text}" for field, text in settings_of(kind).items())])

@@ -1,4 +1,4 @@
-"""How a network is trained: loss, optimiser, rate, and when to stop."""
+"""The schedule of a training run: loss, optimiser, learning rate, and early stopping."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from zsprompt.errors import UnknownName, UsageError
 
 Loss = Literal["mse", "bce", "asl", "bce+clip", "asl+clip"]
-"""On sigmoid probabilities; +clip adds CLIP's contrastive loss between pictures and labels."""
+"""Losses on sigmoid probabilities; +clip adds CLIP's contrastive loss between images and labels."""
 
 Optimizer = Literal["adam", "adamw"]
 Decay = Literal["linear", "none"]
@@ -19,22 +19,22 @@ _SEEDS = 2**32
 
 @dataclass(frozen=True)
 class Schedule:
-    """The recipe of a training; every kind of adapter has one from its source.
+    """The settings of a training run. The default of every kind of adapter comes from its source.
 
     Attributes:
-        epochs: times that every picture is seen, at most.
-        batch_size: pictures a step, B.
-        lr: learning rate at its highest.
+        epochs: maximum number of passes over the images.
+        batch_size: B, images per step.
+        lr: highest learning rate.
         weight_decay: L2 for adam, decoupled for adamw.
         optimizer: "adam" or "adamw".
         loss: see Loss.
-        warm_up: share of all steps, 0..1, over which the rate rises linearly from 0.
-        decay: "linear" lets the rate fall to 0 from there to the last step; "none" keeps it.
-        patience: epochs without a better validation mAP after which training stops; None never stops early.
-        selective: α of selective language supervision: positives of the batch and α times as many other labels
-            (Xu et al. 2022, eq. 6); None trains on all labels.
-        clip_weight: of the contrastive loss.
-        seed: of weights, order, dropout and drawn labels.
+        warm_up: share of all steps, 0..1, in which the learning rate rises linearly from 0.
+        decay: "linear" lowers the learning rate to 0 from there to the last step; "none" keeps it constant.
+        patience: number of epochs without a better validation mAP before training stops; None never stops early.
+        selective: α of selective language supervision: train on the labels present in the batch and α times as many
+            others (Xu et al. 2022, eq. 6); None trains on all labels.
+        clip_weight: weight of the contrastive loss.
+        seed: seed of weights, order, dropout and drawn labels.
 
     Raises:
         UsageError, UnknownName: a value out of range.
@@ -77,10 +77,10 @@ class Schedule:
                 raise UsageError(f"expected {what} of {low:.12g} to {high:.12g}, got {number:.12g}")
 
     def rate(self, step: int, steps: int) -> float:
-        """The learning rate of a step, 0-based, of so many.
+        """The learning rate of a step, 0-based, out of `steps`.
 
-        Source: the linear warm-up and decay of Hugging Face's get_linear_schedule_with_warmup, which the
-        coco-captions-clip seed uses. There the first step has rate 0; here it has the first of the rising rates.
+        Source: the linear warm-up and decay of Hugging Face's get_linear_schedule_with_warmup, as in the
+        coco-captions-clip report. There the first step has rate 0; here it has the first rate above 0.
         """
         rising = round(self.warm_up * steps)
         if step < rising:

@@ -1,4 +1,4 @@
-"""Arrays in safetensors files with a header of JSON: written whole, read with a name for what is wrong. No pickle."""
+"""Arrays in safetensors files with a JSON header: atomic writes, checked reads, no pickle."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[
     """Write arrays and facts. Raises OutputError."""
     from safetensors.numpy import save_file
 
-    whole = {name: np.array(value, order="C") for name, value in arrays.items()}  # ascontiguousarray adds a dimension
-    # in the same text as the facts: the library writes several texts in an order that changes from run to run
-    header = {_HEADER: json.dumps({_CHECKSUM: _checksum(whole, facts), **facts})}
+    copies = {name: np.array(value, order="C") for name, value in arrays.items()}  # ascontiguousarray adds a dimension
+    # one text for checksum and facts: the library writes several texts in an order that changes between runs
+    header = {_HEADER: json.dumps({_CHECKSUM: _checksum(copies, facts), **facts})}
     with whole_path(path) as half:
         try:
-            save_file(whole, half, header)
-        except Exception as error:  # the library wraps what the disk says in a class of its own
+            save_file(copies, half, header)
+        except Exception as error:  # the library wraps errors of the disk in its own class
             raise OSError(None, " ".join(str(error).split())) from None
 
 
@@ -37,10 +37,10 @@ def read_arrays(path: Path, kind: str) -> tuple[dict[str, NDArray[Any]], dict[st
 
     Args:
         path: the file.
-        kind: what the facts must call it.
+        kind: the kind of file that the facts must name ("adapter").
 
     Raises:
-        AdapterError: missing, no such file, cut short, or changed since it was written.
+        AdapterError: the file is missing, of another kind, truncated, or changed since it was written.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -54,25 +54,25 @@ def read_arrays(path: Path, kind: str) -> tuple[dict[str, NDArray[Any]], dict[st
                     f"expected {_an(kind)} in {path}, found a safetensors file of another kind; "
                     "`zsprompt train` writes one"
                 )
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is no dict
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is not a dict
             if facts.pop(_CHECKSUM, None) != _checksum(arrays, facts):
-                raise ValueError("its checksum is another one")
+                raise ValueError("its checksum differs")
             return arrays, facts
     except (OSError, SafetensorError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise AdapterError(
-            f"expected {_an(kind)} in {path}, found a file that is none or is damaged ({reason}); "
+            f"expected {_an(kind)} in {path}, found another or damaged file ({reason}); "
             "train it again, or copy it again"
         ) from None
 
 
 def _checksum(arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> str:
-    """Of everything that was written: a weight with one bit turned is still a number, and would go unnoticed."""
-    found = hashlib.blake2b(json.dumps(facts).encode(), digest_size=16)
+    """A checksum of everything that was written. Without it, a weight with a flipped bit would go unnoticed."""
+    checksum = hashlib.blake2b(json.dumps(facts).encode(), digest_size=16)
     for name in sorted(arrays):
         value = arrays[name]
-        found.update(f"{name}\0{value.dtype.str}{value.shape}".encode() + value.tobytes())
-    return found.hexdigest()
+        checksum.update(f"{name}\0{value.dtype.str}{value.shape}".encode() + value.tobytes())
+    return checksum.hexdigest()
 
 
 def _an(kind: str) -> str:

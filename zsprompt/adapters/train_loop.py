@@ -1,4 +1,4 @@
-"""Training a network on stored embeddings: epochs, checkpoints, and the best weights by validation mAP."""
+"""Train a network on stored embeddings: epochs, checkpoints, and the best weights by validation mAP."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CLIP_SCALE = 1 / 0.07
-"""What cosines are multiplied by in the contrastive loss: CLIP's first temperature (Radford et al. 2021, 2.5)."""
+"""Factor of the cosines in the contrastive loss: the initial temperature of CLIP (Radford et al. 2021, 2.5)."""
 
 _AHEAD = 2
 _WORTH_SHARING = 2**27  # B · C · D²: multiplications of one D by D layer in a step
-_LOOK = 32  # steps after which losses are looked at: looking at each would make a GPU wait
+_LOOK = 32  # steps between checks of the losses: checking each one would make a GPU wait
 
 
 class DivergedError(TrainingError):
-    """The loss is no number any more. `fitted` holds the best weights before, if there are any."""
+    """The loss, a weight or a validation score is not finite. `fitted` holds the best earlier weights, if any."""
 
     def __init__(self, text: str, fitted: Fitted | None) -> None:
         super().__init__(text)
@@ -64,26 +64,26 @@ def fit(
     device: str = "cpu",
     progress: Progress = quiet,
 ) -> Fitted:
-    """Train a kind on pictures whose labels are known.
+    """Train a kind of adapter on images with targets.
 
-    The same arguments give the same weights, to the bit on a CPU with the same number of threads, whether or not the
-    training was stopped and went on from its checkpoint.
+    The same arguments give the same weights, also after a stop and a resume from the checkpoint. On a CPU with the
+    same number of threads they are equal to the bit.
 
     Args:
-        kind: what to train.
-        sizes: of its network.
-        training: pictures to learn from.
-        texts: [C, D] unit rows, the labels' texts.
-        schedule: how to.
-        validation: pictures that choose the best epoch; without any the last one is taken.
-        checkpoint: a file that is written after every epoch, gone on from where it is there, and left there.
-        identity: what the training depends on besides; a checkpoint of another one is refused.
-        device: "cpu" or "cuda"; on a GPU products are in bfloat16, weights and losses in float32.
-        progress: where steps are counted.
+        kind: the kind to train.
+        sizes: sizes of its network.
+        training: images to train on.
+        texts: [C, D] text embeddings of the labels, unit rows.
+        schedule: the settings of the training run.
+        validation: images that choose the best epoch; without them, the last epoch is taken.
+        checkpoint: file written after every epoch. If it exists, training resumes from it. It is not deleted.
+        identity: everything else that the training run depends on; a checkpoint with another identity is refused.
+        device: "cpu" or "cuda"; on a GPU, products are in bfloat16, weights and losses in float32.
+        progress: receives the number of steps.
 
     Raises:
         UsageError: sizes or losses that do not suit the kind.
-        TrainingError: the loss is no number any more (DivergedError), or the checkpoint belongs to another training.
+        TrainingError: numbers are no longer finite (DivergedError), or the checkpoint belongs to another training run.
     """
     kind.check(sizes)
     job = Job(sizes, training, texts, schedule, validation, checkpoint, identity or {}, device, progress)
@@ -94,18 +94,18 @@ def run_epochs(kind: WithEpochs, job: Job) -> Fitted:
     """Train a network; see `fit`."""
     schedule, checkpoint = job.schedule, job.checkpoint
     _check_loss(kind, schedule)
-    with _own_randomness(), _few_threads(job.sizes, schedule):
+    with _isolated_randomness(), _few_threads(job.sizes, schedule):
         run = _Run(kind, job.sizes, job.training, job.texts, schedule, job.validation, job.device)
-        said = _said(kind, schedule, job.identity)
+        settings = _settings(kind, schedule, job.identity)
         if checkpoint is not None and checkpoint.exists():
-            run.resume(checkpoint, said)
+            run.resume(checkpoint, settings)
         total = run.steps * schedule.epochs
         with ThreadPoolExecutor(1, "zsprompt-read") as reader, job.progress("steps", total, "steps") as advance:
             advance(run.steps * len(run.history))
-            while run.goes_on:
+            while not run.finished:
                 epoch = run.epoch(reader, advance)
                 if checkpoint is not None:
-                    run.save(checkpoint, said)
+                    run.save(checkpoint, settings)
                 logger.info(_line(epoch, run))
     return run.fitted()
 
@@ -113,19 +113,19 @@ def run_epochs(kind: WithEpochs, job: Job) -> Fitted:
 def _check_loss(kind: WithEpochs, schedule: Schedule) -> None:
     if schedule.loss.endswith("+clip") and not kind.aligns:
         raise UsageError(
-            f"loss {schedule.loss} is for ml-decoder, which brings pictures and labels into one space, "
-            f"found adapter {name_of(kind)}; use --loss {schedule.loss.removesuffix('+clip')}"
+            f"loss {schedule.loss} is for ml-decoder, which projects images and labels into one space, "
+            f"found adapter {name_of(kind)}; use --schedule loss={schedule.loss.removesuffix('+clip')}"
         )
     if schedule.selective is not None and kind.bound:
         raise UsageError(
-            f"selective supervision trains on some labels at a time, which {name_of(kind)} cannot: it has weights a "
-            "label; leave out --selective"
+            f"selective supervision trains on some labels at a time, which {name_of(kind)} cannot: it has weights per "
+            "label; remove selective from --schedule"
         )
 
 
 @dataclass
 class _Run:
-    """One training."""
+    """The state of one training run."""
 
     kind: WithEpochs
     sizes: Sizes
@@ -152,19 +152,19 @@ class _Run:
         self.labels = torch.from_numpy(np.array(self.texts)).to(self.device)
 
     @property
-    def goes_on(self) -> bool:
-        """Whether another epoch is due."""
+    def finished(self) -> bool:
+        """Whether all epochs are done, or the patience is used up."""
         done, patience = len(self.history), self.schedule.patience
         if done >= self.schedule.epochs:
-            return False
-        return patience is None or self.validation is None or done - self.best < patience
+            return True
+        return patience is not None and self.validation is not None and done - self.best >= patience
 
     def fitted(self) -> Fitted:
         """The best weights so far."""
         return Fitted(self.best_weights, self.best, tuple(self.history), self.history[self.best - 1].mAP)
 
     def epoch(self, reader: ThreadPoolExecutor, advance: Callable[[int], None]) -> Epoch:
-        """Every picture once, in an order of this epoch's own."""
+        """One pass over the images, in random order."""
         import torch
 
         number = len(self.history) + 1
@@ -189,11 +189,11 @@ class _Run:
             advance(1)
         loss = float(torch.stack(losses).double().mean())
         if not all(bool(torch.isfinite(value).all()) for value in self.network.parameters()):
-            raise self._diverged("weights that did not", number, len(rows))  # the last step's, which no loss has seen
-        reached = self._validated(number)
-        done = Epoch(number, loss, reached, rate, clock() - start, waiting)
+            raise self._diverged("weights that are not", number, len(rows))  # no loss covers the last step
+        mean_precision = self._validated(number)
+        done = Epoch(number, loss, mean_precision, rate, clock() - start, waiting)
         self.history.append(done)
-        if reached is None or not self.best or reached > max(e.mAP or 0.0 for e in self.history[:-1]):
+        if mean_precision is None or not self.best or mean_precision > max(e.mAP or 0.0 for e in self.history[:-1]):
             self.best, self.best_weights = number, state(self.network)
         return done
 
@@ -220,14 +220,14 @@ class _Run:
             chosen = losses.selected_labels(targets, self.schedule.selective, drawn)
             targets, labels = targets[:, chosen], labels[chosen.to(labels.device)]
         targets = targets.to(self.device)
-        pictures = tensors(batch, self.device)
+        images = tensors(batch, self.device)
         name, _, contrast = self.schedule.loss.partition("+")
-        judge: Callable[..., torch.Tensor] = {"mse": losses.mse, "bce": losses.bce, "asl": losses.asl}[name]
-        loss = judge(self.kind.logits(self.network, pictures, labels).float(), targets)
+        criterion: Callable[..., torch.Tensor] = {"mse": losses.mse, "bce": losses.bce, "asl": losses.asl}[name]
+        loss = criterion(self.kind.logits(self.network, images, labels).float(), targets)
         if contrast:
-            images, words = self.kind.aligned(self.network, pictures, labels)
-            together = losses.contrastive(images.float(), words.float(), targets, CLIP_SCALE)
-            loss = loss + self.schedule.clip_weight * together
+            projected, words = self.kind.aligned(self.network, images, labels)
+            contrastive = losses.contrastive(projected.float(), words.float(), targets, CLIP_SCALE)
+            loss = loss + self.schedule.clip_weight * contrastive
         return loss
 
     def _look(self, losses: list[torch.Tensor], number: int) -> None:
@@ -237,11 +237,11 @@ class _Run:
         if len(bad):
             raise self._diverged(f"a loss of {float(losses[int(bad[0])])}", number, int(bad[0]) + 1)
 
-    def _diverged(self, found: str, number: int, step: int) -> DivergedError:
+    def _diverged(self, fault: str, number: int, step: int) -> DivergedError:
         kept = f"the best weights so far, of epoch {self.best}, are kept" if self.best else "no epoch was finished"
         return DivergedError(
-            f"expected numbers that stay finite, found {found} at epoch {number}, step {step} of {self.steps}; {kept}: "
-            f"lower the learning rate (--lr {self.schedule.lr / 10:g})",
+            f"expected finite numbers, found {fault} at epoch {number}, step {step} of {self.steps}; {kept}; "
+            f"lower the learning rate (--schedule lr={self.schedule.lr / 10:g})",
             self.fitted() if self.best else None,
         )
 
@@ -251,38 +251,38 @@ class _Run:
         self.network.eval()
         scores = answer(self.kind, self.network, self.validation.images, self.texts, self.device)
         if not np.isfinite(scores).all():
-            raise self._diverged("validation scores that did not", number, self.steps)
+            raise self._diverged("validation scores that are not", number, self.steps)
         return mean_ap(scores, self.validation.targets)
 
-    def save(self, path: Path, said: Mapping[str, str]) -> None:
-        """Everything the next epoch depends on."""
+    def save(self, path: Path, settings: Mapping[str, str]) -> None:
+        """Write everything that the next epoch depends on."""
         arrays = {f"network.{name}": value for name, value in state(self.network).items()}
         arrays |= {f"best.{name}": value for name, value in self.best_weights.items()}
         for position, moments in self.optimizer.state_dict()["state"].items():
             arrays |= {f"optimizer.{position}.{name}": as_array(value) for name, value in moments.items()}
         facts = {
             "format": "zsprompt checkpoint",
-            "said": dict(said),
+            "said": dict(settings),
             "best": self.best,
             "history": [asdict(epoch) for epoch in self.history],
         }
         write_arrays(path, arrays, facts)
 
-    def resume(self, path: Path, said: Mapping[str, str]) -> None:
-        """Go on from a checkpoint. Raises TrainingError if it belongs to another training or is damaged."""
+    def resume(self, path: Path, settings: Mapping[str, str]) -> None:
+        """Continue from a checkpoint. Raises TrainingError if it is damaged or belongs to another training run."""
         import torch
 
         try:
             arrays, facts = read_arrays(path, "checkpoint")
         except AdapterError as error:
-            raise TrainingError(f"cannot go on: {error}, or start again in another --out") from None
-        found = facts.get("said")
-        for key, value in said.items():
-            if not isinstance(found, dict) or found.get(key) != value:
-                before = found.get(key) if isinstance(found, dict) else None
+            raise TrainingError(f"cannot resume: {error}, or start again in another --out") from None
+        recorded = facts.get("said")
+        for key, value in settings.items():
+            if not isinstance(recorded, dict) or recorded.get(key) != value:
+                before = recorded.get(key) if isinstance(recorded, dict) else None
                 raise TrainingError(
-                    f"expected a checkpoint of this training in {path}, found one with {key} {before} instead of "
-                    f"{value}; give the options it was started with, or another --out"
+                    f"expected a checkpoint of this training run in {path}, found one with {key} {before} instead of "
+                    f"{value}; use the options it was started with, or another --out"
                 )
         try:
             self.history = [Epoch(**epoch) for epoch in facts["history"]]
@@ -298,32 +298,34 @@ class _Run:
             self._check_whole()
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:160]
-            raise TrainingError(f"expected a whole checkpoint in {path}, found damage ({reason}); delete it") from None
+            raise TrainingError(
+                f"expected a complete checkpoint in {path}, found damage ({reason}); delete it"
+            ) from None
 
     def _check_whole(self) -> None:
-        """Raise ValueError unless what was read has all that was written, in its sizes."""
+        """Raise ValueError unless the checkpoint is complete and all sizes are right."""
         if not 1 <= self.best <= len(self.history):
             raise ValueError(f"{self.best} as the best of {len(self.history)} epochs")
         wanted = {name: value.shape for name, value in state(self.network).items()}
         if {name: value.shape for name, value in self.best_weights.items()} != wanted:
-            raise ValueError("other weights kept than trained")
+            raise ValueError("best weights that do not fit the network")
         moments = self.optimizer.state_dict()["state"]
         for position, parameter in enumerate(self.network.parameters()):
             shapes = {name: value.shape for name, value in moments.get(position, {}).items()}
             if shapes != {"step": (), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}:
-                raise ValueError(f"moments of other sizes for parameter {position}")
+                raise ValueError(f"moments of the wrong size for parameter {position}")
 
 
 def _part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
     return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
 
 
-def _said(kind: Kind, schedule: Schedule, identity: Mapping[str, str]) -> dict[str, str]:
+def _settings(kind: Kind, schedule: Schedule, identity: Mapping[str, str]) -> dict[str, str]:
     return {name: str(value) for name, value in asdict(schedule).items()} | {"adapter": spec_of(kind)} | dict(identity)
 
 
 def _seed(seed: int, epoch: int) -> int:
-    """A number for each epoch of each seed, so that an epoch needs nothing of those before it."""
+    """One number per seed and epoch, so that an epoch does not depend on the random state of earlier ones."""
     return int.from_bytes(hashlib.sha256(f"{seed} {epoch}".encode()).digest()[:4], "big")
 
 
@@ -337,9 +339,9 @@ def _line(epoch: Epoch, run: _Run) -> str:
 
 @contextmanager
 def _few_threads(sizes: Sizes, schedule: Schedule) -> Iterator[None]:
-    """One thread where a step is so small that threads would wait for each other more than they compute.
+    """One thread where a step is too small for several: threads would wait for each other longer than they compute.
 
-    On a machine with other work they wait longest: see "Adapters" in benchmarks/README.md.
+    A busy machine makes this worse: see "Adapters" in benchmarks/README.md.
     """
     import torch
 
@@ -353,9 +355,9 @@ def _few_threads(sizes: Sizes, schedule: Schedule) -> Iterator[None]:
 
 
 @contextmanager
-def _own_randomness() -> Iterator[None]:
-    """What a training draws does not move the caller's random numbers."""
+def _isolated_randomness() -> Iterator[None]:
+    """Keep the random state of the caller unchanged."""
     import torch
 
-    with torch.random.fork_rng(range(torch.cuda.device_count())):  # named, or torch warns of there being several
+    with torch.random.fork_rng(range(torch.cuda.device_count())):  # without a list, torch warns about several devices
         yield

@@ -1,8 +1,8 @@
 """Measures of scores and decisions: pure functions on numpy arrays.
 
-Letters: N images, C labels. Scores [N, C] are any finite numbers, higher = more likely present; decisions [N, C] are
-the yes or no of a strategy; targets [N, C] are 1 present, 0 absent, −1 left out. All results are within 0..1.
-A label without positives has no average precision: NaN, left out of means.
+Letters: N images, C labels. Scores [N, C] are finite; higher means more likely present. Decisions [N, C] are the yes
+or no of a strategy. Targets [N, C] are 1 present, 0 absent, −1 ignored. All results are within 0..1.
+The average precision of a label without positives is NaN; means exclude it.
 """
 
 from __future__ import annotations

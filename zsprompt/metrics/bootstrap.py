@@ -1,10 +1,10 @@
-"""How sure a number is: intervals and comparisons by drawing the images again, and by leaving each out in turn.
+"""Confidence intervals and paired comparisons of AP and mAP, by bootstrap and jackknife over the images.
 
-Precision counts an image among those at or above its own place, so an image that is drawn twice counts for itself,
-and resampled APs lie above the sample's as the sample's lies above the truth: a plain percentile interval is off by
-twice that. Here the bootstrap gives the shape of the distribution, the jackknife its place and, where the bootstrap is
-narrower, its width. Shares are treated on the scale arcsin √AP, which keeps intervals within 0..1. How often they hold
-the truth is measured in benchmarks/coverage.py.
+The precision at an image counts the image itself, so an image that is drawn twice raises its own precision. Resampled
+APs therefore lie above the AP of the sample, just as that lies above the truth. A plain percentile interval is wrong by
+twice this bias. Here the bootstrap gives the shape of the distribution. The jackknife gives its location and, where the
+bootstrap is narrower, its width. Intervals are computed on the scale arcsin √AP, which keeps them within 0..1.
+benchmarks/coverage.py measures their coverage.
 
 Source: Davison & Hinkley 1997, Bootstrap Methods and their Application, sections 2.7.3 (the jackknife) and 5.2.1
 (reflection).
@@ -24,55 +24,55 @@ from zsprompt.metrics.ranking import Curve
 
 RESAMPLES = 1000
 
-_CELLS = 2**22  # bounds the memory: resamples × images held at a time
+_CELLS = 2**22  # bounds memory: resamples × images at a time
 
 
 def resampled_precision(
     scores: Floats | Doubles, targets: Targets, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Doubles:
-    """[B, C] average precision of every label in B resamples of the N images; NaN where it has no positives.
+    """[B, C] average precision of every label in B resamples of the N images; NaN without positives.
 
     Args:
         scores: [N, C].
         targets: [N, C].
         resamples: B.
-        seed: of the draws; the same seed draws the same images for every strategy, which makes differences paired.
+        seed: the same seed draws the same images for every strategy, which makes differences paired.
 
     Raises:
         UsageError: fewer than 2 resamples.
     """
     if resamples < 2:
         raise UsageError(f"expected at least 2 resamples, got {resamples}")
-    found = np.full((resamples, scores.shape[1]), np.nan)
+    precisions = np.full((resamples, scores.shape[1]), np.nan)
     curves = {c: Curve.of(scores[:, c], targets[:, c]) for c in np.flatnonzero((targets == 1).any(axis=0))}
     if not curves:
-        return found
+        return precisions
     start = 0
     for weights in _draws(len(scores), resamples, seed):
         rows = slice(start, start + len(weights))
         for c, curve in curves.items():
-            found[rows, c] = curve.weighted_average_precision(weights)
+            precisions[rows, c] = curve.weighted_average_precision(weights)
         start += len(weights)
-    return found
+    return precisions
 
 
 def mean_precision(resampled: Doubles) -> Doubles:
     """[B] mAP of each resample, from [B, C]; NaN where no label has positives."""
-    known = ~np.isnan(resampled)
+    finite = ~np.isnan(resampled)
     with np.errstate(invalid="ignore"):
-        return np.asarray(np.where(known, resampled, 0.0).sum(axis=1) / known.sum(axis=1))
+        return np.asarray(np.where(finite, resampled, 0.0).sum(axis=1) / finite.sum(axis=1))
 
 
 def mean_without_each(scores: Floats | Doubles, targets: Targets) -> Doubles:
-    """[N] mAP without each image in turn; a label whose only positive that is leaves the mean."""
+    """[N] mAP without each image in turn; a label that loses its only positive drops out of the mean."""
     images = len(scores)
-    total, known = np.zeros(images), np.zeros(images)
+    total, count = np.zeros(images), np.zeros(images)
     for c in range(scores.shape[1]):
         without = precision_without_each(scores, targets, c)
         total += np.nan_to_num(without)
-        known += ~np.isnan(without)
+        count += ~np.isnan(without)
     with np.errstate(invalid="ignore"):
-        return np.asarray(total / known)
+        return np.asarray(total / count)
 
 
 def precision_without_each(scores: Floats | Doubles, targets: Targets, label: int) -> Doubles:
@@ -82,12 +82,12 @@ def precision_without_each(scores: Floats | Doubles, targets: Targets, label: in
 
 @dataclass(frozen=True, eq=False)
 class Sampling:
-    """How an AP or mAP moves from sample to sample.
+    """The variation of an AP or mAP from sample to sample.
 
     Attributes:
-        value: of the whole sample, 0..1; NaN for a label without positives.
-        resampled: [B] of images drawn with replacement, NaN where there is none.
-        without: [N] without each image in turn, likewise.
+        value: on the whole sample, 0..1; NaN for a label without positives.
+        resampled: [B] on images drawn with replacement; NaN without positives.
+        without: [N] without each image in turn; NaN without positives.
     """
 
     value: float
@@ -96,12 +96,16 @@ class Sampling:
 
 
 def interval(sampling: Sampling, *, level: float = 0.95) -> tuple[float, float]:
-    """Interval of an AP or mAP that should hold the truth in a share `level` of cases.
+    """Confidence interval of an AP or mAP.
 
-    It reaches the value even where nearly every sample would lie above the truth (many labels on few images).
+    It always contains the value, even where nearly every sample would lie above the truth (many labels, few images).
+
+    Args:
+        sampling: the value and its resamples.
+        level: share of intervals that should contain the truth, 0..1.
 
     Returns:
-        (low, high) within 0..1; NaN if the value or every resample is.
+        (low, high) within 0..1; NaN if the value or every resample is NaN.
 
     Raises:
         UsageError: a level outside (0, 1).
@@ -109,7 +113,7 @@ def interval(sampling: Sampling, *, level: float = 0.95) -> tuple[float, float]:
     tails, value = _tails(level), sampling.value
     if np.isnan(value):
         return float("nan"), float("nan")
-    # on the scale where the spread hardly depends on the share
+    # on the scale where the spread hardly depends on the value
     drawn = _placed(_stable(value), _stable(sampling.resampled), _stable(sampling.without))
     if not len(drawn):
         return float("nan"), float("nan")
@@ -119,12 +123,12 @@ def interval(sampling: Sampling, *, level: float = 0.95) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Difference:
-    """How much higher a second number is than a first one on the same images.
+    """The difference between two APs or mAPs on the same images.
 
     Attributes:
         value: second − first.
-        low, high: its 95 % interval.
-        p: two-sided, the chance of so large a difference if there were none; at most 1.
+        low, high: its confidence interval.
+        p: two-sided p-value, at most 1.
     """
 
     value: float
@@ -134,19 +138,20 @@ class Difference:
 
 
 def difference(first: Sampling, second: Sampling, *, level: float = 0.95) -> Difference:
-    """Paired bootstrap of a difference of two APs or mAPs of the same images.
+    """Paired bootstrap of the difference between two APs or mAPs on the same images.
 
-    p = (2 · min(#Δ ≤ 0, #Δ ≥ 0) + 1) / (B + 1) over differences Δ that are placed like the interval, so that but for
-    rounding it is below 0.05 just where the 95 % interval leaves out 0.
+    p = (2 · min(#Δ ≤ 0, #Δ ≥ 0) + 1) / (B + 1). The differences Δ are centred like the interval, so p is below 0.05
+    exactly where the 95 % interval excludes 0, up to rounding.
 
     Raises:
-        UsageError: the resamples or images are not as many, or a level outside (0, 1).
+        UsageError: different numbers of resamples or images, or a level outside (0, 1).
     """
     tails = _tails(level)
     if first.resampled.shape != second.resampled.shape or first.without.shape != second.without.shape:
         raise UsageError(
-            f"expected as many resamples and images of both, got {len(first.resampled)} and {len(second.resampled)}, "
-            f"{len(first.without)} and {len(second.without)}"
+            "expected the same number of resamples and images for both, got "
+            f"{len(first.resampled)} and {len(second.resampled)} resamples, "
+            f"{len(first.without)} and {len(second.without)} images"
         )
     value = second.value - first.value
     drawn = _placed(np.asarray(value), second.resampled - first.resampled, second.without - first.without)
@@ -158,7 +163,7 @@ def difference(first: Sampling, second: Sampling, *, level: float = 0.95) -> Dif
 
 
 def _placed(value: Doubles, resampled: Doubles, without: Doubles) -> Doubles:
-    """Where the truth may be: resamples reflected about the value less its bias, as wide as the jackknife at least."""
+    """Draws of the truth: resamples reflected about the bias-corrected value, at least as wide as the jackknife."""
     drawn, left = resampled[~np.isnan(resampled)], without[~np.isnan(without)]
     if not len(drawn):
         return drawn
@@ -172,28 +177,28 @@ def _placed(value: Doubles, resampled: Doubles, without: Doubles) -> Doubles:
 
 
 def false_discovery(p: Doubles) -> Doubles:
-    """[n] p-values adjusted for being n: the smallest false discovery rate at which each would be called a finding.
+    """[n] p-values adjusted for n tests: the smallest false discovery rate at which each is significant.
 
-    NaN stays NaN and does not count among the n.
+    NaN stays NaN and does not count as a test.
 
     Source: Benjamini & Hochberg 1995, Controlling the False Discovery Rate.
     """
     from scipy.stats import false_discovery_control
 
-    known = ~np.isnan(p)
+    tested = ~np.isnan(p)
     adjusted = np.full(len(p), np.nan)
-    if known.any():
-        adjusted[known] = false_discovery_control(p[known], method="bh")
+    if tested.any():
+        adjusted[tested] = false_discovery_control(p[tested], method="bh")
     return adjusted
 
 
 def _draws(images: int, resamples: int, seed: int) -> Iterator[NDArray[np.int32]]:
-    """How often each image is drawn in each resample, [b, N] at a time."""
+    """The number of times each image is drawn in each resample, [b, N] at a time."""
     random = np.random.default_rng(seed)
     block = max(1, _CELLS // max(images, 1))
     for start in range(0, resamples, block):
         size = min(block, resamples - start)
-        # one row at a time, so that the draws do not depend on the block size
+        # one row at a time: the draws must not depend on the block size
         rows = [np.bincount(random.integers(images, size=images), minlength=images) for _ in range(size)]
         yield np.stack(rows).astype(np.int32)
 
@@ -205,7 +210,7 @@ def _tails(level: float) -> Doubles:
 
 
 def _stable(share: Doubles | float) -> Doubles:
-    """Arcsine of the root; NaN stays NaN."""
+    """arcsin √share; NaN stays NaN."""
     return np.asarray(np.arcsin(np.sqrt(np.clip(share, 0.0, 1.0))))
 
 

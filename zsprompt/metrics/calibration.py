@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say."""
+"""Calibration of probabilities: how well they match the observed frequencies."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ BINS = 15
 
 @dataclass(frozen=True)
 class Reliability:
-    """Said against found, over all cells that are not left out.
+    """Predicted probability against observed frequency, over all targets that are not ignored.
 
     Attributes:
-        said: [b] mean probability in each bin that is not empty, 0..1.
-        found: [b] share of positives there.
-        cells: [b] how many cells lie there.
-        error: expected calibration error, the mean distance of said and found weighted by cells, 0..1; NaN without
-            cells.
+        said: [b] mean predicted probability in each non-empty bin, 0..1.
+        found: [b] share of positives in the bin, 0..1.
+        cells: [b] number of cells in the bin.
+        error: expected calibration error, the mean of |said − found| weighted by cells, 0..1; NaN without cells.
     """
 
     said: Doubles
@@ -31,29 +30,30 @@ class Reliability:
 
 
 def reliability(probabilities: Floats | Doubles, targets: Targets, *, bins: int = BINS) -> Reliability:
-    """Compare probabilities that a label is present with how often it is, in bins of equal width.
+    """Compare probabilities with the observed frequency of the labels, in bins of equal width.
 
     Args:
-        probabilities: [N, C], 0..1.
+        probabilities: [N, C] that a label is present, 0..1.
         targets: [N, C].
-        bins: how many.
+        bins: number of bins.
 
     Raises:
-        UsageError: a probability outside 0..1, or no bin.
+        UsageError: a probability outside 0..1, or fewer than 1 bin.
 
-    Source: Guo et al. 2017, On Calibration of Modern Neural Networks, applied to each cell's "is it there?".
+    Source: Guo et al. 2017, On Calibration of Modern Neural Networks, applied to every cell as a binary decision.
     """
-    known = targets != -1
-    said, present = np.asarray(probabilities[known], dtype=np.float64), targets[known] == 1
+    counted = targets != -1
+    predicted, present = np.asarray(probabilities[counted], dtype=np.float64), targets[counted] == 1
     if bins < 1:
         raise UsageError(f"expected at least 1 bin, got {bins}")
-    wrong = said[~((said >= 0) & (said <= 1))]
+    wrong = predicted[~((predicted >= 0) & (predicted <= 1))]
     if len(wrong):
         raise UsageError(f"expected probabilities within 0..1, got {wrong[0]:g} and {len(wrong) - 1} others outside")
-    place = np.minimum((said * bins).astype(np.intp), bins - 1)
+    place = np.minimum((predicted * bins).astype(np.intp), bins - 1)
     cells = np.bincount(place, minlength=bins)
     full = cells > 0
-    mean_said = np.bincount(place, weights=said, minlength=bins)[full] / cells[full]
-    mean_found = np.bincount(place, weights=present, minlength=bins)[full] / cells[full]
-    error = float((cells[full] * np.abs(mean_said - mean_found)).sum() / len(said)) if len(said) else float("nan")
-    return Reliability(mean_said, mean_found, cells[full].astype(np.intp), error)
+    mean_predicted = np.bincount(place, weights=predicted, minlength=bins)[full] / cells[full]
+    observed = np.bincount(place, weights=present, minlength=bins)[full] / cells[full]
+    distance = (cells[full] * np.abs(mean_predicted - observed)).sum()
+    error = float(distance / len(predicted)) if len(predicted) else float("nan")
+    return Reliability(mean_predicted, observed, cells[full].astype(np.intp), error)

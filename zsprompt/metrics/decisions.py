@@ -1,4 +1,4 @@
-"""Precision, recall and F1 of yes-or-no decisions, and of the k best labels of each image."""
+"""Precision, recall and F1 of decisions, and of the k best labels of each image."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Counts = NDArray[np.int_] | Doubles
 
 @dataclass(frozen=True)
 class F1Scores:
-    """Precision, recall and F1 of decisions; cells left out count nowhere, and 0/0 is 0.
+    """Precision, recall and F1 of decisions. Ignored targets count nowhere, and 0/0 is 0.
 
     Attributes:
         precision, recall, f1: [C] per label.
         micro: F1 over all cells together.
         macro: mean of the per-label F1.
-        sample, sample_precision, sample_recall: means over images of each image's F1, precision and recall.
-        overall: the six numbers of the multi-label literature.
+        sample, sample_precision, sample_recall: means over images of the per-image F1, precision and recall.
+        overall: the six measures of the multi-label literature.
     """
 
     precision: Doubles
@@ -39,11 +39,11 @@ class F1Scores:
 
 @dataclass(frozen=True)
 class Overall:
-    """Per-class and overall precision, recall and F1 as multi-label papers give them, each within 0..1; 0/0 is 0.
+    """Per-class and overall precision, recall and F1 as multi-label papers define them, each within 0..1; 0/0 is 0.
 
     Attributes:
         CP, CR: mean over labels of the per-label precision and recall.
-        CF1: 2 · CP · CR / (CP + CR), which is not the mean of the per-label F1.
+        CF1: 2 · CP · CR / (CP + CR); this is not the mean of the per-label F1.
         OP, OR, OF1: over all cells together; OF1 is the micro F1.
 
     Source: Zhu et al. 2017, Learning Spatial Regularization with Image-level Supervisions, section 4.1.
@@ -59,15 +59,15 @@ class Overall:
 
 @dataclass(frozen=True)
 class TopK:
-    """How good the k best labels of each image are.
+    """Measures of the k best labels of each image.
 
     Attributes:
         k: labels taken per image.
-        f1: micro F1 of exactly the k best.
-        ceiling: the most that any ranking reaches under that, the images having as many labels as they have.
-        passing: micro F1 of those of the k best that are also decided yes.
-        passing_ceiling: the most that any scores and decisions reach under that.
-        overall: CP to OF1 of exactly the k best.
+        f1: micro F1 of exactly the k best labels.
+        ceiling: the highest `f1` that any ranking can reach with these targets.
+        passing: micro F1 of those of the k best labels that are also decided as present.
+        passing_ceiling: the highest `passing` that any scores and decisions can reach with these targets.
+        overall: CP to OF1 of exactly the k best labels.
     """
 
     k: int
@@ -79,42 +79,41 @@ class TopK:
 
 
 def f1_scores(decisions: Bools, targets: Targets) -> F1Scores:
-    """The F1 family, equal to scikit-learn's with zero_division=0 where nothing is left out."""
+    """Precision, recall and F1; equal to scikit-learn with zero_division=0 if no target is ignored."""
     present = targets == 1
     yes = decisions & (targets != -1)
     hits = yes & present
     per_label = _f1(hits.sum(axis=0), yes.sum(axis=0), present.sum(axis=0))
-    right, answers, positives = hits.sum(axis=1), yes.sum(axis=1), present.sum(axis=1)
+    right, predicted, positives = hits.sum(axis=1), yes.sum(axis=1), present.sum(axis=1)
     return F1Scores(
         precision=_ratio(hits.sum(axis=0), yes.sum(axis=0)),
         recall=_ratio(hits.sum(axis=0), present.sum(axis=0)),
         f1=per_label,
         micro=float(_f1(hits.sum(), yes.sum(), present.sum())),
         macro=float(per_label.mean()),
-        sample=_mean(_f1(right, answers, positives)),
-        sample_precision=_mean(_ratio(right, answers)),
+        sample=_mean(_f1(right, predicted, positives)),
+        sample_precision=_mean(_ratio(right, predicted)),
         sample_recall=_mean(_ratio(right, positives)),
         overall=_overall(hits.sum(axis=0), yes.sum(axis=0), present.sum(axis=0)),
     )
 
 
 def top_k(scores: Floats | Doubles, targets: Targets, decisions: Bools, k: int) -> TopK:
-    """Measure the k best labels of each image, left-out cells passed over.
+    """Measure the k best labels of each image; ignored targets are skipped.
 
-    Where equal scores stand at the k-th place, each of them counts by its chance of being drawn, so that the order of
-    the labels changes nothing.
+    Labels that tie for the k-th place count by their chance of being drawn, so the order of the labels has no effect.
 
     Args:
         scores: [N, C], finite.
         targets: [N, C].
-        decisions: [N, C], for the second form.
-        k: at least 1; with fewer labels than that all are taken.
+        decisions: [N, C], for `passing`.
+        k: at least 1; with fewer than k labels, all are taken.
 
     Raises:
         UsageError: k is below 1.
 
-    Source: Gong et al. 2014, Deep Convolutional Ranking for Multilabel Image Annotation (F1@k on NUS-WIDE); the second
-    form is that of ADDS's tables 3 and 4.
+    Source: Gong et al. 2014, Deep Convolutional Ranking for Multilabel Image Annotation (F1@k on NUS-WIDE); `passing`
+    is the form of tables 3 and 4 of ADDS.
     """
     present = targets == 1
     chosen = among_best(scores, targets, k)
@@ -134,8 +133,8 @@ def top_k(scores: Floats | Doubles, targets: Targets, decisions: Bools, k: int) 
 def hit_at_one(scores: Floats | Doubles, targets: Targets) -> float:
     """Share of images whose best label is present; ties count by chance. NaN without images.
 
-    An image of which every label is left out has no best one and does not count. It flatters: an image of five
-    things counts as solved when the easiest one is found.
+    An image whose targets are all ignored does not count. The measure is lenient: an image of five objects counts as
+    solved when the easiest one is found.
     """
     images = (targets != -1).any(axis=1).sum()
     if not images:
@@ -144,42 +143,42 @@ def hit_at_one(scores: Floats | Doubles, targets: Targets) -> float:
 
 
 def among_best(scores: Floats | Doubles, targets: Targets, k: int) -> Doubles:
-    """[N, C] the chance, 0..1, that a label is among its image's k best when equal scores are drawn at random.
+    """[N, C] the chance, 0..1, that a label is among the k best of its image, with ties broken at random.
 
-    Left-out cells are passed over: 0. Raises UsageError for k below 1.
+    Ignored targets are skipped and have chance 0. Raises UsageError for k below 1.
     """
     if k < 1:
         raise UsageError(f"expected at least 1 best label per image, got {k}")
-    known = targets != -1
+    counted = targets != -1
     if k >= scores.shape[1]:
-        return np.asarray(known, dtype=np.float64)
-    ranked = np.where(known, scores.astype(np.float64), -np.inf)
+        return np.asarray(counted, dtype=np.float64)
+    ranked = np.where(counted, scores.astype(np.float64), -np.inf)
     last = np.partition(ranked, -k, axis=1)[:, -k][:, None]  # the k-th best score of each image
     above, level = ranked > last, ranked == last
     slots = k - above.sum(axis=1, keepdims=True)
-    return np.asarray((above + level * (slots / level.sum(axis=1, keepdims=True))) * known, dtype=np.float64)
+    return np.asarray((above + level * (slots / level.sum(axis=1, keepdims=True))) * counted, dtype=np.float64)
 
 
-def _overall(hits: Counts, said: Counts, positives: Counts) -> Overall:
-    """From [C] counts of right answers, of answers, and of positives."""
-    precision, recall = float(_ratio(hits, said).mean()), float(_ratio(hits, positives).mean())
+def _overall(hits: Counts, predicted: Counts, positives: Counts) -> Overall:
+    """From [C] counts of true positives, of predicted positives, and of positives."""
+    precision, recall = float(_ratio(hits, predicted).mean()), float(_ratio(hits, positives).mean())
     return Overall(
         CP=precision,
         CR=recall,
         CF1=2 * precision * recall / (precision + recall) if precision + recall else 0.0,
-        OP=float(_ratio(hits.sum(), said.sum())),
+        OP=float(_ratio(hits.sum(), predicted.sum())),
         OR=float(_ratio(hits.sum(), positives.sum())),
-        OF1=float(_f1(hits.sum(), said.sum(), positives.sum())),
+        OF1=float(_f1(hits.sum(), predicted.sum(), positives.sum())),
     )
 
 
 def _mean(per_image: Doubles) -> float:
-    """Mean over images; 0 without any."""
+    """Mean over images; 0 without images."""
     return float(per_image.mean()) if len(per_image) else 0.0
 
 
 def _ratio(part: Any, whole: Any) -> Doubles:
-    """part / whole, 0 where whole is 0."""
+    """part / whole; 0 where whole is 0."""
     return np.asarray(np.divide(part, whole, out=np.zeros(np.shape(whole)), where=np.asarray(whole) > 0))
 
 

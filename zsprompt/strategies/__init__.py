@@ -1,4 +1,4 @@
-"""Strategies: how embeddings of images, labels and texts become scores and decisions. All of it is numpy."""
+"""Strategies turn embeddings of images, labels and texts into scores and decisions. They need only numpy."""
 
 from __future__ import annotations
 

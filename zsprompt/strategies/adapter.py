@@ -1,4 +1,4 @@
-"""Adapter: a trained head on the frozen towers, as one more strategy."""
+"""Adapter: a trained head on frozen embeddings, used as a strategy."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from zsprompt.strategies.base import Prediction, Supervision
 
 @dataclass(frozen=True)
 class Adapter:
-    """What `zsprompt train` made of a data set's targets.
+    """A head that `zsprompt train` has trained on the targets of a data set.
 
-    Scores are logits. A label is present where the network's probability exceeds `threshold`. With dm-decoder of two
-    blocks and more a label's score depends on which others are asked for beside it, as its equations have it.
+    Scores are logits. A label is present where its probability exceeds `threshold`. With dm-decoder and at least two
+    blocks, the score of a label also depends on the other labels, because its equations mix them.
 
     Attributes:
-        trained: the weights, and what they belong to.
+        trained: the weights and what they belong to.
         threshold: a probability, 0..1.
         device: where a network computes: "cpu", "cuda", or "auto".
 
     Raises:
-        UsageError: a threshold that is no probability, or another device.
+        UsageError: the threshold is not a probability, or the device is unknown.
     """
 
     trained: Trained
     threshold: float = 0.5
-    device: str = field(default="auto", repr=False)  # moves scores by rounding alone: no part of a recipe
+    device: str = field(default="auto", repr=False)  # changes scores only by rounding, so it is not in the repr
     supervision: ClassVar[Supervision] = "trained"
 
     def __post_init__(self) -> None:
@@ -68,7 +68,7 @@ class Adapter:
         return replace(self, device=device) if self.device == "auto" else self
 
     def refuse(self, labels: Sequence[str], texts: TextSpace) -> None:
-        """See Refuses. Raises AdapterError for another encoder or label list than it was trained with."""
+        """See Refuses. Raises AdapterError for another encoder or another label set than in training."""
         self.trained.order(labels)
         _require_space(self.trained, texts)
 
@@ -76,7 +76,7 @@ class Adapter:
         """See Strategy. Raises LabelError for a label too long for the encoder.
 
         Raises:
-            AdapterError: another encoder or label list than it was trained with, or another number of captions.
+            AdapterError: another encoder, label set or number of image captions than in training.
         """
         from zsprompt.encoders.devices import pick_device
 
@@ -84,27 +84,28 @@ class Adapter:
         trained = self.trained
         self.refuse(labels, texts)
         _require_captions(trained, images)
-        words = label_vectors(trained.prompts, labels, texts)
-        scores = trained.answer(images, labels, words, pick_device(self.device))
+        vectors = label_vectors(trained.prompts, labels, texts)
+        scores = trained.answer(images, labels, vectors, pick_device(self.device))
         return Prediction(scores, scores > math.log(self.threshold / (1 - self.threshold)))
 
 
 def _require_space(trained: Trained, texts: TextSpace) -> None:
-    """A number of another encoder's is no error to a network, and means nothing."""
-    found = texts.fingerprint
-    if found != trained.fingerprint:
+    """A network accepts embeddings of any encoder, but its scores are meaningless for all but its own."""
+    fingerprint = texts.fingerprint
+    if fingerprint != trained.fingerprint:
         raise AdapterError(
             f"expected the encoder this adapter was trained on, {trained.model} ({trained.fingerprint[:80]}), found "
-            f"{found[:80]}; use --model {trained.model} with the precision it had, or train an adapter on this one"
+            f"{fingerprint[:80]}; use --model {trained.model} with the same precision, or train an adapter on this "
+            "encoder"
         )
 
 
 def _require_captions(trained: Trained, images: Images) -> None:
     if "captions" not in trained.kind.reads:
         return
-    found = 0 if images.captions is None else images.captions.shape[1]
-    if found != trained.sizes.captions:
+    captions = 0 if images.captions is None else images.captions.shape[1]
+    if captions != trained.sizes.captions:
         raise AdapterError(
-            f"expected {trained.sizes.captions} captions a picture ({', '.join(trained.captions)}), as this adapter "
-            f"was trained with, found {found}; use a data set with captions, or --picture-captions FILE"
+            f"expected {trained.sizes.captions} captions per image ({', '.join(trained.captions)}), as in the training "
+            f"of this adapter, found {captions}; use a data set with captions, or --image-captions FILE"
         )

@@ -1,4 +1,4 @@
-"""What strategies see and what they answer, and the arithmetic that several of them share."""
+"""The inputs and outputs of strategies, and the arithmetic that several of them share."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from zsprompt.prompts.labels import TextSpace, label_key
 from zsprompt.store.image_embeddings import Images
 
 MAX_SCALE = 350.0
-"""Largest softmax scale: cosines differ by at most 2, and e^-700 is the least a float64 mass can be before it is 0."""
+"""Largest softmax scale. Cosines differ by at most 2, and e^-700 is about the smallest mass that float64 can hold."""
 
-# Both measured on one half of 500 VOC2007 test photos with conse, see benchmarks/README.md, "Few labels".
+# Both measured on one half of 500 VOC2007 test images with conse, see benchmarks/README.md, "Few labels".
 ENOUGH_LABELS = 16
-"""From this many labels on their own mean and deviation rank better than with the neutral vocabulary among them."""
+"""With at least this many labels, their own mean and deviation rank better than with the neutral vocabulary added."""
 
 THRESHOLD = 2.0
-"""Standard deviations over a picture's mean from which a label counts as present."""
+"""Standard deviations above the image's mean from which a label counts as present."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A strategy's answer for N pictures and C labels.
+    """The answer of a strategy for N images and C labels.
 
     Attributes:
-        scores: [N, C] float32, finite; higher means more likely present; comparable between pictures within one
-            label. What the numbers are (cosines, logit differences, log-marginals, z) each strategy says.
-        decisions: [N, C] the strategy's own yes or no.
-        overflowed: candidates left out because their text does not fit the context, summed over the pictures.
-        worded: where captions of label sets came from, and how many; empty where templates worded them all.
-        probabilities: [N, C] float32, 0..1, that a label is present, where a calibration was given.
+        scores: [N, C] float32, finite; higher means more likely present. Scores of one label are comparable between
+            images. Each strategy documents their unit (cosines, logit differences, log-marginals, z).
+        decisions: [N, C] whether the strategy decides that the label is present.
+        overflowed: candidates excluded because their text does not fit the context, summed over the images.
+        worded: number of label-set captions by source; empty if templates worded every label set.
+        probabilities: [N, C] float32, 0..1, that the label is present; None without a calibration.
     """
 
     scores: Floats
@@ -48,24 +48,24 @@ class Prediction:
 
 @runtime_checkable
 class Strategy(Protocol):
-    """A frozen dataclass whose fields are its whole recipe."""
+    """A frozen dataclass whose fields determine its predictions completely."""
 
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
-        """Scores and decisions for every picture and label. Raises LabelError and PromptError."""
+        """Scores and decisions for every image and label. Raises LabelError and PromptError."""
         ...
 
 
 Supervision = Literal["label-free", "transductive", "tuned", "trained"]
-"""What a strategy has seen: label names alone; other images too; targets too; or its very weights come from them."""
+"""What a strategy has seen: only label names; also other images; also targets; or weights trained on targets."""
 
 
 @runtime_checkable
 class Wrapper(Strategy, Protocol):
-    """A strategy around another one, which it asks. `walk` and `rebuild` go through it."""
+    """A strategy that wraps another one. `walk` and `rebuild` descend into it."""
 
     @property
     def inner(self) -> Strategy:
-        """The strategy inside."""
+        """The wrapped strategy."""
         ...
 
     def with_inner(self, strategy: Strategy) -> Strategy:
@@ -75,7 +75,7 @@ class Wrapper(Strategy, Protocol):
 
 @runtime_checkable
 class JudgesAlone(Protocol):
-    """A strategy that says whether a label's score depends on that label alone, so that others may join it."""
+    """A strategy that declares whether the score of a label depends only on that label; then others can be added."""
 
     @property
     def judges_alone(self) -> bool: ...
@@ -83,14 +83,14 @@ class JudgesAlone(Protocol):
 
 @runtime_checkable
 class _Holder(Protocol):
-    """A wrapper that only has a field `strategy`: it can be walked through, and not rebuilt."""
+    """A wrapper with only a field `strategy`: `walk` descends into it, `rebuild` does not."""
 
     @property
     def strategy(self) -> object: ...
 
 
 def walk(strategy: Strategy) -> Iterator[Strategy]:
-    """A strategy and those inside it, outermost first."""
+    """A strategy and those it wraps, outermost first."""
     yield strategy
     if isinstance(strategy, Wrapper):
         yield from walk(strategy.inner)
@@ -99,7 +99,7 @@ def walk(strategy: Strategy) -> Iterator[Strategy]:
 
 
 def rebuild(strategy: Strategy, change: Callable[[Strategy], Strategy]) -> Strategy:
-    """A strategy with `change` made to it and to those inside it, innermost first; itself where nothing changes."""
+    """Apply `change` to a strategy and those it wraps, innermost first. An unchanged strategy keeps its identity."""
     if isinstance(strategy, Wrapper):
         inner = rebuild(strategy.inner, change)
         strategy = strategy if inner is strategy.inner else strategy.with_inner(inner)
@@ -107,10 +107,10 @@ def rebuild(strategy: Strategy, change: Callable[[Strategy], Strategy]) -> Strat
 
 
 def softmax_scale(scale: float | None, texts: TextSpace) -> float:
-    """The field `scale`, or the encoder's own where it is None.
+    """The field `scale`, or the logit scale of the encoder if it is None.
 
     Raises:
-        UsageError: not within (0, MAX_SCALE].
+        UsageError: the scale is not within (0, MAX_SCALE].
     """
     value = texts.logit_scale if scale is None else scale
     if not 0 < value <= MAX_SCALE:
@@ -121,40 +121,40 @@ def softmax_scale(scale: float | None, texts: TextSpace) -> float:
 
 
 def standardise(scores: Floats | Doubles) -> Doubles:
-    """z = (score − mean) / standard deviation of each row of [N, C]; 0 in a row that is constant.
+    """z = (score − mean) / standard deviation within each row of [N, C]; 0 in constant rows.
 
     Source: SPARC (arXiv 2502.16911), within-image standardisation.
     """
     wide = np.asarray(scores, dtype=np.float64)
     centred = wide - wide.mean(axis=1, keepdims=True)
     spread = wide.std(axis=1, keepdims=True)
-    # a constant row's deviation is rounding noise, not exactly 0
+    # the deviation of a constant row is rounding noise, not exactly 0
     constant = spread <= 1e-12 * np.abs(wide).max(axis=1, keepdims=True)
     return np.where(constant, 0.0, centred / np.where(constant, 1.0, spread))
 
 
 def above(z: Doubles, threshold: float, among: int) -> Bools:
-    """Which z exceed `threshold`.
+    """[N, C] which z exceed `threshold`.
 
     Args:
-        z: [N, C], standardised among `among` labels.
+        z: [N, C], standardised over `among` labels.
         threshold: in standard deviations.
-        among: C and the neutral words that joined.
+        among: C plus the number of neutral words that were added.
 
     Raises:
-        UsageError: not a number that any z could exceed: among n labels z is less than √(n − 1), or that at most.
+        UsageError: no z can exceed the threshold: over n labels z is at most √(n − 1).
     """
     highest = math.sqrt(among - 1)
     if not -math.inf < threshold < highest:
         raise UsageError(
-            f"expected a threshold below {highest:.3g}, the most that one of {among} labels can stand above their "
-            f"mean, got {threshold:g}; lower it, or ask about more labels"
+            f"expected a threshold below {highest:.3g}, the largest possible z over {among} labels, "
+            f"got {threshold:g}; lower it, or use more labels"
         )
     return z > threshold
 
 
 def neutral_company(labels: Sequence[str]) -> tuple[str, ...]:
-    """Words to standardise `labels` together with: none if they are enough, else the neutral vocabulary's others."""
+    """Neutral words to standardise `labels` with; none if there are enough labels."""
     if len(labels) >= ENOUGH_LABELS:
         return ()
     given = {label_key(label) for label in labels}
@@ -164,25 +164,25 @@ def neutral_company(labels: Sequence[str]) -> tuple[str, ...]:
 def log_marginals(holding: Doubles, without: Doubles) -> Doubles:
     """Log of the posterior mass of a label, at most 0; −inf where no candidate holds it.
 
-    Taken from the odds, not as holding − total: a mass near 1 then keeps its distance from 1 (log 1 − ε is −ε, down
-    to float32's smallest ε), where the difference would round to 0 and make ties among the surest pictures.
+    It is computed from the odds, not as holding − total. Masses near 1 then stay distinct (log(1 − ε) is −ε). The
+    difference would round to 0 and make ties among the most certain images.
 
     Args:
         holding: log-sum of the logits of the candidates that hold the label; −inf if there is none.
-        without: the same of the others, finite: "nothing" is always among them.
+        without: the same for the other candidates; finite, because "nothing" is always one of them.
     """
     return np.asarray(-np.logaddexp(0, without - holding))
 
 
 def never_a_candidate(scores: Doubles, fallback: Doubles) -> Doubles:
-    """Scores for labels that stand in no candidate of a picture: finite, below its others, still ranked.
+    """Give labels that are in no candidate of an image finite scores: below all others, and still ranked.
 
     Args:
-        scores: [N, C] log-marginals, −inf where a label stands in no candidate.
-        fallback: [N, C] logit of the label's own text minus the log-sum of the picture's candidates.
+        scores: [N, C] log-marginals, −inf where a label is in no candidate.
+        fallback: [N, C] logit of the label's own text minus the log-sum over the candidates of the image.
 
     Returns:
-        [N, C], −inf replaced by the smaller of the row's lowest finite score and the fallback.
+        [N, C] scores. Each −inf becomes the smaller of the row's lowest finite score and the fallback.
     """
     missing = np.isneginf(scores)
     lowest = np.where(missing, np.inf, scores).min(axis=1, keepdims=True)

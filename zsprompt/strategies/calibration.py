@@ -1,4 +1,4 @@
-"""From scores to probabilities: one curve a label, fitted by scikit-learn, applied with numpy alone."""
+"""Calibration: from scores to probabilities by one curve per label. scikit-learn fits it; numpy applies it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from zsprompt._utils.arrays import Bools, Doubles, Floats, Targets
 Method = Literal["platt", "isotonic"]
 
 Curve = tuple[tuple[float, ...], tuple[float, ...]]
-"""platt: ((slope,), (intercept,)) of the logit; isotonic: scores and the probabilities there, straight between them."""
+"""platt: ((slope,), (intercept,)) of the logit. isotonic: scores and their probabilities, linear in between."""
 
-_HARDLY_HELD_BACK = 1e6  # scikit-learn's C: the smoothed targets keep the fit finite, no penalty has to
+_ALMOST_NO_PENALTY = 1e6  # scikit-learn's C: the smoothed targets keep the fit finite, so it needs no penalty
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Calibration:
     """How the scores of each label become probabilities.
 
     Attributes:
-        method: "platt" (a logistic curve) or "isotonic" (any rising steps, which need a few hundred positives).
-        curves: C of them.
+        method: "platt" (a logistic curve) or "isotonic" (any rising curve; it needs a few hundred positives).
+        curves: C curves, one per label.
     """
 
     method: Method
@@ -42,7 +42,7 @@ class Calibration:
 
 
 def fit(scores: Floats, targets: Targets, method: Method) -> Calibration:
-    """Fit a curve to each label's cells that are not left out; scores and targets [N, C].
+    """Fit one curve per label to its scores and targets, both [N, C]; ignored targets (−1) are excluded.
 
     Source: Platt 1999, Probabilistic Outputs for Support Vector Machines (with its smoothed targets); Zadrozny & Elkan
     2002, Transforming Classifier Scores into Accurate Multiclass Probability Estimates (isotonic).
@@ -50,8 +50,8 @@ def fit(scores: Floats, targets: Targets, method: Method) -> Calibration:
     fitted = _platt if method == "platt" else _isotonic
     curves = []
     for c in range(scores.shape[1]):
-        known = targets[:, c] != -1
-        curves.append(fitted(scores[known, c].astype(np.float64), targets[known, c] == 1))
+        counted = targets[:, c] != -1
+        curves.append(fitted(scores[counted, c].astype(np.float64), targets[counted, c] == 1))
     return Calibration(method, tuple(curves))
 
 
@@ -65,8 +65,8 @@ def _platt(scores: Doubles, present: Bools) -> Curve:
         share = target.mean() if len(scores) else 0.5
         return (0.0,), (float(np.log(share / (1 - share))),)
     standard = (scores - centre) / spread
-    model = LogisticRegression(C=_HARDLY_HELD_BACK, solver="newton-cholesky", tol=1e-8)
-    both = np.concatenate([standard, standard])[:, None]  # every cell stands for both answers, by its smoothed target
+    model = LogisticRegression(C=_ALMOST_NO_PENALTY, solver="newton-cholesky", tol=1e-8)
+    both = np.concatenate([standard, standard])[:, None]  # each cell once per answer, weighted by its smoothed target
     answers = np.repeat([1, 0], len(scores))
     model.fit(both, answers, sample_weight=np.concatenate([target, 1 - target]))
     slope = float(model.coef_[0, 0] / spread)

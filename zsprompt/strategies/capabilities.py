@@ -1,6 +1,6 @@
-"""What a strategy may say of itself or take, each answered by one walk through it and those inside it.
+"""Optional members of strategies. One function per member looks for it in a strategy and all that it wraps.
 
-A strategy needs none of these members. One that has them is asked, however deep it stands.
+A strategy needs none of these members. They are found at any depth of wrapping.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from zsprompt.strategies.base import Strategy, Supervision, rebuild, walk
 
 @runtime_checkable
 class Declares(Protocol):
-    """A strategy that says what it has seen itself; a wrapper need not repeat what the strategy inside says."""
+    """A strategy that declares what it has seen. A wrapper does not repeat what the wrapped strategy declares."""
 
     @property
     def supervision(self) -> Supervision:
@@ -26,17 +26,17 @@ class Declares(Protocol):
 
 @runtime_checkable
 class Reads(Protocol):
-    """A strategy that reads more of an image than its vector."""
+    """A strategy that reads more than the vector of an image."""
 
     @property
     def reads(self) -> frozenset[str]:
-        """Of "tokens" and "captions"."""
+        """A subset of "tokens" and "captions"."""
         ...
 
 
 @runtime_checkable
 class Refuses(Protocol):
-    """A strategy that knows before any image is embedded whether it can answer."""
+    """A strategy that can refuse its inputs before any image is embedded."""
 
     def refuse(self, labels: Sequence[str], texts: TextSpace) -> None:
         """Raise what `predict` would raise for these labels and this encoder."""
@@ -45,21 +45,21 @@ class Refuses(Protocol):
 
 @runtime_checkable
 class OwnsLabels(Protocol):
-    """A strategy that was trained with labels of its own."""
+    """A strategy that was trained with a label set."""
 
     @property
     def own_labels(self) -> tuple[str, ...]:
-        """C names, in the order of the training."""
+        """C labels, in the order of training."""
         ...
 
 
 @runtime_checkable
 class OwnsModel(Protocol):
-    """A strategy that works with the embeddings of one model only."""
+    """A strategy that works only with the embeddings of one model."""
 
     @property
     def own_model(self) -> str:
-        """Its name."""
+        """The name of the model."""
         ...
 
 
@@ -68,82 +68,85 @@ class Computes(Protocol):
     """A strategy that computes on a device."""
 
     def on_device(self, device: str) -> Strategy:
-        """The same on "cpu" or "cuda"; itself where it was told a device already."""
+        """The same strategy on "cpu" or "cuda"; unchanged if it already has a device."""
         ...
 
 
 @runtime_checkable
 class TakesCaptions(Protocol):
-    """A strategy that words its candidates by captions."""
+    """A strategy that words its candidates with captions."""
 
     @property
     def lacks_captions(self) -> bool:
-        """Whether it has none yet."""
+        """Whether it still needs captions."""
         ...
 
     def with_captions(self, captions: Captions) -> Strategy:
-        """The same with these captions."""
+        """The same strategy with these captions."""
         ...
 
 
 @runtime_checkable
 class Written(Protocol):
-    """A strategy that a specification does not write by its name in a table."""
+    """A strategy whose specification is not its name in a table."""
 
     @property
     def written(self) -> str:
-        """What stands for it, as "adapter:FILE"; empty where it is given apart, as thresholds are."""
+        """Its specification, such as "adapter:FILE"; empty if it is not part of one, as for thresholds."""
         ...
 
 
 def supervision(strategy: Strategy) -> str:
-    """The most that a strategy, or one inside it, says it has seen; "not declared" where one of them says nothing."""
+    """The highest degree of supervision that a strategy and those it wraps declare.
+
+    It is "not declared" if one of them declares nothing.
+    """
     degrees = get_args(Supervision)
     declared = [part.supervision if isinstance(part, Declares) else "not declared" for part in walk(strategy)]
-    # a word of somebody's own, and silence, cannot be ranked: they stand for the whole
-    return max(declared, key=lambda word: degrees.index(word) if word in degrees else len(degrees))
+    # unknown degrees and missing ones cannot be ranked, so they win
+    return max(declared, key=lambda degree: degrees.index(degree) if degree in degrees else len(degrees))
 
 
 def reads(strategy: Strategy) -> frozenset[str]:
-    """What a strategy, or one inside it, reads of images besides vectors: "tokens", "captions"."""
+    """What a strategy and those it wraps read of images besides vectors: "tokens", "captions"."""
     return frozenset().union(*(part.reads for part in walk(strategy) if isinstance(part, Reads)))
 
 
 def refuse(strategy: Strategy, labels: Sequence[str], texts: TextSpace) -> None:
-    """Raise what a strategy, or one inside it, would raise for labels and encoder; embedding may take hours."""
+    """Raise now what `predict` would raise for these labels and this encoder, because embedding can take hours."""
     for part in walk(strategy):
         if isinstance(part, Refuses):
             part.refuse(labels, texts)
 
 
 def own_labels(strategy: Strategy) -> tuple[str, ...] | None:
-    """The labels that a strategy, or one inside it, was trained with; None where there are none."""
+    """The labels that a strategy, or one it wraps, was trained with; None if it was not trained with labels."""
     return next((part.own_labels for part in walk(strategy) if isinstance(part, OwnsLabels)), None)
 
 
 def own_model(strategy: Strategy) -> str | None:
-    """The model that a strategy, or one inside it, was trained on; None where any will do."""
+    """The model that a strategy, or one it wraps, was trained on; None if it works with any model."""
     return next((part.own_model for part in walk(strategy) if isinstance(part, OwnsModel)), None)
 
 
 def on_device(strategy: Strategy, device: str) -> Strategy:
-    """`strategy`, with every part that computes on a device, and was not told which, on this one."""
+    """`strategy` with this device for every part that computes on one and has none yet."""
     return rebuild(strategy, lambda part: part.on_device(device) if isinstance(part, Computes) else part)
 
 
 def lacks_captions(strategy: Strategy) -> bool:
-    """Whether a strategy, or one inside it, words its candidates by captions and has none yet."""
+    """Whether a strategy, or one it wraps, still needs captions."""
     return any(part.lacks_captions for part in walk(strategy) if isinstance(part, TakesCaptions))
 
 
 def with_captions(strategy: Strategy, captions: Captions) -> Strategy:
-    """`strategy`, or the one inside it, with these captions.
+    """`strategy` with these captions, given to the part that takes them.
 
     Raises:
-        UsageError: none of them takes captions.
+        UsageError: no part takes captions.
     """
     worded = rebuild(strategy, lambda part: part.with_captions(captions) if isinstance(part, TakesCaptions) else part)
     if worded is strategy:
-        found = " around ".join(type(part).__name__ for part in walk(strategy))
-        raise UsageError(f"captions are for strategy llm, found {found}, which takes none; use --strategy llm")
+        parts = " around ".join(type(part).__name__ for part in walk(strategy))
+        raise UsageError(f"captions are for strategy llm, found {parts}, which takes none; use --strategy llm")
     return worded

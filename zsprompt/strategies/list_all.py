@@ -1,4 +1,4 @@
-"""List-all: every subset of the labels competes."""
+"""List-all: every subset of the labels is a candidate."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ from zsprompt.strategies.base import Prediction, Supervision, log_marginals, nev
 
 MAX_CANDIDATES = 2**20
 MAX_KEPT = 2**16
-"""Above this many candidates their embeddings would fill gigabytes; they are not stored."""
+"""With more candidates, their embeddings would fill gigabytes, so they are not stored."""
 
 _BLOCK = 4096  # candidates embedded and scored at a time
-_CELLS = 2**24  # and at most this many logits in memory, however many pictures
+_CELLS = 2**24  # maximum number of logits in memory, for any number of images
 
 
 @dataclass(frozen=True)
 class ListAll:
-    """Every subset of the labels competes, "nothing" included; or every subset of at most `max_labels`.
+    """Every subset of the labels competes, including "nothing"; optionally only subsets of at most `max_labels`.
 
-    The posterior is the softmax over all candidates; a label's score is the log of the mass of those that hold it,
-    at most 0. The best subset decides. Labels stand in alphabetical order inside a text. Candidates stream in
-    blocks, so memory does not grow with their number; subsets too long for the context are left out and counted.
+    The posterior is the softmax over all candidates. The score of a label is the log of the mass of the candidates
+    that hold it, at most 0. The best subset decides. Labels are in alphabetical order within a text. Candidates are
+    processed in blocks, so memory does not grow with their number. Subsets too long for the context are excluded and
+    counted.
 
     Attributes:
         prompts: wordings; the [set] section is used.
-        max_labels: the size of the largest subset; all sizes where None.
-        scale: what cosines are multiplied by; the encoder's own where None. Decisions do not depend on it.
+        max_labels: size of the largest subset; None means all sizes.
+        scale: factor of the cosines; None means the logit scale of the encoder. Decisions do not depend on it.
     """
 
     prompts: PromptSet = field(default_factory=lambda: load_prompts("bare"))
@@ -55,7 +56,7 @@ class ListAll:
         return self.predict_worded(images, labels, texts, self.prompts.texts)
 
     def label_sets(self, images: Images, labels: Sequence[str], texts: TextSpace) -> list[LabelSet]:
-        """The distinct label sets among the candidates: all subsets, whatever is on the pictures."""
+        """The label sets of the candidates: all subsets, independent of the images."""
         names = sorted(check_labels(labels))
         self._count(len(names))
         return [tuple(names[i] for i in subset) for subset in _subsets(len(names), self.max_labels or len(names))]
@@ -108,10 +109,10 @@ class ListAll:
 
 @dataclass
 class _Totals:
-    """Running sums over the candidates seen so far, for n pictures.
+    """Running sums over the candidates seen so far, for n images.
 
-    Masses are kept relative to each picture's best logit in float64: logits differ by at most 2 · MAX_SCALE, so
-    nothing underflows to 0.
+    Masses are float64 and relative to the best logit of each image. Logits differ by at most 2 · MAX_SCALE, so no
+    mass underflows to 0.
     """
 
     best: Doubles  # [n] largest logit so far
@@ -126,7 +127,7 @@ class _Totals:
         return cls(np.full(n, -np.inf), np.zeros(shape, dtype=np.bool_), np.zeros(shape), np.zeros(shape))
 
     def add(self, logits: Doubles, holds: Bools) -> None:
-        """Take in candidates: their logits [n, T] and which labels each holds [T, C]."""
+        """Add candidates: their logits [n, T] and which labels each holds [T, C]."""
         if not logits.shape[1]:
             return
         winner = logits.argmax(axis=1)
@@ -142,14 +143,14 @@ class _Totals:
 
     def scores(self, single_logits: Floats | Doubles) -> Doubles:
         """[n, C] log of the posterior mass of the candidates that hold each label."""
-        with np.errstate(divide="ignore"):  # a label in no candidate has mass 0, and log 0 is what says so
+        with np.errstate(divide="ignore"):  # a label in no candidate has mass 0 and log-mass −inf
             scores = log_marginals(np.log(self.holding), np.log(self.without))
         total = self.best[:, None] + np.log(self.holding + self.without)
         return never_a_candidate(scores, single_logits - total)
 
 
 def _subsets(labels: int, largest: int) -> Iterator[tuple[int, ...]]:
-    """Subsets of range(labels) of at most `largest`, each after its own prefix, so that shared beginnings are near."""
+    """Subsets of range(labels) with at most `largest` members, in depth-first order, which keeps prefixes together."""
     subset: list[int] = []
     yield ()
     following = 0
@@ -173,6 +174,6 @@ def _membership(subsets: Sequence[tuple[int, ...]], labels: int) -> Bools:
 
 
 def _parts(vectors: Floats) -> list[Floats]:
-    """The pictures in parts whose logits against one block of candidates stay within _CELLS."""
+    """The images in parts whose logits for one block of candidates stay within _CELLS."""
     step = max(1, _CELLS // _BLOCK)
     return [vectors[i : i + step] for i in range(0, len(vectors), step)] or [vectors]

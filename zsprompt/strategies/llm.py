@@ -1,4 +1,4 @@
-"""LLM: top-all's or list-all's label sets, each worded by a caption instead of a template."""
+"""LLM: the label sets of top-all or list-all, each worded by a caption instead of a template."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from zsprompt.strategies.top_all import TopAll
 
 @dataclass(frozen=True)
 class Llm:
-    """Top-all's label sets (or list-all's), each worded by a caption that a person or an LLM wrote for it.
+    """The label sets of top-all (or list-all), each worded by a caption that an LLM or a person wrote.
 
-    Labels are ranked by the texts of `prompts`, as in top-all. A set has one caption, whatever the order of its labels.
+    Labels are ranked by the texts of `prompts`, as in top-all. A label set has one caption for any order of its labels.
 
     Attributes:
-        prompts: wordings of the single labels that rank; the [set] section is used.
-        base: whose label sets: "top-all" or "list-all".
-        scale: what cosines are multiplied by; the encoder's own where None. Decisions do not depend on it.
-        max_labels: with list-all, the size of the largest subset; all sizes where None.
-        compose: "yes": a set without a caption gets one made of the captions of its parts; "no": that is an error.
-        captions: where the captions come from.
+        prompts: wordings of the single labels, used for the ranking; the [set] section is used.
+        base: where the label sets come from: "top-all" or "list-all".
+        scale: factor of the cosines; None means the logit scale of the encoder. Decisions do not depend on it.
+        max_labels: with list-all, size of the largest subset; None means all sizes.
+        compose: "yes" composes a missing caption from the captions of smaller label sets; "no" raises an error.
+        captions: source of the captions.
     """
 
     prompts: PromptSet = field(default_factory=lambda: load_prompts("bare"))
@@ -50,7 +50,7 @@ class Llm:
         return dataclasses.replace(self, captions=captions)
 
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
-        """See Strategy; `worded` of the answer counts where the captions came from.
+        """See Strategy. `worded` of the prediction counts the captions by source.
 
         Raises:
             CaptionError: label sets without a caption.
@@ -65,7 +65,7 @@ class Llm:
         return dataclasses.replace(answer, worded=dict(wording.tally))
 
     def label_sets(self, images: Images, labels: Sequence[str], texts: TextSpace) -> list[LabelSet]:
-        """The distinct label sets that `predict` needs a caption for; see `predict`."""
+        """The distinct label sets for which `predict` needs a caption."""
         return self._sets.label_sets(images, labels, texts)
 
     @property
@@ -73,5 +73,5 @@ class Llm:
         if self.base == "list-all":
             return ListAll(self.prompts, self.max_labels, self.scale)
         if self.max_labels is not None:
-            raise UsageError("max_labels is for llm,base=list-all; top-all has no subsets to leave out")
+            raise UsageError("max_labels is for llm,base=list-all; top-all has no subsets to exclude")
         return TopAll(self.prompts, "alphabetical", self.scale)

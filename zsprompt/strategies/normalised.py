@@ -1,4 +1,4 @@
-"""Normalised: another strategy's scores, standardised within each picture."""
+"""Normalised: the scores of another strategy, standardised within each image."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _FEWEST = 4
 
 @dataclass(frozen=True)
 class Normalised:
-    """NAME's scores standardised within each picture: z = (score − mean) / deviation over the labels.
+    """Scores of NAME standardised within each image: z = (score − mean) / standard deviation over the labels.
 
-    Scores are z. A label is present where z exceeds `threshold`. Fewer than 16 labels have too little mean and
-    deviation of their own: the neutral vocabulary joins them for both, where the inner strategy judges each label
-    alone (per-label, yes-or-no). Other strategies need at least 4 labels.
+    Scores are z. A label is present where z exceeds `threshold`. Fewer than 16 labels give a poor mean and deviation.
+    Then the neutral vocabulary is added for both, if the wrapped strategy scores each label on its own (per-label,
+    yes-or-no). Other strategies need at least 4 labels.
 
     Attributes:
-        strategy: whose scores are standardised.
+        strategy: the wrapped strategy.
         threshold: in standard deviations.
 
     Source: SPARC (arXiv 2502.16911), within-image standardisation.
@@ -54,22 +54,21 @@ class Normalised:
         return replace(self, strategy=strategy)
 
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
-        """See Strategy. Raises what the inner strategy raises.
+        """See Strategy. Raises what the wrapped strategy raises.
 
         Raises:
-            UsageError: too few labels, or a threshold that no z can reach.
+            UsageError: too few labels, or a threshold that no z can exceed.
         """
         labels = check_labels(labels)
         alone = isinstance(self.strategy, JudgesAlone) and self.strategy.judges_alone
-        company = neutral_company(labels) if alone else ()
-        everything = (*labels, *company)
-        if len(everything) < _FEWEST:
+        words = (*labels, *(neutral_company(labels) if alone else ()))
+        if len(words) < _FEWEST:
             raise UsageError(
                 f"expected at least {_FEWEST} labels to standardise {type(self.strategy).__name__} over, "
-                f"found {len(labels)}; use normalised:per-label, which also takes one"
+                f"found {len(labels)}; use normalised:per-label, which works with any number of labels"
             )
-        inner = self.strategy.predict(images, everything, texts)
+        inner = self.strategy.predict(images, words, texts)
         z = standardise(inner.scores)
-        yes = above(z, self.threshold, len(everything))
-        own = slice(len(labels))
-        return Prediction(z[:, own].astype(np.float32), yes[:, own], inner.overflowed, inner.worded)
+        yes = above(z, self.threshold, len(words))
+        count = len(labels)
+        return Prediction(z[:, :count].astype(np.float32), yes[:, :count], inner.overflowed, inner.worded)

@@ -1,4 +1,4 @@
-"""Per-label: every label on its own, by cosine."""
+"""Per-label: each label on its own, by cosine."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from zsprompt.strategies.base import THRESHOLD, Prediction, Supervision, above, 
 
 @dataclass(frozen=True)
 class PerLabel:
-    """Cosine of the picture with each label's text, or with the mean of its ensemble of texts.
+    """Cosine between the image and the text of each label, or the mean of its text embeddings.
 
-    Scores are cosines, −1..1. A label is present where its cosine, standardised within the picture, exceeds
-    `threshold`; with fewer than 16 labels the neutral vocabulary joins them for the mean and deviation.
+    Scores are cosines, −1..1. A label is present where its cosine, standardised within the image, exceeds
+    `threshold`. With fewer than 16 labels, the neutral vocabulary is added for the mean and deviation.
 
     Attributes:
         prompts: wordings; the templates for single labels are used.
@@ -34,8 +34,8 @@ class PerLabel:
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy. Raises LabelError for a label too long for the encoder, UsageError for the threshold."""
         labels = check_labels(labels)
-        everything = (*labels, *neutral_company(labels))
-        cosines = images.vectors @ label_vectors(self.prompts, everything, texts).T
-        yes = above(standardise(cosines), self.threshold, len(everything))
-        own = slice(len(labels))
-        return Prediction(cosines[:, own].astype(np.float32, copy=False), yes[:, own])
+        words = (*labels, *neutral_company(labels))
+        cosines = images.vectors @ label_vectors(self.prompts, words, texts).T
+        yes = above(standardise(cosines), self.threshold, len(words))
+        count = len(labels)
+        return Prediction(cosines[:, :count].astype(np.float32, copy=False), yes[:, :count])

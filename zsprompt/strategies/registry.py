@@ -1,6 +1,6 @@
-"""Strategies: how embeddings of images, labels and texts become scores and decisions. All of it is numpy.
+"""The table of strategies: from a specification to a strategy and back.
 
-Source, where not said otherwise: Chen et al. 2024, MMM-CLIP, section "Multi-method to Prompt CLIP".
+Source of the strategies, unless they name another: Chen et al. 2024, MMM-CLIP, "Multi-method to Prompt CLIP".
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ STRATEGIES = Table(
         "llm": "zsprompt.strategies.llm:Llm",
     }
 )
-"""Built-in strategies. The contract tests run over this table."""
+"""Built-in strategies. The contract tests cover this table."""
 
 WRAPPERS = Table(
     {
         "normalised": "zsprompt.strategies.normalised:Normalised",
     }
 )
-"""Strategies around another one, which is their field `strategy`. Before a colon their names mean nothing else."""
+"""Strategies that wrap another one in their field `strategy`. These names are reserved before a colon."""
 
 ADAPTER = "adapter"
-"""Before a colon, the file of a trained adapter follows."""
+"""Prefix of a specification that names the file of a trained adapter."""
 
 _GROUP = "zsprompt.strategies"
 _NO_SETTINGS = ("prompts", "strategy", "captions", "trained", "thresholds")
 
 
 def available_strategies() -> dict[str, str]:
-    """Strategy names that `load_strategy` knows, each with the first line of its documentation and its fields."""
+    """The strategies that `load_strategy` knows, each with the first line of its docstring and its fields."""
     built_in = {name: _about(kind) for name, kind in STRATEGIES.items()}
     wrappers = {f"{name}:NAME": _about(kind) for name, kind in WRAPPERS.items()}
     others = {name: f"installed: {path}" for name, path in installed(_GROUP).items()}
@@ -54,20 +54,20 @@ def available_strategies() -> dict[str, str]:
 
 
 def load_strategy(text: str, *, prompts: PromptSet | str | None = None) -> Strategy:
-    """The strategy that [WRAPPER:…]NAME[,field=value…] stands for.
+    """The strategy of a specification [WRAPPER:…]NAME[,field=value…].
 
-    A field goes to the outermost part that has it; `PART.field=value` names the part.
+    A field belongs to the outermost part that has it; `PART.field=value` names the part.
 
     Args:
         text: for example "top-all,order=alphabetical,scale=20", "normalised:per-label" or
-            "normalised:per-label,threshold=2,per-label.threshold=3". NAME may also be adapter:FILE, what
-            `zsprompt train` wrote, or package.module:Object, a strategy or something that makes one from its fields.
-        prompts: the prompt set, or its name; each strategy has a default, and an adapter has its own.
+            "normalised:per-label,threshold=2,per-label.threshold=3". NAME can also be adapter:FILE, a file of
+            `zsprompt train`, or package.module:Object, a strategy or a dataclass that makes one from its fields.
+        prompts: the prompt set or its name. Each strategy has a default; an adapter has its own prompt set.
 
     Raises:
         UnknownName: no such strategy, part or field.
-        UsageError: a value that its field does not take, or a wrapper twice.
-        AdapterError: an adapter's file cannot be used.
+        UsageError: an invalid value for a field, or a repeated wrapper.
+        AdapterError: an adapter file cannot be used.
     """
     wrappers, bare = _unwrapped(text)
     name, given = _adapter_spec(bare) if bare.startswith(f"{ADAPTER}:") else split_spec(bare)
@@ -85,13 +85,13 @@ def load_strategy(text: str, *, prompts: PromptSet | str | None = None) -> Strat
 
 
 def spec_of(strategy: Strategy) -> str:
-    """The specification that `load_strategy` reads back; prompts, captions and thresholds are given apart from it.
+    """The specification that `load_strategy` reads. It holds no prompts, captions or thresholds.
 
-    An adapter that is kept in no file, and a class that no table names, are package.module:Class without fields.
+    An adapter without a file and a class outside the tables become package.module:Class without fields.
     """
     parts: list[str] = []
     settings: list[str] = []
-    outer: set[str] = set()  # fields of the parts so far: an inner one of the same name is written with its part
+    outer: set[str] = set()  # fields of the parts so far; an inner field of the same name is written as PART.field
     for part in walk(strategy):
         kind = type(part)
         if not (written := _written(part)):
@@ -107,7 +107,7 @@ def spec_of(strategy: Strategy) -> str:
 
 
 def _written(part: Strategy) -> str:
-    """How a specification writes one part; empty for one that is given apart from it."""
+    """One part of a specification; empty for a strategy that is not part of one."""
     if isinstance(part, Written):
         return part.written
     kind = type(part)
@@ -115,9 +115,9 @@ def _written(part: Strategy) -> str:
 
 
 def digest_of(strategy: Strategy) -> str:
-    """12 hexadecimal digits that two strategies share where class and fields are equal; see `_utils.digests`.
+    """12 hexadecimal digits that are the same for strategies of equal class and fields; see `_utils.digests`.
 
-    Prompt sets, captions, adapters and thresholds count by their own digests.
+    Prompt sets, captions, adapters and thresholds enter by their own digests.
     """
     return digest(strategy)
 
@@ -128,7 +128,7 @@ def _unwrapped(text: str) -> tuple[list[str], str]:
     rest = text
     while (head := rest.partition(":")[0]) in WRAPPERS and ":" in rest:
         if head in wrappers:
-            raise UsageError(f"expected {head}: once, found it twice in {text!r}; leave one out")
+            raise UsageError(f"expected {head}: once, found it twice in {text!r}; remove one")
         wrappers.append(head)
         rest = rest.partition(":")[2]
     return wrappers, rest
@@ -138,10 +138,10 @@ def _shared_out(given: Mapping[str, str], wrappers: list[str], name: str, kind: 
     """The settings of each part of a specification.
 
     Args:
-        given: values by field, or by PART.field.
+        given: values by field or PART.field.
         wrappers: names, outermost first.
-        name: of the innermost part.
-        kind: the innermost part's class, or an object.
+        name: name of the innermost part.
+        kind: class of the innermost part, or an object.
     """
     fields = {wrapper: _fields(WRAPPERS[wrapper]) for wrapper in wrappers}
     shares: dict[str, dict[str, str]] = {part: {} for part in (*wrappers, name)}
@@ -152,32 +152,32 @@ def _shared_out(given: Mapping[str, str], wrappers: list[str], name: str, kind: 
         if part not in shares:
             raise UnknownName(f"part before .{field}", part, list(shares))
         if field in shares[part]:
-            raise UsageError(f"expected each field once, found {field} of {part} twice; leave one out")
+            raise UsageError(f"expected each field once, found {field} of {part} twice; remove one")
         shares[part][field] = value
     return shares
 
 
 def _adapter_spec(text: str) -> tuple[str, dict[str, str]]:
-    """As split_spec, for a path that may hold commas: settings stand behind what is there."""
+    """Like split_spec, for paths that may contain commas: settings follow the longest path that exists."""
     path = text
     settings: list[str] = []
-    while "," in path and not _is_there(path.removeprefix(f"{ADAPTER}:")):
+    while "," in path and not _exists(path.removeprefix(f"{ADAPTER}:")):
         path, _, setting = path.rpartition(",")
         settings.insert(0, setting)
     return path, split_spec(",".join([ADAPTER, *settings]))[1]
 
 
-def _is_there(path: str) -> bool:
+def _exists(path: str) -> bool:
     try:
         return Path(path).exists()
-    except OSError:  # a name too long
+    except OSError:  # the name is too long
         return False
 
 
 def _adapter(name: str, settings: dict[str, str], prompts: PromptSet | str | None) -> Strategy:
-    """The adapter of a file, with its own wordings, for they are part of what it learnt."""
+    """The adapter of a file, with the prompt set it was trained with."""
     if prompts is not None:
-        raise UsageError(f"an adapter words labels as it was trained to; leave out prompts for {name}")
+        raise UsageError(f"an adapter uses the prompts of its training; leave out prompts for {name}")
     ready = {"trained": load_adapter(name.removeprefix(f"{ADAPTER}:"))}
     made: Strategy = construct(Adapter, settings, ready, _NO_SETTINGS)
     return made
@@ -200,7 +200,7 @@ def _make(name: str, kind: Any, settings: dict[str, str], prompts: PromptSet | s
             raise UsageError(f"strategy {name} takes no prompts, found {chosen.name!r}")
         made = construct(kind, settings, {"prompts": chosen} if chosen is not None else {}, _NO_SETTINGS)
     elif settings:
-        raise UsageError(f"{name} is no dataclass and takes no fields, found {', '.join(settings)}")
+        raise UsageError(f"{name} is not a dataclass and takes no fields, found {', '.join(settings)}")
     if isinstance(made, type) or not isinstance(made, Strategy):
         raise UsageError(f"expected {name} to be a strategy or a dataclass that makes one, found {made!r}")
     return made

@@ -1,4 +1,4 @@
-"""Thresholded: another strategy's scores, decided by thresholds that were chosen elsewhere."""
+"""Thresholded: the scores of another strategy, with decisions by recorded thresholds."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from zsprompt.strategies.thresholds import Thresholds
 
 @dataclass(frozen=True)
 class Thresholded:
-    """NAME's scores as they are; a label is present where its score exceeds its threshold.
+    """Scores of NAME unchanged; a label is present where its score exceeds its threshold.
 
-    Where the thresholds come with a calibration the prediction has probabilities too.
+    If the thresholds include a calibration, the prediction also has probabilities.
 
     Attributes:
-        strategy: whose scores are cut.
-        thresholds: see zsprompt.evaluation.thresholds, which makes them and checks that they belong to the strategy.
+        strategy: the wrapped strategy.
+        thresholds: see zsprompt.evaluation.choose_thresholds, which chooses them and checks their strategy.
     """
 
     strategy: Strategy
     thresholds: Thresholds
-    written: ClassVar[str] = ""  # by a specification: thresholds come from a file of their own
+    written: ClassVar[str] = ""  # not part of a specification: thresholds come from their own file
 
     @property
     def inner(self) -> Strategy:
@@ -38,13 +38,13 @@ class Thresholded:
 
     @property
     def supervision(self) -> Supervision:
-        """Tuned where the thresholds looked at targets, transductive where they looked at other images."""
+        """Tuned if the thresholds were chosen on targets, transductive if only on the scores of other images."""
         return "tuned" if self.thresholds.tuned else "transductive"
 
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
-        """See Strategy. Raises ThresholdError for other labels than the thresholds', and what the strategy raises."""
+        """See Strategy. Raises ThresholdError for another label set, and what the wrapped strategy raises."""
         labels = check_labels(labels)
-        self.thresholds.order(labels)  # refuse before the work, not after
+        self.thresholds.order(labels)  # refuse before the work
         answer = self.strategy.predict(images, labels, texts)
         return replace(
             answer,

@@ -1,4 +1,4 @@
-"""Thresholds: when a score counts as yes, for which strategy that holds, and on which pictures it was found."""
+"""Thresholds: from which score a label is present, for which strategy, and on which images this was chosen."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from zsprompt.strategies.calibration import Calibration
 
 FORMAT = "zsprompt thresholds"
 VERSION = 2
-"""2: a strategy is known by its digest; 1 knew it by the text that Python shows of it."""
+"""Version 2 identifies the strategy by its digest; version 1 by its repr."""
 
 _FIELDS = {"format", "version", "labels", "thresholds", "rule", "tuned", "made_for", "made_on", "measured"}
 _METHODS = ("platt", "isotonic")
@@ -27,19 +27,19 @@ _METHODS = ("platt", "isotonic")
 
 @dataclass(frozen=True)
 class Thresholds:
-    """One threshold a label, and the recipe it belongs to. Read one with `load_thresholds`.
+    """One threshold per label, and the strategy it was chosen for. Read them with `load_thresholds`.
 
-    `digest` is part of its `repr`, so a result names the very numbers it was made with.
+    `digest` is part of the `repr`, so a result identifies the exact values it was made with.
 
     Attributes:
-        labels: C names.
-        values: C thresholds, a label being present where its score exceeds its own; NaN where it is never said.
+        labels: C labels.
+        values: C thresholds. A label is present where its score exceeds its threshold, and never where that is NaN.
         rule: how they were chosen, in words.
-        tuned: whether targets were looked at; else only scores of other pictures were.
-        made_for: the strategy (and its digest, which decides), prompts, model and fingerprint whose scores they cut.
-        made_on: data set, split and pictures they were chosen on.
-        measured: how good they were on pictures that they were not chosen on.
-        calibration: turns the same scores into probabilities, where one was fitted.
+        tuned: whether they were chosen on targets; otherwise only on scores of other images.
+        made_for: the strategy, prompts, model and fingerprint that give the scores. The digest of the strategy decides.
+        made_on: data set, split and images they were chosen on.
+        measured: measures on images that were not used to choose them.
+        calibration: turns the same scores into probabilities; None if none was fitted.
     """
 
     labels: tuple[str, ...] = field(repr=False)
@@ -56,24 +56,24 @@ class Thresholds:
         object.__setattr__(self, "digest", digest((self.labels, self.values, self.calibration)))
 
     def order(self, labels: Sequence[str]) -> list[int]:
-        """Where each of `labels` stands among the thresholds.
+        """The position of each of `labels` among the thresholds.
 
         Raises:
-            ThresholdError: other labels than the thresholds were made for.
+            ThresholdError: the thresholds were chosen for other labels.
         """
         place = {label: c for c, label in enumerate(self.labels)}
         if set(place) != set(labels):
             extra = ", ".join([label for label in labels if label not in place][:5])
             missing = ", ".join([label for label in self.labels if label not in set(labels)][:5])
-            found = " and ".join(filter(None, (extra and f"also {extra}", missing and f"no {missing}")))
+            differences = " and ".join(filter(None, (extra and f"also {extra}", missing and f"no {missing}")))
             raise ThresholdError(
-                f"expected the {len(place)} labels that the thresholds were made for, found {found}; "
+                f"expected the {len(place)} labels that the thresholds were made for, found {differences}; "
                 "use those labels, or make thresholds for these"
             )
         return [place[label] for label in labels]
 
     def decide(self, scores: Floats, labels: Sequence[str]) -> Bools:
-        """[N, C] yes or no for [N, C] scores of `labels`. Raises ThresholdError for other labels."""
+        """[N, C] decisions for [N, C] scores of `labels`. Raises ThresholdError for other labels."""
         import numpy as np
 
         return decide(scores, np.array(self.values)[self.order(labels)])
@@ -87,7 +87,7 @@ class Thresholds:
 
 
 def thresholds_dict(thresholds: Thresholds) -> dict[str, Any]:
-    """What the file holds, and `zsprompt thresholds --json` prints; a label that is never said has None."""
+    """The content of the file, which `zsprompt thresholds --json` prints. A label that is never present has None."""
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -103,7 +103,7 @@ def thresholds_dict(thresholds: Thresholds) -> dict[str, Any]:
 
 
 def save_thresholds(thresholds: Thresholds, path: Path) -> None:
-    """Write a JSON file that `load_thresholds` reads; it appears whole or not at all. Raises OutputError."""
+    """Write a JSON file that `load_thresholds` reads. The write is atomic. Raises OutputError."""
     with whole_file(path) as file:
         file.write(json.dumps(thresholds_dict(thresholds), indent=1, allow_nan=False) + "\n")
 
@@ -112,13 +112,13 @@ def load_thresholds(path: Path | str) -> Thresholds:
     """The thresholds of a file.
 
     Raises:
-        ThresholdError: missing, damaged, of a newer version, or no thresholds file.
+        ThresholdError: the file is missing, damaged, of another version, or not a thresholds file.
     """
     path = Path(path)
     facts = _read(path)
     labels, values = facts["labels"], [math.nan if value is None else value for value in facts["thresholds"]]
     if not (_all(labels, str) and _all(values, float) and len(labels) == len(values) == len(set(labels)) > 0):
-        raise ThresholdError(f"expected as many numbers as labels in {path}, found others; make it again")
+        raise ThresholdError(f"expected one threshold per label in {path}, found others; create the file again")
     return Thresholds(
         labels=tuple(labels),
         values=tuple(map(float, values)),
@@ -136,21 +136,21 @@ def _read(path: Path) -> dict[str, Any]:
         facts = json.loads(read_text(path))
     except FileNotFoundError:
         raise ThresholdError(
-            f"expected a thresholds file at {path}, found none; `zsprompt thresholds --out FILE` makes one"
+            f"expected a thresholds file at {path}, found none; create one with `zsprompt thresholds --out FILE`"
         ) from None
     except (OSError, ValueError) as error:
         raise ThresholdError(f"cannot read thresholds file {path}: {error}") from None
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         raise ThresholdError(f"expected a file written by `zsprompt thresholds` at {path}, found another")
-    if (found := facts.get("version")) != VERSION:
-        remedy = "make it again with `zsprompt thresholds`" if found == 1 else "update zsprompt"
-        raise ThresholdError(f"expected version {VERSION} in {path}, found {found!r}; {remedy}")
+    if (version := facts.get("version")) != VERSION:
+        remedy = "create the file again with `zsprompt thresholds`" if version == 1 else "update zsprompt"
+        raise ThresholdError(f"expected version {VERSION} in {path}, found {version!r}; {remedy}")
     missing = sorted(_FIELDS - set(facts))
     parts = [key for key in ("made_for", "made_on", "measured") if not isinstance(facts.get(key), dict)]
     parts += [key for key in ("labels", "thresholds") if not isinstance(facts.get(key), list)]
     if missing or parts:
         raise ThresholdError(
-            f"expected {(missing or parts)[0]!r} in {path}, found none or a damaged one; make it again"
+            f"expected {(missing or parts)[0]!r} in {path}, found none or a damaged one; create the file again"
         )
     return facts
 
@@ -167,7 +167,7 @@ def _calibration(path: Path, facts: Any, labels: int) -> Calibration | None:
     curves = facts.get("curves") if isinstance(facts, dict) else None
     good = isinstance(curves, list) and len(curves) == labels and facts.get("method") in _METHODS
     if not good or not all(_is_curve(curve) for curve in curves or []):
-        raise ThresholdError(f"expected a calibration curve for each label in {path}, found others; make it again")
+        raise ThresholdError(f"expected one calibration curve per label in {path}, found others; create the file again")
     return Calibration(facts["method"], tuple((tuple(first), tuple(second)) for first, second in curves or []))
 
 
@@ -184,5 +184,5 @@ def _all(values: Any, kind: type) -> bool:
 
 
 def decide(scores: Floats, thresholds: Doubles) -> Bools:
-    """[N, C] which scores exceed their label's threshold; none where that is NaN."""
+    """[N, C] which scores exceed the threshold of their label; none where that is NaN."""
     return np.asarray(scores.astype(np.float64) > thresholds)

@@ -1,4 +1,4 @@
-"""Top-all: rank the labels of a picture, then let the prefixes of that ranking compete."""
+"""Top-all: rank the labels of each image, then let the prefixes of the ranking compete."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from zsprompt.prompts.prompt_set import Phrasing
 from zsprompt.store.image_embeddings import Images
 from zsprompt.strategies.base import Prediction, Supervision, log_marginals, never_a_candidate, softmax_scale
 
-_CANDIDATES_AT_ONCE = 2**16  # bounds memory: candidates embedded together, whatever the number of pictures
+_CANDIDATES_AT_ONCE = 2**16  # candidates embedded together; bounds memory for any number of images
 
 
 @dataclass(frozen=True)
 class TopAll:
-    """The best label, the two best, the three best … of each picture compete, and "nothing": C + 1 candidates.
+    """The best label, the best two, the best three … of each image compete with "nothing": C + 1 candidates.
 
-    Labels are ranked by the cosine of their single-label text. The posterior is the softmax over a picture's
-    candidates; a label's score is the log of the mass of those that hold it, at most 0. The best candidate decides.
-    Prefixes too long for the context are left out and counted.
+    Labels are ranked by the cosine of their single-label text. The posterior is the softmax over the candidates of
+    the image. The score of a label is the log of the mass of the candidates that hold it, at most 0. The best
+    candidate decides. Prefixes too long for the context are excluded and counted.
 
     Attributes:
         prompts: wordings; the [set] section is used, also for the single labels.
-        order: of the labels inside a text: "rank" (the seed's) or "alphabetical".
-        scale: what cosines are multiplied by; the encoder's own where None. Decisions do not depend on it.
+        order: order of the labels within a text: "rank" (as in the source) or "alphabetical".
+        scale: factor of the cosines; None means the logit scale of the encoder. Decisions do not depend on it.
     """
 
     prompts: PromptSet = field(default_factory=lambda: load_prompts("bare"))
@@ -42,11 +42,11 @@ class TopAll:
         return self.predict_worded(images, labels, texts, self.prompts.texts)
 
     def predict_worded(self, images: Images, labels: Sequence[str], texts: TextSpace, phrasing: Phrasing) -> Prediction:
-        """`predict` with candidates worded by `phrasing`; the labels are ranked by `prompts` all the same."""
+        """`predict` with candidates worded by `phrasing`; `prompts` still words the labels for the ranking."""
         labels = check_labels(labels)
         job = self._job(labels, texts, phrasing)
         blocks = self._blocks(images, labels)
-        # within one block the progress of its texts is the finer one
+        # with one block, the progress of its texts is more detailed
         parts = [job.predict(blocks[0])] if len(blocks) == 1 else job.predict_all(blocks)
         empty = np.empty((0, len(labels)))
         return Prediction(
@@ -56,13 +56,13 @@ class TopAll:
         )
 
     def label_sets(self, images: Images, labels: Sequence[str], texts: TextSpace) -> list[LabelSet]:
-        """The distinct label sets among the candidates, the empty one first; nothing but single labels is embedded."""
+        """The distinct label sets of the candidates, the empty one first. Only single labels are embedded."""
         labels = check_labels(labels)
         job = self._job(labels, texts, self.prompts.texts)
-        found: dict[LabelSet, None] = {(): None}
+        label_sets: dict[LabelSet, None] = {(): None}
         for vectors in self._blocks(images, labels):
-            found |= dict.fromkeys(job.candidates(job.ranking(vectors @ job.single.T))[0])
-        return list(found)
+            label_sets |= dict.fromkeys(job.candidates(job.ranking(vectors @ job.single.T))[0])
+        return list(label_sets)
 
     def _blocks(self, images: Images, labels: Sequence[str]) -> list[Floats]:
         step = max(1, _CANDIDATES_AT_ONCE // (len(labels) + 1))
@@ -78,7 +78,7 @@ class TopAll:
 
 @dataclass(frozen=True)
 class _Job:
-    """One predict call: what stays the same from one block of pictures to the next."""
+    """One predict call: what all blocks of images share."""
 
     recipe: TopAll
     labels: tuple[str, ...]
@@ -89,23 +89,23 @@ class _Job:
     scale: float
 
     def predict_all(self, blocks: Sequence[Floats]) -> list[Prediction]:
-        """A prediction for each block of pictures, with progress over all of them."""
+        """One prediction per block of images, with progress over all of them."""
         parts = []
-        with self.texts.progress("top-all", sum(map(len, blocks)), "pictures") as advance:
+        with self.texts.progress("top-all", sum(map(len, blocks)), "images") as advance:
             for vectors in blocks:
                 parts.append(self.predict(vectors))
                 advance(len(vectors))
         return parts
 
     def predict(self, vectors: Floats) -> Prediction:
-        """Prediction for one block of pictures, [n, D]."""
+        """Prediction for one block of images [n, D]."""
         rows = np.arange(len(vectors))[:, None]
         cosines = vectors @ self.single.T
         ranking = self.ranking(cosines)
         prefixes = self._prefix_logits(vectors, ranking)
         nothing = (self.scale * np.einsum("nd,d->n", vectors, self.nothing).astype(np.float64))[:, None]
 
-        # the label of rank r stands in every prefix longer than r and in no other candidate
+        # the label of rank r is in every prefix longer than r and in no other candidate
         holding = np.logaddexp.accumulate(prefixes[:, ::-1], axis=1)[:, ::-1]
         without = np.logaddexp.accumulate(np.concatenate([nothing, prefixes[:, :-1]], axis=1), axis=1)
         total = np.logaddexp(holding[:, :1], nothing)
@@ -114,20 +114,20 @@ class _Job:
         scores = np.empty_like(ranked)
         scores[rows, ranking] = ranked
 
-        best = np.concatenate([nothing, prefixes], axis=1).argmax(axis=1)  # 0 nothing, k the k best labels
+        best = np.concatenate([nothing, prefixes], axis=1).argmax(axis=1)  # 0: nothing, k: the k best labels
         decisions = np.zeros(scores.shape, dtype=np.bool_)
         decisions[rows, ranking] = np.arange(len(self.labels)) < best[:, None]
         return Prediction(scores.astype(np.float32), decisions, int(np.isneginf(prefixes).sum()))
 
     def ranking(self, cosines: Floats) -> Indices:
-        """[n, C] label positions, best first; equal cosines in alphabetical order, whatever the column order."""
+        """[n, C] label positions, best first; equal cosines in alphabetical order, for any order of the columns."""
         alphabetical = sorted(range(len(self.labels)), key=lambda c: self.labels[c])
         by_name = np.array(alphabetical, dtype=np.intp)
         best_first = np.argsort(-cosines[:, by_name], axis=1, kind="stable")
         return by_name[best_first]
 
     def _prefix_logits(self, vectors: Floats, ranking: Indices) -> Doubles:
-        """[n, C] logit of the candidate of the k + 1 best labels; −inf where its text does not fit."""
+        """[n, C] logits of the candidates of the k + 1 best labels; −inf where the text does not fit."""
         candidates, index = self.candidates(ranking)
         wordings = self.phrasing(candidates)
         fit = self.texts.fits(wordings)
@@ -141,8 +141,8 @@ class _Job:
         return logits
 
     def candidates(self, ranking: Indices) -> tuple[list[LabelSet], Indices]:
-        """The distinct prefixes of all rankings, and [n, C] which of them each picture's are."""
-        found: dict[LabelSet, int] = {}
+        """The distinct prefixes of all rankings, and [n, C] their positions for each image."""
+        prefixes: dict[LabelSet, int] = {}
         index = np.empty(ranking.shape, dtype=np.intp)
         for n, order in enumerate(ranking):
             names = [self.labels[c] for c in order]
@@ -150,5 +150,5 @@ class _Job:
                 prefix = tuple(names[: k + 1])
                 if self.recipe.order == "alphabetical":
                     prefix = tuple(sorted(prefix))
-                index[n, k] = found.setdefault(prefix, len(found))
-        return list(found), index
+                index[n, k] = prefixes.setdefault(prefix, len(prefixes))
+        return list(prefixes), index

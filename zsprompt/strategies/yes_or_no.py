@@ -1,4 +1,4 @@
-"""Yes-or-No: for each label, is it there or not?"""
+"""Yes-or-no: a present text against an absent text for each label."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from zsprompt.strategies.base import Prediction, Supervision, softmax_scale
 
 @dataclass(frozen=True)
 class YesOrNo:
-    """For each label a present text against an absent one ("A photo of nothing").
+    """A present text against an absent text for each label ("A photo of a dog", "A photo of nothing").
 
-    Scores are logit(present) − logit(absent), at most twice the scale; a label is present where that is positive.
+    Scores are logit(present) − logit(absent), at most twice the scale. A label is present where its score is positive.
 
     Attributes:
         prompts: wordings; the templates for single labels and `absent` are used.
-        scale: what cosines are multiplied by; the encoder's own where None. Decisions do not depend on it.
+        scale: factor of the cosines; None means the logit scale of the encoder. Decisions do not depend on it.
     """
 
     prompts: PromptSet = field(default_factory=lambda: load_prompts("seed-paper"))
@@ -33,10 +33,10 @@ class YesOrNo:
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy. Raises LabelError for a label too long for the encoder."""
         labels = check_labels(labels)
-        negatives = self.prompts.absent(labels)
-        require_fit(negatives, texts)
+        absent_texts = self.prompts.absent(labels)
+        require_fit(absent_texts, texts)
         present = label_vectors(self.prompts, labels, texts)
-        absent = texts.texts(negatives)
+        absent = texts.texts(absent_texts)
         scale = softmax_scale(self.scale, texts)
         scores = scale * (images.vectors @ present.T - images.vectors @ absent.T)
         return Prediction(scores.astype(np.float32, copy=False), scores > 0)

@@ -1,4 +1,4 @@
-"""Kinds of adapters, a module each. The table in zsprompt.adapters.registry names them."""
+"""Kinds of adapters, one module each. The table in zsprompt.adapters.registry names them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Kinds that are fitted at once, by numpy and scikit-learn, over images' vectors and captions.
+"""Kinds without epochs: numpy or scikit-learn fits them in one step on image vectors and captions.
 
-They are kept as arrays, never as pickles: neighbours are the training images themselves, a forest its trees.
+Their files hold arrays, never pickles: knn keeps the training vectors, forest keeps its trees.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from zsprompt.adapters.schedule import Schedule
 from zsprompt.errors import UsageError
 from zsprompt.store.image_embeddings import Images
 
-_SURE = 1e-4  # shares of 0 and 1 become logits that are finite
+_SURE = 1e-4  # keeps the logits of shares 0 and 1 finite
 
 
 class AtOnce(ABC):
-    """See Kind: bound to the labels it was fitted to. A frozen dataclass gives `inputs`, `fit`, `answer`, `fault`."""
+    """See Kind. It is bound to its labels. A frozen dataclass adds `inputs`, `fit`, `answer` and `fault`."""
 
     has_epochs: ClassVar[bool] = False
     bound: ClassVar[bool] = True
@@ -45,7 +45,7 @@ class AtOnce(ABC):
 
     @abstractmethod
     def fit(self, examples: Examples, seed: int) -> dict[str, NDArray[Any]]:
-        """What `answer` needs."""
+        """The weights that `answer` needs."""
 
     @abstractmethod
     def answer(self, weights: Weights, images: Images) -> Floats:
@@ -68,7 +68,7 @@ class AtOnce(ABC):
 
 
 def joined(images: Images, inputs: Inputs) -> Floats:
-    """[N, D], or [N, D + K·D] with captions; unit rows, so that a product of two is their cosine."""
+    """[N, D], or [N, D + K·D] with captions; unit rows, so that products are cosines."""
     if inputs == "image":
         return images.vectors
     captions = images.captions
@@ -79,12 +79,12 @@ def joined(images: Images, inputs: Inputs) -> Floats:
 
 
 def width_of(inputs: Inputs, sizes: Sizes) -> int:
-    """The width of what `joined` gives."""
+    """The width of the rows of `joined`."""
     captions = sizes.captions * sizes.dim
     return {"image": sizes.dim, "captions": captions, "both": sizes.dim + captions}[inputs]
 
 
 def share_logit(share: Doubles) -> Floats:
-    """The logit of shares, 0..1, which is finite for shares of 0 and 1 too."""
+    """The logit of shares, 0..1; finite also for shares of 0 and 1."""
     clipped = np.clip(share, _SURE, 1 - _SURE)
     return np.asarray(np.log(clipped / (1 - clipped)), dtype=np.float32)

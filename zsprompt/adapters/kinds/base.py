@@ -1,4 +1,4 @@
-"""What every kind of adapter says of itself: a frozen value whose fields are its sizes, with its source's settings."""
+"""The protocol of adapter kinds: frozen dataclasses of sizes, with the training settings of their source."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 Weights = Mapping[str, NDArray[Any]]
 
 Answer = Callable[[Images, Floats, str], Floats]
-"""Images, label texts [C, D] and a device ("cpu", "cuda") to logits [N, C]."""
+"""From images, label texts [C, D] and a device ("cpu", "cuda") to logits [N, C]."""
 
 Inputs = Literal["image", "both", "captions"]
-"""What is looked at of an image that has captions."""
+"""What an adapter reads of an image with captions."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a network is made for.
+    """The sizes of the inputs and outputs of an adapter.
 
     Attributes:
-        dim: D, width of images' and texts' vectors.
-        features: D', width of what a decoder reads.
-        labels: C at training.
-        captions: K captions per image.
+        dim: D, width of image and text vectors.
+        features: D', width of the features that a decoder reads.
+        labels: C in training.
+        captions: K, captions per image.
 
     Raises:
-        UsageError: a size that cannot be.
+        UsageError: an invalid size.
     """
 
     dim: int
@@ -55,7 +55,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class ImageTensors:
-    """Tensors of B images: vectors [B, D], tokens [B, L, D'] and captions [B, K, D] where a network reads them."""
+    """Tensors of B images: vectors [B, D]; tokens [B, L, D'] and captions [B, K, D] if the network reads them."""
 
     vectors: torch.Tensor
     tokens: torch.Tensor | None
@@ -63,13 +63,13 @@ class ImageTensors:
 
 
 class Kind(Protocol):
-    """What every kind says of itself and does. `WithEpochs` and `AtOnce` have most of it.
+    """What every kind declares and does. `WithEpochs` and `AtOnce` implement most of it.
 
     Attributes:
-        has_epochs: whether it is trained step by step, by its schedule; else it is fitted at once.
-        bound: whether it belongs to the labels it was trained with; else label texts are all it needs.
+        has_epochs: whether it is trained step by step with a schedule; otherwise it is fitted in one step.
+        bound: whether it works only with the labels it was trained with; otherwise it takes any label texts.
         reads: what it reads besides pooled vectors: "tokens", "captions".
-        schedule: the settings of its source.
+        schedule: the training settings of its source.
     """
 
     @property
@@ -82,22 +82,22 @@ class Kind(Protocol):
     def schedule(self) -> Schedule: ...
 
     def check(self, sizes: Sizes) -> None:
-        """Raise UsageError if there can be none of these sizes."""
+        """Raise UsageError if its fields do not suit these sizes."""
         ...
 
     def learn(self, job: Job) -> Fitted:
-        """The weights that a training comes to. Raises UsageError and TrainingError, see `fit`."""
+        """Train it and return its weights. Raises UsageError and TrainingError, see `fit`."""
         ...
 
     def answering(self, weights: Weights, sizes: Sizes) -> Answer:
-        """What answers with these weights."""
+        """The function that computes logits with these weights."""
         ...
 
     def fault(self, weights: Weights, sizes: Sizes) -> str | None:
-        """What should be there instead of these weights, or None where they are what the sizes ask for."""
+        """The weights that were expected instead, in words; None if the weights suit the sizes."""
         ...
 
 
 def caption_reads(inputs: Inputs) -> frozenset[str]:
-    """What is read besides vectors."""
+    """What is read of an image besides its vector."""
     return frozenset() if inputs == "image" else frozenset({"captions"})

@@ -1,4 +1,4 @@
-"""DM-decoder: label texts and image look at each other, block after block."""
+"""DM-decoder: label texts and image attend to each other in every block."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DmDecoderSpec(WithEpochs):
-    """Label texts query the image, then the image queries the answer, block after block (adds, eq. 5).
+    """Decoder whose label texts attend to the image and whose image attends back; takes unseen labels (ADDS, eq. 5).
 
     Attributes:
-        blocks: of two attentions and a feed-forward layer; the last has one attention.
-        heads: of each attention.
-        feed_forward: width inside the feed-forward layers; four times the width around them where None.
-        dropout: of the queries, and in the feed-forward layers.
+        blocks: number of blocks of two attentions and a feed-forward layer; the last block has one attention.
+        heads: number of heads of each attention.
+        feed_forward: inner width of the feed-forward layers; None means four times their outer width.
+        dropout: dropout of the queries and in the feed-forward layers.
         tokens: "spatial" or "pooled".
-        start: "random", as in the source, or "cosine", ours: begins as per-label's order and adds what it learns.
+        start: "random", as in the source, or "cosine" (ours): training starts at the ranking of per-label.
     """
 
     blocks: int = 6

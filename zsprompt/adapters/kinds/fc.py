@@ -1,4 +1,4 @@
-"""FC: one linear layer over image and label text joined."""
+"""FC: one linear layer on the concatenation of image and label text."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FcSpec(WithEpochs):
-    """One linear layer over image and label text joined (mmm-clip); for the labels it was trained with.
+    """One linear layer on the concatenated image and label text; only for its training labels (mmm-clip).
 
     Attributes:
-        start: "random", as in the source, or "cosine", ours: begins as per-label's order and adds what it learns.
+        start: "random", as in the source, or "cosine" (ours): training starts at the ranking of per-label.
     """
 
     start: Start = "random"
@@ -32,7 +32,7 @@ class FcSpec(WithEpochs):
         return True
 
     def check(self, sizes: Sizes) -> None:
-        """See Kind: any sizes will do."""
+        """See Kind. Any sizes are valid."""
 
     def head(self, sizes: Sizes) -> nn.Module:
         """See WithEpochs."""

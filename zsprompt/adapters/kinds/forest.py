@@ -1,4 +1,4 @@
-"""A random forest, as scikit-learn grows it."""
+"""Forest: a random forest of scikit-learn."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _TREE = {
     **{"feature": ("i", 1), "threshold": ("f", 1), "left": ("i", 1), "right": ("i", 1)},
     **{"share": ("f", 2), "start": ("i", 1)},
 }
-"""The arrays of a forest, each with its kind of number and of axes."""
+"""The arrays of a forest, each with its kind of number and its number of axes."""
 
 
 @dataclass(frozen=True)
 class ForestSpec(AtOnce):
-    """A random forest over vectors (coco-captions-clip), as scikit-learn grows it; for the labels it was fitted to.
+    """Random forest of scikit-learn on the vectors; only for its training labels (coco-captions-clip).
 
     Attributes:
-        trees: how many.
-        depth: of each tree, at most.
-        inputs: "image", "captions", or "both" joined.
+        trees: number of trees.
+        depth: maximum depth of each tree.
+        inputs: "image", "captions", or "both" concatenated.
     """
 
     trees: int = 200
@@ -43,22 +43,22 @@ class ForestSpec(AtOnce):
                 raise UsageError(f"expected {name} of 1 to {most}, got {value}")
 
     def fit(self, examples: Examples, seed: int) -> dict[str, NDArray[Any]]:
-        """See AtOnce. A left-out target counts as absent: a forest has no other way to leave out one label."""
+        """See AtOnce. Ignored targets count as absent, because a forest cannot ignore single cells."""
         from sklearn.ensemble import RandomForestClassifier
 
         present = (examples.targets == 1).astype(np.int8)
         forest = RandomForestClassifier(self.trees, max_depth=self.depth, random_state=seed, n_jobs=-1)
-        # scikit-learn warns of one column
+        # scikit-learn warns about a single column
         forest.fit(joined(examples.images, self.inputs), present.ravel() if present.shape[1] == 1 else present)
         return _packed([tree.tree_ for tree in forest.estimators_], present)
 
     def answer(self, weights: Weights, images: Images) -> Floats:
-        """See AtOnce: the logit of the mean share over the trees."""
-        seen = joined(images, self.inputs)
-        shares = np.zeros((len(seen), weights["share"].shape[1]))
+        """See AtOnce. It is the logit of the mean share over the trees."""
+        vectors = joined(images, self.inputs)
+        shares = np.zeros((len(vectors), weights["share"].shape[1]))
         starts = weights["start"]
         for start in starts[:-1]:
-            shares += weights["share"][_leaves(weights, seen, int(start))]
+            shares += weights["share"][_leaves(weights, vectors, int(start))]
         return share_logit(shares / (len(starts) - 1))
 
     def fault(self, weights: Weights, sizes: Sizes) -> str | None:
@@ -75,20 +75,20 @@ class ForestSpec(AtOnce):
             and bool((np.diff(starts) > 0).all())
             and bool((weights["feature"][inside] < width_of(self.inputs, sizes)).all())
             and bool((weights["feature"][inside] >= 0).all())
-            # children stand after their parent, so that every way down ends
+            # children come after their parent, so every path ends
             and bool((weights["left"] > np.arange(nodes))[inside].all())
             and bool((weights["right"] > np.arange(nodes))[inside].all())
             and bool((weights["left"] < nodes).all() and (weights["right"] < nodes).all())
         )
-        return None if good else f"whole trees over {width_of(self.inputs, sizes)} numbers and {sizes.labels} labels"
+        return None if good else f"complete trees for {width_of(self.inputs, sizes)} numbers and {sizes.labels} labels"
 
 
 def _packed(trees: list[Any], present: NDArray[np.int8]) -> dict[str, NDArray[Any]]:
-    """Trees one after the other; children are places in the whole, −1 at leaves.
+    """Concatenate trees. Children are positions in the concatenation, −1 at leaves.
 
     Args:
-        trees: as scikit-learn keeps them.
-        present: [N, C] what they were grown on.
+        trees: trees of scikit-learn.
+        present: [N, C] the targets they were fitted to.
     """
     starts = np.cumsum([0, *[tree.node_count for tree in trees]])
     parts: dict[str, list[NDArray[Any]]] = {name: [] for name in _TREE if name != "start"}
@@ -102,7 +102,10 @@ def _packed(trees: list[Any], present: NDArray[np.int8]) -> dict[str, NDArray[An
 
 
 def _shares(tree: Any, present: NDArray[np.int8]) -> Floats:
-    """[nodes, C] share of a node's images that have each label; a label all or none of them have has one class."""
+    """[nodes, C] share of the images of a node that have each label.
+
+    scikit-learn keeps only one class for a label that all or none of the images have.
+    """
     counts = tree.value  # [nodes, C, most classes of a label]
     shares = np.zeros((tree.node_count, present.shape[1]), dtype=np.float32)
     for label in range(present.shape[1]):
@@ -112,14 +115,14 @@ def _shares(tree: Any, present: NDArray[np.int8]) -> Floats:
     return shares
 
 
-def _leaves(weights: Weights, seen: Floats, root: int) -> NDArray[np.int64]:
-    """[N] the leaf of one tree that each image ends in."""
-    place = np.full(len(seen), root, dtype=np.int64)
-    rows = np.arange(len(seen))
+def _leaves(weights: Weights, vectors: Floats, root: int) -> NDArray[np.int64]:
+    """[N] the leaf of one tree for each image."""
+    place = np.full(len(vectors), root, dtype=np.int64)
+    rows = np.arange(len(vectors))
     while True:
         inside = rows[weights["left"][place] >= 0]
         if not len(inside):
             return place
         nodes = place[inside]
-        low = seen[inside, weights["feature"][nodes]] <= weights["threshold"][nodes]
+        low = vectors[inside, weights["feature"][nodes]] <= weights["threshold"][nodes]
         place[inside] = np.where(low, weights["left"][nodes], weights["right"][nodes])

@@ -1,4 +1,4 @@
-"""Fusion: an image and its captions joined, then layers."""
+"""Fusion: a classifier on an image and its captions."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FusionSpec(WithEpochs):
-    """An image and its captions joined, then two or three layers (coco-captions-clip); for its own labels.
+    """Perceptron or MUTAN on an image and its captions; only for its training labels (coco-captions-clip).
 
     Attributes:
-        mode: "concat", or "mutan" (Ben-Younes et al. 2017).
-        inputs: "both", or "image" or "captions" alone.
+        mode: "concat" (perceptron) or "mutan" (Ben-Younes et al. 2017).
+        inputs: "both", "image" or "captions".
         layers: 3 (hidden, then half of it) or 2 (hidden).
         hidden: width of the first hidden layer.
     """

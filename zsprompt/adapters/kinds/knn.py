@@ -1,4 +1,4 @@
-"""Nearest neighbours: the most similar training images vote."""
+"""Knn: the nearest training images vote."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from zsprompt.adapters.kinds.base import Inputs, Sizes, Weights
 from zsprompt.errors import TrainingError, UsageError
 from zsprompt.store.image_embeddings import Images
 
-_CELLS = 2**24  # similarities at a time
-_TIE = 1e-4  # of a mean cosine, far less than one vote: k votes give many ties
+_CELLS = 2**24  # cosines at a time
+_TIE = 1e-4  # weight of the mean cosine; breaks the many ties between k votes, and is far less than one vote
 
 
 @dataclass(frozen=True)
 class KnnSpec(AtOnce):
-    """The k most similar training images vote, by cosine (coco-captions-clip); for the labels it was fitted to.
+    """Vote of the k nearest training images by cosine; only for its training labels (coco-captions-clip).
 
     Attributes:
-        k: how many vote; a closer one weighs no more than another.
-        inputs: "image", "captions", or "both" joined.
+        k: number of images that vote, all with the same weight.
+        inputs: "image", "captions", or "both" concatenated.
     """
 
     k: int = 20
@@ -44,22 +44,22 @@ class KnnSpec(AtOnce):
         return {"vectors": vectors.astype(np.float32), "targets": examples.targets.astype(np.int8)}
 
     def answer(self, weights: Weights, images: Images) -> Floats:
-        """See AtOnce: the logit of the share of neighbours that have the label; ties by how near those are."""
-        known, targets = weights["vectors"], weights["targets"]
-        seen = joined(images, self.inputs)
+        """See AtOnce. It is the logit of the share of neighbours with the label; mean cosines break ties."""
+        stored, targets = weights["vectors"], weights["targets"]
+        vectors = joined(images, self.inputs)
         labels = targets.shape[1]
-        rows = max(1, _CELLS // max(len(known), self.k * labels))
-        found = [self._some(seen[i : i + rows], known, targets) for i in range(0, len(seen), rows)]
-        return np.concatenate([np.empty((0, labels), dtype=np.float32), *found])
+        rows = max(1, _CELLS // max(len(stored), self.k * labels))
+        parts = [self._some(vectors[i : i + rows], stored, targets) for i in range(0, len(vectors), rows)]
+        return np.concatenate([np.empty((0, labels), dtype=np.float32), *parts])
 
-    def _some(self, seen: Floats, known: Floats, targets: NDArray[Any]) -> Floats:
-        cosines = seen @ known.T
+    def _some(self, vectors: Floats, stored: Floats, targets: NDArray[Any]) -> Floats:
+        cosines = vectors @ stored.T
         nearest = np.argpartition(-cosines, self.k - 1, axis=1)[:, : self.k]
         votes = targets[nearest]  # [n, k, C]
         counted = np.maximum((votes != -1).sum(axis=1), 1)
         yes = votes == 1
         near = (yes * np.take_along_axis(cosines, nearest, axis=1)[..., None]).sum(axis=1) / self.k
-        # below 0 throughout, so that a share of just one half is no yes
+        # always below 0, so that a share of exactly one half is a no
         return np.asarray(share_logit(yes.sum(axis=1) / counted) + _TIE * (near - 2), dtype=np.float32)
 
     def fault(self, weights: Weights, sizes: Sizes) -> str | None:

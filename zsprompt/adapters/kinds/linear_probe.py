@@ -1,4 +1,4 @@
-"""Linear probe: one linear layer over the image's vector."""
+"""Linear probe: one linear layer on the image vector."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LinearProbeSpec(WithEpochs):
-    """One linear layer over the image's vector: the mmm-clip baseline's head on a frozen backbone."""
+    """One linear layer on the image vector; only for its training labels (the mmm-clip baseline)."""
 
     schedule: ClassVar[Schedule] = Schedule(
         epochs=100, batch_size=32, lr=1e-3, weight_decay=0.01, optimizer="adamw", loss="bce", patience=10
@@ -28,7 +28,7 @@ class LinearProbeSpec(WithEpochs):
         return True
 
     def check(self, sizes: Sizes) -> None:
-        """See Kind: any sizes will do."""
+        """See Kind. Any sizes are valid."""
 
     def head(self, sizes: Sizes) -> nn.Module:
         """See WithEpochs."""

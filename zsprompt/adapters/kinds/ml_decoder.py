@@ -1,4 +1,4 @@
-"""ML-Decoder: a query per label, or per group of labels, over spatial tokens."""
+"""ML-Decoder: one query per label, or per group of labels, attends to spatial tokens."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MlDecoderSpec(WithEpochs):
-    """Fixed text queries, or groups of them, over spatial tokens (ML-Decoder, clip-decoder).
+    """Decoder whose fixed text queries, one per label or group, attend to spatial tokens (ML-Decoder, clip-decoder).
 
     Attributes:
-        blocks: of attention and feed-forward layer.
-        heads: of the attention.
-        width: of queries and keys inside; D where None (the paper has 768 for features of 2048).
-        feed_forward: width inside the feed-forward layers; four times the width around them where None.
-        dropout: everywhere in a block.
-        groups: number of queries for all labels, each answering for several; then only for the labels it was trained
-            with. None has a query per label and takes labels never seen.
+        blocks: number of blocks of an attention and a feed-forward layer.
+        heads: number of heads of the attention.
+        width: width of queries and keys; None means D (the paper has 768 for features of 2048).
+        feed_forward: inner width of the feed-forward layers; None means four times their outer width.
+        dropout: dropout everywhere in a block.
+        groups: number of queries, each for a group of labels; then it takes only its training labels. None means one
+            query per label; then it takes unseen labels.
         tokens: "spatial" or "pooled".
-        start: "random", as in the source, or "cosine", ours: begins as per-label's order and adds what it learns.
+        start: "random", as in the source, or "cosine" (ours): training starts at the ranking of per-label.
     """
 
     blocks: int = 1
@@ -68,7 +68,7 @@ class MlDecoderSpec(WithEpochs):
         check_dropout(self.dropout)
         check_heads(width, self.heads)
         if self.groups is not None and not 1 <= self.groups <= sizes.labels:
-            raise UsageError(f"expected 1 to {sizes.labels} groups, one a label at most, got {self.groups}")
+            raise UsageError(f"expected 1 to {sizes.labels} groups, at most one per label, got {self.groups}")
 
     def head(self, sizes: Sizes) -> nn.Module:
         """See WithEpochs."""

@@ -1,4 +1,4 @@
-"""MLD: label texts look at the image, without self-attention."""
+"""MLD: label texts attend to the image, without self-attention."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MldSpec(WithEpochs):
-    """Label texts query the image, without self-attention (mmm-clip); takes labels never seen.
+    """Decoder whose label texts attend to the image, without self-attention; takes unseen labels (mmm-clip).
 
     Attributes:
-        blocks: of attention and feed-forward layer.
-        heads: of the attention.
-        feed_forward: width inside the feed-forward layers; four times the width around them where None.
-        dropout: in the feed-forward layers.
-        read_out: "linear", one layer D → 1 shared by all labels, or "mean" over the width, the seed's.
+        blocks: number of blocks of an attention and a feed-forward layer.
+        heads: number of heads of the attention.
+        feed_forward: inner width of the feed-forward layers; None means four times their outer width.
+        dropout: dropout in the feed-forward layers.
+        read_out: "linear", one layer D → 1 shared by all labels, or "mean" over the width, as in the source.
         tokens: "pooled", one key per image as in the authors' code, or "spatial".
-        start: "random", as in the source, or "cosine", ours: begins as per-label's order and adds what it learns.
+        start: "random", as in the source, or "cosine" (ours): training starts at the ranking of per-label.
     """
 
     blocks: int = 1
@@ -65,7 +65,7 @@ class MldSpec(WithEpochs):
         check_dropout(self.dropout)
         check_heads(sizes.dim, self.heads)
         if self.start == "cosine" and self.read_out == "mean":
-            raise UsageError("expected read_out=linear with start=cosine: a mean has no weights that could begin at 0")
+            raise UsageError("expected read_out=linear with start=cosine: a mean has no weights that can start at 0")
 
     def head(self, sizes: Sizes) -> nn.Module:
         """See WithEpochs."""

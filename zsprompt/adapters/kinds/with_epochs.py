@@ -1,4 +1,4 @@
-"""Kinds that are networks, trained step by step."""
+"""Kinds with epochs: networks that are trained step by step."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from zsprompt.adapters.job import Fitted, Job
 
 TokenChoice = Literal["pooled", "spatial"]
-"""What a decoder's keys and values are: the image's one vector, or its vector and that of every position."""
+"""Keys and values of a decoder: only the pooled vector of the image, or also the vector of every position."""
 
 Start = Literal["random", "cosine"]
-"""Where training begins: at random, or at the prompts' answer, to which what is learnt is added (see FromCosine)."""
+"""Where training starts: at random weights, or at the cosines of the prompts (see FromCosine)."""
 
-_MOST_BLOCKS = 256  # to make tens of thousands takes minutes, and no memory holds them
-_CELLS = 2**24  # targets that a start looks at: of a million images a part says as much
+_MOST_BLOCKS = 256  # tens of thousands would take minutes to create and would not fit in memory
+_CELLS = 2**24  # maximum number of targets that set the start; with a million images, a part is enough
 
 
 class WithEpochs(ABC):
-    """See Kind. A frozen dataclass gives `head`, and where a head takes more than features and texts, `logits`."""
+    """See Kind. A frozen dataclass adds `head`, and `logits` if its head takes more than features and texts."""
 
     has_epochs: ClassVar[bool] = True
-    aligns: ClassVar[bool] = False  # whether `aligned` brings images and labels into one space
+    aligns: ClassVar[bool] = False  # whether `aligned` projects images and labels into one space
     schedule: ClassVar[Schedule]
 
     @property
@@ -60,14 +60,14 @@ class WithEpochs(ABC):
 
     @abstractmethod
     def head(self, sizes: Sizes) -> Any:
-        """The network with fresh weights; with `last_layer` where it can start at the cosines."""
+        """The network with random weights. It has `last_layer` if it can start at the cosines."""
 
     def features(self, images: ImageTensors) -> torch.Tensor:
-        """What the head reads of images, [B, …]."""
+        """The part of the images that the head reads, [B, …]."""
         return images.vectors
 
     def network(self, sizes: Sizes) -> nn.Module:
-        """The head as it is, or beginning at the cosines."""
+        """The head, wrapped to start at the cosines if `start` asks for it."""
         from zsprompt.adapters.networks import FromCosine
 
         head = self.head(sizes)
@@ -75,22 +75,22 @@ class WithEpochs(ABC):
         return network
 
     def begin(self, network: Any, examples: Examples, texts: Floats) -> None:
-        """Give a network that begins at the cosines the values that suit the examples and label texts [C, D]."""
+        """Fit the start of a network that starts at the cosines to the examples and label texts [C, D]."""
         import torch
 
         if self.start == "cosine":
-            some = slice(None, None, 1 + examples.targets.size // _CELLS)
-            vectors, targets = torch.from_numpy(examples.images.vectors[some]), torch.from_numpy(examples.targets[some])
+            part = slice(None, None, 1 + examples.targets.size // _CELLS)
+            vectors, targets = torch.from_numpy(examples.images.vectors[part]), torch.from_numpy(examples.targets[part])
             network.begin(vectors, torch.from_numpy(np.array(texts)), targets)
 
     def logits(self, network: Any, images: ImageTensors, texts: torch.Tensor) -> torch.Tensor:
-        """[B, C] from B images and label texts [C, D]."""
+        """[B, C] logits of B images for label texts [C, D]."""
         inputs = (images.vectors, self.features(images)) if self.start == "cosine" else (self.features(images),)
         return tensor(network(*inputs, texts))
 
     def aligned(self, network: Any, images: ImageTensors, texts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Images [B, W] and labels [C, W] in one space, for the contrastive loss; see `aligns`."""
-        raise UsageError("expected an adapter that brings images and labels into one space, found another")
+        raise UsageError("expected an adapter that projects images and labels into one space, found another")
 
     def learn(self, job: Job) -> Fitted:
         """See Kind."""
@@ -102,13 +102,13 @@ class WithEpochs(ABC):
         """See Kind."""
         import torch
 
-        with torch.random.fork_rng(devices=()):  # the first weights are drawn, and are not the caller's to notice
+        with torch.random.fork_rng(devices=()):  # the initial weights must not change the caller's random state
             network = self.network(sizes)
         network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
         network.eval()
 
         def answers(images: Images, texts: Floats, device: str) -> Floats:
-            return answer(self, network.to(device), images, texts, device)  # a module moves as a whole, and stays
+            return answer(self, network.to(device), images, texts, device)  # the module stays on the device
 
         return answers
 
@@ -118,21 +118,21 @@ class WithEpochs(ABC):
 
         with torch.device("meta"):
             wanted = {name: tuple(value.shape) for name, value in self.network(sizes).state_dict().items()}
-        found = {name: value.shape for name, value in weights.items() if value.dtype == np.float32}
-        for name in sorted(set(wanted) | set(found)):
-            if wanted.get(name) != found.get(name):
-                return f"weights of the sizes its header says ({name}: {wanted.get(name)}, found {found.get(name)})"
+        shapes = {name: value.shape for name, value in weights.items() if value.dtype == np.float32}
+        for name in sorted(set(wanted) | set(shapes)):
+            if wanted.get(name) != shapes.get(name):
+                return f"weights of the sizes in the header ({name}: {wanted.get(name)}, found {shapes.get(name)})"
         return None
 
 
 def tensor(value: Any) -> torch.Tensor:
-    """What a network gave, which torch does not type."""
+    """The output of a network, with a type; torch returns Any."""
     result: torch.Tensor = value
     return result
 
 
 def token_reads(choice: TokenChoice) -> frozenset[str]:
-    """What is read besides vectors."""
+    """What is read of an image besides its vector."""
     return frozenset({"tokens"}) if choice == "spatial" else frozenset()
 
 
@@ -146,7 +146,7 @@ def token_features(choice: TokenChoice, images: ImageTensors) -> torch.Tensor:
 
 
 def check_sizes(sizes: Mapping[str, int | None]) -> None:
-    """Raise UsageError for a size, given by its field, that is out of range; None is a default's."""
+    """Raise UsageError for a size out of range. Sizes are given by field; None means a default."""
     for name, value in sizes.items():
         most = _MOST_BLOCKS if name == "blocks" else 2**16
         if value is not None and not 1 <= value <= most:
@@ -154,12 +154,12 @@ def check_sizes(sizes: Mapping[str, int | None]) -> None:
 
 
 def check_dropout(value: float) -> None:
-    """Raise UsageError unless it is a probability below 1."""
+    """Raise UsageError unless 0 <= value < 1."""
     if not 0 <= value < 1:
         raise UsageError(f"expected a dropout of at least 0 and below 1, got {value:g}")
 
 
 def check_heads(width: int, heads: int) -> None:
-    """Raise UsageError unless the heads share the width evenly."""
+    """Raise UsageError unless the number of heads divides the width."""
     if width % heads:
         raise UsageError(f"expected heads that divide the width {width}, got {heads}; set heads or another --model")

@@ -1,7 +1,7 @@
-"""The adapters as torch modules, and their losses. The only modules that import torch at the top.
+"""The adapters as torch modules. Only these modules and the losses import torch at the top.
 
-Letters: B pictures of a batch, C labels, D width of the label texts, D' width of the features, L tokens of a picture
-(1 for the pooled vector), K captions of a picture or groups of labels. Inputs are unit rows; logits come out.
+Letters: B images per batch, C labels, D width of the label texts, D' width of the features, L tokens per image (1 for
+the pooled vector), K captions per image or groups of labels. Inputs are unit rows; outputs are logits.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
-"""DM-decoder: label texts look at the picture, then the picture looks at what they found, block after block."""
+"""DM-decoder: in every block, label texts attend to the image, then the image attends to the result."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from zsprompt.adapters.networks.layers import a_query_a_label, at_least, attend, cross_attention, mapped, scaled
+from zsprompt.adapters.networks.layers import at_least, attend, cross_attention, mapped, one_query_per_label, scaled
 
 
 class DMDecoder(nn.Module):
-    """Blocks that refine label queries Q and picture features V (keys and values alike), then one number a label.
+    """Blocks that refine label queries Q and image features V (both keys and values), then one logit per label.
 
-    In each block, DP being dropout and FFN₂, FFN₁ linear layers:
+    In each block, with DP for dropout and linear layers FFN₂ and FFN₁:
 
         Q¹ = LN(Q + DP(Q))
         Q² = attention(Q¹, V, V)
@@ -20,20 +20,19 @@ class DMDecoder(nn.Module):
         Q' = LN(Q⁵ + Q), the next block's Q
         V' = LN(attention₂(V, Q⁵, Q⁵) + V), the next block's V; the last block has none
 
-    All labels share all weights, so any labels can be asked for. But they are not independent of each other: from
-    the second block on, the features hold what all of them found, and a label's logit depends on which others are
-    asked for beside it.
+    All labels share all weights, so the network takes any labels. But labels are not independent: from the second
+    block on, the features depend on all labels, so the logit of a label depends on the others.
 
     Args:
-        dim: D, width of the label texts and of the blocks.
-        features: D', width of the features, D if not given; a linear layer maps them where it is not D.
+        dim: D, width of the label texts and the blocks.
+        features: D', width of the features; D by default. A linear layer maps them if D' differs from D.
         blocks: number of blocks.
-        heads: attention heads; they divide D.
+        heads: number of attention heads; it must divide D.
         feed_forward: hidden width between FFN₂ and FFN₁.
         dropout: probability.
 
     Raises:
-        UsageError: a size that cannot be.
+        UsageError: an invalid size.
 
     Source: Xu et al., A Dual Modality Approach For (Zero-Shot) Multi-Label Classification, equation 5.
     """
@@ -60,7 +59,7 @@ class DMDecoder(nn.Module):
 
     def forward(self, features: Tensor, texts: Tensor) -> Tensor:
         """[B, C] logits of features [B, L, D'] and label texts [C, D]."""
-        values, queries = self.map(scaled(features)), a_query_a_label(scaled(texts), features)
+        values, queries = self.map(scaled(features)), one_query_per_label(scaled(texts), features)
         for block in self.blocks:
             queries, values = block(queries, values)
         logits: Tensor = self.read_out(queries).squeeze(-1)
@@ -68,7 +67,7 @@ class DMDecoder(nn.Module):
 
 
 class _Block(nn.Module):
-    """One block of the equations above; the last one hands the features on as they are."""
+    """One block of the equations above; the last block leaves the features unchanged."""
 
     def __init__(self, dim: int, heads: int, feed_forward: int, dropout: float, *, last: bool) -> None:
         super().__init__()
@@ -84,7 +83,7 @@ class _Block(nn.Module):
         q3 = self.norm3(attend(self.attention, q1, values) + q1)
         q4 = self.dropout(self.ffn1(self.ffn2(q3).relu()))
         q5 = self.norm5(q4 + q3)
-        found = self.query_norm(q5 + queries)
+        next_queries = self.query_norm(q5 + queries)
         if self.attention2 is None or self.value_norm is None:
-            return found, values
-        return found, self.value_norm(attend(self.attention2, values, q5) + values)
+            return next_queries, values
+        return next_queries, self.value_norm(attend(self.attention2, values, q5) + values)

@@ -1,4 +1,4 @@
-"""Linear layers: FC over the picture's and the label text's vectors joined, and the probe over the picture's alone."""
+"""Linear layers: FC on concatenated image and label text vectors, and the linear probe on image vectors."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from zsprompt.adapters.networks.layers import at_least, same_labels, scaled
 
 
 class FC(nn.Module):
-    """Logit of label c = wᶜ · (picture, text of c) + bᶜ, with a weight row wᶜ [2D] and a bias for each label.
+    """Logit of label c = wᶜ · (image, text of c) + bᶜ, with a weight row wᶜ [2D] and a bias per label.
 
-    The text half of a row only moves its label's bias as long as the texts stay the same: what it adds is the same
-    for every picture. So it changes the training's course, not what the trained network can say.
+    With fixed texts, the text half of a row adds the same number for every image, like the bias. It changes the
+    course of the training but not what the trained network can express.
 
     Args:
-        dim: D, width of pictures and texts.
-        num_classes: C. The network knows these labels and no others.
+        dim: D, width of images and texts.
+        num_classes: C. The network takes only these labels.
 
     Source: the mmm-clip report, CLIP-FC-Adapter.
     """
@@ -36,22 +36,22 @@ class FC(nn.Module):
         return [self.weight, self.bias]
 
     def forward(self, vectors: Tensor, texts: Tensor) -> Tensor:
-        """[B, C] logits of pictures [B, D] and label texts [C, D].
+        """[B, C] logits of images [B, D] for label texts [C, D].
 
         Raises:
-            LabelError: as many texts as labels were expected.
+            LabelError: the number of texts is not C.
         """
         same_labels(texts, len(self.bias))
-        pictures, words = self.weight.chunk(2, dim=1)
-        return scaled(vectors) @ pictures.T + (scaled(texts) * words).sum(dim=1) + self.bias
+        image_weight, text_weight = self.weight.chunk(2, dim=1)
+        return scaled(vectors) @ image_weight.T + (scaled(texts) * text_weight).sum(dim=1) + self.bias
 
 
 class LinearHead(nn.Module):
-    """Logit of label c = wᶜ · picture + bᶜ: a linear probe.
+    """Logit of label c = wᶜ · image + bᶜ: a linear probe.
 
     Args:
-        dim: D, width of pictures.
-        num_classes: C. The network knows these labels and no others.
+        dim: D, width of images.
+        num_classes: C. The network takes only these labels.
 
     Source: the mmm-clip report's baseline, a frozen backbone and a fully connected layer.
     """
@@ -61,6 +61,6 @@ class LinearHead(nn.Module):
         self.layer = nn.Linear(dim, at_least("label", num_classes))
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """[B, C] logits of pictures [B, D]."""
+        """[B, C] logits of images [B, D]."""
         logits: Tensor = self.layer(scaled(vectors))
         return logits

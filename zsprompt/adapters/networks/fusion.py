@@ -1,4 +1,4 @@
-"""Fusion: the picture's vector and those of its captions, joined or multiplied, and a classifier behind."""
+"""Fusion: the vectors of an image and its captions, concatenated or multiplied, then a classifier."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from zsprompt.adapters.networks.layers import at_least, one_of, scaled
 from zsprompt.errors import UsageError
 
 _PROJECTED = 310
-"""MUTAN's width of each side before they are multiplied."""
+"""Width of each side of MUTAN before the products."""
 _FUSED = 510
-"""MUTAN's width of the products."""
+"""Width of the products of MUTAN."""
 _RANK = 5
-"""MUTAN's number of products that are summed."""
+"""Number of products that MUTAN sums."""
 
 
 class Fusion(nn.Module):
-    """Pictures that come with captions.
+    """A classifier for images with captions.
 
-    mode "concat": the inputs are joined, picture first, then its captions in their order, and go through linear
-    layers with ReLU between: in → hidden → hidden / 2 → C with 3 layers, in → hidden → C with 2.
+    mode "concat": the inputs are concatenated, first the image, then its captions in order. Linear layers with ReLU
+    follow: in → hidden → hidden / 2 → C with 3 layers, in → hidden → C with 2.
 
-    mode "mutan": picture v and joined captions q are projected, ṽ = tanh(W v) and q̃ = tanh(U q), both 310 wide;
-    five products (M_r q̃) ⊙ (N_r ṽ), 510 wide, are summed (a Tucker decomposition whose core has rank 5 in each
-    slice), and one linear layer gives the logits. Only that last layer has a bias, as in the paper's equations.
+    mode "mutan": the image v and the concatenated captions q are projected, ṽ = tanh(W v) and q̃ = tanh(U q), both 310
+    wide. Five products (M_r q̃) ⊙ (N_r ṽ), 510 wide, are summed (a Tucker decomposition whose core has rank 5 in each
+    slice). One linear layer gives the logits. Only that last layer has a bias, as in the equations of the paper.
 
     Args:
-        dim: D, width of pictures and captions.
-        num_classes: C. The network knows these labels and no others.
+        dim: D, width of images and captions.
+        num_classes: C. The network takes only these labels.
         mode: "concat" or "mutan".
-        inputs: "both", "image" or "captions": what is looked at.
-        captions: K, captions of each picture.
-        layers: 2 or 3, of "concat".
-        hidden: width of the first hidden layer, of "concat".
+        inputs: "both", "image" or "captions".
+        captions: K, captions per image.
+        layers: 2 or 3, for "concat".
+        hidden: width of the first hidden layer, for "concat".
 
     Raises:
-        UsageError: a word or a size that cannot be, or "mutan" without both inputs.
+        UsageError: an unknown mode or input, an invalid size, or "mutan" without both inputs.
 
     Source: the coco-captions-clip report; Ben-Younes et al. 2017, MUTAN: Multimodal Tucker Fusion for Visual
     Question Answering.
@@ -66,20 +66,20 @@ class Fusion(nn.Module):
             self.head = _perceptron(joined, num_classes, layers, at_least("hidden units", hidden, 2))
 
     def forward(self, vectors: Tensor, captions: Tensor | None = None) -> Tensor:
-        """[B, C] logits of pictures [B, D] and their captions [B, K, D]; with "image", captions are not looked at.
+        """[B, C] logits of images [B, D] and their captions [B, K, D]; "image" ignores the captions.
 
         Raises:
-            UsageError: captions that are not there, or not K of them.
+            UsageError: no captions, or not K per image.
         """
         if self.inputs == "image":
             return self._logits(scaled(vectors))
         if captions is None or captions.shape[1] != self.captions:
-            found = "none" if captions is None else captions.shape[1]
-            raise UsageError(f"expected {self.captions} captions a picture, found {found}")
-        words = scaled(captions).flatten(1)
+            count = "none" if captions is None else captions.shape[1]
+            raise UsageError(f"expected {self.captions} captions per image, found {count}")
+        flat = scaled(captions).flatten(1)
         if self.inputs == "captions":
-            return self._logits(words)
-        return self._logits(torch.cat([scaled(vectors), words], dim=1))
+            return self._logits(flat)
+        return self._logits(torch.cat([scaled(vectors), flat], dim=1))
 
     def _logits(self, joined: Tensor) -> Tensor:
         result: Tensor = self.head(joined)
@@ -98,10 +98,11 @@ def _perceptron(width: int, num_classes: int, layers: int, hidden: int) -> nn.Se
 
 
 class _Mutan(nn.Module):
-    """Multimodal Tucker fusion of a picture [B, dim] and words [B, words], given side by side."""
+    """Multimodal Tucker fusion of an image [B, dim] and words [B, words], given as one row [B, dim + words]."""
 
     def __init__(self, dim: int, words: int, num_classes: int) -> None:
         super().__init__()
+        # adapter files hold these attribute names
         self.picture = nn.Linear(dim, _PROJECTED, bias=False)
         self.words = nn.Linear(words, _PROJECTED, bias=False)
         self.picture_terms = nn.Linear(_PROJECTED, _RANK * _FUSED, bias=False)
@@ -110,8 +111,8 @@ class _Mutan(nn.Module):
 
     def forward(self, joined: Tensor) -> Tensor:
         vectors, words = torch.split(joined, [self.picture.in_features, self.words.in_features], dim=1)
-        pictures = self.picture_terms(self.picture(vectors).tanh())
-        questions = self.word_terms(self.words(words).tanh())
-        fused = (pictures * questions).unflatten(1, (_RANK, _FUSED)).sum(dim=1)
+        image_terms = self.picture_terms(self.picture(vectors).tanh())
+        word_terms = self.word_terms(self.words(words).tanh())
+        fused = (image_terms * word_terms).unflatten(1, (_RANK, _FUSED)).sum(dim=1)
         result: Tensor = self.read_out(fused)
         return result

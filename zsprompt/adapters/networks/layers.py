@@ -1,4 +1,4 @@
-"""What the networks share: the scale of their inputs, cross-attention, and refusals of sizes that cannot be."""
+"""What the networks share: the scale of their inputs, cross-attention, and checks of sizes."""
 
 from __future__ import annotations
 
@@ -10,72 +10,72 @@ from zsprompt.errors import LabelError, UsageError
 
 
 def scaled(rows: Tensor) -> Tensor:
-    """`rows` […, D] times √D: the entries of a unit row come to the order of 1.
+    """`rows` […, D] times √D, which brings the entries of unit rows to the order of 1.
 
-    LayerNorm's output and the default initialisation of linear layers are made for such entries. A unit row's are of
-    the order of 1/√D: beside a LayerNorm they would vanish, and a bias would drown them.
+    LayerNorm and the default initialisation of linear layers expect entries of that order. The entries of a unit row
+    are of the order of 1/√D: they would vanish next to the output of a LayerNorm or a bias.
     """
     return rows * math.sqrt(rows.shape[-1])
 
 
-def mapped(found: int | None, wanted: int) -> nn.Module:
-    """A linear layer from features of width `found` to `wanted`; nothing where the widths agree or none is given."""
-    return nn.Identity() if found in (None, wanted) else nn.Linear(found or wanted, wanted)
+def mapped(features: int | None, width: int) -> nn.Module:
+    """A linear layer from width `features` to `width`; the identity if they are equal or `features` is None."""
+    return nn.Identity() if features in (None, width) else nn.Linear(features or width, width)
 
 
 def cross_attention(width: int, heads: int, dropout: float = 0.0) -> nn.MultiheadAttention:
     """Multi-head attention over inputs [B, …, width].
 
     Raises:
-        UsageError: the heads do not share the width evenly.
+        UsageError: the number of heads does not divide the width.
     """
     if heads < 1 or width % heads:
         fitting = ", ".join(str(n) for n in range(1, 17) if width % n == 0)
-        raise UsageError(f"expected a number of heads that divides the width {width}, found {heads}: try {fitting}")
+        raise UsageError(f"expected a number of heads that divides the width {width}, found {heads}; try {fitting}")
     return nn.MultiheadAttention(width, heads, dropout=dropout, batch_first=True)
 
 
 def attend(attention: nn.MultiheadAttention, queries: Tensor, features: Tensor) -> Tensor:
-    """[B, Q, D]: `queries` [B, Q, D] look at `features` [B, L, D], which are both keys and values."""
+    """[B, Q, D]: `queries` [B, Q, D] attend to `features` [B, L, D], which are both keys and values."""
     result: Tensor = attention(queries, features, features, need_weights=False)[0]
     return result
 
 
-def a_query_a_label(texts: Tensor, features: Tensor) -> Tensor:
-    """[B, C, D]: the texts [C, D] once for each picture of the features [B, L, D']."""
+def one_query_per_label(texts: Tensor, features: Tensor) -> Tensor:
+    """[B, C, D]: the texts [C, D], repeated for each image of the features [B, L, D']."""
     return texts.expand(len(features), -1, -1)
 
 
-def at_least(what: str, found: int, least: int = 1) -> int:
-    """`found`, if it is not smaller than `least`.
+def at_least(what: str, value: int, least: int = 1) -> int:
+    """Return `value`.
 
     Raises:
-        UsageError: it is.
+        UsageError: it is smaller than `least`.
     """
-    if found < least:
-        raise UsageError(f"expected at least {least} {what}, found {found}")
-    return found
+    if value < least:
+        raise UsageError(f"expected at least {least} {what}, found {value}")
+    return value
 
 
-def one_of(what: str, found: str, known: tuple[str, ...]) -> str:
-    """`found`, if it is one of the known words.
+def one_of(what: str, value: str, choices: tuple[str, ...]) -> str:
+    """Return `value`.
 
     Raises:
-        UsageError: it is none of them.
+        UsageError: it is not one of the choices.
     """
-    if found not in known:
-        raise UsageError(f"expected {what} to be {' or '.join(known)}, found {found!r}")
-    return found
+    if value not in choices:
+        raise UsageError(f"expected {what} to be {' or '.join(choices)}, found {value!r}")
+    return value
 
 
 def same_labels(texts: Tensor, num_classes: int) -> None:
-    """Nothing, if there is a text [D] for each of the labels that the network was built for.
+    """Check that `texts` [C, D] has one row per label of the network.
 
     Raises:
-        LabelError: there are more or fewer.
+        LabelError: it has more or fewer rows.
     """
     if len(texts) != num_classes:
         raise LabelError(
             f"expected the texts of {num_classes} labels, found {len(texts)}: "
-            "this adapter has weights of its own for each label it was trained on"
+            "this adapter has separate weights for each label it was trained on"
         )

@@ -1,4 +1,4 @@
-"""ML-Decoder: queries for groups of labels look at the picture's tokens; a layer a group answers for its labels."""
+"""ML-Decoder: one query per group of labels attends to the tokens; one layer per group gives the logits."""
 
 from __future__ import annotations
 
@@ -8,41 +8,48 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zsprompt.adapters.networks.layers import a_query_a_label, at_least, attend, cross_attention, same_labels, scaled
+from zsprompt.adapters.networks.layers import (
+    at_least,
+    attend,
+    cross_attention,
+    one_query_per_label,
+    same_labels,
+    scaled,
+)
 from zsprompt.errors import UsageError
 
 _MOST_GROUPS = 100
-"""Groups if their number is not given, as in the paper."""
+"""Default number of groups, as in the paper."""
 
 
 class MLDecoder(nn.Module):
-    """A classification head over spatial features. Self-attention between queries is left out.
+    """A classification head on spatial features, without self-attention between queries.
 
-    `MLDecoder(num_classes)` alone takes the place of a backbone's pooling and last layer. Its queries, one a group,
-    are random numbers that are kept as they were drawn. With `text_features` the queries come from the label texts:
+    `MLDecoder(num_classes)` replaces the pooling and the last layer of a backbone. Its queries, one per group, are
+    fixed random numbers. With `text_features`, the queries come from the label texts:
 
-    - with `num_classes`, a group's query is made from the mean of its labels' texts, and the layers behind the
-      groups belong to the labels' positions: the labels are those of the training, in their order;
-    - without, every label is a query and shares one layer width → 1 with all others: any labels can be asked for.
+    - With `num_classes`, the query of a group comes from the mean of its label texts. The layer of a group belongs to
+      the positions of its labels, so the network takes only the labels of the training, in order.
+    - Without, every label is a query, and all share one layer width → 1. The network takes any labels.
 
-    Labels are grouped in their order, g = ⌈C / K⌉ to a group; outputs beyond the last label are cut off, and groups
-    that would hold nothing else are not made.
+    Labels are grouped in order, g = ⌈C / K⌉ per group. Outputs beyond the last label are cut off, and groups without
+    labels are not created.
 
     Args:
         num_classes: C, or None for any labels.
         in_features: D', width of the features.
         text_features: D, width of the label texts, or None for random queries.
-        width: of the queries and the blocks.
-        heads: attention heads; they divide the width.
+        width: width of the queries and the blocks.
+        heads: number of attention heads; it must divide the width.
         feed_forward: hidden width of the feed-forward layers.
         dropout: probability, on queries, attention weights, residuals and hidden units.
         blocks: number of blocks.
-        groups: K, min(100, C) if not given.
-        unit_rows: the features are unit rows and are brought to the scale of 1; else they are taken as they come,
-            as a backbone gives them. If not given, they are unit rows where there are texts.
+        groups: K, min(100, C) by default.
+        unit_rows: whether the features are unit rows, to be scaled to the order of 1; otherwise they are used
+            unchanged. By default they are unit rows if there are label texts.
 
     Raises:
-        UsageError: sizes that cannot be, or neither labels nor texts.
+        UsageError: invalid sizes, or neither labels nor texts.
 
     Source: Ridnik et al. 2021, ML-Decoder: Scalable and Versatile Classification Head.
     """
@@ -78,21 +85,21 @@ class MLDecoder(nn.Module):
         if num_classes is not None:
             self.group_weight = nn.Parameter(torch.empty(self.groups, width, self.group_size))
             self.group_bias = nn.Parameter(torch.zeros(num_classes))
-            nn.init.normal_(self.group_weight, std=math.sqrt(2 / (width + self.group_size)))  # Glorot, a group
+            nn.init.normal_(self.group_weight, std=math.sqrt(2 / (width + self.group_size)))  # Glorot, per group
 
     def last_layer(self) -> list[nn.Parameter]:
         """The parameters behind the logits."""
         return [self.group_weight, self.group_bias] if self.read_out is None else list(self.read_out.parameters())
 
     def forward(self, features: Tensor, texts: Tensor | None = None) -> Tensor:
-        """[B, C] logits of features [B, L, D'] or [B, D', height, width], and label texts [C, D] if there are any.
+        """[B, C] logits of features [B, L, D'] or [B, D', height, width], for label texts [C, D] if it takes any.
 
         Raises:
-            LabelError: as many texts as labels were expected.
-            UsageError: texts where there should be none, or none where there should.
+            LabelError: the number of texts is not C.
+            UsageError: missing or unexpected texts.
         """
         tokens = F.relu(self.map(self._rows(features)))
-        states = a_query_a_label(self._queries(texts), tokens)
+        states = one_query_per_label(self._queries(texts), tokens)
         for block in self.blocks:
             states = block(states, tokens)
         if self.read_out is not None:
@@ -102,22 +109,22 @@ class MLDecoder(nn.Module):
         return by_group.flatten(1)[:, : self.num_classes] + self.group_bias
 
     def project(self, features: Tensor, texts: Tensor) -> tuple[Tensor, Tensor]:
-        """Pictures [B, width], each the mean of its mapped tokens, and mapped label texts [C, width].
+        """Images [B, width], as the means of their mapped tokens, and mapped label texts [C, width].
 
-        Both before the ReLU, so that a cosine between them can have either sign. A contrastive loss aligns them.
+        Both are taken before the ReLU, so that their cosines can have either sign. A contrastive loss aligns them.
 
         Raises:
-            UsageError: the network has no map for texts.
+            UsageError: the network does not take texts.
         """
         return self.map(self._rows(features)).mean(dim=1), self._mapped_texts(texts)
 
     def _rows(self, features: Tensor) -> Tensor:
-        """[B, L, D'] in the scale that the map expects."""
+        """[B, L, D'] at the scale that the map expects."""
         rows = features.flatten(2).transpose(1, 2) if features.dim() == 4 else features
         return scaled(rows) if self.unit_rows else rows
 
     def _queries(self, texts: Tensor | None) -> Tensor:
-        """[K, width], or [C, width] where every label is a query."""
+        """[K, width], or [C, width] if every label is a query."""
         if texts is None:
             if self.text_map is not None:
                 raise UsageError("expected the label texts, found none: this network's queries are made from them")
@@ -135,14 +142,14 @@ class MLDecoder(nn.Module):
 
 
 def _grouped(num_classes: int | None, groups: int | None, text_features: int | None) -> tuple[int, int]:
-    """(labels to a group, number of groups); (1, 0) where every label is a query."""
+    """(labels per group, number of groups); (1, 0) if every label is a query."""
     if num_classes is None:
         if text_features is None:
             raise UsageError(
                 "expected num_classes or text_features, found neither: queries are groups of labels or texts"
             )
         if groups is not None:
-            raise UsageError(f"expected num_classes beside groups={groups}, found none: groups go by position")
+            raise UsageError(f"expected num_classes with groups={groups}, found none: groups go by position")
         return 1, 0
     groups = min(_MOST_GROUPS if groups is None else at_least("group", groups), at_least("label", num_classes))
     size = -(-num_classes // groups)

@@ -1,41 +1,41 @@
-"""MLD: label texts look at the picture through decoder blocks without self-attention."""
+"""MLD: label texts attend to the image in decoder blocks without self-attention."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
 from zsprompt.adapters.networks.layers import (
-    a_query_a_label,
     at_least,
     attend,
     cross_attention,
     mapped,
     one_of,
+    one_query_per_label,
     scaled,
 )
 
 
 class MLD(nn.Module):
-    """x = LN(x + attention(x, features, features)), x = LN(x + FFN(x)) in each block; then one number a label.
+    """x = LN(x + attention(x, features, features)), x = LN(x + FFN(x)) in each block; then one logit per label.
 
-    Labels do not see each other and share all weights, so any labels can be asked for, seen in training or not.
-    With a single feature, the pooled vector, every attention weight is 1: what a label takes from the picture does
-    not depend on the label, and the two meet only in the sum and in the feed-forward layer. The attention's query
-    and key projections then get no gradient.
+    Labels do not attend to each other and share all weights, so the network takes seen and unseen labels.
+    With a single feature, the pooled vector, every attention weight is 1. Then the attention output does not depend on
+    the label, and image and label meet only in the sum and the feed-forward layer. The query and key projections of
+    the attention get no gradient.
 
     Args:
-        dim: D, width of the label texts and of the blocks.
-        features: D', width of the features, D if not given; a linear layer maps them where it is not D.
+        dim: D, width of the label texts and the blocks.
+        features: D', width of the features; D by default. A linear layer maps them if D' differs from D.
         blocks: number of blocks.
-        heads: attention heads; they divide D.
+        heads: number of attention heads; it must divide D.
         feed_forward: hidden width of the feed-forward layers.
         dropout: probability, within the feed-forward layers.
-        read_out: "linear", a layer D → 1 that the labels share, or "mean" over the width, as in the report. Behind
-            a LayerNorm that mean starts at 0 for every picture and label and has no gradient to what is below:
-            at first only the weight and bias of the last LayerNorm learn.
+        read_out: "linear", a layer D → 1 that all labels share, or "mean" over the width, as in the report. After a
+            LayerNorm, this mean starts at 0 for every image and label and passes no gradient down. At first, only the
+            weight and bias of the last LayerNorm learn.
 
     Raises:
-        UsageError: a size that cannot be, or an unknown read-out.
+        UsageError: an invalid size, or an unknown read-out.
 
     Source: the mmm-clip report, CLIP-MLD-Adapter.
     """
@@ -63,14 +63,14 @@ class MLD(nn.Module):
 
     def forward(self, features: Tensor, texts: Tensor) -> Tensor:
         """[B, C] logits of features [B, L, D'] and label texts [C, D]."""
-        tokens, states = self.map(scaled(features)), a_query_a_label(scaled(texts), features)
+        tokens, states = self.map(scaled(features)), one_query_per_label(scaled(texts), features)
         for block in self.blocks:
             states = block(states, tokens)
         return states.mean(dim=-1) if self.read_out is None else self.read_out(states).squeeze(-1)
 
 
 class _Block(nn.Module):
-    """Cross-attention and a feed-forward layer, each with its residual and its LayerNorm after it."""
+    """Cross-attention and a feed-forward layer, each followed by a residual and a LayerNorm."""
 
     def __init__(self, dim: int, heads: int, feed_forward: int, dropout: float) -> None:
         super().__init__()
