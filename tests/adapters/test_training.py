@@ -655,7 +655,7 @@ def test_an_adapter_is_evaluated_like_any_strategy(kind: Any, drawn: Dataset) ->
     assert result.mAP > 1.3 * metrics.mean_over_labels(metrics.prevalence(result.targets))
     assert result.recipe["supervision"] == "trained"
     assert result.recipe["adapter"]["digest"] == course.trained.digest
-    assert not any("learnt from" in warning for warning in result.warnings)
+    assert not any("was trained on" in warning for warning in result.warnings)
 
 
 def test_training_images_are_counted_in_the_warnings(drawn: Dataset) -> None:
@@ -664,10 +664,12 @@ def test_training_images_are_counted_in_the_warnings(drawn: Dataset) -> None:
             course = train(MLD, part(drawn, 40), store, validation=validation, schedule=QUICK, device="cpu")
             result = run(Adapter(course.trained, device="cpu"), part(drawn, 30, 60), store)
             assert any(
-                warning.startswith("the adapter learnt from 10 of these 30 pictures") for warning in result.warnings
+                warning.startswith("the adapter was trained on 10 of these 30 images") for warning in result.warnings
             )
         elsewhere = replace(part(drawn, 30, 60), name="another")
-        assert not any("learnt" in w for w in run(Adapter(course.trained, device="cpu"), elsewhere, store).warnings)
+        assert not any(
+            "was trained on" in w for w in run(Adapter(course.trained, device="cpu"), elsewhere, store).warnings
+        )
 
 
 @given(share=st.floats(0.02, 0.9), seed=st.integers(0, 2**32 - 1))
@@ -886,12 +888,12 @@ def test_given_and_written_captions_are_both_read(drawn: Dataset) -> None:
         bare = replace(drawn, captions=None, written=None)
         for data, message in (
             (given_alone, "2 captions per image .given, written."),
-            (bare, "--picture-captions FILE"),
+            (bare, "--image-captions FILE"),
         ):
             asked = replace(drawn, written=None) if data is given_alone else bare
             with pytest.raises(ZspromptError, match=message):
                 run(Adapter(both.trained, device="cpu"), asked, store)
-    with pytest.raises(DataError, match="--picture-captions FILE"):
+    with pytest.raises(DataError, match="--image-captions FILE"):
         learn(bare, "fusion,hidden=16")
     assert learn(bare, "fusion,hidden=16,inputs=image").trained.sizes.captions == 0
 
@@ -907,7 +909,7 @@ def test_long_captions_are_truncated_at_words_and_counted(drawn: Dataset) -> Non
     assert "dog cat sofa car carrot" in encoder.texts_seen
     with EmbeddingStore(PlantedEncoder(context_length=5), cache=None) as store:
         warnings = run(Adapter(course.trained, device="cpu"), data, store).warnings
-    assert "20 captions cut to the words that fit the model" in warnings
+    assert "20 image captions truncated to fit the model" in warnings
 
 
 @settings(max_examples=40, deadline=None)

@@ -39,6 +39,8 @@ from zsprompt.strategies.thresholds import Thresholds, decide, load_thresholds, 
 
 # choosing
 
+ONE_CURVE = "one calibration curve per label"
+
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
@@ -287,15 +289,15 @@ def test_permuting_labels_permutes_decisions(made: Thresholds) -> None:
         (lambda facts: facts | {"labels": [], "thresholds": []}, "one threshold per label"),
         (
             lambda facts: facts | {"calibration": {"method": "magic", "curves": []}},
-            "one calibration curve per label",
+            ONE_CURVE,
         ),
         (
             lambda facts: facts | {"calibration": {"method": "platt", "curves": [[[1], [2]]]}},
-            "one calibration curve per label",
+            ONE_CURVE,
         ),
         (
             lambda facts: facts | {"calibration": {"method": "platt", "curves": [[1, 2]] * 3}},
-            "one calibration curve per label",
+            ONE_CURVE,
         ),
     ],
     ids=range(15),
