@@ -42,3 +42,20 @@ def test_every_error_of_the_package_stands_in_the_tree() -> None:
     drawn = [line.lstrip("│├└─ ").split()[0] for line in (errors.__doc__ or "").splitlines()[2:] if line.strip()]
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
     assert sorted(drawn) == sorted(kind.__name__ for kind in kinds)
+
+
+@pytest.mark.parametrize("kind", ["strategies", "encoders", "datasets"])
+def test_the_groups_of_entry_points_are_those_that_the_docs_name(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from importlib.metadata import EntryPoint
+
+    from zsprompt.data import available_datasets
+    from zsprompt.encoders import available_models
+    from zsprompt.strategies import available_strategies
+
+    def entry_points(group: str) -> list[EntryPoint]:
+        return [EntryPoint("mine", "my_module:mine", group)] if group == f"zsprompt.{kind}" else []
+
+    monkeypatch.setattr("zsprompt._utils.registry.entry_points", entry_points)
+    available = {"strategies": available_strategies, "encoders": available_models, "datasets": available_datasets}
+    assert available[kind]()["mine"] == "installed: my_module:mine"
+    assert f"`zsprompt.{kind}`" in (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")

@@ -67,7 +67,7 @@ DATASETS = {
 TRAINING = {name: entry.training for name, entry in DATASETS.items() if entry.training}
 """Default split of each data set for training adapters."""
 
-_GROUP = "zsprompt.data"
+_GROUP = "zsprompt.datasets"
 
 
 def available_datasets() -> dict[str, str]:
