@@ -165,7 +165,7 @@ def test_pictures_in_tar_files_and_lists_are_found(
         file.add(photos / "03.png", "a/three.txt")
     (tmp_path / "list.jsonl").write_text('{"image": "photos/04.png"}\n', encoding="utf-8")
     done = cli("caption-images", "some.tar", "list.jsonl", "photos/05.png", *llm, "--out", "captions.csv")
-    assert done.stderr == "passed over 1 other file\n"
+    assert done.stderr == "skipped 1 other file\n"
     assert read_image_captions(tmp_path / "captions.csv") == {
         "photos/05.png": said(*SHADES[5]),
         "some.tar/a/three.png": said(*SHADES[3]),
@@ -194,7 +194,7 @@ def test_a_budget_ends_with_what_there_is_and_the_same_command_goes_on(
     some = cli("caption-images", "photos", *asking(llm, max_calls=5), "--out", "captions.csv")
     assert some.returncode == 0
     assert some.stdout == "5 captions, 5 requests now; written to captions.csv\n"
-    assert some.stderr == ("the budget ended with 7 images left; the same command goes on from there\n")
+    assert some.stderr == ("the budget ended with 7 images left; the same command continues from there\n")
     assert len(rows(tmp_path / "captions.csv")) == 1 + 5
     rest = cli("caption-images", "photos", *asking(llm, max_calls=7), "--out", "captions.csv")
     assert (rest.stdout, rest.stderr) == ("12 captions, 7 requests now; written to captions.csv\n", "")
@@ -208,7 +208,7 @@ def test_offline_asks_nothing_and_replaces_no_file_by_nothing(
     (tmp_path / "captions.csv").write_text("mine", encoding="utf-8")
     done = cli("caption-images", "photos", *asking(llm, offline="yes"), "--out", "captions.csv")
     assert done.stdout == "0 captions, 0 requests now\n"
-    assert done.stderr == ("12 images without a kept answer; without offline=yes the same command asks about them\n")
+    assert done.stderr == ("12 images without a stored answer; the same command without offline=yes asks about them\n")
     assert (server.connections, (tmp_path / "captions.csv").read_text(encoding="utf-8")) == (0, "mine")
 
 
@@ -288,7 +288,7 @@ def test_what_cannot_be_meant_is_one_line(
 def test_without_a_place_or_a_server_nothing_is_begun(server: ChatServer, llm: list[str], photos: Path, cli: Cli):
     assert cli("caption-images", "photos", *llm).stderr == "error: expected --out FILE for the captions, found none\n"
     nobody = cli("caption-images", "photos", "--out", "captions.csv").stderr
-    assert nobody.startswith("error: expected an LLM to ask, found none; give --llm [SERVER:]MODEL")
+    assert nobody.startswith("error: expected an LLM, found none; pass --llm [SERVER:]MODEL")
     assert cli("caption-images", "photos", *llm, "--words", 0, "--out", "captions.csv").returncode == 2
 
 

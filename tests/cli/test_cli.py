@@ -190,7 +190,7 @@ def test_predict_says_what_is_on_each_picture(photos: Path, cli: Cli) -> None:
     assert " dog " not in lines["0000.png"]
     assert lines["0001.png"].count(",") == 1
     assert lines["0002.png"].endswith("–")
-    assert "passed over 1 other file\n" in done.stderr
+    assert "skipped 1 other file\n" in done.stderr
     assert "8 images, 5 labels, model planted" in done.stderr
 
 

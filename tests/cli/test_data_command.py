@@ -44,7 +44,7 @@ def test_list_says_what_each_is_and_where_it_is_looked_for(cli: Cli, tmp_path: P
     for reason in (
         "PASCAL VOC 2007: 9,963 photos, 20 labels",
         "CC BY 4.0",
-        "not here: `zsprompt data fetch voc` downloads it (911 MB)",
+        "not present: `zsprompt data fetch voc` downloads it (911 MB)",
         "fill in the form at https://lms.comp.nus.edu.sg",
     ):
         assert reason in done.stdout
@@ -135,7 +135,7 @@ def test_check_names_what_to_mend(cli: Cli, photos: Path) -> None:
     ):
         assert line in done.stdout.splitlines()
     assert one_line(done.stderr) == (
-        "error: expected folder to be whole, found 1 image missing; 1 image unreadable; 1 image duplicated with "
+        "error: expected folder to be complete, found 1 image missing; 1 image unreadable; 1 image duplicated with "
         "different labels; labels that look alike: 'Cat', 'cat'. Fix the label file or the named images; "
         "`zsprompt run --skip-bad` excludes unreadable images"
     )
@@ -189,7 +189,7 @@ def test_check_of_real_photos(cli: Cli, test_data: Path) -> None:
     assert "voc2007 test: 500 images, published 4,952; 20 labels" in done.stdout
     assert "person             199       2007         8" in done.stdout
     assert "500 images read: 0 missing, 0 unreadable, 0 duplicated; 0 other images in no split" in done.stdout
-    assert "not here, so not checked: trainval" in done.stderr
+    assert "not present, so not checked: trainval" in done.stderr
     assert "test has 500 images, but 4,952 are published. `zsprompt data fetch voc --again` downloads it" in done.stderr
 
 
@@ -273,7 +273,7 @@ def test_a_list_that_was_not_fetched_names_the_command_too(
     assert "Did you mean 'test'?" in typo
     assert "data fetch" not in typo
     command("data", "fetch", "voc")
-    assert "not here" not in command(*run, "--split", "trainval").stderr
+    assert "not present" not in command(*run, "--split", "trainval").stderr
 
 
 def test_run_without_a_root_names_the_command(cli: Cli, tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ def test_fetch_check_run(server: FileServer, command: Command, tmp_path: Path, m
     assert checked.exit_code == 0, checked.stderr
     assert "voc2007 test: 2 images, published 2; 20 labels" in checked.stdout
     assert "voc2007 trainval: 1 image, published 1; 20 labels" in checked.stdout
-    assert "here: test, trainval" in command("data", "list").stdout
+    assert "present: test, trainval" in command("data", "list").stdout
     ran = command("run", "--strategy", "per-label", "--dataset", "voc", *PLANTED, "--json")
     assert json.loads(ran.stdout)["images"] == 2
 
@@ -328,7 +328,7 @@ def test_fetch_again_says_that_it_is_here(server: FileServer, command: Command, 
     for _ in range(2):
         done = command("data", "fetch", "voc", "--root", tmp_path)
         assert done.exit_code == 0
-    assert "it is here already; --again fetches it again" in done.stderr
+    assert "already present; --again fetches it again" in done.stderr
     assert len(server.asked) == 2
     assert command("data", "fetch", "voc", "--root", tmp_path, "--again").exit_code == 0
     assert len(server.asked) == 4
@@ -349,7 +349,7 @@ def test_check_looks_only_at_what_was_fetched(
     make_coco(tmp_path / "coco", split="train", photos=False)
     done = command("data", "check", "coco")
     assert "4 images read: 0 missing" in done.stdout
-    assert "not here, so not checked: train" in done.stderr
+    assert "not present, so not checked: train" in done.stderr
     missing = json.loads(command("data", "check", "coco", "--split", "train", "--json").stdout)
     assert len(missing["missing"]) == 4
 

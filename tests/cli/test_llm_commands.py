@@ -47,7 +47,7 @@ def test_fetched_once_then_a_run_asks_nothing_and_a_bank_runs_without_a_server(
     assert (plan["banked"], plan["answered"], server.count) == (0, 0, 0), dry.stderr
     some = cli("caption-labels", *folder, *asking(llm, max_calls=2), "--json")
     assert json.loads(some.stdout)["unasked"] == plan["sets"] - 2
-    assert "the same command goes on from there" in some.stderr
+    assert "the same command continues from there" in some.stderr
     rest = cli("caption-labels", *folder, *llm, "--out", "mine.jsonl")
     assert rest.returncode == 0, rest.stderr
     assert server.count == plan["sets"] == len(load_bank(tmp_path / "mine.jsonl").captions)

@@ -74,7 +74,7 @@ def test_ablate_with_a_plan(photos: Path, cli: Cli, tmp_path: Path) -> None:
 def test_failed_rows_are_told_of_and_the_status_is_1(photos: Path, cli: Cli) -> None:
     done = cli("ablate", "--strategy", "top-all", "--prompts", "bare", "--prompts", "adds", *on(photos), "--out", "t")
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == "error: expected 2 rows, 1 failed: 2; see above why"
+    assert done.stderr.splitlines()[-1] == "error: expected 2 rows, 1 failed: 2; the reasons are above"
     assert "has no [set]" in done.stderr
     assert "failed" in done.stdout.splitlines()[2]
     assert "Traceback" not in done.stderr
@@ -181,7 +181,7 @@ def test_thresholds_without_labels_are_stated_as_what_they_are(photos: Path, cli
     done = cli("thresholds", photos, *words, *PLANTED, "--expect", "2", "--out", "t.json")
     assert done.returncode == 0, done.stderr
     assert "for 2 labels per image on average; chosen on 24 images" in done.stdout
-    assert "nothing here says how good they are" in done.stderr
+    assert "how accurate they are is unknown" in done.stderr
     assert "micro F1" not in done.stdout
     answer = json.loads(cli("predict", photos, *PLANTED, "--thresholds", "t.json", "--json").stdout)
     assert sum(len(one["labels"]) for one in answer["predictions"]) == pytest.approx(
@@ -257,7 +257,7 @@ def runs(photos: Path, cli: Cli, tmp_path: Path) -> Path:
 def test_report_makes_a_page_of_a_run(runs: Path, cli: Cli) -> None:
     done = cli("report", "a")
     assert done.returncode == 0, done.stderr
-    assert done.stderr == "page in a/report.html, figures in a/report-figures\n"
+    assert done.stderr == "wrote the page a/report.html, and its figures to a/report-figures\n"
     assert done.stdout.splitlines()[0].split()[:2] == ["label", "AP"]
     page = (runs / "a/report.html").read_text()
     assert "per-label,threshold=4.0 (photo) on photos all" in page

@@ -107,7 +107,7 @@ def options_of(command: str) -> list[RunOption]:
 
 @pytest.fixture
 def described(monkeypatch: pytest.MonkeyPatch) -> list[RunSpec]:
-    """The runs that commands describe. No command goes on from there."""
+    """The runs that commands describe. Commands stop there."""
     described: list[RunSpec] = []
     spec, specs = GivenRun.spec, GivenRun.specs
 

@@ -111,7 +111,7 @@ def test_train_and_all_commands_that_take_what_it_wrote(photos: Path, zs: Run, t
     assert judged.startswith("validation mAP ")
     assert tested.startswith("test mAP ")
     assert [line.partition(":")[0] for line in done.err.splitlines()[:3]] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
-    assert done.err.splitlines()[-1] == "adapter in a; use it with --strategy adapter:a"
+    assert done.err.splitlines()[-1] == "wrote the adapter to a; use it with --strategy adapter:a"
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [FILE, HISTORY, CURVE]
 
     ran = zs("run", "--strategy", "adapter:a", *on(photos, "--split", "test", "--out", "r", "--json"))
@@ -465,7 +465,9 @@ def test_killed_or_interrupted_and_resumed_is_the_training_that_was_not(photos: 
         end = ends[name].result()
         assert end.code == (-signal.SIGKILL if number == signal.SIGKILL else 130), end.err
         if number == signal.SIGINT:
-            assert end.err.splitlines()[-1].endswith("the same command with --resume goes on from the last whole epoch")
+            assert end.err.splitlines()[-1].endswith(
+                "the same command with --resume continues from the last finished epoch"
+            )
             assert end.out == ""
         assert not (tmp_path / name / FILE).exists()
         again = long_training(photos, "--out", name, "--cache", cache)

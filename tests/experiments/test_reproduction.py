@@ -577,7 +577,7 @@ def test_requested_real_data_that_are_missing_are_an_error(cli: Cli) -> None:
     done = cli("reproduce", "adds-1", "--on", "real")
     assert done.returncode == 1
     assert "failed: ADDS, ViT-L, 224, MS-COCO: expected " in done.stdout
-    assert done.stderr.splitlines()[-1] == "error: expected 5 measurements, 5 failed; see above why"
+    assert done.stderr.splitlines()[-1] == "error: expected 5 measurements, 5 failed; the reasons are above"
     assert "Traceback" not in done.stderr
 
 

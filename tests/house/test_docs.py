@@ -24,7 +24,8 @@ OTHER_PROGRAMS = {
     "--strict",
     "--check",
     "--help",
-}  # of uv, mkdocs, ruff and our scripts; every command
+    "--slow",
+}  # of uv, mkdocs, ruff, pytest and our scripts; of every command
 EXAMPLE = re.compile(r"^<!-- test: ([a-z ]+) -->\n```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 RUN_BY_CI = re.compile(r"^<!-- ci: ([a-z-]+) -->\n```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 

@@ -340,7 +340,7 @@ def test_a_dry_run_counts_without_a_server(tmp_path: Path, cli: Cli) -> None:
     assert (done.returncode, done.stdout) == (0, "5\n"), done.stderr
     assert "11 label sets: 6 in bank mine, 0 answered before, 5 to ask; about" in done.stderr
     refused = cli("caption-labels", *options, "--captions", mine(tmp_path))
-    assert refused.stderr.splitlines()[-1].startswith("error: expected an LLM to ask, found none; give --llm")
+    assert refused.stderr.splitlines()[-1].startswith("error: expected an LLM, found none; pass --llm")
 
 
 @pytest.mark.parametrize(
@@ -350,7 +350,7 @@ def test_a_dry_run_counts_without_a_server(tmp_path: Path, cli: Cli) -> None:
         (["caption-labels", "--labels", "a", "--dataset", "scenes"], "expected labels of data set scenes"),
         (["caption-labels", "--dataset", "scenes", "--strategy", "per-label"], "expected a strategy with label sets"),
         (["caption-labels", "--labels", ",".join(map(str, range(60))), "--set-size", "9"], "use a smaller --set-size"),
-        (["write-prompts", "descriptions", "--labels", "dog", "--out", "x.toml"], "expected an LLM to ask"),
+        (["write-prompts", "descriptions", "--labels", "dog", "--out", "x.toml"], "expected an LLM, found none"),
         (["write-prompts", "paraphrases", "--out", "no/such/x.toml"], "cannot write"),
         (["write-prompts", "random-words", "--out", "x.toml"], "expected --labels"),
     ],

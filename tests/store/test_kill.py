@@ -108,7 +108,7 @@ def test_interrupted_with_control_c_says_so_and_keeps_what_was_finished(photos: 
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert (out, err) == ("", "interrupted; what was finished is stored, and the same command goes on from there\n")
+    assert (out, err) == ("", "interrupted; finished work is stored, and the same command continues from there\n")
     assert stored(cache) % BATCH == 0
 
 

@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from zsprompt.experiments.spec import RunSpec
 
 _HOW_ROWS_RUN = ("device", "precision", "batch_size", "skip_bad")
-"""Options that may stand next to --plan: they say how rows run, not which rows there are."""
+"""Options that --plan allows: they say how rows run, not which rows there are."""
 
 
 @takes_run(repeated=True)
 def ablate(
     given: GivenRun,
-    out: Annotated[Path, option("Folder for the table, and for a result folder for each row.")],
-    plan: Annotated[Path | None, option("A TOML file with the rows, in place of options that name rows.")] = None,
+    out: Annotated[Path, option("Folder for the table, with a result folder per row.")],
+    plan: Annotated[Path | None, option("TOML file with the rows, instead of options that name rows.")] = None,
     json: Json = False,
 ) -> None:
-    """Measure every combination of options once, and say which differences are real. A stopped ablation goes on."""
+    """Measure every combination of options once, and test which differences are real. Repeat it to continue."""
     with refusals():
         from zsprompt._utils.files import to_json
         from zsprompt.experiments.ablation import ablate as measure
@@ -37,11 +37,11 @@ def ablate(
         save_ablation(done, out)
         records = done.records()
         typer.echo(to_json({"rows": records}) if json else terminal_table(records))
-        note(f"table in {out}; `zsprompt report {out}` makes a page of it")
+        note(f"wrote the table to {out}; `zsprompt report {out}` makes a page of it")
         failed = [record["row"] for record in records if record["error"]]
         if failed:
-            many = counted(len(rows), "row")
-            note(f"error: expected {many}, {len(failed)} failed: {', '.join(map(str, failed))}; see above why")
+            total = counted(len(rows), "row")
+            note(f"error: expected {total}, {len(failed)} failed: {', '.join(map(str, failed))}; the reasons are above")
             raise typer.Exit(1)
 
 

@@ -1,6 +1,6 @@
 """The command line: reads options, calls the API, prints.
 
-Heavy modules are imported inside the commands, so that --help answers at once.
+Heavy modules are imported inside the commands, so that --help is fast.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "write-prompts": (write_prompts, WRITE),
     "list": (list_names, LOOK),
 }
-"""Every command but the groups `data` and `cache`, with its panel of --help."""
+"""Every command except the groups `data` and `cache`, with its panel of --help."""
 
 OLD_COMMANDS = {"caption": "caption-labels", "describe": "caption-images", "rewrite": "write-prompts"}
-"""Names of earlier versions: still run, with one line that names the new one."""
+"""Command names of earlier versions. They still work, with one line of notice."""
 
 app = typer.Typer(
     cls=SectionedGroup,
@@ -56,7 +56,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Find several labels in an image with a frozen CLIP and text alone, and measure how well that works.",
+    help="Find several labels in an image with a frozen CLIP model and text alone, and measure how well that works.",
 )
 for _name, (_command, _panel) in COMMANDS.items():
     app.command(_name, cls=SectionedCommand, rich_help_panel=_panel)(_command)
@@ -68,7 +68,7 @@ app.add_typer(cache_app, name="cache", rich_help_panel=LOOK)
 
 @app.callback(invoke_without_command=True)
 def _root(
-    show_version: Annotated[bool, option("Print the version and stop.", "--version")] = False,
+    show_version: Annotated[bool, option("Print the version and exit.", "--version")] = False,
     cache: Annotated[
         Path | None,
         option("Folder for stored embeddings. [default: the user's cache directory]", envvar="ZSPROMPT_CACHE"),
@@ -82,14 +82,14 @@ def _root(
 def main() -> None:
     """Entry point of the `zsprompt` command."""
     if sys.stdout is None:
-        note("error: expected somewhere to print to, found standard output closed; give it a file or /dev/null")
+        note("error: expected an open standard output, found it closed; redirect it to a file or to /dev/null")
         raise SystemExit(1)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal that is not UTF-8 must not end a long job
             stream.reconfigure(errors="backslashreplace")
     try:
         app()
-    except OSError as error:  # --help into a full disk; the commands catch their own
+    except OSError as error:  # --help on a full disk; the commands catch their own errors
         note(f"error: cannot print the result ({error.strerror or error})")
         drop_output()
         raise SystemExit(1) from None

@@ -24,7 +24,9 @@ class Kind(str, Enum):
     adapters = "adapters"
 
 
-def list_names(kind: Annotated[Kind, argument("What to list.", "KIND")], json: Json = False) -> None:
+def list_names(
+    kind: Annotated[Kind, argument("strategies, datasets, prompts, models or adapters.", "KIND")], json: Json = False
+) -> None:
     """List the strategies, data sets, prompt sets, models or adapters."""
     with refusals():
         from zsprompt._utils.files import to_json

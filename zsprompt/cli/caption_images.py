@@ -25,7 +25,7 @@ _NO_RUN = "captioning images involves no strategy, labels or encoder"
 _LEFT_OUT = {
     **dict.fromkeys(("strategy", "model", "prompts", "labels", "without", "captions", "thresholds"), _NO_RUN),
     **dict.fromkeys(("difficult", "names", "device", "precision"), _NO_RUN),
-    "image_captions": "they are what the command writes",
+    "image_captions": "the command writes them",
     "skip_bad": "images that cannot be read are always named and left out",
 }
 
@@ -40,17 +40,17 @@ def caption_images(
             "IMAGE|FOLDER|TAR|LIST",
         ),
     ] = None,
-    out: Annotated[Path | None, option("A .csv file for the captions.")] = None,
+    out: Annotated[Path | None, option("CSV file for the captions.")] = None,
     question: Annotated[
-        str | None, option("What to ask about each image. [default: for a caption in English]", panel=CAPTIONS)
+        str | None, option("Question to ask about each image. [default: asks for a caption in English]", panel=CAPTIONS)
     ] = None,
     words: Annotated[int, option("Maximum number of words in a caption.", panel=CAPTIONS, min=1, max=100)] = 30,
     dry_run: Annotated[
-        bool, option("Say how many images it would ask about, and send nothing.", "--dry-run", panel=CAPTIONS)
+        bool, option("Print how many images it would ask about, and send nothing.", "--dry-run", panel=CAPTIONS)
     ] = False,
     json: Json = False,
 ) -> None:
-    """Have an LLM that sees images caption each one once, within a budget."""
+    """Caption each image once with an LLM that sees images, within a budget."""
     with refusals():
         from zsprompt._utils.files import require_writable
         from zsprompt.llm import caption_images as ask_for_captions
@@ -69,7 +69,7 @@ def caption_images(
         )
         if writer is None:
             raise UsageError(NO_LLM)
-        refs = _images(images or (), replace(spec, llm=None), resources)  # it writes no captions of label sets
+        refs = _images(images or (), replace(spec, llm=None), resources)  # no captions of label sets are needed
         done = ask_for_captions(writer, refs, question=QUESTION if question is None else question, words=words)
         if dry_run or not out:
             typer.echo(_json({"dry_run": True} | _facts(done, writer.budget)) if json else f"{done.unasked}")
@@ -93,7 +93,7 @@ def _images(paths: Sequence[Path], spec: RunSpec, resources: Resources) -> list[
     spec.resolve(resources)  # refuses options of a data set
     sources = find_sources(paths)
     if sources.passed_over:
-        note(f"passed over {counted(sources.passed_over, 'other file')}")
+        note(f"skipped {counted(sources.passed_over, 'other file')}")
     return _each_once(sources)
 
 
@@ -107,7 +107,7 @@ def _each_once(images: Iterable[ImageRef]) -> list[ImageRef]:
 
 
 def _save(done: ImageCaptions, budget: Budget, out: Path, json: bool) -> str:
-    """Write the captions, if there are any; what is to be printed."""
+    """Write the captions, if there are any. Returns the text to print."""
     from zsprompt.data.datasets.image_captions import save_image_captions
 
     if done.captions:
@@ -138,9 +138,9 @@ def _tell(done: ImageCaptions, images: int, offline: bool, dry_run: bool) -> Non
         before = len(done.captions) + len(done.failed)
         note(f"{counted(images, 'image')}: {before:,} answered before, {done.unasked:,} to ask about")
     elif done.unasked and offline:
-        note(f"{left} without a kept answer; without offline=yes the same command asks about them")
+        note(f"{left} without a stored answer; the same command without offline=yes asks about them")
     elif done.unasked:
-        note(f"the budget ended with {left} left; the same command goes on from there")
+        note(f"the budget ended with {left} left; the same command continues from there")
     for image, complaint in list(done.failed.items())[:_NAMED]:
         note(f"two answers were rejected for {printable(image)}: {complaint}")
     if done.failed:

@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from zsprompt.llm import Budget, Captions, Plan, Written
     from zsprompt.prompts import LabelSet
 
-NO_LLM = "expected an LLM to ask, found none; give --llm [SERVER:]MODEL or ZSPROMPT_LLM_MODEL"
+NO_LLM = "expected an LLM, found none; pass --llm [SERVER:]MODEL or set ZSPROMPT_LLM_MODEL"
 _MOST_SETS = 2**20
 _NAMED = 10
 _LEFT_OUT = {
     "thresholds": "captions are written before anything is decided",
     "image_captions": "label sets come from images, not from their captions",
-    "difficult": "no target is looked at",
+    "difficult": "captions do not depend on targets",
 }
 
 
 @dataclass(frozen=True)
 class _Price:
-    """What --price may hold: per million tokens."""
+    """The fields of --price, per million tokens."""
 
     into: float | None = None
     out: float | None = None
@@ -48,17 +48,15 @@ _OLD = (
 @takes_run(leave_out=_LEFT_OUT, old=_OLD)
 def caption_labels(
     given: GivenRun,
-    out: Annotated[Path | None, option("A .jsonl file for the captions, for --captions.")] = None,
+    out: Annotated[Path | None, option("JSONL file for the captions, to use with --captions.")] = None,
     set_size: Annotated[int, option("With --labels and no --dataset: size of the largest label set.", min=1)] = 2,
     dry_run: Annotated[
-        bool, option("Say how many requests it would take, and send none.", "--dry-run", panel=CAPTIONS)
+        bool, option("Print how many requests it would send, and send none.", "--dry-run", panel=CAPTIONS)
     ] = False,
-    price: Annotated[
-        str | None, option("in=X,out=Y: price of a million tokens, for --dry-run.", panel=CAPTIONS)
-    ] = None,
+    price: Annotated[str | None, option("in=X,out=Y: price per million tokens, for --dry-run.", panel=CAPTIONS)] = None,
     json: Json = False,
 ) -> None:
-    """Have an LLM write a caption for each label set of a run, each once, within a budget."""
+    """Caption each label set of a run once with an LLM, within a budget."""
     with refusals():
         from zsprompt._utils.files import require_writable
         from zsprompt.llm.options import captions_from
@@ -70,7 +68,7 @@ def caption_labels(
         if out:
             require_writable(out)
         bank, writer = spec.captions, resources.writer(spec.llm)
-        resolved = replace(spec, captions=None, llm=None).resolve(resources)  # naming sets takes no captions
+        resolved = replace(spec, captions=None, llm=None).resolve(resources)  # listing the sets needs no captions
         of_labels = None if resolved.dataset else _sets_of_labels(resolved.labels, set_size)
         with resources.open_store(resolved.model, spec.device, spec.precision) as store:
             prepared = resolved.prepared(store)
@@ -163,7 +161,7 @@ def _finish(written: Written, budget: Budget, out: Path | None, json: bool) -> N
     if written.failed:
         note(f"{len(written.failed):,} sets have no caption; in a run the template words them")
     if written.unasked:
-        note(f"the budget ended with {written.unasked:,} sets left; the same command goes on from there")
+        note(f"the budget ended with {written.unasked:,} sets left; the same command continues from there")
 
 
 def _json(facts: dict[str, Any]) -> str:

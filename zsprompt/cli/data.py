@@ -36,7 +36,7 @@ def list_(
     ] = None,
     json: Json = False,
 ) -> None:
-    """List the data sets: what each is, its licence, and whether it is here."""
+    """List the data sets, their licences, and whether they are present."""
     with refusals():
         from zsprompt.data import available_datasets, data_folder
 
@@ -53,14 +53,14 @@ def list_(
 def check(
     name: Name,
     root: Root = None,
-    split: Annotated[str | None, option("Only this list. [default: those that make up the data set]")] = None,
+    split: Annotated[str | None, option("Only this split. [default: the splits that make up the data set]")] = None,
     quick: Annotated[bool, option("Do not read the images.", "--quick")] = False,
     json: Json = False,
 ) -> None:
     """Verify a data set against published counts.
 
-    Counts images, and positives per label. Names images that are missing, unreadable, double or in no list, and says
-    what to do.
+    Counts images, and positives per label. Names images that are missing, unreadable, duplicated or in no split, and
+    says what to do.
     """
     with refusals():
         from zsprompt._utils.progress import terminal
@@ -69,7 +69,7 @@ def check(
         from zsprompt.data.download.check import check as look_over
 
         known, where = CATALOGUE.get(name), root or data_folder()
-        loaded, absent = _load_lists(name, root, split, known)
+        loaded, absent = _load_splits(name, root, split, known)
         report = look_over(
             loaded, root=where, entry=known, absent=absent, read=not quick, complete=split is None, progress=terminal
         )
@@ -77,9 +77,9 @@ def check(
         for sentence in dict.fromkeys(sentence for data in loaded for sentence in data.notes):
             note(sentence)
         if absent:
-            note(f"not here, so not checked: {', '.join(absent)}")
+            note(f"not present, so not checked: {', '.join(absent)}")
         if report.faults:
-            raise DataError(f"expected {name} to be whole, found {'; '.join(report.faults)}. {_advice(known)}")
+            raise DataError(f"expected {name} to be complete, found {'; '.join(report.faults)}. {_advice(known)}")
 
 
 @data_app.command("fetch")
@@ -88,16 +88,16 @@ def fetch(
     root: Annotated[
         Path | None, option("Where to put it. [default: ZSPROMPT_DATA, else the user's data directory]")
     ] = None,
-    split: Annotated[str | None, option("Only what this list needs. [default: all]")] = None,
+    split: Annotated[str | None, option("Only what this split needs. [default: all]")] = None,
     source: Annotated[
         str | None,
         option("A folder or https address with the archives. [default: the official one]", "--from"),
     ] = None,
-    again: Annotated[bool, option("Fetch again what is here already.", "--again")] = False,
+    again: Annotated[bool, option("Fetch again even if it is present.", "--again")] = False,
 ) -> None:
     """Fetch a data set and unpack it.
 
-    Archives come from their official addresses and are checked. A stopped download goes on where it stopped.
+    Archives come from their official addresses and are verified. An interrupted download resumes.
     """
     with refusals():
         from zsprompt._utils.progress import terminal
@@ -111,7 +111,7 @@ def fetch(
                 note(f"not verified: {known.unverified}; what comes from them is checked by size and sha256")
         done = fetch_archives(known, where, split=split, again=again, source=source, progress=terminal)
         if not done:
-            note("it is here already; --again fetches it again")
+            note("already present; --again fetches it again")
         typer.echo(f"{known.base(where) / known.top}: {name} {', '.join(known.unpacked_splits(where))}")
 
 
@@ -151,14 +151,14 @@ def _entry_rows(entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if "licence" in entry:
         yield "", entry["licence"]
         lists = ", ".join(entry["lists_here"])
-        here = f"here: {lists}" if lists else "here"
-        yield "", here if entry["here"] else f"not here: {entry['to_get_it']}"
+        present = f"present: {lists}" if lists else "present"
+        yield "", present if entry["here"] else f"not present: {entry['to_get_it']}"
 
 
-def _load_lists(
+def _load_splits(
     name: str, root: Path | None, split: str | None, official: CatalogueEntry | None
 ) -> tuple[list[Dataset], list[str]]:
-    """The requested split, else all splits that are here, else the default; and the names of missing splits."""
+    """The requested split, else all present splits, else the default; and the names of missing splits."""
     from zsprompt.data import data_folder, load_dataset
 
     load = partial(load_dataset, name, root=root, names="raw")
@@ -186,7 +186,7 @@ def _advice(official: CatalogueEntry | None) -> str:
 def _report_dict(report: Report) -> dict[str, Any]:
     return {
         "name": report.name,
-        "lists": [_list_dict(checked) for checked in report.splits],
+        "lists": [_split_dict(checked) for checked in report.splits],
         "not_checked": list(report.absent),
         "pictures": report.images,
         "read": report.read,
@@ -200,7 +200,7 @@ def _report_dict(report: Report) -> dict[str, Any]:
     }
 
 
-def _list_dict(checked: SplitCheck) -> dict[str, Any]:
+def _split_dict(checked: SplitCheck) -> dict[str, Any]:
     return {
         "split": checked.split,
         "pictures": checked.images,
@@ -216,7 +216,7 @@ def _report_lines(report: Report) -> Iterator[str]:
     from zsprompt._utils.text import counted
 
     for checked in report.splits:
-        yield from _list_lines(report.name, checked)
+        yield from _split_lines(report.name, checked)
         yield ""
     done = "read" if report.read else "looked for"
     yield (
@@ -231,7 +231,7 @@ def _report_lines(report: Report) -> Iterator[str]:
     yield from _named("in several splits", report.shared)
 
 
-def _list_lines(name: str, checked: SplitCheck) -> Iterator[str]:
+def _split_lines(name: str, checked: SplitCheck) -> Iterator[str]:
     from zsprompt._utils.text import counted
     from zsprompt.report.terminal import text_table
 

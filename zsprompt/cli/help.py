@@ -1,4 +1,4 @@
-"""--help in sections of plain text: quick to print, easy to copy, and square brackets stay as they are."""
+"""--help in sections of plain text: quick to print, easy to copy, with square brackets unchanged."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SectionedCommand(TyperCommand):
     """A command whose --help has a section for each panel of its options."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Arguments, then the options that matter first, then the others panel by panel."""
+        """Arguments, then the main options, then the others panel by panel."""
         records = []
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)

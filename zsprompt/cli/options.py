@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from zsprompt.experiments.spec import Resources, RunSpec
 
 DATA, CAPTIONS, DECISIONS, COMPUTATION, OUTPUT = "Data", "Captions", "Decisions", "Computation", "Output"
-"""Panels of --help, in this order after the options that matter first."""
+"""Panels of --help, in the order in which they follow the main options."""
 
 
 def option(text: str, *names: str, panel: str | None = None, **settings: Any) -> Any:
-    """A typer option in a section of --help; without a panel it is among those that matter first."""
+    """A typer option in a panel of --help; without a panel it is one of the main options."""
     return typer.Option(*names, help=text, rich_help_panel=panel, **settings)
 
 
@@ -37,7 +37,7 @@ def argument(text: str, metavar: str) -> Any:
 
 Json = Annotated[bool, option("Print one JSON object and nothing else.", "--json", panel=OUTPUT)]
 CacheFolder = Annotated[
-    Path | None, option("Folder for stored embeddings; also before the command.", "--cache", hidden=True)
+    Path | None, option("Folder for stored embeddings; it may also stand before the command.", "--cache", hidden=True)
 ]
 Images = Annotated[
     list[Path],
@@ -56,14 +56,15 @@ class RunOption:
     """One option of every command that makes runs.
 
     Attributes:
-        name: of the parameter; "image_captions" is --image-captions.
-        kind: type of its value.
+        name: the name of its parameter; "image_captions" is --image-captions.
+        kind: the type of its value.
         sets: fields of RunSpec that it can set.
-        help: a sentence for --help.
-        read: its fields and their values, from the option's value.
-        panel: of --help; None for the options that matter first.
-        now: for an old spelling, the new one; empty for an option of today.
-        family: the fields that may follow the value, each with what it is; --help ends with those that a command uses.
+        help: its text in --help.
+        read: turns its value into fields and their values.
+        panel: its panel of --help; None for a main option.
+        now: the new spelling, if this is an old one; else empty.
+        family: the fields that may follow the value, with their texts in --help. Only those that the command uses are
+            shown.
     """
 
     name: str
@@ -77,17 +78,17 @@ class RunOption:
 
     @property
     def flag(self) -> str:
-        """As it is typed."""
+        """The option as typed, such as --image-captions."""
         return f"--{self.name.replace('_', '-')}"
 
     def parameter(
         self, repeated: bool, reasons: Collection[str] = (), hidden: Collection[str] = ()
     ) -> inspect.Parameter:
-        """The parameter of a command function that typer makes an option of.
+        """The parameter that typer turns into an option.
 
         Args:
             repeated: whether it may be given several times.
-            reasons: fields of RunSpec that the command has no use for.
+            reasons: fields of RunSpec that the command does not use.
             hidden: options that --help does not show.
         """
         shown = f"Old spelling of `{self.now}`." if self.now else self.help
@@ -106,7 +107,7 @@ class RunOption:
 
 @dataclass(frozen=True)
 class _DataFields:
-    """What may follow the name of a data set."""
+    """Fields that may follow the name of a data set."""
 
     root: str | None = None
     split: str | None = None
@@ -120,7 +121,7 @@ class _DataFields:
 
 @dataclass(frozen=True)
 class _DeviceFields:
-    """What may follow the device."""
+    """Fields that may follow the device."""
 
     precision: str | None = None
     batch_size: int | None = None
@@ -128,7 +129,7 @@ class _DeviceFields:
 
 @dataclass(frozen=True)
 class _SampleFields:
-    """What may follow the size of a sample."""
+    """Fields that may follow the size of a sample."""
 
     seed: int | None = None
 
@@ -215,17 +216,17 @@ RUN_OPTIONS: tuple[RunOption, ...] = (
         "split",
         str,
         ("split",),
-        "Which list of the data set. [default: its test list; to train, its training list]",
+        "Split of the data set. [default: its test split; for train, its training split]",
         _as("split"),
         DATA,
     ),
     RunOption("labels", str, ("labels",), 'Your labels: "dog, cat", or @FILE with one per line.', _as("labels"), DATA),
-    RunOption("without", str, ("without",), 'All labels but these: "dog, cat".', _as("without"), DATA),
+    RunOption("without", str, ("without",), 'Labels to leave out: "dog, cat".', _as("without"), DATA),
     RunOption(
         "sample",
         str,
         ("sample", "seed"),
-        "N[,seed=K]: only N images, drawn so that every label keeps its share.",
+        "N[,seed=K]: only N images, drawn so that each label keeps its share.",
         _read_sample,
         DATA,
     ),
@@ -242,7 +243,7 @@ RUN_OPTIONS: tuple[RunOption, ...] = (
         "image_captions",
         Path,
         ("image_captions",),
-        "A caption for each image, from `zsprompt caption-images`, for adapters that read captions.",
+        "File with one caption per image, from `zsprompt caption-images`, for adapters that read captions.",
         _as_text("image_captions"),
         CAPTIONS,
     ),
@@ -250,7 +251,7 @@ RUN_OPTIONS: tuple[RunOption, ...] = (
         "llm",
         str,
         ("llm",),
-        "[SERVER:]MODEL[,field=value…] for captions that the bank lacks. SERVER: openai, qwen, qwen-cn or local. "
+        "The LLM to ask: [SERVER:]MODEL[,field=value…]. SERVER: openai, qwen, qwen-cn or local. "
         "Fields: url, model, timeout, max_calls, max_tokens, offline. [default: ZSPROMPT_LLM_…]",
         _as("llm"),
         CAPTIONS,
@@ -259,7 +260,7 @@ RUN_OPTIONS: tuple[RunOption, ...] = (
         "thresholds",
         Path,
         ("thresholds",),
-        "Decide by the thresholds in a file that `zsprompt thresholds` wrote.",
+        "Thresholds file from `zsprompt thresholds`.",
         _as_text("thresholds"),
         DECISIONS,
     ),
@@ -267,13 +268,13 @@ RUN_OPTIONS: tuple[RunOption, ...] = (
         "device",
         str,
         ("device", "precision"),
-        "auto, cpu or cuda, then [,field=value…].",
+        "auto, cpu or cuda[,field=value…].",
         _family("device", _DeviceFields),
         COMPUTATION,
         family={"precision": "precision (auto, bfloat16 or int8)", "batch_size": "batch_size"},
     ),
 )
-"""The options of a run. A new one is a line here and a field of RunSpec."""
+"""The options of a run. To add one, add a line here and a field to RunSpec."""
 
 
 def _old(name: str, kind: Any, field_: str, now: str, read: Callable[[Any], Fields] | None = None) -> RunOption:
@@ -300,18 +301,18 @@ OLD_SPELLINGS: tuple[RunOption, ...] = (
     _old("max_tokens", int, "llm", "--llm max_tokens=N", _part_of_llm("max_tokens")),
     _old("offline", bool, "llm", "--llm offline=yes", _part_of_llm("offline")),
 )
-"""Options of earlier versions: still read, with one line that names the new spelling."""
+"""Options of earlier versions. They still work, with one line of notice that names the new spelling."""
 
 
 @dataclass(frozen=True)
 class Old:
-    """An old spelling of an option that one command has.
+    """An old spelling of an option of one command.
 
     Attributes:
-        name: of the parameter.
-        kind: type of its value.
+        name: the name of its parameter.
+        kind: the type of its value.
         now: the new spelling.
-        flag: as it is typed.
+        flag: the option as typed.
     """
 
     name: str
@@ -332,13 +333,13 @@ class Old:
 
 @dataclass(frozen=True)
 class GivenRun:
-    """What the options of a run were given as.
+    """The given options of a run.
 
     Attributes:
-        values: by the options' names; those that were not given are missing.
+        values: values of the given options, by name.
         cache: folder for embeddings; the default where None.
-        old: values of the command's own old spellings, by name; those that were not given are missing.
-        reasons: why the command has no use for a field of RunSpec.
+        old: values of the given old spellings of the command's own options, by name.
+        reasons: why the command does not use a field of RunSpec, by field.
     """
 
     values: Mapping[str, Any]
@@ -346,23 +347,26 @@ class GivenRun:
     old: Mapping[str, Any] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
 
-    def spec(self, **own: Any) -> RunSpec:
+    def spec(self, **defaults: Any) -> RunSpec:
         """The run that the options describe. Raises UsageError for options that exclude each other.
 
         Args:
-            own: fields that the command sets itself; a value of an option goes before it.
+            defaults: fields that the command sets; given options override them.
         """
         from zsprompt.experiments.spec import RunSpec
 
         merged = _merged([(o, o.read(self.values[o.name])) for o in _ALL if o.name in self.values])
         if unused := [name for name in merged if name in self.reasons]:
-            raise UsageError(f"{unused[0].replace('_', ' ')} has no use here: {self.reasons[unused[0]]}; leave it out")
-        return RunSpec(**{**own, **{name: value for name, value in merged.items() if name != "batch_size"}})
+            raise UsageError(
+                f"this command does not use {unused[0].replace('_', ' ')}: {self.reasons[unused[0]]}; leave it out"
+            )
+        return RunSpec(**{**defaults, **{name: value for name, value in merged.items() if name != "batch_size"}})
 
     def specs(self) -> list[RunSpec]:
-        """A run for every combination of repeated options: data set, then model, strategy, prompts, then others.
+        """One run per combination of repeated options.
 
-        --root goes to the data sets that have files.
+        The data set varies slowest, then the model, strategy, prompts, and the others. --root applies to data sets that
+        are stored in files.
 
         Raises:
             UsageError: options that exclude each other.
@@ -414,13 +418,13 @@ def takes_run(
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command function the options of a run. It takes them as its first parameter, a GivenRun.
 
-    The command that comes out has two attributes for tests: `left_out` and `old`, as given here.
+    The decorated command has two attributes for tests: `left_out` and `old`, as given here.
 
     Args:
-        repeated: whether each may be given several times.
+        repeated: whether options may be given several times.
         required: options that must be given.
-        leave_out: fields of RunSpec that the command has no use for, each with the reason. An option that can set
-            none of the other fields is left out.
+        leave_out: fields of RunSpec that the command does not use, each with the reason. An option that sets only such
+            fields is left out.
         hidden: options that --help does not show, because --dataset takes the same fields.
         old: old spellings of the command's own options.
     """
@@ -438,9 +442,11 @@ def takes_run(
         def wrapper(**values: Any) -> None:
             run = _given({o.name: values.pop(o.name) for o in options if o.name not in taken})
             cache = cache_folder(values.pop("context"), values.pop("cache"))
-            before = _given({one.name: values.pop(one.name) for one in old})
-            _tell_of_old([o for o in OLD_SPELLINGS if o.name in run], [one for one in old if one.name in before])
-            command(GivenRun(run, cache, before, reasons), **values)
+            old_values = _given({one.name: values.pop(one.name) for one in old})
+            _note_old_spellings(
+                [o for o in OLD_SPELLINGS if o.name in run], [one for one in old if one.name in old_values]
+            )
+            command(GivenRun(run, cache, old_values, reasons), **values)
 
         _show(wrapper, _arranged([*given, *(one.parameter() for one in old)], own, CacheFolder))
         wrapper.left_out, wrapper.old = reasons, tuple(old)  # type: ignore[attr-defined]
@@ -449,20 +455,20 @@ def takes_run(
     return decorate
 
 
-def _tell_of_old(of_run: Sequence[RunOption], own: Sequence[Old]) -> None:
-    """One line that names the new spellings."""
-    if of_run or own:
-        pairs = [*((o.flag, o.now) for o in of_run), *((one.flag, one.now) for one in own)]
+def _note_old_spellings(of_run: Sequence[RunOption], of_command: Sequence[Old]) -> None:
+    """Print one line that names the new spellings."""
+    if of_run or of_command:
+        pairs = [*((o.flag, o.now) for o in of_run), *((one.flag, one.now) for one in of_command)]
         note("note: old spellings: " + ", ".join(f"{flag} is now `{now}`" for flag, now in pairs))
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the options' values that were given."""
+    """The values of options that were given."""
     return {name: value for name, value in values.items() if value is not None and value is not False and value != []}
 
 
 def _arranged(run: list[inspect.Parameter], own: list[inspect.Parameter], cache: Any) -> list[inspect.Parameter]:
-    """The command's own parameters and those of a run, in the order of panels."""
+    """The parameters of the command and of a run, in the order of the panels."""
     keyword = inspect.Parameter.KEYWORD_ONLY
     own = [parameter.replace(kind=keyword) for parameter in own]
     first = [parameter for parameter in own if parameter.default is inspect.Parameter.empty]
@@ -479,13 +485,13 @@ def _panel(parameter: inspect.Parameter) -> str | None:
 
 
 def _show(wrapper: Callable[..., None], parameters: list[inspect.Parameter]) -> None:
-    """Let typer see these parameters in place of the function's own."""
+    """Show typer these parameters instead of the function's own."""
     wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
 
 
 def renamed(command: Callable[..., None], old: str, new: str) -> Callable[..., None]:
-    """`command` under its old name, which says the new one."""
+    """`command` under its old name, with a notice of the new one."""
 
     @functools.wraps(command)
     def wrapper(**values: Any) -> None:
@@ -497,7 +503,7 @@ def renamed(command: Callable[..., None], old: str, new: str) -> Callable[..., N
 
 
 def cache_folder(context: typer.Context, given: Path | None) -> Path | None:
-    """--cache of the command, else the one before the command; None for the default."""
+    """--cache after the command, else before it; None for the default."""
     before: Path | None = context.find_root().params.get("cache")
     return given or before
 
@@ -505,10 +511,10 @@ def cache_folder(context: typer.Context, given: Path | None) -> Path | None:
 def read_family(
     text: str | None, kind: type[Any], flag: str, *, head: str = "", old: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The fields that "field=value,…", and old spellings, give to a dataclass.
+    """The fields of a dataclass that "field=value,…" and old spellings set.
 
     Args:
-        text: the option's value; None where it was not given.
+        text: the option's value; None if it was not given.
         kind: the dataclass.
         flag: the option, for messages.
         head: the field that a first part without "=" stands for.
@@ -531,7 +537,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _merged(parts: Sequence[tuple[RunOption, Fields]]) -> dict[str, Any]:
-    """All fields together; parts of --llm join. Raises UsageError for a field that two options set."""
+    """All fields in one dictionary; parts of --llm are joined. Raises UsageError for a field that two options set."""
     merged: dict[str, Any] = {}
     by: dict[str, str] = {}
     for o, values in parts:

@@ -28,16 +28,16 @@ def predict(
     threshold: Annotated[
         float | None,
         option(
-            "A label is present from this many standard deviations above the mean score of the image; 2 unless given. "
-            "For per-label and normalised: strategies.",
+            "Standard deviations above the image's mean score from which a label counts as present. "
+            "For per-label and normalised: strategies. [default: 2]",
             "--threshold",
             panel=DECISIONS,
         ),
     ] = None,
-    out: Annotated[Path | None, option("CSV file for the decisions and all scores.")] = None,
+    out: Annotated[Path | None, option("CSV file for decisions and scores.")] = None,
     json: Json = False,
 ) -> None:
-    """Say which of your labels are on your images."""
+    """Find which of your labels are in each image."""
     with refusals():
         from zsprompt._utils.files import require_writable
         from zsprompt.evaluation.predict import Totals, predict_in_parts
@@ -111,7 +111,7 @@ def _say_totals(totals: Totals, labels: Sequence[str], recipe: dict[str, Any], o
     for image, reason in totals.bad:
         note(f"cannot read {printable(image)}: {reason}")
     if totals.passed_over:
-        note(f"passed over {counted(totals.passed_over, 'other file')}")
+        note(f"skipped {counted(totals.passed_over, 'other file')}")
     if totals.overflowed:
         note(f"left out {counted(totals.overflowed, 'candidate')} whose text does not fit the model")
     for warning in never_seen(recipe["model"], tuple(totals.unfamiliar)):

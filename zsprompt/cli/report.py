@@ -13,14 +13,17 @@ from zsprompt.errors import UsageError
 
 
 def report(
-    folders: Annotated[list[Path], argument("What run or ablate wrote with --out.", "DIR")],
+    folders: Annotated[
+        list[Path], argument("Folder that run or ablate wrote with --out; two runs are compared.", "DIR")
+    ],
     out: Annotated[
-        Path | None, option("The page to write. [default: report.html in DIR, against-A.html in the second]")
+        Path | None,
+        option("The page to write. [default: report.html in DIR; for runs A and B, against-A.html in B]"),
     ] = None,
-    root: Annotated[Path | None, option("Folder of the images, if they have been moved.")] = None,
+    root: Annotated[Path | None, option("Folder of the images, if they have moved.")] = None,
     json: Json = False,
 ) -> None:
-    """Make one page of a run, of an ablation, or of what changed between two runs."""
+    """Make a page of a run, of an ablation, or of the changes between two runs."""
     with refusals():
         from zsprompt._utils.files import to_json
         from zsprompt._utils.progress import terminal
@@ -32,4 +35,4 @@ def report(
         for warning in built.warnings:
             note(warning)
         typer.echo(to_json(dict(built.facts)) if json else built.text)
-        note(f"page in {built.page}, figures in {built.figures}")
+        note(f"wrote the page {built.page}, and its figures to {built.figures}")

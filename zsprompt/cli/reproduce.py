@@ -31,22 +31,23 @@ class Device(str, Enum):
 
 def reproduce(
     context: typer.Context,
-    table: Annotated[str | None, argument("A table's name; without it they are listed.", "TABLE")] = None,
+    table: Annotated[str | None, argument("Name of the table; without it, the tables are listed.", "TABLE")] = None,
     root: Annotated[Path | None, option("Folder of the real data sets. [default: ZSPROMPT_DATA]")] = None,
-    on: Annotated[Ground, option("Real data, drawn scenes, or real data where they are found.")] = Ground.auto,
+    on: Annotated[Ground, option("real, scenes, or auto: real data if present, else drawn scenes.")] = Ground.auto,
     seeds: Annotated[int, option("Train each adapter this many times, with seeds 0, 1, …", min=1)] = 1,
     out: Annotated[
-        Path | None, option("Folder for table, results and adapters; what is finished there is not repeated.")
+        Path | None,
+        option("Folder for table, results and adapters. Finished measurements in it are not repeated."),
     ] = None,
     epochs: Annotated[int | None, option("Maximum number of epochs.", min=1)] = None,
-    limit: Annotated[int | None, option("At most N images to learn from and N to test on: for a trial.", min=1)] = None,
-    model: Annotated[str | None, option("This model in place of every row's. [default: the source's]")] = None,
+    limit: Annotated[int | None, option("At most N images to train on and N to test on, for a trial.", min=1)] = None,
+    model: Annotated[str | None, option("Model for all rows. [default: the source's]")] = None,
     device: Annotated[Device, option("Where models run.", panel=COMPUTATION)] = Device.auto,
     cache: CacheFolder = None,
     json: Json = False,
 ) -> None:
-    """Train and measure the rows of a source's table, and print them next to its published numbers."""
-    with refusals(quiet=("zsprompt.adapters.train_loop",)):  # a line for each epoch would hide the table's own
+    """Train and measure the rows of a paper's table, and print them next to the published numbers."""
+    with refusals(quiet=("zsprompt.adapters.train_loop",)):  # a line per epoch would bury the table's own lines
         from zsprompt._utils.files import to_json
         from zsprompt._utils.progress import terminal
         from zsprompt.experiments.reproduction import reproduce as measure
@@ -72,7 +73,8 @@ def reproduce(
             save(done, out)
         typer.echo(to_json(done.to_dict()) if json else terminal_table(done))
         if done.failed:
-            note(f"error: expected {counted(len(done.cells), 'measurement')}, {len(done.failed)} failed; see above why")
+            total = counted(len(done.cells), "measurement")
+            note(f"error: expected {total}, {len(done.failed)} failed; the reasons are above")
             raise typer.Exit(1)
 
 

@@ -8,26 +8,22 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
 
 import typer
 
 from zsprompt.errors import ZspromptError
 
-if TYPE_CHECKING:
-    pass
-
 _INTERRUPTED = 130
 
 
 def note(text: str) -> None:
-    """A line on stderr."""
-    with suppress(OSError):  # nobody can be told that nobody can be told
+    """Print a line on stderr."""
+    with suppress(OSError):  # stderr may be closed too
         typer.echo(text, err=True)
 
 
 def named_lines(entries: Sequence[tuple[str, str]]) -> str:
-    """Names with a line about each, wrapped where a person reads them on a terminal."""
+    """Names with one line about each, wrapped to the width of a terminal."""
     from zsprompt.report.terminal import text_table
 
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
@@ -35,7 +31,7 @@ def named_lines(entries: Sequence[tuple[str, str]]) -> str:
 
 
 def can_print(text: str) -> bool:
-    """Whether stdout's encoding knows the characters of `text`."""
+    """Whether stdout's encoding has the characters of `text`."""
     try:
         text.encode(sys.stdout.encoding or "ascii")
     except (LookupError, UnicodeEncodeError):
@@ -44,7 +40,7 @@ def can_print(text: str) -> bool:
 
 
 def drop_output() -> None:
-    """Let what could not be printed go, or Python would try again at its end and show a traceback."""
+    """Discard what could not be printed. Python would retry at exit and show a traceback."""
     with suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -58,7 +54,7 @@ class _Notes(logging.Handler):
 
 @contextmanager
 def _messages(quiet: Sequence[str]) -> Iterator[None]:
-    """Show what the package logs from INFO on; of the loggers `quiet` only warnings."""
+    """Show the package's messages from INFO up; only warnings of the loggers in `quiet`."""
     logger, handler = logging.getLogger("zsprompt"), _Notes(logging.INFO)
     before = {name: logging.getLogger(name).level for name in (logger.name, *quiet)}
     logger.setLevel(logging.INFO)
@@ -74,11 +70,11 @@ def _messages(quiet: Sequence[str]) -> Iterator[None]:
 
 
 @contextmanager
-def refusals(again: str = "the same command goes on from there", quiet: Sequence[str] = ()) -> Iterator[None]:
+def refusals(again: str = "the same command continues from there", quiet: Sequence[str] = ()) -> Iterator[None]:
     """One line on stderr and the right exit status for everything that is not a bug.
 
     Args:
-        again: how to go on after ^C.
+        again: how to continue after Ctrl-C.
         quiet: loggers whose messages below a warning are not shown.
     """
     try:
@@ -88,7 +84,7 @@ def refusals(again: str = "the same command goes on from there", quiet: Sequence
         note("error: " + " ".join(str(error).split()))
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        note(f"interrupted; what was finished is stored, and {again}")
+        note(f"interrupted; finished work is stored, and {again}")
         raise typer.Exit(_INTERRUPTED) from None
     except BrokenPipeError:
         drop_output()  # the reader of a pipe left early, as `head` does

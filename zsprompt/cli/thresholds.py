@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from zsprompt.strategies import Thresholds
 
 _EXPECTED = 1.5
-"""Labels per image that thresholds without targets expect unless told; VOC2007's photographs have 1.4."""
+"""Default number of labels per image where there are no targets; VOC2007's photographs have 1.4."""
 
 
 @dataclass(frozen=True)
 class _Rule:
-    """What --rule may hold."""
+    """The fields of --rule."""
 
     kind: Literal["per-label", "global"] = "per-label"
     precision: float | None = None
@@ -34,7 +34,7 @@ class _Rule:
 
 @dataclass(frozen=True)
 class _Expectation:
-    """What --expect may hold."""
+    """The fields of --expect."""
 
     labels: float | None = None
     share: float | None = None
@@ -51,16 +51,16 @@ _OLD = (
 _FIELDS = {"precision_wanted": "precision", "folds_seed": "seed"}
 
 
-@takes_run(leave_out={"thresholds": "they are what the command chooses"}, old=_OLD)
+@takes_run(leave_out={"thresholds": "the command chooses them"}, old=_OLD)
 def thresholds(
     given: GivenRun,
     out: Annotated[Path, option("The JSON file to write, for --thresholds.")],
-    images: Annotated[list[Path] | None, argument("Unlabelled images, in place of --dataset.", "IMAGE|FOLDER")] = None,
+    images: Annotated[list[Path] | None, argument("Unlabelled images, instead of --dataset.", "IMAGE|FOLDER")] = None,
     rule: Annotated[
         str | None,
         option(
-            "With a data set: per-label or global, then [,field=value…]: precision (reach it, in place of the best "
-            "F1), calibrate (platt or isotonic: probabilities too), folds, seed. [default: per-label,folds=5,seed=0]",
+            "With a data set: per-label or global[,field=value…]. Fields: precision (to reach, instead of best F1), "
+            "calibrate (platt or isotonic, for probabilities), folds, seed. [default: per-label,folds=5,seed=0]",
             "--rule",
             panel=DECISIONS,
         ),
@@ -68,7 +68,7 @@ def thresholds(
     expect: Annotated[
         str | None,
         option(
-            f"Without targets: labels per image on average, or share=S: each label on this share of images. "
+            f"Without targets: mean number of labels per image, or share=S, the share of images with each label. "
             f"[default: {_EXPECTED}, a guess]",
             "--expect",
             panel=DECISIONS,
@@ -76,7 +76,7 @@ def thresholds(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Choose when a score counts as yes: from a labelled data set, or from how many labels you expect per image."""
+    """Choose thresholds from a labelled data set, or from the number of labels you expect per image."""
     old = {_FIELDS.get(name, name): value for name, value in given.old.items() if name != "share"}
     with refusals():
         from zsprompt._utils.files import require_writable
@@ -94,12 +94,12 @@ def thresholds(
             raise UsageError("expected --expect with unlabelled images, found --dataset; --rule chooses by targets")
         require_writable(out)
         with spec.prepare(given.resources()) as prepared:
-            made = _expected(prepared, images, expectation) if images else _judged(prepared, chosen)
+            made = _from_expectation(prepared, images, expectation) if images else _from_targets(prepared, chosen)
         save_thresholds(made, out)
         _show(made, out, json)
 
 
-def _judged(prepared: Prepared, rule: _Rule) -> Thresholds:
+def _from_targets(prepared: Prepared, rule: _Rule) -> Thresholds:
     """Thresholds chosen by targets."""
     from zsprompt.evaluation.provenance import learnt_from
     from zsprompt.evaluation.threshold_rules import Rule
@@ -113,8 +113,8 @@ def _judged(prepared: Prepared, rule: _Rule) -> Thresholds:
     )
 
 
-def _expected(prepared: Prepared, images: Sequence[Path], expect: _Expectation) -> Thresholds:
-    """Thresholds chosen by how many labels images have, without targets."""
+def _from_expectation(prepared: Prepared, images: Sequence[Path], expect: _Expectation) -> Thresholds:
+    """Thresholds chosen by the expected number of labels, without targets."""
     from zsprompt.evaluation.predict import predict
     from zsprompt.evaluation.provenance import describe
     from zsprompt.evaluation.thresholds import expected_thresholds
@@ -134,6 +134,6 @@ def _show(made: Thresholds, out: Path, json: bool) -> None:
     from zsprompt.strategies import thresholds_dict
 
     typer.echo(to_json(thresholds_dict(made)) if json else thresholds_table(made, blocks=can_print("█")))
-    note(f"thresholds in {out}; use them with --thresholds {out}")
+    note(f"wrote the thresholds to {out}; use them with --thresholds {out}")
     if not made.tuned:
-        note("chosen by how many labels you expect, not by what is right: nothing here says how good they are")
+        note("chosen by the number of labels you expect, without targets: how accurate they are is unknown")

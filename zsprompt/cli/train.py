@@ -52,7 +52,7 @@ _OLD = (
 def train(
     given: GivenRun,
     adapter: Annotated[str, option("KIND[,field=value…]; see `zsprompt list adapters`.")],
-    out: Annotated[Path, option("Folder for the adapter, its history and a plot of its course.")],
+    out: Annotated[Path, option("Folder for the adapter, its history and its training curve.")],
     schedule: Annotated[
         str | None,
         option(
@@ -64,27 +64,28 @@ def train(
     validation: Annotated[
         str | None,
         option(
-            "A list, or a share of the images to put aside, to choose the best epoch. [default: 0.1 from 500 images]",
+            "Split or share of the images that chooses the best epoch; 0 for none. [default: 0.1 from 500 images on]",
             panel=TRAINING,
         ),
     ] = None,
-    test: Annotated[str | None, option("A list to measure the adapter on afterwards.", panel=TRAINING)] = None,
+    test: Annotated[str | None, option("Split to measure the trained adapter on.", panel=TRAINING)] = None,
     fraction: Annotated[
         list[float] | None,
-        option("Learn from this share of the images, 0..1. May be repeated.", panel=TRAINING, metavar="SHARE"),
+        option("Train on this share of the images, 0..1. May be repeated.", panel=TRAINING, metavar="SHARE"),
     ] = None,
     seeds: Annotated[
-        int, option("Train with this many seeds, and report the deviation.", panel=TRAINING, min=1, max=1000)
+        int,
+        option("Train with this many seeds, and report mean and deviation.", panel=TRAINING, min=1, max=1000),
     ] = 1,
-    resume: Annotated[bool, option("Go on with the unfinished training in --out.", "--resume", panel=TRAINING)] = False,
+    resume: Annotated[bool, option("Continue the unfinished run in --out.", "--resume", panel=TRAINING)] = False,
     json: Json = False,
 ) -> None:
     """Train an adapter on stored embeddings. `run --strategy adapter:DIR` then measures it like a prompt strategy."""
-    with refusals(again="the same command with --resume goes on from the last whole epoch"):
+    with refusals(again="the same command with --resume continues from the last finished epoch"):
         from zsprompt.adapters import load_kind
 
         kind = load_kind(adapter)
-        spec, resources = _learning(given.spec()), given.resources()
+        spec, resources = _on_training_split(given.spec()), given.resources()
         changed = _changed_schedule(kind, schedule, given)
         load = _loader(spec, resources)
         options: dict[str, Any] = {
@@ -106,15 +107,15 @@ def train(
                 _train_one(kind, resolved.data, store, tested, options | {"resume": resume}, json)
 
 
-def _learning(spec: RunSpec) -> RunSpec:
-    """The run on the list that adapters learn from, where none is named."""
+def _on_training_split(spec: RunSpec) -> RunSpec:
+    """The run, on the training split unless it names a split."""
     from zsprompt.data import TRAINING as LISTS
 
     return spec if spec.split else replace(spec, split=LISTS.get(spec.dataset_name))
 
 
 def _loader(spec: RunSpec, resources: Resources) -> Callable[[str], Dataset]:
-    """Loads another list of the same data set, whole, with the same labels and captions."""
+    """Loads another split of the same data set, whole, with the same labels and captions."""
 
     def load(split: str) -> Dataset:
         whole = replace(spec, split=split, limit=None, sample=None, seed=None)
@@ -131,12 +132,12 @@ def _changed_schedule(kind: Kind, text: str | None, given: GivenRun) -> Schedule
     changes = read_family(text, Schedule, "--schedule", old=old)
     if set(changes) - {"seed"} and not kind.has_epochs:
         named = ", ".join(name for name in changes if name != "seed")
-        raise UsageError(f"this adapter is fitted at once and has no epochs; leave out {named} of --schedule")
+        raise UsageError(f"this adapter is fitted in one step, without epochs; leave {named} out of --schedule")
     return replace(kind.schedule, **changes)
 
 
 def _validation(text: str | None, load: Callable[[str], Dataset]) -> Dataset | float | None:
-    """What --validation stands for: a share if it reads as a number, else a list."""
+    """What --validation stands for: a share if it reads as a number, else a split."""
     if text is None:
         return None
     try:
@@ -159,7 +160,7 @@ def _train_one(
         note(line)
     measured = _measured(course, test, store, options["device"])
     typer.echo(to_json(course.to_dict() | measured) if json else _summary(course, measured))
-    note(f"adapter in {out}; use it with --strategy adapter:{out}")
+    note(f"wrote the adapter to {out}; use it with --strategy adapter:{out}")
 
 
 def _train_several(kind: Kind, data: Dataset, store: EmbeddingStore, options: dict[str, Any], json: bool) -> None:
@@ -174,7 +175,7 @@ def _train_several(kind: Kind, data: Dataset, store: EmbeddingStore, options: di
     for line in _notes(runs):
         note(line)
     typer.echo(to_json({"repeats": _records(runs)}) if json else _repeats_table(runs))
-    note(f"adapters in {out}")
+    note(f"wrote the adapters to {out}")
 
 
 def _measured(course: Course, test: Dataset | None, store: EmbeddingStore, device: str) -> dict[str, Any]:
@@ -200,7 +201,9 @@ def _summary(course: Course, measured: dict[str, Any]) -> str:
             f"epoch {course.best} of {len(course.history)} kept, loss {course.history[course.best - 1].loss:.4g}"
         )
     if reached is not None:
-        lines.append(f"validation mAP  {100 * reached:.1f}   on {data['validation_images']:,} images, which chose it")
+        lines.append(
+            f"validation mAP  {100 * reached:.1f}   on {data['validation_images']:,} images, which chose the epoch"
+        )
     if test := measured.get("test"):
         low, high = (100 * value for value in test["mAP_interval"])
         lines.append(
@@ -210,9 +213,9 @@ def _summary(course: Course, measured: dict[str, Any]) -> str:
 
 
 def _notes(runs: Sequence[Repeat]) -> list[str]:
-    """What must be known of the training runs and of their results, each once."""
-    told = (line for one in runs for line in (*one.course.notes, *(one.result.warnings if one.result else ())))
-    return list(dict.fromkeys(told))
+    """Notes of the training runs and warnings of their results, each once."""
+    lines = (line for one in runs for line in (*one.course.notes, *(one.result.warnings if one.result else ())))
+    return list(dict.fromkeys(lines))
 
 
 def _records(runs: Sequence[Repeat]) -> list[dict[str, Any]]:

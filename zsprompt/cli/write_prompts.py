@@ -1,4 +1,4 @@
-"""zsprompt write-prompts: prompt files by an LLM, and the random words they have to beat."""
+"""zsprompt write-prompts: prompt files by an LLM, and their control of random words."""
 
 from __future__ import annotations
 
@@ -41,16 +41,14 @@ _LEFT_OUT = dict.fromkeys(
 @takes_run(leave_out=_LEFT_OUT, old=(Old("seed_of_words", int, "--random-seed K", "--seed"),))
 def write_prompts(
     given: GivenRun,
-    kind: Annotated[Kind, argument("What to write.", "KIND")],
-    out: Annotated[Path, option("The .toml file to write, for --prompts; random words also .jsonl, for --captions.")],
+    kind: Annotated[Kind, argument("descriptions, paraphrases or random-words.", "KIND")],
+    out: Annotated[Path, option("A .toml file, for --prompts; for random words also .jsonl, for --captions.")],
     count: Annotated[int, option("Texts per label, or number of paraphrases.", min=1, max=50)] = 6,
-    template: Annotated[str, option("What to paraphrase.")] = "a photo of {a_label}",
-    like: Annotated[
-        str, option("The prompt set (for a .jsonl file: caption bank) that random words imitate.")
-    ] = "photo",
+    template: Annotated[str, option("The template to paraphrase.")] = "a photo of {a_label}",
+    like: Annotated[str, option("The prompt set (for .jsonl: the caption bank) that random words imitate.")] = "photo",
     random_seed: Annotated[int, option("Seed of the random words.")] = 0,
 ) -> None:
-    """Write a prompt file: descriptions or paraphrases by an LLM, or the random words they have to beat."""
+    """Write a prompt file: descriptions or paraphrases by an LLM, or random words as their control."""
     with refusals():
         from zsprompt._utils.files import require_writable
 
@@ -73,7 +71,7 @@ def _required(labels: Sequence[str] | None) -> Sequence[str]:
 
 
 def _random_words(out: Path, like: str, labels: Sequence[str] | None, seed: int) -> str:
-    """Write the control of a caption bank (.jsonl) or of a prompt set; returns what was written."""
+    """Write the control of a caption bank (.jsonl) or of a prompt set; returns a summary."""
     from zsprompt.llm import rewrites
     from zsprompt.prompts import load_bank, load_prompts, save_bank
 
@@ -88,7 +86,7 @@ def _random_words(out: Path, like: str, labels: Sequence[str] | None, seed: int)
 
 
 def _texts_of_llm(writer: Writer, kind: Kind, out: Path, labels: Sequence[str], template: str, count: int) -> str:
-    """Write what an LLM answers; returns what was written."""
+    """Write what an LLM answers; returns a summary."""
     from zsprompt.llm import rewrites
 
     source = f"{writer.client.server.model}, asked by zsprompt write-prompts {kind.value}"

@@ -1,4 +1,4 @@
-"""The engine of many measurements: each is made once and kept, and one that fails stops no other."""
+"""The engine for many measurements: each is made once and stored, and a failure does not stop the others."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 DONE = "row.json"
-"""Written last into the folder of a measurement: one that has it is finished."""
+"""The last file written to the folder of a measurement: a folder with it is finished."""
 
 _LONGEST_NAME = 80
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a measurement was not made, in one line."""
+    """Why a measurement failed, in one line."""
 
     reason: str
 
     @classmethod
     def of(cls, error: Exception) -> Failure:
-        """Our own errors say what to do; others are named by their class too."""
+        """From an error. Our own errors say what to do; others are named by their class too."""
         text = " ".join(str(error).split())
         return cls(text if isinstance(error, ZspromptError) else f"{type(error).__name__}: {text}")
 
@@ -46,7 +46,7 @@ class Job(Generic[T]):
     """One measurement.
 
     Attributes:
-        group: jobs of one group share a store; None for a job that needs none.
+        group: jobs of one group share a store; None for a job without a store.
         measure: makes the measurement, with the store of its group.
     """
 
@@ -58,22 +58,22 @@ def work_off(
     jobs: Sequence[Job[T] | Failure],
     open_store: Callable[[Hashable], EmbeddingStore],
     titles: Sequence[str],
-    in_words: Callable[[T], str],
+    summary: Callable[[T], str],
 ) -> list[T | Failure]:
-    """What each job came to, in their order. Jobs run group by group, and one that fails stops no other.
+    """The outcome of each job, in order. Jobs run group by group, and a failure does not stop the others.
 
     Args:
-        jobs: the measurements; a Failure stands for one that cannot be made.
+        jobs: the measurements, or a Failure for one that cannot start.
         open_store: makes the store of a group.
-        titles: of all jobs, for messages.
-        in_words: words a measurement, for messages.
+        titles: titles of all jobs, for messages.
+        summary: describes a measurement, for messages.
     """
     outcomes: dict[int, T | Failure] = {}
 
     def keep(position: int, outcome: T | Failure) -> None:
         outcomes[position] = outcome
-        said = f"failed: {outcome.reason}" if isinstance(outcome, Failure) else in_words(outcome)
-        logger.info(f"{len(outcomes)}/{len(jobs)}  {titles[position]}: {said}")
+        text = f"failed: {outcome.reason}" if isinstance(outcome, Failure) else summary(outcome)
+        logger.info(f"{len(outcomes)}/{len(jobs)}  {titles[position]}: {text}")
 
     for position, job in enumerate(jobs):
         if isinstance(job, Failure):
@@ -87,11 +87,11 @@ def work_off(
 def measured_once(
     folder: Path | None, measure: Callable[[], tuple[Result, Mapping[str, Any]]]
 ) -> tuple[Result, Mapping[str, Any]]:
-    """A result and what else is known of it: from `folder` if it is finished there, else made and kept there.
+    """A result and facts about it: read from `folder` if it is finished there, else made and stored there.
 
     Args:
-        folder: where the result is kept; None keeps nothing.
-        measure: makes the result, and facts in JSON's types.
+        folder: where the result is stored; None stores nothing.
+        measure: makes the result, and facts as JSON types.
 
     Raises:
         OutputError: the folder cannot be written; and what `measure` raises.
@@ -138,5 +138,5 @@ def _group(
         for position, job in members:
             try:
                 yield position, job.measure(store)
-            except Exception as error:  # someone else's strategy or model may raise anything
+            except Exception as error:  # a strategy or model from elsewhere may raise anything
                 yield position, Failure.of(error)

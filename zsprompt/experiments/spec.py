@@ -46,9 +46,9 @@ _CHOICES = {
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One run: what to ask, of which images, with which model.
+    """One run: a strategy on images and labels, with a model.
 
-    Its fields are the keys of a plan, the options of the command line and what a result keeps under "run".
+    Its fields are the keys of a plan, the options of the command line, and the entry "run" of a result.
 
     Attributes:
         strategy: a specification such as "top-all,scale=20", or a strategy.
@@ -57,17 +57,17 @@ class RunSpec:
         model: a name, a checkpoint file, or an encoder. Where None: the model an adapter was trained on, else the
             data set's own, else ViT-B/32.
         root: folder of the data set.
-        split: which of its lists.
+        split: its split; the default one where None.
         names: "readable" or "raw" label names.
         labels: the labels to ask about, as names, as "dog, cat", or as "@FILE"; all where None.
-        without: labels to leave out, written the same way.
+        without: labels to leave out, in the same form.
         captions: a caption bank for strategy llm, by name or file; the data set's own where None.
-        image_captions: a file with a caption for each image, for adapters that read captions.
+        image_captions: a file with one caption per image, for adapters that read captions.
         llm: an LLM for captions that the bank lacks, see `parse_llm`; the environment's where None.
         thresholds: a thresholds file, or Thresholds, to decide by.
         difficult: what a target that is left out counts as: "ignore", "negative" or "positive".
         limit: only the first images.
-        sample: only this many images, drawn so that every label keeps its share.
+        sample: only this many images, drawn so that each label keeps its share.
         seed: of that draw; 0 where None.
         device: "auto", "cpu" or "cuda", for the model and for an adapter.
         precision: "auto", "bfloat16" or "int8".
@@ -75,7 +75,7 @@ class RunSpec:
 
     Raises:
         UsageError: fields that exclude each other.
-        UnknownName: a choice that does not exist.
+        UnknownName: an invalid choice.
     """
 
     strategy: str | Strategy = "normalised:per-label"
@@ -121,7 +121,7 @@ class RunSpec:
         return self.dataset.name if isinstance(self.dataset, Dataset) else self.dataset or ""
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields that differ from their defaults, in JSON's types; objects stand as their names."""
+        """The fields that differ from their defaults, as JSON types; objects are given by their names."""
         values = {part.name: (getattr(self, part.name), part.default) for part in fields(self)}
         return {
             name: _plain(value)
@@ -130,13 +130,13 @@ class RunSpec:
         }
 
     def prepare(self, resources: Resources | None = None) -> Prepared:
-        """Load strategy and data set, and open the store. Close the answer, or use it in a `with` statement.
+        """Load strategy and data set, and open the store. Close the returned object, or use it in a `with` statement.
 
         Args:
-            resources: cache, progress, and what several runs share; those of one run alone where None.
+            resources: cache, progress, and what several runs share; None for resources of its own.
 
         Raises:
-            ZspromptError: whatever strategy, data set, model, captions or thresholds refuse.
+            ZspromptError: the strategy, data set, model, captions or thresholds cannot be used.
         """
         resources = resources or Resources()
         resolved = self.resolve(resources)
@@ -194,13 +194,13 @@ class RunSpec:
 
 @dataclass
 class Resources:
-    """What several runs share: where embeddings are kept, progress, and what has been loaded.
+    """What several runs share: the cache, progress, and what has been loaded.
 
     Attributes:
         cache: see EmbeddingStore.
         batch_size: see EmbeddingStore.
         progress: where progress is shown.
-        make_store: makes the store of a model in place of `open_store`'s own way; for encoders made elsewhere.
+        make_store: makes the store of a model instead of `open_store`, for encoders that are created elsewhere.
     """
 
     cache: Path | str | None = "default"
@@ -211,7 +211,7 @@ class Resources:
     _writers: dict[str, Writer | None] = field(default_factory=dict, repr=False)
 
     def dataset(self, spec: RunSpec) -> Dataset:
-        """The data set of `spec`, whole, loaded once. Raises what `load_dataset` raises."""
+        """The whole data set of `spec`, loaded once. Raises what `load_dataset` raises."""
         if isinstance(spec.dataset, Dataset):
             return spec.dataset
         key = (spec.dataset, spec.root, spec.split, spec.names)
@@ -220,7 +220,7 @@ class Resources:
         return self._datasets[key]
 
     def writer(self, llm: str | None) -> Writer | None:
-        """The LLM that `llm`, else the environment, names; runs that name the same one share its budget."""
+        """A writer for the LLM that `llm` or the environment names. Runs with the same LLM share its budget."""
         key = llm or ""
         if key not in self._writers:
             options = parse_llm(llm) if llm else LlmOptions()
@@ -239,11 +239,11 @@ class Resources:
 
 @dataclass(frozen=True)
 class Resolved:
-    """A run with all that it names loaded, but for its model.
+    """A run with everything loaded except its model.
 
     Attributes:
-        spec: what was asked for.
-        strategy: with its captions; without thresholds, which need the model.
+        spec: the description of the run.
+        strategy: the strategy with its captions; its thresholds need the model and are missing.
         dataset: images and labels of the run; None without a data set.
         model: the model's name, or an encoder.
     """
@@ -255,14 +255,14 @@ class Resolved:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels to ask about. Without a data set: those asked for, else the thresholds' or the adapter's own.
+        """The labels of the run: without a data set, those of the spec, else those of the thresholds or the adapter.
 
         Raises:
-            UsageError: nothing names any.
+            UsageError: no labels are given.
         """
         if self.dataset is not None:
             return self.dataset.labels
-        own = self.cuts.labels if self.cuts else own_labels(self.strategy)
+        own = self.thresholds.labels if self.thresholds else own_labels(self.strategy)
         labels = self.spec.label_list or own
         if labels is None:
             raise UsageError('expected --labels "dog, cat" or --labels @FILE, found neither')
@@ -270,16 +270,16 @@ class Resolved:
 
     @property
     def data(self) -> Dataset:
-        """The data set. Raises UsageError where there is none."""
+        """The data set. Raises UsageError if there is none."""
         if self.dataset is None:
             raise UsageError("expected a data set, found none")
         return self.dataset
 
     @cached_property
-    def cuts(self) -> Thresholds | None:
-        """The thresholds to decide by. Raises ThresholdError for a file that cannot be used."""
-        cuts = self.spec.thresholds
-        return load_thresholds(cuts) if isinstance(cuts, str) else cuts
+    def thresholds(self) -> Thresholds | None:
+        """The thresholds of the run. Raises ThresholdError for a file that cannot be used."""
+        thresholds = self.spec.thresholds
+        return load_thresholds(thresholds) if isinstance(thresholds, str) else thresholds
 
     @cached_property
     def image_captions(self) -> Mapping[str, str] | None:
@@ -287,21 +287,21 @@ class Resolved:
         return None if self.spec.image_captions is None else read_image_captions(Path(self.spec.image_captions))
 
     def prepared(self, store: EmbeddingStore) -> Prepared:
-        """The run on an open store, with its thresholds. Raises ThresholdError where they do not belong to it."""
+        """The run on an open store, with its thresholds. Raises ThresholdError if they were made for another run."""
         strategy = self.strategy
-        if self.cuts is not None:
-            strategy = with_thresholds(strategy, self.cuts, store, self.dataset)
+        if self.thresholds is not None:
+            strategy = with_thresholds(strategy, self.thresholds, store, self.dataset)
         return Prepared(self, strategy, store)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run that is ready: strategy, data set and open store.
+    """A run that is ready to start: strategy, data set and open store.
 
     Attributes:
-        resolved: what was asked for, and what it names.
-        strategy: with captions and thresholds.
-        store: where texts and images are embedded.
+        resolved: the description of the run, and what it names.
+        strategy: the strategy with its captions and thresholds.
+        store: the store that embeds texts and images.
     """
 
     resolved: Resolved
@@ -310,7 +310,7 @@ class Prepared:
 
     @property
     def spec(self) -> RunSpec:
-        """What was asked for."""
+        """The description of the run."""
         return self.resolved.spec
 
     @property
@@ -329,7 +329,7 @@ class Prepared:
         return self.resolved.data
 
     def run(self) -> Result:
-        """Measure it; the result keeps the description. Raises UsageError without a data set; see `zsprompt.run`."""
+        """Measure the run and keep its description in the result. Raises UsageError without a data set; see `run`."""
         difficult = cast("Difficult", self.spec.difficult)
         result = run(self.strategy, self.data, self.store, difficult=difficult, skip_bad=self.spec.skip_bad)
         return replace(result, recipe={**result.recipe, "run": self.spec.to_dict()})
@@ -348,7 +348,7 @@ def _listed(labels: str | tuple[str, ...] | None) -> tuple[str, ...] | None:
 
 
 def _loadable_model(name: str | None) -> str | None:
-    """An adapter's model; None for a strategy without one. Raises UsageError for one that no name or file brings."""
+    """The name of an adapter's model; None for a strategy without one. Raises UsageError if it cannot be loaded."""
     if name is None or name in available_models() or is_object_path(name) or name.startswith("pyramid"):
         return name
     if Path(name).is_file():
@@ -359,7 +359,7 @@ def _loadable_model(name: str | None) -> str | None:
 
 
 def _plain(value: object) -> object:
-    """A field's value in JSON's types."""
+    """The value of a field as a JSON type."""
     if isinstance(value, str | int | float | bool):
         return value
     if isinstance(value, tuple):

@@ -1,4 +1,4 @@
-"""Which LLM to ask and how much of it, as one text: [SERVER:]MODEL[,field=value…]."""
+"""The LLM to ask and its limits as one text: [SERVER:]MODEL[,field=value…]."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ FORM = "[SERVER:]MODEL[,field=value…]"
 
 @dataclass(frozen=True)
 class LlmOptions:
-    """What a text such as "qwen:qwen-plus,max_calls=500" asks for.
+    """The parts of a text such as "qwen:qwen-plus,max_calls=500".
 
     Attributes:
-        url: a URL, or a preset: "openai", "qwen", "qwen-cn", "local". The environment's where empty.
-        model: as the server calls it; the environment's where empty.
+        url: a URL, or a preset: "openai", "qwen", "qwen-cn", "local". If empty, the environment's.
+        model: its name on the server. If empty, the environment's.
         timeout: seconds for a whole answer.
-        max_calls: most requests; answers that are kept cost none.
-        max_tokens: most tokens, roughly.
-        concurrency: requests under way at a time.
-        requests_per_minute: limit; none where None.
-        tokens_per_minute: limit; none where None.
-        offline: send nothing; answers that are kept still count.
+        max_calls: maximum number of requests; stored answers need none.
+        max_tokens: maximum number of tokens, approximately.
+        concurrency: number of simultaneous requests.
+        requests_per_minute: rate limit; None for no limit.
+        tokens_per_minute: rate limit; None for no limit.
+        offline: send nothing; use stored answers only.
     """
 
     url: str = ""
@@ -53,19 +53,19 @@ class LlmOptions:
 
     @property
     def names_a_server(self) -> bool:
-        """Whether a server or a model is named here, not only in the environment."""
+        """Whether the text names a server or a model itself."""
         return bool(self.url or self.model)
 
 
 def parse_llm(text: str) -> LlmOptions:
-    """The options that a text stands for.
+    """The options that a text describes.
 
     Args:
         text: "gpt-4o-mini", "qwen:qwen-plus,max_calls=500", "local:qwen2.5vl:7b", or fields alone:
             "url=http://host/v1,model=my-model".
 
     Raises:
-        UsageError: a field without a value or twice, or a value of another type.
+        UsageError: a field without a value, a repeated field, or a value of the wrong type.
         UnknownName: no such field.
     """
     head, *rest = text.split(",")
@@ -85,23 +85,23 @@ def parse_llm(text: str) -> LlmOptions:
 
 
 def llm_text(options: LlmOptions) -> str:
-    """What `parse_llm` reads back: the fields that differ from their defaults."""
+    """The text that `parse_llm` reads back: the fields that differ from their defaults."""
     changed = {part.name: getattr(options, part.name) for part in fields(options)}
     given = {name: value for name, value in changed.items() if value is not None and value is not False and value != ""}
     return ",".join(f"{name}={'yes' if value is True else value}" for name, value in given.items())
 
 
 def open_writer(options: LlmOptions, *, cache: Path | None = None, progress: Progress = quiet) -> Writer | None:
-    """The writer that asks the server which `options` or the environment name; None where neither names one.
+    """A writer for the server that `options` or the environment name; None if neither names one.
 
     Args:
         options: server, model, limits and budget.
-        cache: the folder next to which answers are kept; by default that of embeddings.
+        cache: folder of embeddings, next to which answers are stored; None for the default one.
         progress: where progress is shown.
 
     Raises:
         LLMError: a server without a model.
-        UsageError: a URL or number that is none.
+        UsageError: an invalid URL or number.
     """
     server = find_server(
         base_url=options.url or None,
@@ -119,7 +119,7 @@ def open_writer(options: LlmOptions, *, cache: Path | None = None, progress: Pro
 
 
 def captions_from(bank: str | Bank | None, writer: Writer | None) -> Captions | None:
-    """Captions of a bank, by name or ready, and of a server for what it lacks; None where there is neither.
+    """Captions from a bank (or its name), and from a server for those that it lacks; None without either.
 
     Raises:
         UnknownName, CaptionError: see `load_bank`.
