@@ -26,7 +26,10 @@ def ablate(
     plan: Annotated[Path | None, option("TOML file with the rows, instead of options that name rows.")] = None,
     json: Json = False,
 ) -> None:
-    """Measure every combination of options once, and test which differences are real. Repeat it to continue."""
+    """Measure every combination of options once, and test which differences are real.
+
+    Repeat the command to continue an interrupted ablation, or to add rows.
+    """
     with refusals():
         from zsprompt._utils.files import to_json
         from zsprompt.experiments.ablation import ablate as measure
