@@ -190,6 +190,7 @@ class _Job:
         return Sizes(dim, features, len(dataset.labels), captions)
 
     def identity(self, training: Dataset, held_out: Dataset | None) -> dict[str, str]:
+        """What a checkpoint must agree on to be continued, in words."""
         return {  # these keys are in adapter files and checkpoints
             "model": self.store.fingerprint,
             "prompts": f"{self.prompts.name} {self.prompts.digest}",
