@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from functools import cache
+from itertools import repeat
 from reprlib import Repr
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
@@ -29,6 +30,9 @@ class Must:
 
 NonBlank = Annotated[str, Must("a text that is not blank", str.strip)]
 """A text with more than blanks."""
+
+Distinct = Annotated[list[NonBlank], Must("a list of different texts", lambda texts: 0 < len(set(texts)) == len(texts))]
+"""At least one text, none twice."""
 
 
 @dataclass(frozen=True)
@@ -85,14 +89,14 @@ def in_words(hint: Any) -> str:
     """What a hint expects: "a text or a list of texts"."""
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return str(args[1].be)
+        return str(args[-1].be)  # nested hints are flat: the outermost is last
     if origin in (Union, UnionType):
         return " or ".join(map(in_words, args))
     if origin is Literal:
         return f"one of {', '.join(map(str, args))}" if len(args) > 1 else str(args[0]).lower()
     if origin in (list, tuple):
         kind = get_args(args[0])[0] if get_origin(args[0]) is Annotated else args[0]
-        return f"a list of {_PLURALS.get(kind, 'values')}"
+        return f"a list of {f'{len(args)} ' if _is_fixed(hint) else ''}{_PLURALS.get(kind, 'values')}"
     return "a section" if origin is dict or _is_section(hint) else _WORDS.get(hint, "a value")
 
 
@@ -100,7 +104,7 @@ def _faults(value: Any, hint: Any, path: Place, extra: bool) -> Iterator[Fault]:
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated or origin in (Union, UnionType):
         tried = [next(_faults(value, part, path, extra), None) for part in (args[:1] if origin is Annotated else args)]
-        if all(tried) or (origin is Annotated and not args[1].test(value)):
+        if all(tried) or (origin is Annotated and not all(must.test(value) for must in args[1:])):
             inside = next((fault for fault in tried if fault and fault.path != path), None)
             yield inside or Fault(path, in_words(hint), _SHORT.repr(value))
     elif not _is_kind(value, hint):
@@ -115,10 +119,11 @@ def _faults(value: Any, hint: Any, path: Place, extra: bool) -> Iterator[Fault]:
             elif key in section.required:
                 yield Fault((*path, key), in_words(part), "no such key")
     elif origin in (list, tuple, dict):
-        hints = args if _is_fixed(hint) else [args[-1] if origin is dict else args[0]] * len(value)
+        hints = args if _is_fixed(hint) else repeat(args[1] if origin is dict else args[0])
         items = value.items() if origin is dict else enumerate(value)
-        for (key, part), of in zip(items, hints, strict=True):
-            yield from _faults(part, of, (*path, key), extra)
+        for (key, part), of in zip(items, hints, strict=False):
+            if type(part) is not of:  # a short cut: lists of numbers can be long
+                yield from _faults(part, of, (*path, key), extra)
 
 
 @cache

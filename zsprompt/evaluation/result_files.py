@@ -6,13 +6,13 @@ import csv
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any
 
 import numpy as np
 
 from zsprompt._utils.arrays import Bools, Floats, Targets
 from zsprompt._utils.files import read_text, remove, require_folder, to_json, whole_file
-from zsprompt._utils.validate import Must, first_fault
+from zsprompt._utils.validate import Must, Section, first_fault
 from zsprompt.errors import ResultError
 from zsprompt.evaluation.predict import Predictions
 from zsprompt.evaluation.result import Result
@@ -27,36 +27,20 @@ _FIRST = ("image", "labels", "true", "left_out")  # columns of scores.csv before
 _COUNTS = ("texts_encoded", "texts_cached", "texts_not_kept", "images_encoded", "images_cached")
 
 
-class _Recipe(TypedDict):
-    strategy: Any
-    prompts: list[Any]
-    model: Any
-    fingerprint: Any
-    dataset: Any
-    split: Any
-    names: Any
-    difficult: Any
-
-
-class _Required(TypedDict):
-    recipe: _Recipe
-    mAP: float | None
-    ap: Annotated[dict[str, Any], Must("a section with a number per label", bool)]
-    images: int
-    seconds: float
-    notes: list[Any]
-    resamples: Annotated[int, Must("a whole number of at least 2", lambda number: number >= 2)]
-    skipped_images: dict[str, Any]
-    overflowed: int
-    texts_encoded: int
-    texts_cached: int
-    texts_not_kept: int
-    images_encoded: int
-    images_cached: int
-
-
-class _Facts(_Required, total=False):
-    captions: dict[str, Any]
+_RECIPE = ("strategy", "prompts", "model", "fingerprint", "dataset", "split", "names", "difficult")
+_FACTS = {
+    "recipe": Section(dict.fromkeys(_RECIPE, Any) | {"prompts": list[Any]}, frozenset(_RECIPE)),
+    "mAP": float | None,
+    "ap": Annotated[dict[str, Any], Must("a section with a number per label", bool)],
+    "images": int,
+    "seconds": float,
+    "notes": list[Any],
+    "resamples": Annotated[int, Must("a whole number of at least 2", lambda number: number >= 2)],
+    "skipped_images": dict[str, Any],
+    "overflowed": int,
+    **dict.fromkeys(_COUNTS, int),
+}
+_CONTENT = Section(_FACTS | {"captions": dict[str, Any]}, _FACTS.keys())
 
 
 def save_result(result: Result, folder: Path) -> None:
@@ -161,19 +145,18 @@ def _write_part(writer: Any, part: Predictions) -> None:
         writer.writerow([image, present, "", *map(_exact, part.scores[n]), *map(_exact, likely)])
 
 
-def _read_facts(folder: Path) -> _Facts:
+def _read_facts(folder: Path) -> dict[str, Any]:
     path = folder / RESULT
     if not folder.is_dir() or not path.is_file():
         what = f"no {RESULT} in it" if folder.is_dir() else "no such folder"
         raise ResultError(f"expected a result folder at {folder}, found {what}; `zsprompt run --out DIR` writes one")
     try:
-        facts = json.loads(read_text(path))
+        facts: dict[str, Any] = json.loads(read_text(path))
     except (OSError, ValueError) as error:
         raise ResultError(f"cannot read {path}: {error}; run it again") from None
-    if fault := first_fault(facts, _Facts, extra_keys=True):
+    if fault := first_fault(facts, _CONTENT, extra_keys=True):
         raise ResultError(f"{path}: {fault}; run it again")
-    checked: _Facts = facts
-    return checked
+    return facts
 
 
 def _read_scores(path: Path, labels: tuple[str, ...], count: int) -> tuple[tuple[str, ...], Bools, Targets, Floats]:

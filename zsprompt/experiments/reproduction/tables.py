@@ -180,8 +180,8 @@ def read_tables(data: Mapping[str, Any]) -> list[Table]:
 
 
 def _table(section: Mapping[str, Any], shared: Mapping[str, Mapping[str, Any]]) -> Table:
-    name = section.get("name")
-    _check(f"table {name}", section, _TABLE)
+    _check(f"table {section.get('name')}", section, _TABLE)
+    name = section["name"]
     columns = section["column"]
     for column in columns:
         _check(f"table {name}, column {column.get('name')}", column, _COLUMN)
