@@ -231,9 +231,9 @@ def test_a_resume_with_other_options_is_refused_with_their_names(
 def test_a_resume_with_another_kind_or_other_data_is_refused_with_their_names(tmp_path: Path) -> None:
     path = tmp_path / CHECKPOINT
     with at_step(4, stop) as progress, pytest.raises(Stop):
-        fit_variant("adam", path, progress=progress, identity={"pictures": "a"})
-    with pytest.raises(TrainingError, match="with pictures a instead of b"):
-        fit_variant("adam", path, identity={"pictures": "b"})
+        fit_variant("adam", path, progress=progress, identity={"images": "a"})
+    with pytest.raises(TrainingError, match="with images a instead of b"):
+        fit_variant("adam", path, identity={"images": "b"})
     with pytest.raises(TrainingError, match="adapter linear-probe instead of fc"):
         fit(FcSpec(), sizes_of(world()), world(48), directions(), VARIANTS["adam"][1], checkpoint=path)
 
@@ -655,7 +655,7 @@ def test_an_adapter_is_evaluated_like_any_strategy(kind: Any, drawn: Dataset) ->
     assert result.mAP > 1.3 * metrics.mean_over_labels(metrics.prevalence(result.targets))
     assert result.recipe["supervision"] == "trained"
     assert result.recipe["adapter"]["digest"] == course.trained.digest
-    assert not any("learnt from" in warning for warning in result.warnings)
+    assert not any("was trained on" in warning for warning in result.warnings)
 
 
 def test_training_images_are_counted_in_the_warnings(drawn: Dataset) -> None:
@@ -664,10 +664,12 @@ def test_training_images_are_counted_in_the_warnings(drawn: Dataset) -> None:
             course = train(MLD, part(drawn, 40), store, validation=validation, schedule=QUICK, device="cpu")
             result = run(Adapter(course.trained, device="cpu"), part(drawn, 30, 60), store)
             assert any(
-                warning.startswith("the adapter learnt from 10 of these 30 pictures") for warning in result.warnings
+                warning.startswith("the adapter was trained on 10 of these 30 images") for warning in result.warnings
             )
         elsewhere = replace(part(drawn, 30, 60), name="another")
-        assert not any("learnt" in w for w in run(Adapter(course.trained, device="cpu"), elsewhere, store).warnings)
+        assert not any(
+            "was trained on" in w for w in run(Adapter(course.trained, device="cpu"), elsewhere, store).warnings
+        )
 
 
 @given(share=st.floats(0.02, 0.9), seed=st.integers(0, 2**32 - 1))
@@ -783,7 +785,7 @@ def test_a_resume_gives_the_same_result_and_overwrites_nothing(drawn: Dataset, t
         learn(drawn, out=out, validation=0.25)
     for changes, message in (
         ({"schedule": replace(QUICK, lr=1e-3)}, "lr 0.002 instead of 0.001"),
-        ({"validation": 0.2}, "with pictures drawn all without 15 for validation"),
+        ({"validation": 0.2}, "with images drawn all without 15 for validation"),
         ({"prompts": "bare"}, "prompts photo .* instead of bare"),
         ({"kind": "fc"}, "adapter mld"),
         ({"encoder": SpatialPlanted(fingerprint="planted/2")}, "model planted/1 instead of planted/2"),
@@ -886,12 +888,12 @@ def test_given_and_written_captions_are_both_read(drawn: Dataset) -> None:
         bare = replace(drawn, captions=None, written=None)
         for data, message in (
             (given_alone, "2 captions per image .given, written."),
-            (bare, "--picture-captions FILE"),
+            (bare, "--image-captions FILE"),
         ):
             asked = replace(drawn, written=None) if data is given_alone else bare
             with pytest.raises(ZspromptError, match=message):
                 run(Adapter(both.trained, device="cpu"), asked, store)
-    with pytest.raises(DataError, match="--picture-captions FILE"):
+    with pytest.raises(DataError, match="--image-captions FILE"):
         learn(bare, "fusion,hidden=16")
     assert learn(bare, "fusion,hidden=16,inputs=image").trained.sizes.captions == 0
 
@@ -907,7 +909,7 @@ def test_long_captions_are_truncated_at_words_and_counted(drawn: Dataset) -> Non
     assert "dog cat sofa car carrot" in encoder.texts_seen
     with EmbeddingStore(PlantedEncoder(context_length=5), cache=None) as store:
         warnings = run(Adapter(course.trained, device="cpu"), data, store).warnings
-    assert "20 captions cut to the words that fit the model" in warnings
+    assert "20 image captions truncated to fit the model" in warnings
 
 
 @settings(max_examples=40, deadline=None)
@@ -960,7 +962,7 @@ def test_fractions_and_seeds_with_means_and_deviations(drawn: Dataset, tmp_path:
             f"fraction-{f}-seed-{s}" for f in ("0.5", "1") for s in (7, 8, 9)
         )
         frame = repeats_frame(actual)
-        assert frame["pictures"].tolist() == [18, 36]  # 22 of 45, with a fifth of each held out
+        assert frame["images"].tolist() == [18, 36]  # 22 of 45, with a fifth of each held out
         assert frame["seeds"].tolist() == [3, 3]
         for row, fraction in zip(frame.to_dict("records"), (0.5, 1.0), strict=True):
             ours = [one for one in actual if one.fraction == fraction]
@@ -1020,7 +1022,7 @@ def test_one_seed_has_no_deviation(drawn: Dataset) -> None:
     with EmbeddingStore(PlantedEncoder(), cache=None) as store:
         result = repeat(MLD, drawn, store, schedule=QUICK, device="cpu")
     (row,) = repeats_frame(result).to_dict("records")
-    assert (row["fraction"], row["pictures"], row["seeds"]) == (1.0, 60, 1)
+    assert (row["fraction"], row["images"], row["seeds"]) == (1.0, 60, 1)
     assert all(np.isnan(row[name]) for name in ("validation_mAP", "validation_mAP_deviation", "test_mAP_deviation"))
 
 

@@ -39,6 +39,8 @@ from zsprompt.strategies.thresholds import Thresholds, decide, load_thresholds, 
 
 # choosing
 
+ONE_CURVE = "one calibration curve per label"
+
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
@@ -297,7 +299,7 @@ def test_permuting_labels_permutes_decisions(made: Thresholds) -> None:
         ),
         (
             lambda facts: facts | {"calibration": {"method": "platt", "curves": [[[1], [2]]]}},
-            "one calibration curve per label",
+            ONE_CURVE,
         ),
         (
             lambda facts: facts | {"calibration": {"method": "platt", "curves": [[1, 2]] * 3}},

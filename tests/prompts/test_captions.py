@@ -312,7 +312,7 @@ def test_run_with_a_bank_of_ones_own(folder: Path, tmp_path: Path, cli: Cli) -> 
     assert result["mAP"] == 1.0
     assert result["captions"]["banked"] > 0
     assert "Bank(name='mine', digest=" in result["recipe"]["strategy"]
-    assert "label sets have no caption: theirs is made of their parts' captions" in done.stderr
+    assert "label sets have no caption of their own; captions of their parts were combined" in done.stderr
     lacking = cli(*arguments)
     assert lacking.returncode == 1
     assert lacking.stderr.startswith("error: strategy llm needs captions")
@@ -325,7 +325,7 @@ def test_predict_with_a_bank(folder: Path, tmp_path: Path, cli: Cli) -> None:
     done = cli("predict", folder, *options, "--captions", mine(tmp_path))
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["captions"]["banked"] > 0
-    assert "no caption: theirs is made of their parts'" in done.stderr
+    assert "no caption of their own; captions of their parts were combined" in done.stderr
 
 
 @pytest.mark.slow

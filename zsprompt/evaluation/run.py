@@ -96,7 +96,7 @@ def _require_sound(prediction: Prediction, shape: tuple[int, int], strategy: Str
 
 def _shortened(captions: int) -> Iterator[str]:
     if captions:
-        yield f"{counted(captions, 'image caption')} shortened to fit the model"
+        yield f"{counted(captions, 'image caption')} truncated to fit the model"
 
 
 def _data(dataset: Dataset, difficult: str) -> dict[str, Any]:
