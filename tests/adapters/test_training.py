@@ -231,9 +231,9 @@ def test_a_resume_with_other_options_is_refused_with_their_names(
 def test_a_resume_with_another_kind_or_other_data_is_refused_with_their_names(tmp_path: Path) -> None:
     path = tmp_path / CHECKPOINT
     with at_step(4, stop) as progress, pytest.raises(Stop):
-        fit_variant("adam", path, progress=progress, identity={"pictures": "a"})
-    with pytest.raises(TrainingError, match="with pictures a instead of b"):
-        fit_variant("adam", path, identity={"pictures": "b"})
+        fit_variant("adam", path, progress=progress, identity={"images": "a"})
+    with pytest.raises(TrainingError, match="with images a instead of b"):
+        fit_variant("adam", path, identity={"images": "b"})
     with pytest.raises(TrainingError, match="adapter linear-probe instead of fc"):
         fit(FcSpec(), sizes_of(world()), world(48), directions(), VARIANTS["adam"][1], checkpoint=path)
 
@@ -785,7 +785,7 @@ def test_a_resume_gives_the_same_result_and_overwrites_nothing(drawn: Dataset, t
         learn(drawn, out=out, validation=0.25)
     for changes, message in (
         ({"schedule": replace(QUICK, lr=1e-3)}, "lr 0.002 instead of 0.001"),
-        ({"validation": 0.2}, "with pictures drawn all without 15 for validation"),
+        ({"validation": 0.2}, "with images drawn all without 15 for validation"),
         ({"prompts": "bare"}, "prompts photo .* instead of bare"),
         ({"kind": "fc"}, "adapter mld"),
         ({"encoder": SpatialPlanted(fingerprint="planted/2")}, "model planted/1 instead of planted/2"),
@@ -962,7 +962,7 @@ def test_fractions_and_seeds_with_means_and_deviations(drawn: Dataset, tmp_path:
             f"fraction-{f}-seed-{s}" for f in ("0.5", "1") for s in (7, 8, 9)
         )
         frame = repeats_frame(actual)
-        assert frame["pictures"].tolist() == [18, 36]  # 22 of 45, with a fifth of each held out
+        assert frame["images"].tolist() == [18, 36]  # 22 of 45, with a fifth of each held out
         assert frame["seeds"].tolist() == [3, 3]
         for row, fraction in zip(frame.to_dict("records"), (0.5, 1.0), strict=True):
             ours = [one for one in actual if one.fraction == fraction]
@@ -1022,7 +1022,7 @@ def test_one_seed_has_no_deviation(drawn: Dataset) -> None:
     with EmbeddingStore(PlantedEncoder(), cache=None) as store:
         result = repeat(MLD, drawn, store, schedule=QUICK, device="cpu")
     (row,) = repeats_frame(result).to_dict("records")
-    assert (row["fraction"], row["pictures"], row["seeds"]) == (1.0, 60, 1)
+    assert (row["fraction"], row["images"], row["seeds"]) == (1.0, 60, 1)
     assert all(np.isnan(row[name]) for name in ("validation_mAP", "validation_mAP_deviation", "test_mAP_deviation"))
 
 

@@ -281,15 +281,21 @@ def test_permuting_labels_permutes_decisions(made: Thresholds) -> None:
         (lambda facts: facts | {"version": 1}, "expected version 2"),
         (lambda facts: facts | {"version": 1}, "found 1; create the file again with `zsprompt thresholds`"),
         (lambda facts: facts | {"version": 3}, "found 3; update zsprompt"),
-        (lambda facts: {k: v for k, v in facts.items() if k != "rule"}, "expected 'rule'"),
-        (lambda facts: facts | {"made_for": 3}, "expected 'made_for'"),
+        (
+            lambda facts: {k: v for k, v in facts.items() if k != "rule"},
+            "expected 'rule' to be a text, found no such key; create",
+        ),
+        (lambda facts: facts | {"made_for": 3}, "expected 'made_for' to be a section, found 3"),
         (lambda facts: facts | {"thresholds": [1, 2]}, "one threshold per label"),
-        (lambda facts: facts | {"thresholds": [1, "2", 3]}, "one threshold per label"),
-        (lambda facts: facts | {"labels": ["a", "a", "b"]}, "one threshold per label"),
-        (lambda facts: facts | {"labels": [], "thresholds": []}, "one threshold per label"),
+        (
+            lambda facts: facts | {"thresholds": [1, "2", 3]},
+            "expected 'thresholds[1]' to be a number or none, found '2'",
+        ),
+        (lambda facts: facts | {"labels": ["a", "a", "b"]}, "expected 'labels' to be a list of different texts"),
+        (lambda facts: facts | {"labels": [], "thresholds": []}, "expected 'labels' to be a list of different texts"),
         (
             lambda facts: facts | {"calibration": {"method": "magic", "curves": []}},
-            ONE_CURVE,
+            "expected 'calibration.method' to be one of platt, isotonic, found 'magic'",
         ),
         (
             lambda facts: facts | {"calibration": {"method": "platt", "curves": [[[1], [2]]]}},
@@ -297,7 +303,7 @@ def test_permuting_labels_permutes_decisions(made: Thresholds) -> None:
         ),
         (
             lambda facts: facts | {"calibration": {"method": "platt", "curves": [[1, 2]] * 3}},
-            ONE_CURVE,
+            "expected 'calibration.curves[0][0]' to be a list of numbers, found 1",
         ),
     ],
     ids=range(15),

@@ -247,12 +247,27 @@ def test_a_plan_multiplies_lists_and_shares_fields(tmp_path: Path) -> None:
     [
         ("", "found none"),
         ("x = 1", "found x"),
-        ("[[row]]\nstrategy = 'top-all'", "row 1: expected a dataset, found none"),
-        ("[[row]]\ndataset = 'scenes'\nstrategy = 'a'\nprompt = 'bare'", "unknown field 'prompt'"),
-        ("[[row]]\ndataset = 'scenes'\nstrategy = 3", "expected strategy to be str or a list of them, found 3"),
-        ("[[row]]\ndataset = 'scenes'\nstrategy = []", "expected strategy to be str"),
-        ("[[row]]\ndataset = 'scenes'\nstrategy = 'a'\nlimit = 'b'", "expected limit to be int"),
-        ("[[row]]\ndataset = 'scenes'\nstrategy = 'a'\nlimit = true", "expected limit to be int"),
+        (
+            "[[row]]\nstrategy = 'top-all'",
+            "row 1: expected 'dataset' to be a text or a list",
+        ),
+        (
+            "[[row]]\ndataset = 'scenes'\nstrategy = 'a'\nprompt = 'bare'",
+            "unknown key 'prompt'; expected one of capt",
+        ),
+        (
+            "[[row]]\ndataset = 'scenes'\nstrategy = 3",
+            "expected 'strategy' to be a text or a list of them, found 3",
+        ),
+        ("[[row]]\ndataset = 'scenes'\nstrategy = []", "expected 'strategy' to be a text or a list of them, found []"),
+        (
+            "[[row]]\ndataset = 'scenes'\nstrategy = 'a'\nlimit = 'b'",
+            "expected 'limit' to be a whole number or",
+        ),
+        (
+            "[[row]]\ndataset = 'scenes'\nstrategy = 'a'\nlimit = true",
+            "expected 'limit' to be a whole number or",
+        ),
         ("[all]\nstrategy = 'a'", "expected [[row]] sections"),
         ("[row]\nstrategy = 'a'", "expected [[row]] sections"),
         ("row = [1]", "expected [[row]] sections"),

@@ -155,7 +155,10 @@ def test_supports_of_the_labels_sum_to_the_printed_sum() -> None:
         ({"nonsense": 1}, "unknown key 'nonsense'"),
         ({"row": [{"name": "a", "adaptor": "fc"}]}, "unknown key 'adaptor'"),
         ({"column": [{"name": "a", "real": {}, "on": 1}]}, "unknown key 'on'"),
-        ({"scenes": {"protocol": "magic"}}, "unknown protocol 'magic'"),
+        (
+            {"scenes": {"protocol": "magic"}},
+            "expected 'protocol' to be one of conventional, few-shot, .*, found 'magic'",
+        ),
     ],
 )
 def test_a_mistake_in_a_table_is_named(change: dict[str, Any], reason: str) -> None:

@@ -78,11 +78,14 @@ def test_the_order_of_labels_means_nothing_and_the_digest_is_of_what_is_said() -
         ("", "expected captions in .*, found none"),
         ('{"labels": ["dog"], "caption": "a dog"', "line 1: not valid JSON"),
         ('{"labels": ["dog"], "caption": "a dog"}\n[1]', "line 2: expected"),
-        ('{"labels": "dog", "caption": "a dog"}', "line 1: expected 'labels' to be a list of label names, found 'dog'"),
-        ('{"labels": ["dog", " "], "caption": "a dog"}', "expected 'labels' to be a list"),
-        ('{"labels": ["dog"]}', "expected 'caption' to be one line of text, found ''"),
+        ('{"labels": "dog", "caption": "a dog"}', "line 1: expected 'labels' to be a list of texts, found 'dog'"),
+        (
+            '{"labels": ["dog", " "], "caption": "a dog"}',
+            r"expected 'labels\[1\]' to be a text that is not blank",
+        ),
+        ('{"labels": ["dog"]}', "expected 'caption' to be one line of text, found no such key"),
         ('{"labels": ["dog"], "caption": "a\\ndog"}', "expected 'caption' to be one line"),
-        ('{"labels": ["dog"], "caption": 3}', "expected 'caption' to be a text, found 3"),
+        ('{"labels": ["dog"], "caption": 3}', "expected 'caption' to be one line of text, found 3"),
         (
             '{"labels": ["cat", "dog"], "caption": "x"}\n\n{"labels": ["dog", "cat"], "caption": "y"}',
             r"line 3: expected one caption for cat \+ dog, found another in line 1",
@@ -227,10 +230,10 @@ def test_labels_of_different_numbers_of_texts_average_each_for_itself(tmp_path: 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("labels = 3", r"expected \[labels\] to be a section"),
-        ("[labels]\ndog = []", "line 2: expected at least one text for 'dog', found"),
-        ('[labels]\ndog = ["a dog", 3]', "line 2: expected at least one text for 'dog'"),
-        ('[labels]\ndog = "  "', "line 2: expected at least one text for 'dog'"),
+        ("labels = 3", "expected 'labels' to be a section, found 3"),
+        ("[labels]\ndog = []", r"line 2: expected 'labels.dog' to be at least one text, found \[\]"),
+        ('[labels]\ndog = ["a dog", 3]', r"line 2: expected 'labels.dog\[1\]' to be a text that is not blank, found 3"),
+        ('[labels]\ndog = "  "', "line 2: expected 'labels.dog' to be at least one text, found '  '"),
     ],
 )
 def test_broken_descriptions_name_the_line(tmp_path: Path, text: str, reason: str) -> None:
@@ -309,7 +312,7 @@ def test_run_with_a_bank_of_ones_own(folder: Path, tmp_path: Path, cli: Cli) -> 
     assert result["mAP"] == 1.0
     assert result["captions"]["banked"] > 0
     assert "Bank(name='mine', digest=" in result["recipe"]["strategy"]
-    assert "label sets have no caption: theirs is made of their parts' captions" in done.stderr
+    assert "label sets have no caption of their own; captions of their parts were combined" in done.stderr
     lacking = cli(*arguments)
     assert lacking.returncode == 1
     assert lacking.stderr.startswith("error: strategy llm needs captions")
@@ -322,7 +325,7 @@ def test_predict_with_a_bank(folder: Path, tmp_path: Path, cli: Cli) -> None:
     done = cli("predict", folder, *options, "--captions", mine(tmp_path))
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["captions"]["banked"] > 0
-    assert "no caption: theirs is made of their parts'" in done.stderr
+    assert "no caption of their own; captions of their parts were combined" in done.stderr
 
 
 @pytest.mark.slow

@@ -70,7 +70,7 @@ class Bars:
     [
         # 2^13 candidates are two blocks, and so are 2^16 prefixes of 13 labels
         (ListAll(), 3, ["list-all", 2**13, "candidates", 2**13]),
-        (TopAll(), 5000, ["top-all", 5000, "pictures", 5000]),
+        (TopAll(), 5000, ["top-all", 5000, "images", 5000]),
     ],
 )
 def test_work_in_pieces_has_one_bar(strategy, images: int, bar: list[object]) -> None:

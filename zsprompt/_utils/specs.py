@@ -8,9 +8,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from zsprompt._utils.text import quoted
+from zsprompt._utils.validate import Section, first_fault, in_words
 from zsprompt.errors import UnknownName, UsageError
 
-_IN_WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "yes or no", type(None): "none"}
 _SWITCH = {"yes": True, "no": False, "true": True, "false": False}
 
 
@@ -99,22 +99,13 @@ def restored(kind: type[Any], values: Mapping[str, Any]) -> Any:
     Raises:
         ValueError: a field is missing, unknown, or has the wrong type.
     """
-    hints, fields = typing.get_type_hints(kind), field_names(kind)
-    if set(values) != set(fields):
-        raise ValueError("the names of the fields")
-    return kind(**{name: _restored(name, values[name], hints[name]) for name in fields})
-
-
-def _restored(field: str, value: object, hint: Any) -> object:
-    choices = typing.get_args(hint) or (hint,)
-    if typing.get_origin(hint) is typing.Literal:
-        if isinstance(value, str) and value in choices:
-            return value
-    elif type(value) in choices:
-        return value
-    elif float in choices and type(value) is int and abs(value) < 2**53:  # JSON has a single type of number
-        return float(value)
-    raise ValueError(field)
+    hints = Section.of(kind).hints
+    if fault := first_fault(values, Section(hints, hints.keys())):
+        raise ValueError(str(fault))
+    kinds = {name: typing.get_args(hint) or (hint,) for name, hint in hints.items()}
+    floats = {name for name in kinds if float in kinds[name] and int not in kinds[name]}
+    exact = {name: float(value) for name, value in values.items() if name in floats and type(value) is int}
+    return kind(**{**values, **exact})
 
 
 def _value(field: str, text: str, hint: Any) -> object:
@@ -136,5 +127,5 @@ def _value(field: str, text: str, hint: Any) -> object:
                 return kind(text)
             except ValueError:
                 continue
-    expected = " or ".join(_IN_WORDS.get(choice, str(choice)) for choice in choices)
+    expected = " or ".join("yes or no" if choice is bool else in_words(choice) for choice in choices)
     raise UsageError(f"expected {field} to be {expected}, found {quoted(text)}")

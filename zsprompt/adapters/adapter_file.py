@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from zsprompt._utils.arrays import Floats
 from zsprompt._utils.digests import digest as value_digest
 from zsprompt._utils.specs import restored
+from zsprompt._utils.validate import Distinct, Must, first_fault
 from zsprompt._version import __version__
 from zsprompt.adapters.kinds.base import Answer, Kind, Sizes
 from zsprompt.adapters.registry import ADAPTERS, name_of
@@ -29,6 +30,34 @@ VERSION = 1
 
 FILE = "adapter.safetensors"
 """File name in the folder of a training run."""
+
+
+class _Prompts(TypedDict):
+    name: str
+    digest: str
+    templates: list[str]
+    described: dict[str, Annotated[list[str], Must("a list of texts, at least one", bool)]]
+
+
+class _Facts(TypedDict, total=False):
+    """The sections that other modules read."""
+
+    recipe: dict[str, Any]
+    data: dict[str, Any]
+    metrics: dict[str, Any]
+    identity: dict[str, Any]
+
+
+class _Header(TypedDict):
+    adapter: str
+    fields: dict[str, Any]
+    sizes: dict[str, Any]
+    labels: Distinct
+    prompts: _Prompts
+    model: str
+    fingerprint: str
+    captions: list[str]
+    facts: _Facts
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,64 +183,48 @@ def load_adapter(path: Path | str) -> Trained:
         wrong = next(_faults(trained), None)
     except ZspromptError as error:
         raise AdapterError(f"expected an adapter in {path} that this zsprompt knows: {error}") from None
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
+    except (ValueError, OverflowError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise AdapterError(f"expected a complete header in {path}, found damage at {reason}; train it again") from None
+        raise AdapterError(f"damaged header in {path}: {reason}; train it again") from None
     if wrong:
         raise AdapterError(f"expected {wrong} in {path}, found others; train it again")
     return trained
 
 
 def _value(facts: Mapping[str, Any], weights: Mapping[str, NDArray[Any]], path: Path) -> Trained:
-    """The adapter of a header and its weights. A damaged header can raise many built-in errors."""
+    """The adapter of a header and its weights. Raises ValueError for a damaged header."""
+    if fault := first_fault(facts, _Header, extra_keys=True):
+        raise ValueError(str(fault))
     if facts["adapter"] not in ADAPTERS:
         raise AdapterError(f"unknown kind {facts['adapter']!r}; known: {', '.join(ADAPTERS)}")
     kind: Kind = restored(ADAPTERS[facts["adapter"]], facts["fields"])
     sizes: Sizes = restored(Sizes, facts["sizes"])
-    labels = _texts("labels", facts["labels"])
-    if not labels or not all(map(str.strip, labels)) or len(set(labels)) != len(labels) or len(labels) != sizes.labels:
-        raise ValueError("labels")
+    if len(facts["labels"]) != sizes.labels:
+        raise ValueError(f"expected 'labels' to be {sizes.labels} labels, found {len(facts['labels'])}")
     kind.check(sizes)
     return Trained(
         kind=kind,
         sizes=sizes,
-        labels=labels,
+        labels=tuple(facts["labels"]),
         prompts=_prompts(facts["prompts"]),
-        model=str(facts["model"]),
-        fingerprint=str(facts["fingerprint"]),
+        model=facts["model"],
+        fingerprint=facts["fingerprint"],
         weights=weights,
-        facts=_facts(facts["facts"]),
-        captions=_texts("captions", facts["captions"]),
+        facts=facts["facts"],
+        captions=tuple(facts["captions"]),
         file=str(path),
     )
 
 
-def _prompts(header: Mapping[str, Any]) -> PromptSet:
-    described = tuple((label, _texts("described", texts)) for label, texts in header["described"].items())
-    if not all(texts for _, texts in described):
-        raise ValueError("described")
+def _prompts(header: _Prompts) -> PromptSet:
     return PromptSet(
-        name=str(header["name"]),
-        digest=str(header["digest"]),
+        name=header["name"],
+        digest=header["digest"],
         about="",
         source="",
-        label_templates=_texts("templates", header["templates"]),
-        described=described,
+        label_templates=tuple(header["templates"]),
+        described=tuple((label, tuple(texts)) for label, texts in header["described"].items()),
     )
-
-
-def _facts(header: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts of a training run, with the sections that other modules read checked to be tables."""
-    for name in ("recipe", "data", "metrics", "identity"):
-        if not isinstance(header.get(name, {}), dict):
-            raise ValueError(name)
-    return dict(header)
-
-
-def _texts(name: str, value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-        raise ValueError(name)
-    return tuple(value)
 
 
 def _faults(trained: Trained) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -191,12 +190,13 @@ class _Job:
         return Sizes(dim, features, len(dataset.labels), captions)
 
     def identity(self, training: Dataset, held_out: Dataset | None) -> dict[str, str]:
+        """What a checkpoint must agree on to be continued, in words."""
         return {  # these keys are in adapter files and checkpoints
             "model": self.store.fingerprint,
             "prompts": f"{self.prompts.name} {self.prompts.digest}",
             "labels": " | ".join(training.labels),
-            "pictures": _digest(training),
-            "validation pictures": _digest(held_out) if held_out is not None else "none",
+            "images": _named(training),
+            "validation images": _named(held_out) if held_out is not None else "none",
         }
 
     def course(
@@ -370,10 +370,6 @@ def _keep(course: Course, folder: Path) -> None:
     remove(folder / CHECKPOINT)
 
 
-def _digest(dataset: Dataset) -> str:
-    """A digest of the images, their targets and their captions."""
-    digest = hashlib.sha256(dataset.targets.tobytes())
-    for image in dataset.images:
-        digest.update(image.id.encode("utf-8", "surrogateescape") + b"\0")
-    digest.update(repr(dataset.caption_columns).encode("utf-8", "surrogatepass"))
-    return f"{dataset.name} {dataset.split} {digest.hexdigest()[:12]}"
+def _named(dataset: Dataset) -> str:
+    """The data set in words, with the beginning of its identity."""
+    return f"{dataset.name} {dataset.split} {dataset.identity(captions=True)[:12]}"

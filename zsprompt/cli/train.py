@@ -232,12 +232,19 @@ def _records(runs: Sequence[Repeat]) -> list[dict[str, Any]]:
 
 def _repeats_table(runs: Sequence[Repeat]) -> str:
     from zsprompt.experiments.few_shot import repeats_frame
+    from zsprompt.report.terminal import text_table
 
-    lines = ["fraction    images  seeds  validation mAP        test mAP"]
-    for row in repeats_frame(runs).to_dict("records"):
-        cells = [_spread(row[name], row[f"{name}_deviation"]) for name in ("validation_mAP", "test_mAP")]
-        lines.append(f"{row['fraction']:8g}  {row['pictures']:8,}  {row['seeds']:5}  {cells[0]:>14}  {cells[1]:>14}")
-    return "\n".join(lines)
+    header = ["fraction", "images", "seeds", "validation mAP", "test mAP"]
+    rows = [
+        [
+            f"{row['fraction']:g}",
+            f"{row['images']:,}",
+            str(row["seeds"]),
+            *(_spread(row[name], row[f"{name}_deviation"]) for name in ("validation_mAP", "test_mAP")),
+        ]
+        for row in repeats_frame(runs).to_dict("records")
+    ]
+    return text_table(header, rows, left=())
 
 
 def _spread(mean: float, deviation: float) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from zsprompt._utils.arrays import Bools, Floats, Halves, unit_rows
 from zsprompt.encoders.base import BatchedEncoder, Encoder, SpatialEncoder
+from zsprompt.errors import ModelError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -45,8 +46,9 @@ class RandomTexts(Encoder):
         return self._encoder.encode_images(images)
 
     def encode_tokens(self, images: Sequence[Image]) -> tuple[Floats, Halves]:
-        """See SpatialEncoder. There is no `token_shape` if `encoder` has none."""
-        assert isinstance(self._encoder, SpatialEncoder)
+        """See SpatialEncoder. There is no `token_shape` if `encoder` has none. Raises ModelError then."""
+        if not isinstance(self._encoder, SpatialEncoder):
+            raise ModelError(f"expected an encoder with spatial tokens, found {self._encoder.name}, which has none")
         return self._encoder.encode_tokens(images)
 
     def fits(self, texts: Sequence[str]) -> Bools:

@@ -6,12 +6,13 @@ import csv
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from zsprompt._utils.arrays import Bools, Floats, Targets
 from zsprompt._utils.files import read_text, remove, require_folder, to_json, whole_file
+from zsprompt._utils.validate import Must, Section, first_fault
 from zsprompt.errors import ResultError
 from zsprompt.evaluation.predict import Predictions
 from zsprompt.evaluation.result import Result
@@ -24,20 +25,22 @@ RESULT, SCORES, PER_CLASS, PROBABILITIES = "result.json", "scores.csv", "per_cla
 
 _FIRST = ("image", "labels", "true", "left_out")  # columns of scores.csv before the scores
 _COUNTS = ("texts_encoded", "texts_cached", "texts_not_kept", "images_encoded", "images_cached")
-_NUMBER = (int, float)
-_NEEDED: dict[str, tuple[type, ...]] = {
-    "recipe": (dict,),
-    "mAP": (*_NUMBER, type(None)),
-    "ap": (dict,),
-    "images": (int,),
-    "seconds": _NUMBER,
-    "notes": (list,),
-    "resamples": (int,),
-    "skipped_images": (dict,),
-    "overflowed": (int,),
-    **dict.fromkeys(_COUNTS, (int,)),
-}
+
+
 _RECIPE = ("strategy", "prompts", "model", "fingerprint", "dataset", "split", "names", "difficult")
+_FACTS = {
+    "recipe": Section(dict.fromkeys(_RECIPE, Any) | {"prompts": list[Any]}, frozenset(_RECIPE)),
+    "mAP": float | None,
+    "ap": Annotated[dict[str, Any], Must("a section with a number per label", bool)],
+    "images": int,
+    "seconds": float,
+    "notes": list[Any],
+    "resamples": Annotated[int, Must("a whole number of at least 2", lambda number: number >= 2)],
+    "skipped_images": dict[str, Any],
+    "overflowed": int,
+    **dict.fromkeys(_COUNTS, int),
+}
+_CONTENT = Section(_FACTS | {"captions": dict[str, Any]}, _FACTS.keys())
 
 
 def save_result(result: Result, folder: Path) -> None:
@@ -148,29 +151,12 @@ def _read_facts(folder: Path) -> dict[str, Any]:
         what = f"no {RESULT} in it" if folder.is_dir() else "no such folder"
         raise ResultError(f"expected a result folder at {folder}, found {what}; `zsprompt run --out DIR` writes one")
     try:
-        facts = json.loads(read_text(path))
+        facts: dict[str, Any] = json.loads(read_text(path))
     except (OSError, ValueError) as error:
         raise ResultError(f"cannot read {path}: {error}; run it again") from None
-    if not isinstance(facts, dict):
-        raise ResultError(f"expected a JSON object by `zsprompt run` in {path}, found other JSON; run it again")
-    if unusable := _unusable(facts):
-        named = ", ".join(unusable[:3])
-        raise ResultError(f"expected {named} in {path}, found no such key or another kind of value; run it again")
+    if fault := first_fault(facts, _CONTENT, extra_keys=True):
+        raise ResultError(f"{path}: {fault}; run it again")
     return facts
-
-
-def _unusable(facts: dict[str, Any]) -> list[str]:
-    """Keys that are missing or hold a value of the wrong type."""
-    unusable = [key for key, kinds in _NEEDED.items() if not isinstance(facts.get(key, ...), kinds)]
-    if unusable:
-        return unusable
-    recipe = facts["recipe"]
-    unusable = [f"recipe.{key}" for key in _RECIPE if key not in recipe]
-    if not isinstance(recipe.get("prompts", []), list):
-        unusable.append("recipe.prompts")
-    if not isinstance(facts.get("captions", {}), dict):
-        unusable.append("captions")
-    return unusable + ["ap"] * (not facts["ap"]) + ["resamples"] * (facts["resamples"] < 2)
 
 
 def _read_scores(path: Path, labels: tuple[str, ...], count: int) -> tuple[tuple[str, ...], Bools, Targets, Floats]:

@@ -135,7 +135,7 @@ def repeats_frame(repeats: Sequence[Repeat]) -> pd.DataFrame:
     rows = []
     for fraction in dict.fromkeys(one.fraction for one in repeats):
         group = [one for one in repeats if one.fraction == fraction]
-        row: dict[str, Any] = {"fraction": fraction, "pictures": group[0].course.trained.facts["data"]["images"]}
+        row: dict[str, Any] = {"fraction": fraction, "images": group[0].course.trained.facts["data"]["images"]}
         row["seeds"] = len(group)
         validation = [one.course.trained.facts["metrics"]["validation_mAP"] for one in group]
         test = [one.result.mAP if one.result else None for one in group]

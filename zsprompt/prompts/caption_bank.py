@@ -8,14 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from zsprompt._utils.files import read_text, whole_file
+from zsprompt._utils.validate import Must, NonBlank, first_fault
 from zsprompt.errors import CaptionError, UnknownName
 from zsprompt.prompts.prompt_set import prompts_folder
 
 _FOLDER = "captions"
-_TEXT_KEYS = ("caption", "model", "prompt", "time")
+_Line = Annotated[str, Must("one line of text", lambda text: text.strip() and "\n" not in text)]
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,14 @@ class Caption:
         time: ISO date of writing.
     """
 
-    labels: tuple[str, ...]
-    caption: str
+    labels: tuple[NonBlank, ...]
+    caption: _Line
     model: str = ""
     prompt: str = ""
     time: str = ""
+
+
+_Object = Annotated[Caption, Must('{"labels": […], "caption": "…"}')]
 
 
 @dataclass(frozen=True)
@@ -145,18 +149,10 @@ def _caption(line: str, where: str) -> Caption:
         data: Any = json.loads(line)
     except ValueError as error:
         raise CaptionError(f"{where}: not valid JSON: {error}") from None
-    if not isinstance(data, dict):
-        raise CaptionError(f'{where}: expected {{"labels": […], "caption": "…"}}, found {line.strip()[:60]}')
-    labels = data.get("labels")
-    if not isinstance(labels, list) or not all(isinstance(label, str) and label.strip() for label in labels):
-        raise CaptionError(f"{where}: expected 'labels' to be a list of label names, found {labels!r}")
-    texts = {key: data.get(key, "") for key in _TEXT_KEYS}
-    for key, value in texts.items():
-        if not isinstance(value, str):
-            raise CaptionError(f"{where}: expected {key!r} to be a text, found {value!r}")
-    if not texts["caption"].strip() or "\n" in texts["caption"]:
-        raise CaptionError(f"{where}: expected 'caption' to be one line of text, found {texts['caption']!r}")
-    return Caption(tuple(sorted(set(labels))), **texts)
+    if fault := first_fault(data, _Object, extra_keys=True):
+        raise CaptionError(f"{where}: {fault}")
+    texts = {key: data[key] for key in ("caption", "model", "prompt", "time") if key in data}
+    return Caption(tuple(sorted(set(data["labels"]))), **texts)
 
 
 def _named(labels: Sequence[str]) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 from zsprompt._utils.files import read_text
+from zsprompt._utils.validate import Must, NonBlank, first_fault
 from zsprompt.errors import PromptError, UnknownName
 from zsprompt.prompts.articles import with_article
 
@@ -26,8 +27,6 @@ LabelSet = tuple[str, ...]
 Phrasing = Callable[[Sequence[LabelSet]], list[str]]
 """Label sets -> one text per set, from a template file or an LLM."""
 
-_KEYS = {"about", "source", "label", "labels", "absent", "set"}
-_SET_KEYS = {"text", "item", "separator", "last", "nothing"}
 _NO_SETS = ("neutral", "synonyms")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
@@ -40,7 +39,7 @@ class SetWording:
     item: str = "{label}"
     separator: str = ", "
     last: str = ", "
-    nothing: str = "nothing"
+    nothing: NonBlank = "nothing"
 
     def render(self, labels: LabelSet) -> str:
         """One text for `labels` in the given order; `nothing` for the empty set."""
@@ -49,6 +48,15 @@ class SetWording:
         items = [_fill(self.item, label) for label in labels]
         joined = self.separator.join(items[:-1]) + self.last + items[-1] if len(items) > 1 else items[0]
         return self.text.replace("{labels}", joined)
+
+
+class _File(TypedDict, total=False):
+    about: str
+    source: str
+    label: Annotated[str | list[str], Must("a template or a list of templates")]
+    labels: dict[str, Annotated[NonBlank | Annotated[list[NonBlank], Must("texts", bool)], Must("at least one text")]]
+    absent: NonBlank
+    set: SetWording
 
 
 @dataclass(frozen=True)
@@ -183,16 +191,13 @@ def parse_toml(path: Path, text: str) -> dict[str, Any]:
 def _parse(name: str, path: Path, text: str) -> PromptSet:
     check = _Checker(path, text)
     data = parse_toml(path, text)
-    check.keys(data, _KEYS)
-    templates = check.templates(data.get("label", []))
-    for template in templates:
-        check.placeholders("label", template, need={"label", "a_label"}, may={"label", "a_label"})
-    described = check.described(data.get("labels", {}))
-    absent = check.string("absent", data["absent"]) if "absent" in data else None
-    if absent is not None:
-        check.placeholders("absent", absent, need=set(), may={"label", "a_label"})
-        if not absent.strip():
-            raise check.fail("absent", "expected 'absent' to be a text, found only blanks")
+    if fault := first_fault(data, _File):
+        raise check.fail(fault.path, str(fault))
+    templates = _texts(data.get("label", []))
+    check.placeholders(["label"], templates, need={"label", "a_label"}, may={"label", "a_label"})
+    described = tuple((label, _texts(texts)) for label, texts in data.get("labels", {}).items())
+    absent = data.get("absent")
+    check.placeholders(["absent"], _texts(absent or []), need=set(), may={"label", "a_label"})
     wording = check.wording(data["set"]) if "set" in data else None
     if not templates and not described and absent is None and wording is None:
         raise PromptError(f"{path}: expected at least one of 'label', [labels], 'absent' and [set], found none")
@@ -200,8 +205,8 @@ def _parse(name: str, path: Path, text: str) -> PromptSet:
     return PromptSet(
         name=name,
         digest=hashlib.sha256(repr(content).encode()).hexdigest()[:12],
-        about=check.string("about", data.get("about", "")),
-        source=check.string("source", data.get("source", "")),
+        about=data.get("about", ""),
+        source=data.get("source", ""),
         label_templates=templates,
         described=described,
         absent_template=absent,
@@ -209,17 +214,20 @@ def _parse(name: str, path: Path, text: str) -> PromptSet:
     )
 
 
+def _texts(value: str | list[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
 @dataclass(frozen=True)
 class _Checker:
-    """Checks a parsed file or one of its sections. Errors name the line."""
+    """Checks the placeholders of a file. Errors name the line."""
 
     path: Path
     text: str
-    section: str | None = None
 
-    def fail(self, key: str, message: str, *, value: str | None = None) -> PromptError:
-        names = [name for name in (self.section, key) if name]
-        sought = [rf"(^|[\[{{,.])\s*[\"']?{re.escape(name)}[\"']?\s*[=\].]" for name in names]
+    def fail(self, place: Sequence[str | int], message: str, *, value: str | None = None) -> PromptError:
+        keys = [re.escape(key) for key in place if isinstance(key, str)]
+        sought = [rf"(^|[\[{{,.])\s*[\"']?{key}[\"']?\s*[=\].]" for key in keys]
         if value is not None:
             sought.append(rf"[\"']{re.escape(value)}[\"']")
         line = None
@@ -228,61 +236,21 @@ class _Checker:
             line = next((n for n, row in rows if n >= (line or 1) and re.search(pattern, row)), line)
         return PromptError(f"{self.path}{f', line {line}' if line else ''}: {message}")
 
-    def keys(self, data: dict[str, Any], allowed: set[str]) -> None:
-        for key in data:
-            if key not in allowed:
-                raise self.fail(key, f"unknown key {key!r}; expected one of {', '.join(sorted(allowed))}")
-
-    def string(self, key: str, value: object) -> str:
-        if not isinstance(value, str):
-            raise self.fail(key, f"expected {key!r} to be a string, found {value!r}")
-        return value
-
-    def templates(self, value: object) -> tuple[str, ...]:
-        values = [value] if isinstance(value, str) else value
-        if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
-            raise self.fail("label", f"expected 'label' to be a template or a list of templates, found {value!r}")
-        return tuple(values)
-
-    def described(self, data: object) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        if not isinstance(data, dict):
-            raise self.fail("labels", "expected [labels] to be a section")
-        check = _Checker(self.path, self.text, section="labels")
-        described = []
-        for label, value in data.items():
-            texts = [value] if isinstance(value, str) else value
-            good = isinstance(texts, list) and texts and all(isinstance(t, str) and t.strip() for t in texts)
-            if not good:
-                raise check.fail(label, f"expected at least one text for {label!r}, found {value!r}")
-            described.append((label, tuple(texts)))
-        return tuple(described)
-
-    def placeholders(self, key: str, template: str, *, need: set[str], may: set[str]) -> None:
-        used = set(_PLACEHOLDER.findall(template))
+    def placeholders(self, place: Sequence[str], templates: Sequence[str], *, need: set[str], may: set[str]) -> None:
         listed = " or ".join(f"{{{p}}}" for p in sorted(may, reverse=True)) or "none"
-        if used - may:
-            unknown = f"{{{sorted(used - may)[0]}}}"
-            message = f"unknown placeholder {unknown!r} in {key!r}: {template!r}; expected {listed}"
-            raise self.fail(key, message, value=template)
-        if need and not used & need:
-            message = f"missing placeholder in {key!r}: {template!r}; expected {listed}"
-            raise self.fail(key, message, value=template)
+        for template in templates:
+            used = set(_PLACEHOLDER.findall(template))
+            problem = f"unknown placeholder {f'{{{min(used - may)}}}'!r}" if used - may else "missing placeholder"
+            if used - may or (need and not used & need):
+                raise self.fail(place, f"{problem} in {place[-1]!r}: {template!r}; expected {listed}", value=template)
 
-    def wording(self, data: object) -> SetWording:
-        if not isinstance(data, dict):
-            raise self.fail("set", "expected [set] to be a section")
-        check = _Checker(self.path, self.text, section="set")
-        check.keys(data, _SET_KEYS)
-        values = {key: check.string(key, value) for key, value in data.items()}
-        if "separator" in values:
-            values.setdefault("last", values["separator"])
-        wording = SetWording(**values)
-        check.placeholders("text", wording.text, need={"labels"}, may={"labels"})
-        check.placeholders("item", wording.item, need={"label", "a_label"}, may={"label", "a_label"})
-        for key in ("separator", "last", "nothing"):
-            check.placeholders(key, getattr(wording, key), need=set(), may=set())
-        if not wording.nothing.strip():
-            raise check.fail("nothing", "expected 'nothing' to be a text, found only blanks")
+    def wording(self, data: Mapping[str, str]) -> SetWording:
+        last = data.get("last", data.get("separator", SetWording.last))
+        wording = SetWording(**{**data, "last": last})
+        self.placeholders(["set", "text"], [wording.text], need={"labels"}, may={"labels"})
+        self.placeholders(["set", "item"], [wording.item], need={"label", "a_label"}, may={"label", "a_label"})
+        for key, text in (("separator", wording.separator), ("last", wording.last), ("nothing", wording.nothing)):
+            self.placeholders(["set", key], [text], need=set(), may=set())
         return wording
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from zsprompt._utils.arrays import Bools, Doubles, Floats
 from zsprompt._utils.digests import digest
 from zsprompt._utils.files import read_text, whole_file
+from zsprompt._utils.validate import Distinct, Section, first_fault
 from zsprompt.errors import ThresholdError
 from zsprompt.strategies.calibration import Calibration
 
@@ -21,8 +22,14 @@ FORMAT = "zsprompt thresholds"
 VERSION = 2
 """Version 2 identifies the strategy by its digest; version 1 by its repr."""
 
-_FIELDS = {"format", "version", "labels", "thresholds", "rule", "tuned", "made_for", "made_on", "measured"}
-_METHODS = ("platt", "isotonic")
+_FACTS = {
+    "labels": Distinct,
+    "thresholds": list[float | None],
+    "rule": str,
+    "tuned": bool,
+    **dict.fromkeys(("made_for", "made_on", "measured"), dict[str, Any]),
+}
+_CONTENT = Section(_FACTS | {"calibration": Calibration | None}, _FACTS.keys())
 
 
 @dataclass(frozen=True)
@@ -117,13 +124,13 @@ def load_thresholds(path: Path | str) -> Thresholds:
     path = Path(path)
     facts = _read(path)
     labels, values = facts["labels"], [math.nan if value is None else value for value in facts["thresholds"]]
-    if not (_all(labels, str) and _all(values, float) and len(labels) == len(values) == len(set(labels)) > 0):
+    if len(labels) != len(values):
         raise ThresholdError(f"expected one threshold per label in {path}, found others; create the file again")
     return Thresholds(
         labels=tuple(labels),
         values=tuple(map(float, values)),
-        rule=str(facts["rule"]),
-        tuned=bool(facts["tuned"]),
+        rule=facts["rule"],
+        tuned=facts["tuned"],
         made_for=facts["made_for"],
         made_on=facts["made_on"],
         measured=facts["measured"],
@@ -145,13 +152,8 @@ def _read(path: Path) -> dict[str, Any]:
     if (version := facts.get("version")) != VERSION:
         remedy = "create the file again with `zsprompt thresholds`" if version == 1 else "update zsprompt"
         raise ThresholdError(f"expected version {VERSION} in {path}, found {version!r}; {remedy}")
-    missing = sorted(_FIELDS - set(facts))
-    parts = [key for key in ("made_for", "made_on", "measured") if not isinstance(facts.get(key), dict)]
-    parts += [key for key in ("labels", "thresholds") if not isinstance(facts.get(key), list)]
-    if missing or parts:
-        raise ThresholdError(
-            f"expected {(missing or parts)[0]!r} in {path}, found none or a damaged one; create the file again"
-        )
+    if fault := first_fault(facts, _CONTENT, extra_keys=True):
+        raise ThresholdError(f"{path}: {fault}; create the file again")
     return facts
 
 
@@ -161,26 +163,13 @@ def _calibration_dict(calibration: Calibration | None) -> dict[str, Any] | None:
     return {"method": calibration.method, "curves": [[list(part) for part in curve] for curve in calibration.curves]}
 
 
-def _calibration(path: Path, facts: Any, labels: int) -> Calibration | None:
+def _calibration(path: Path, facts: Mapping[str, Any] | None, labels: int) -> Calibration | None:
     if facts is None:
         return None
-    curves = facts.get("curves") if isinstance(facts, dict) else None
-    good = isinstance(curves, list) and len(curves) == labels and facts.get("method") in _METHODS
-    if not good or not all(_is_curve(curve) for curve in curves or []):
+    curves = tuple((tuple(first), tuple(second)) for first, second in facts["curves"])
+    if len(curves) != labels or not all(len(first) == len(second) > 0 for first, second in curves):
         raise ThresholdError(f"expected one calibration curve per label in {path}, found others; create the file again")
-    return Calibration(facts["method"], tuple((tuple(first), tuple(second)) for first, second in curves or []))
-
-
-def _is_curve(curve: Any) -> bool:
-    if not isinstance(curve, list) or len(curve) != 2:
-        return False
-    first, second = curve
-    return _all(first, float) and _all(second, float) and len(first) == len(second) > 0
-
-
-def _all(values: Any, kind: type) -> bool:
-    kinds = (int, float) if kind is float else (kind,)
-    return isinstance(values, list) and all(isinstance(v, kinds) and not isinstance(v, bool) for v in values)
+    return Calibration(facts["method"], curves)
 
 
 def decide(scores: Floats, thresholds: Doubles) -> Bools:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict, get_args, get_type_hints
 
 from zsprompt._utils.files import read_text
+from zsprompt._utils.validate import Must, Section, first_fault
 from zsprompt.errors import PlanError, UsageError, ZspromptError
 from zsprompt.experiments.spec import RunSpec
 from zsprompt.prompts import parse_toml
@@ -17,7 +16,11 @@ Row = RunSpec
 """One row of a plan."""
 
 _LABEL_LISTS = ("labels", "without")  # a tuple of names is one value here
-_KINDS = {"limit": int, "sample": int, "seed": int, "skip_bad": bool}
+
+
+class _Plan(TypedDict, total=False):
+    all: dict[str, Any]
+    row: Annotated[list[dict[str, Any]], Must("at least one section", bool)]
 
 
 def grid(**axes: Any) -> list[RunSpec]:
@@ -43,14 +46,14 @@ def read_plan(path: Path | str) -> list[RunSpec]:
         data = parse_toml(path, read_text(path))
     except (OSError, ValueError, ZspromptError) as error:
         raise PlanError(f"cannot read plan {path}: {getattr(error, 'strerror', None) or error}") from None
-    shared, rows = data.get("all", {}), data.get("row", [])
-    sections = isinstance(rows, list) and rows and all(isinstance(row, dict) for row in [shared, *rows])
-    if set(data) - {"all", "row"} or not sections:
+    if "row" not in data or first_fault(data, _Plan):
         raise PlanError(f"expected [[row]] sections and at most one [all] in {path}, found {', '.join(data) or 'none'}")
     plan: list[RunSpec] = []
-    for number, row in enumerate(rows, 1):
-        where = f"{path}, row {number}"
-        values = _checked(where, shared | row)
+    fields = Section({key: _axis(hint) for key, hint in get_type_hints(RunSpec).items()}, {"strategy", "dataset"})
+    for number, row in enumerate(data["row"], 1):
+        where, values = f"{path}, row {number}", data.get("all", {}) | row
+        if fault := first_fault(values, fields):
+            raise PlanError(f"{where}: {fault}")
         try:
             plan += grid(**values)
         except UsageError as error:
@@ -67,6 +70,12 @@ def title(row: RunSpec) -> str:
     return " ".join(_word(part) for part in (strategy, row.prompts, model, row.dataset_name, *options) if part)
 
 
+def _axis(hint: Any) -> Any:
+    """The hint of a field in a plan: a value that TOML can hold, or a list of them."""
+    kind = next(kind for kind in (str, bool, int) if kind in (hint, *get_args(hint)))
+    return kind | Annotated[list[kind], Must("a list of them", bool)]  # type: ignore[valid-type]
+
+
 def _word(value: object) -> str:
     return ", ".join(value) if isinstance(value, list) else str(value)
 
@@ -75,18 +84,3 @@ def _values(name: str, value: object) -> list[Any]:
     if isinstance(value, list):
         return value
     return list(value) if isinstance(value, tuple) and name not in _LABEL_LISTS else [value]
-
-
-def _checked(where: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    known = {part.name for part in fields(RunSpec)}
-    for key, value in row.items():
-        if key not in known:
-            raise PlanError(f"{where}: unknown field {key!r}; expected one of {', '.join(sorted(known))}")
-        kind = _KINDS.get(key, str)
-        values = value if isinstance(value, list) else [value]
-        if not values or not all(type(one) is kind for one in values):
-            raise PlanError(f"{where}: expected {key} to be {kind.__name__} or a list of them, found {value!r}")
-    missing = {"strategy", "dataset"} - set(row)
-    if missing:
-        raise PlanError(f"{where}: expected a {' and a '.join(sorted(missing))}, found none")
-    return dict(row)

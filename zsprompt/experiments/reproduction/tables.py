@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from zsprompt._utils.validate import Section, first_fault
 from zsprompt.errors import PlanError, UnknownName
 from zsprompt.prompts import parse_toml
 
@@ -19,9 +20,6 @@ ProtocolName = Literal["conventional", "few-shot", "zero-shot", "zsl", "gzsl", "
 """See zsprompt.experiments.protocols; "untrained" has test images only."""
 
 _FILE = "tables.toml"
-_TABLE_KEYS = {"name", "about", "source", "metrics", "notes", "stand_ins", "column", "row", *get_args(Ground)}
-_COLUMN_KEYS = {"name", *get_args(Ground)}
-_ROW_KEYS = {"name", "published", "label", "columns", *get_args(Ground)}
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,19 @@ class Settings:
         return self.adapter or self.strategy or "counts"
 
 
-_SETTINGS_KEYS = {field.name for field in fields(Settings)}
+_LAYER = Section(Section.of(Settings).hints)  # some of the settings
+_COLUMN = Section({"name": str} | dict.fromkeys(get_args(Ground), dict[str, Any]), {"name"})
+_ROW = Section(
+    {"name": str, "published": dict[str, float | dict[str, float]], "label": str, "columns": list[str]}
+    | dict.fromkeys(get_args(Ground), Literal[False] | dict[str, Any]),
+    {"name"},
+)
+_TABLE = Section(
+    {"name": str, "about": str, "source": str, "metrics": list[str], "column": list[dict[str, Any]]}
+    | {"row": list[dict[str, Any]], "notes": dict[str, list[str]], "stand_ins": bool}
+    | dict.fromkeys(get_args(Ground), dict[str, Any]),
+    {"name", "about", "source", "metrics", "column", "row"},
+)
 
 
 @dataclass(frozen=True)
@@ -163,21 +173,21 @@ def read_tables(data: Mapping[str, Any]) -> list[Table]:
     `scenes = false`, and in all columns unless it names its `columns`. It needs an adapter, a strategy or `counts`.
 
     Raises:
-        PlanError: a key or a protocol is unknown.
+        PlanError: a key is unknown or missing, or its value has another type.
     """
     shared = {ground: data.get(ground, {}) for ground in get_args(Ground)}
     return [_table(section, shared) for section in data["table"]]
 
 
 def _table(section: Mapping[str, Any], shared: Mapping[str, Mapping[str, Any]]) -> Table:
+    _check(f"table {section.get('name')}", section, _TABLE)
     name = section["name"]
-    _check_keys(f"table {name}", section, _TABLE_KEYS)
     columns = section["column"]
     for column in columns:
-        _check_keys(f"table {name}, column {column['name']}", column, _COLUMN_KEYS)
+        _check(f"table {name}, column {column.get('name')}", column, _COLUMN)
     metrics = tuple(section["metrics"])
     grounds = {g: [shared[g], section.get(g, {})] for g in get_args(Ground)}
-    rows = tuple(_row(f"table {name}, row {row['name']}", row, columns, metrics, grounds) for row in section["row"])
+    rows = tuple(_row(f"table {name}, row {row.get('name')}", row, columns, metrics, grounds) for row in section["row"])
     notes = section.get("notes", {})
     return Table(
         name=name,
@@ -198,17 +208,19 @@ def _row(
     metrics: tuple[str, ...],
     grounds: Mapping[str, Sequence[Mapping[str, Any]]],
 ) -> Row:
-    of_row = {key: value for key, value in row.items() if key not in _ROW_KEYS}
+    of_row = {key: value for key, value in row.items() if key not in _ROW.hints}
+    _check(where, {key: value for key, value in row.items() if key in _ROW.hints}, _ROW)
     settings: dict[tuple[str, str], Settings] = {}
     for ground, layers in grounds.items():
         last = row.get(ground, {})
-        _check_keys(f"{where}, {ground}", _merged([*layers, of_row, last or {}]), _SETTINGS_KEYS)
+        _check(f"{where}, {ground}", _merged([*layers, of_row, last or {}]), _LAYER)
         for column in columns:
             if ground not in column or last is False or column["name"] not in row.get("columns", [column["name"]]):
                 continue
             merged = _merged([*layers, column[ground], of_row, last])
             if {"adapter", "strategy", "counts"} & set(merged):
-                settings[ground, column["name"]] = _settings(f"{where}, {ground}", merged)
+                _check(f"{where}, {ground}", merged, Settings)
+                settings[ground, column["name"]] = Settings(**merged)
     published: dict[tuple[str, str], float] = {}
     for column, value in row.get("published", {}).items():
         numbers = value if isinstance(value, dict) else {metrics[0]: value}
@@ -217,25 +229,15 @@ def _row(
 
 
 def _merged(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The fields of Settings; in `schedule`, the layers are merged key by key."""
+    schedule: dict[str, Any] = {}
     merged: dict[str, Any] = {}
     for layer in layers:
-        schedule = merged.get("schedule", {}) | layer.get("schedule", {})
-        merged |= layer
-        merged["schedule"] = schedule
-    return merged
+        schedule |= layer.get("schedule", {})
+        merged |= {key: tuple(value) if isinstance(value, list) else value for key, value in layer.items()}
+    return merged | {"schedule": tuple(sorted(schedule.items()))}
 
 
-def _settings(where: str, values: Mapping[str, Any]) -> Settings:
-    _check_keys(where, values, _SETTINGS_KEYS)
-    frozen: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-    frozen["schedule"] = tuple(sorted(values["schedule"].items()))
-    if frozen.get("protocol", "conventional") not in get_args(ProtocolName):
-        raise PlanError(
-            f"{where}: unknown protocol {frozen['protocol']!r}; expected one of {', '.join(get_args(ProtocolName))}"
-        )
-    return Settings(**frozen)
-
-
-def _check_keys(where: str, section: Mapping[str, Any], known: set[str]) -> None:
-    if unknown := sorted(set(section) - known):
-        raise PlanError(f"{where}: unknown key {unknown[0]!r}; expected one of {', '.join(sorted(known))}")
+def _check(where: str, value: object, hint: Any) -> None:
+    if fault := first_fault(value, hint):
+        raise PlanError(f"{where}: {fault}")
