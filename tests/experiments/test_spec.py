@@ -154,7 +154,7 @@ def test_the_keys_of_a_plan_are_the_fields(name: str, tmp_path: Path) -> None:
 def test_a_plan_has_no_other_keys(tmp_path: Path) -> None:
     (tmp_path / "plan.toml").write_text('[[row]]\nstrategy = "per-label"\ndataset = "scenes"\nbatch_size = 3\n')
     text = line(PlanError, lambda: read_plan(tmp_path / "plan.toml"))
-    assert text.endswith(f"unknown field 'batch_size'; expected one of {', '.join(sorted(FIELDS))}")
+    assert text.endswith(f"unknown key 'batch_size'; expected one of {', '.join(sorted(FIELDS))}")
 
 
 def test_a_result_keeps_what_was_asked_for_under_run(spec: RunSpec, resources: Resources) -> None:
