@@ -25,6 +25,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--slow", action="store_true", help="run slow tests too: those marked slow, on photographs or in a browser"
     )
+    parser.addoption(
+        "--installed", action="store_true", help="run `zsprompt` as the installed command, not in the tests' process"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -82,9 +85,9 @@ def store(encoder: PlantedEncoder) -> EmbeddingStore:
 
 @pytest.fixture
 def cli(tmp_path: Path, request: pytest.FixtureRequest) -> Cli:
-    """Runs `zsprompt`, in this process or, with --slow, as the installed command.
+    """Runs `zsprompt`, in this process or, with --installed, as the installed command.
 
     `--model fakes:PlantedEncoder` finds the planted world.
     """
-    run = run_process if request.config.getoption("--slow") else run_here
+    run = run_process if request.config.getoption("--installed") else run_here
     return lambda *args, env=None, cwd=tmp_path: run(*args, cwd=cwd, env=env or {})
