@@ -344,5 +344,5 @@ def test_a_loaded_data_set_takes_no_fields_that_say_what_to_load(data: Dataset, 
 
 
 def test_a_run_without_a_data_set_is_refused_before_its_model_is_loaded() -> None:
-    with pytest.raises(UsageError, match="expected a data set to measure on, found none"):
+    with pytest.raises(UsageError, match="expected a data set, found none"):
         RunSpec("top-all", model="missing.pt").run()

