@@ -74,7 +74,8 @@ def work_off(
     def keep(position: int, outcome: T | Failure) -> None:
         outcomes[position] = outcome
         said = f"failed: {outcome.reason}" if isinstance(outcome, Failure) else in_words(outcome)
-        logger.info(f"{len(outcomes)}/{len(jobs)}  {titles[position]}: {said}")
+        level = logging.WARNING if isinstance(outcome, Failure) else logging.INFO  # warnings need no handler to be seen
+        logger.log(level, f"{len(outcomes)}/{len(jobs)}  {titles[position]}: {said}")
 
     for position, job in enumerate(jobs):
         if isinstance(job, Failure):
