@@ -32,7 +32,7 @@ from chat_server import (
     sent_picture,
     sighted,
 )
-from command_line import Cli, asking, command, environment
+from command_line import Cli, asking, command, environment, one_line
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -270,7 +270,7 @@ def test_what_was_answered_before_a_server_failed_is_kept(server: ChatServer, ph
         ([], "expected images or --dataset NAME, found neither"),
         (["photos", "--dataset", "scenes"], "expected either images or --dataset, found both"),
         (["photos", "--sample", "3"], "expected a data set with sample, found none"),
-        (["photos", "--question", " "], "expected a question about an image, found a blank one"),
+        (["photos", "--question", " "], "expected a value for --question, found an empty text"),
         (["nowhere"], "expected an image or a folder of images at nowhere, found nothing there"),
         (["--dataset", "scenes,limit=3", "--sample", "3"], "expected either limit"),
         (["photos", "--out", "no/such/folder.csv"], "cannot write no/such/folder.csv"),
@@ -281,8 +281,7 @@ def test_what_cannot_be_meant_is_one_line(
 ) -> None:
     done = cli("caption-images", *llm, "--out", "captions.csv", *arguments)
     assert (done.returncode, server.connections) == (1, 0)
-    (refusal,) = done.stderr.splitlines()
-    assert refusal.startswith(f"error: {text}")
+    assert one_line(done.stderr).startswith(f"error: {text}")
 
 
 def test_without_a_place_or_a_server_nothing_is_begun(server: ChatServer, llm: list[str], photos: Path, cli: Cli):

@@ -261,7 +261,7 @@ def test_odd_file_names_survive(cli: Cli, tmp_path: Path) -> None:
     ("options", "said"),
     [
         ([], "expected --labels"),
-        (["--labels", ""], "blank one at position 1 of 1"),
+        (["--labels", ""], "expected a value for --labels, found an empty text"),
         (["--labels", "cat,,dog"], "blank one at position 2 of 3"),
         (["--labels", "cat, dog, Cat"], "expected each label once"),
         (["--labels", "@missing.txt"], "cannot read labels file"),

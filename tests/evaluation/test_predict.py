@@ -244,11 +244,11 @@ def test_sample_and_seed_in_the_command(given_ways: dict[str, Path], cli: Cli) -
     result = json.loads(done.stdout)
     assert (result["images"], result["recipe"]["split"]) == (4, "all[sample 4, seed 3]")
     assert json.loads(cli(*run, *model, "--sample", 4).stdout)["recipe"]["split"] == "all[sample 4, seed 0]"
-    both = cli(*run, *model, "--dataset", "folder,limit=4", "--sample", 4)
-    assert (both.returncode, both.stdout, both.stderr.count("\n")) == (1, "", 1)
+    both = cli(*run, *model, "--limit", 4, "--sample", 4)
+    assert (both.returncode, both.stdout, both.stderr.count("\n")) == (1, "", 2)  # the first names the new spelling
     assert "either limit (the first N images) or sample" in both.stderr
     alone = cli(*run, *model, "--dataset", "folder,seed=4")
-    assert alone.stderr == "error: expected sample with seed, found seed alone\n"
+    assert alone.stderr.splitlines()[1:] == ["error: expected sample with seed, found seed alone"]
 
 
 def test_notes_of_a_data_set_stand_in_its_result(cli: Cli, tmp_path: Path) -> None:

@@ -243,3 +243,13 @@ def test_an_identity_tells_what_is_measured_on() -> None:
     written = replace(data, written=("a cat", "a dog"))
     assert written.identity() == data.identity()
     assert written.identity(captions=True) != data.identity(captions=True)
+
+
+def test_a_failure_is_a_warning_which_needs_no_handler_to_be_seen(caplog: pytest.LogCaptureFixture) -> None:
+    watched = Watched()
+    with caplog.at_level("INFO", logger="zsprompt"):
+        off(watched, [watched.job("m", "a"), Failure("no such strategy")])
+    assert {(record.levelname, record.getMessage()) for record in caplog.records} == {
+        ("INFO", "2/2  job 0: A"),
+        ("WARNING", "1/2  job 1: failed: no such strategy"),
+    }

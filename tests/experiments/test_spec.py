@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -295,3 +296,53 @@ def test_runs_share_the_budget_of_an_llm(resources: Resources, tmp_path: Path) -
     assert writer.budget.calls == 3
     assert shared.writer(f"{text},offline=yes") is not writer
     assert shared.writer(None) is None  # the environment names none
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"strategy": zs.TopAll},
+        {"strategy": 3},
+        {"dataset": 3},
+        {"model": 3},
+        {"prompts": 3},
+        {"root": 3},
+        {"labels": 3},
+        {"labels": ("dog", 3)},
+        {"limit": "5"},
+        {"limit": True},
+        {"limit": 5.0},
+        {"skip_bad": "yes"},
+        {"skip_bad": None},
+        {"precision": None},
+        {"thresholds": 3},
+        {"split": ""},
+        {"model": " "},
+    ],
+)
+def test_a_field_of_another_type_is_named(changed: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=f"expected .*{next(iter(changed)).replace('_', ' ')}.* found"):
+        RunSpec(**changed)
+
+
+def test_paths_and_lists_of_labels_are_kept_as_texts_and_tuples() -> None:
+    spec = RunSpec(root=Path("here"), labels=["dog", "cat"], thresholds=Path("t.json"))  # type: ignore[arg-type]
+    assert (spec.root, spec.labels, spec.thresholds) == ("here", ("dog", "cat"), "t.json")
+    assert spec == RunSpec(root="here", labels=("dog", "cat"), thresholds="t.json")
+
+
+@pytest.mark.parametrize("field", ["names", "difficult", "skip_bad"])
+def test_a_field_of_a_data_set_needs_one(field: str) -> None:
+    with pytest.raises(UsageError, match=f"expected a data set with {field.replace('_', ' ')}, found none"):
+        RunSpec(**{field: CHANGED[field]}).resolve(Resources())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("field", ["root", "split", "names"])
+def test_a_loaded_data_set_takes_no_fields_that_say_what_to_load(data: Dataset, field: str) -> None:
+    with pytest.raises(UsageError, match=f"expected {field} with a data set by name, found one that is loaded"):
+        RunSpec(dataset=data, **{field: CHANGED[field]})  # type: ignore[arg-type]
+
+
+def test_a_run_without_a_data_set_is_refused_before_its_model_is_loaded() -> None:
+    with pytest.raises(UsageError, match="expected a data set, found none"):
+        RunSpec("top-all", model="missing.pt").run()

@@ -77,7 +77,8 @@ def _status(main: Callable[[], None]) -> int:
 
 
 def one_line(stderr: str) -> str:
-    """The single line of stderr, which must be an error."""
-    assert stderr.startswith("error: ")
-    assert stderr.count("\n") == 1, stderr
-    return stderr
+    """The single line of stderr, which must be an error, but for notes that a later option replaces an earlier one."""
+    rest = "".join(line for line in stderr.splitlines(keepends=True) if "times; only the last one" not in line)
+    assert rest.startswith("error: ")
+    assert rest.count("\n") == 1, stderr
+    return rest

@@ -158,3 +158,8 @@ def test_only_some_images_are_read() -> None:
     images = [Counting(image.id, image.present, image.labels, image.noise) for image in SOUND.images]
     check_dataset(replace(SOUND, images=images), read=3)
     assert sorted(set(reads)) == [SOUND.images[n].id for n in (0, 5, 11)]
+
+
+def test_something_else_than_a_data_set_is_named() -> None:
+    with pytest.raises(ContractError, match="expected a Dataset, found NoneType"):
+        check_dataset(None)  # type: ignore[arg-type]

@@ -216,3 +216,8 @@ def test_the_tolerance_may_be_wider() -> None:
     with pytest.raises(ContractError):
         check_encoder(Rough())
     check_encoder(Rough(), tolerance=0.01)
+
+
+def test_something_else_than_an_encoder_is_named() -> None:
+    with pytest.raises(ContractError, match="expected an object with all members of Encoder, found NoneType"):
+        check_encoder(None)  # type: ignore[arg-type]

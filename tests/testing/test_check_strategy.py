@@ -191,3 +191,8 @@ def test_the_error_is_an_assertion_and_one_of_the_package() -> None:
 def test_the_labels_contain_each_other() -> None:
     assert len(LABELS) == 8
     assert [(a, b) for a in LABELS for b in LABELS if a != b and a in b] == [("cycle", "motorcycle"), ("car", "carrot")]
+
+
+def test_a_class_in_place_of_a_strategy_is_named() -> None:
+    with pytest.raises(ContractError, match="found the class"):
+        check_strategy(TopAll)  # type: ignore[arg-type]

@@ -18,8 +18,9 @@ from zsprompt.cli.available import list_names
 from zsprompt.cli.cache import cache_app
 from zsprompt.cli.caption_images import caption_images
 from zsprompt.cli.caption_labels import caption_labels
+from zsprompt.cli.command import Command
 from zsprompt.cli.data import data_app
-from zsprompt.cli.help import SectionedCommand, SectionedGroup
+from zsprompt.cli.help import SectionedGroup
 from zsprompt.cli.options import option, renamed
 from zsprompt.cli.predict import predict
 from zsprompt.cli.report import report
@@ -59,9 +60,9 @@ app = typer.Typer(
     help="Find several labels in an image with a frozen CLIP model and text alone, and measure how well that works.",
 )
 for _name, (_command, _panel) in COMMANDS.items():
-    app.command(_name, cls=SectionedCommand, rich_help_panel=_panel)(_command)
+    app.command(_name, cls=Command, rich_help_panel=_panel)(_command)
 for _old, _new in OLD_COMMANDS.items():
-    app.command(_old, cls=SectionedCommand, hidden=True)(renamed(COMMANDS[_new][0], _old, _new))
+    app.command(_old, cls=Command, hidden=True)(renamed(COMMANDS[_new][0], _old, _new))
 app.add_typer(data_app, name="data", rich_help_panel=LOOK)
 app.add_typer(cache_app, name="cache", rich_help_panel=LOOK)
 

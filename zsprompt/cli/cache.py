@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zsprompt.cli.command import Command
 from zsprompt.cli.help import SectionedGroup
 from zsprompt.cli.options import CacheFolder, Json, cache_folder, option
 from zsprompt.cli.session import refusals
@@ -24,7 +25,7 @@ cache_app = typer.Typer(
 )
 
 
-@cache_app.command("info")
+@cache_app.command("info", cls=Command)
 def info(context: typer.Context, cache: CacheFolder = None, json: Json = False) -> None:
     """Show where the cache is, how many entries it has, and its size."""
     with refusals():
@@ -39,7 +40,7 @@ def info(context: typer.Context, cache: CacheFolder = None, json: Json = False) 
             typer.echo(f"{facts.folder}: {facts.entries:,} entries, {facts.bytes / 1e6:,.1f} MB")
 
 
-@cache_app.command("verify")
+@cache_app.command("verify", cls=Command)
 def verify(context: typer.Context, cache: CacheFolder = None) -> None:
     """Check every entry against its checksum and delete the damaged ones."""
     with refusals():
@@ -49,7 +50,7 @@ def verify(context: typer.Context, cache: CacheFolder = None) -> None:
         typer.echo(f"{read:,} entries checked, {deleted:,} damaged and deleted")
 
 
-@cache_app.command("clear")
+@cache_app.command("clear", cls=Command)
 def clear(
     context: typer.Context, cache: CacheFolder = None, yes: Annotated[bool, option("Do not ask.", "--yes")] = False
 ) -> None:

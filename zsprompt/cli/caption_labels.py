@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, combinations
-from math import comb
+from math import comb, inf, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zsprompt.cli.options import CAPTIONS, GivenRun, Json, Old, option, read_family, takes_run
+from zsprompt.cli.options import CAPTIONS, GivenRun, Json, Old, option, takes_run
 from zsprompt.cli.session import note, refusals
-from zsprompt.errors import UsageError
+from zsprompt.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,16 +70,17 @@ def caption_labels(
         bank, writer = spec.captions, resources.writer(spec.llm)
         resolved = replace(spec, captions=None, llm=None).resolve(resources)  # listing the sets needs no captions
         of_labels = None if resolved.dataset else _sets_of_labels(resolved.labels, set_size)
+        captions = captions_from(bank or (resolved.dataset.bank if resolved.dataset else None), writer)
+        if captions is None or (captions.writer is None and not dry_run):
+            raise UsageError(NO_LLM)
+        if of_labels is not None and dry_run:  # needs no model
+            _show_plan(captions.plan(of_labels, resolved.labels), captions, cost, json, dry_run)
+            return
         with resources.open_store(resolved.model, spec.device, spec.precision) as store:
             prepared = resolved.prepared(store)
             sets = _sets_of_run(prepared) if of_labels is None else of_labels
-            captions = captions_from(bank or (prepared.dataset.bank if prepared.dataset else None), writer)
-            if captions is None or (captions.writer is None and not dry_run):
-                raise UsageError(NO_LLM)
-            plan = captions.plan(sets, prepared.labels)
-            note(_planned(plan, captions, cost))
+            _show_plan(captions.plan(sets, prepared.labels), captions, cost, json, dry_run)
             if dry_run:
-                typer.echo(_json({"dry_run": True} | asdict(plan)) if json else f"{plan.asked}")
                 return
             written = captions.fetch(sets, prepared.labels, prepared.store.fits)
         if captions.writer is not None:
@@ -116,13 +117,30 @@ def _sets_of_labels(labels: Sequence[str], largest: int) -> list[LabelSet]:
 
 
 def _price(text: str | None, given: GivenRun) -> _Price:
-    old = {name.removeprefix("price_"): value for name, value in given.old.items()}
-    parts = [*(text.split(",") if text else []), *(f"{name}={value}" for name, value in old.items())]
-    renamed = ",".join("into" + part.strip()[2:] if part.strip().startswith("in=") else part for part in parts)
-    price = _Price(**read_family(renamed, _Price, "--price"))
-    if any(value is not None and value < 0 for value in (price.into, price.out)):
-        raise UsageError(f"expected prices of at least 0, found --price {text}")
-    return price
+    from zsprompt._utils.specs import split_fields
+
+    old = [f"{name.removeprefix('price_')}={value}" for name, value in given.old.items()]
+    settings = split_fields([*(text.split(",") if text else []), *old], f"--price {text or ','.join(old)}")
+    if unknown := set(settings) - {"in", "out"}:
+        raise UnknownName("field of --price", min(unknown), ("in", "out"))
+    amounts = {name: _amount(name, value) for name, value in settings.items()}
+    return _Price(amounts.get("in"), amounts.get("out"))
+
+
+def _amount(name: str, text: str) -> float:
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = nan
+    if not 0 <= amount < inf:  # false for NaN too
+        raise UsageError(f"expected {name} of --price to be a number of at least 0, found {text!r}")
+    return amount
+
+
+def _show_plan(plan: Plan, captions: Captions, cost: _Price, json: bool, dry_run: bool) -> None:
+    note(_planned(plan, captions, cost))
+    if dry_run:
+        typer.echo(_json({"dry_run": True} | asdict(plan)) if json else f"{plan.asked}")
 
 
 def _planned(plan: Plan, captions: Captions, price: _Price) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zsprompt.cli.command import Command
 from zsprompt.cli.help import SectionedGroup
 from zsprompt.cli.options import Json, argument, option
 from zsprompt.cli.session import named_lines, note, refusals
@@ -29,7 +30,7 @@ Name = Annotated[str, argument("A data set; see `zsprompt data list`.", "NAME")]
 Root = Annotated[Path | None, option("Folder of the data set. [default: ZSPROMPT_DATA]")]
 
 
-@data_app.command("list")
+@data_app.command("list", cls=Command)
 def list_(
     root: Annotated[
         Path | None, option("Where to look. [default: ZSPROMPT_DATA, else the user's data directory]")
@@ -49,7 +50,7 @@ def list_(
         typer.echo(f"\nlooked for in {where}")
 
 
-@data_app.command("check")
+@data_app.command("check", cls=Command)
 def check(
     name: Name,
     root: Root = None,
@@ -82,7 +83,7 @@ def check(
             raise DataError(f"expected {name} to be complete, found {'; '.join(report.faults)}. {_advice(known)}")
 
 
-@data_app.command("fetch")
+@data_app.command("fetch", cls=Command)
 def fetch(
     name: Name,
     root: Annotated[

@@ -382,6 +382,8 @@ class GivenRun:
                 parts = [(o, read) for o, read in parts if o.name != "root"]
             merged = _merged(parts)
             rows.append(RunSpec(**{name: value for name, value in merged.items() if name != "batch_size"}))
+        if "root" in self.values and not any(row.root for row in rows):
+            raise UsageError(f"expected a data set with files for --root, found {quoted(rows[0].dataset_name)} alone")
         return rows
 
     def only(self, names: Collection[str]) -> dict[str, Any]:

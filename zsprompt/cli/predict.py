@@ -76,7 +76,7 @@ def _with_threshold(strategy: Strategy, threshold: float | None, name: str) -> S
     if "threshold" not in fields:
         raise UsageError(f"strategy {name} decides without a threshold; use --threshold with normalised:{name}")
     settings = [setting.partition("=")[0].strip() for setting in name.split(",")[1:]]
-    if "threshold" in settings:
+    if {"threshold", "normalised.threshold"} & set(settings):
         raise UsageError(f"expected one threshold, found --threshold {threshold:g} and another in {name!r}")
     changed: Strategy = dataclasses.replace(strategy, threshold=threshold)  # type: ignore[type-var]
     return changed

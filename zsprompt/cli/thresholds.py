@@ -88,9 +88,9 @@ def thresholds(
         chosen = replace(_Rule(), **read_family(rule, _Rule, "--rule", head="kind", old=old))
         shares = {name: value for name, value in given.old.items() if name == "share"}
         expectation = _Expectation(**read_family(expect, _Expectation, "--expect", head="labels", old=shares))
-        if images and chosen != _Rule():
+        if images and (rule is not None or old):
             raise UsageError("expected --rule with --dataset, whose targets it reads, found unlabelled images")
-        if spec.dataset is not None and expectation != _Expectation():
+        if spec.dataset is not None and (expect is not None or shares):
             raise UsageError("expected --expect with unlabelled images, found --dataset; --rule chooses by targets")
         require_writable(out)
         with spec.prepare(given.resources()) as prepared:

@@ -73,7 +73,8 @@ def work_off(
     def keep(position: int, outcome: T | Failure) -> None:
         outcomes[position] = outcome
         text = f"failed: {outcome.reason}" if isinstance(outcome, Failure) else summary(outcome)
-        logger.info(f"{len(outcomes)}/{len(jobs)}  {titles[position]}: {text}")
+        level = logging.WARNING if isinstance(outcome, Failure) else logging.INFO  # warnings need no handler to be seen
+        logger.log(level, f"{len(outcomes)}/{len(jobs)}  {titles[position]}: {text}")
 
     for position, job in enumerate(jobs):
         if isinstance(job, Failure):

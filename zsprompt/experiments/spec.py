@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
+from types import NoneType, TracebackType
 from typing import Any, Literal, cast, get_args
 
 from zsprompt._utils.progress import Progress, quiet
@@ -42,6 +42,23 @@ _CHOICES = {
     "device": get_args(Device),
     "precision": get_args(Precision),
 }
+
+
+_OF_DATA = ("root", "split", "names", "without", "difficult", "limit", "sample", "skip_bad")
+"""Fields that a run without a data set has no use for."""
+
+_OF_NAME = ("root", "split", "names")
+"""Fields that say what to load."""
+
+_NUMBERS = ("limit", "sample", "seed")
+_LABEL_LISTS = ("labels", "without")
+_OBJECTS: dict[str, tuple[str, tuple[type[Any], ...]]] = {
+    "strategy": ("a name or a strategy", (str, Strategy)),
+    "dataset": ("a name, a Dataset or None", (str, Dataset, NoneType)),
+    "model": ("a name, an encoder or None", (str, Encoder, NoneType)),
+    "thresholds": ("a file, Thresholds or None", (str, Thresholds, NoneType)),
+}
+"""Fields that take more than a text: what they take, in words and as types."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +117,8 @@ class RunSpec:
     skip_bad: bool = False
 
     def __post_init__(self) -> None:
+        for part in fields(self):
+            object.__setattr__(self, part.name, _checked(part.name, getattr(self, part.name)))
         for name, choices in _CHOICES.items():
             if (value := getattr(self, name)) not in choices:
                 raise UnknownName(name, value, choices)
@@ -109,6 +128,8 @@ class RunSpec:
             raise UsageError("expected sample with seed, found seed alone")
         if self.labels is not None and self.without:
             raise UsageError("expected either labels or without, found both")
+        if isinstance(self.dataset, Dataset) and (given := [name for name in self.to_dict() if name in _OF_NAME]):
+            raise UsageError(f"expected {given[0]} with a data set by name, found one that is loaded; leave it out")
 
     @property
     def label_list(self) -> tuple[str, ...] | None:
@@ -157,6 +178,8 @@ class RunSpec:
 
     def run(self, resources: Resources | None = None) -> Result:
         """Measure the run. Raises UsageError without a data set, and what `prepare` and `zsprompt.run` raise."""
+        if self.dataset is None:  # said before a model is fetched
+            raise UsageError("expected a data set, found none")
         with self.prepare(resources) as prepared:
             return prepared.run()
 
@@ -172,7 +195,7 @@ class RunSpec:
     def _data(self, resources: Resources) -> Dataset | None:
         """The images and labels that the fields select; None without a data set."""
         if self.dataset is None:
-            if given := [name for name in ("root", "split", "without", "limit", "sample") if getattr(self, name)]:
+            if given := [name for name in self.to_dict() if name in _OF_DATA]:
                 raise UsageError(f"expected a data set with {given[0].replace('_', ' ')}, found none")
             return None
         data = resources.dataset(self)
@@ -341,6 +364,43 @@ class Prepared:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.store.close()
+
+
+def _checked(name: str, value: object) -> object:
+    """The value of a field; a path as its text, a list of labels as a tuple. Raises UsageError for another type."""
+    if isinstance(value, Path) and name not in _LABEL_LISTS:
+        value = str(value)
+    if isinstance(value, list) and name in _LABEL_LISTS:
+        value = tuple(value)
+    if not _fits(name, value):
+        raise UsageError(f"expected {name.replace('_', ' ')} to be {_expected(name)}, found {value!r}")
+    if isinstance(value, str) and not value.strip() and name not in ("strategy", "dataset"):
+        raise UsageError(f"expected a value for {name.replace('_', ' ')}, found an empty text; leave it out")
+    return value
+
+
+def _fits(name: str, value: object) -> bool:
+    if name in _OBJECTS:
+        return isinstance(value, _OBJECTS[name][1]) and not isinstance(value, type)
+    if name in _NUMBERS:
+        return value is None or (isinstance(value, int) and not isinstance(value, bool))
+    if name == "skip_bad":
+        return isinstance(value, bool)
+    if name in _LABEL_LISTS and isinstance(value, tuple):
+        return all(isinstance(label, str) for label in value)
+    return isinstance(value, str) or (value is None and name not in _CHOICES)
+
+
+def _expected(name: str) -> str:
+    if name in _OBJECTS:
+        return _OBJECTS[name][0]
+    if name in _CHOICES:
+        return f"one of {', '.join(_CHOICES[name])}"
+    if name == "skip_bad":
+        return "True or False"
+    if name in _LABEL_LISTS:
+        return "names or a text"
+    return "a whole number or None" if name in _NUMBERS else "a text or None"
 
 
 def _listed(labels: str | tuple[str, ...] | None) -> tuple[str, ...] | None:

@@ -71,7 +71,11 @@ def parse_llm(text: str) -> LlmOptions:
     head, *rest = text.split(",")
     if "=" in head:
         head, rest = "", [head, *rest]
+    if "://" in head or head.startswith(":"):  # no model's name; a server elsewhere would be asked for it
+        raise UsageError(f"expected {FORM} or url=URL,model=MODEL for the LLM, found {text!r}")
     settings = split_fields(rest, text)
+    if blank := [name for name, value in settings.items() if not value]:
+        raise UsageError(f"expected a value for {blank[0]} of the LLM, found none in {text!r}")
     server, colon, model = head.strip().partition(":")
     if not (colon and server in PRESETS):
         server, model = ("", head.strip()) if head.strip() not in PRESETS else (head.strip(), "")

@@ -35,6 +35,7 @@ def check_dataset(dataset: Dataset, *, read: int = 16) -> None:
     Raises:
         ContractError: a clause does not hold. The message says what was expected and what was found.
     """
+    require(isinstance(dataset, Dataset), "data set", "a Dataset", type(dataset).__name__)
     _check_labels(dataset)
     _check_targets(dataset)
     _check_ids(dataset)

@@ -43,6 +43,7 @@ def check_encoder(encoder: Encoder, *, tolerance: float = 1e-5) -> None:
     Raises:
         ContractError: a clause does not hold. The message says what was expected and what was found.
     """
+    require(isinstance(encoder, Encoder), "encoder", "an object with all members of Encoder", type(encoder).__name__)
     _check_facts(encoder)
     _check_embeddings(encoder.encode_texts, list(_TEXTS), encoder.dim, "texts", tolerance)
     images = _noise_images()

@@ -108,7 +108,8 @@ def _random_images(strategy: Strategy) -> Images:
 
 def _check_recipe(strategy: Strategy) -> None:
     expected, found = "a frozen dataclass whose fields determine its predictions", type(strategy).__name__
-    require(dataclasses.is_dataclass(strategy), "frozen dataclass", expected, found)
+    made = dataclasses.is_dataclass(strategy) and not isinstance(strategy, type)
+    require(made, "frozen dataclass", expected, f"the class {strategy}" if isinstance(strategy, type) else found)
     try:
         hash(strategy)
     except TypeError as error:
