@@ -57,7 +57,7 @@ def photos(tmp_path: Path) -> Path:
             "expected in of --price to be a number of at least 0",
         ),
         (("caption-labels", "--labels", "dog", "--price", "into=1"), "unknown field of --price 'into'"),
-        (("caption-labels", "--labels", "dog", "--out", "c.jsonl"), "expected an LLM to ask, found none"),
+        (("caption-labels", "--labels", "dog", "--out", "c.jsonl"), "expected an LLM, found none"),
     ],
 )
 def test_a_value_that_would_be_ignored_is_refused(words: tuple[str, ...], text: str, cli: Cli, photos: Path) -> None:

@@ -17,9 +17,10 @@ from zsprompt.errors import UnknownName, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from zsprompt.experiments.spec import Prepared
+    from zsprompt.experiments.spec import Prepared, Resolved
     from zsprompt.llm import Budget, Captions, Plan, Written
     from zsprompt.prompts import LabelSet
+    from zsprompt.strategies import ListAll, Llm, TopAll
 
 NO_LLM = "expected an LLM, found none; pass --llm [SERVER:]MODEL or set ZSPROMPT_LLM_MODEL"
 _MOST_SETS = 2**20
@@ -69,7 +70,11 @@ def caption_labels(
             require_writable(out)
         bank, writer = spec.captions, resources.writer(spec.llm)
         resolved = replace(spec, captions=None, llm=None).resolve(resources)  # listing the sets needs no captions
-        of_labels = None if resolved.dataset else _sets_of_labels(resolved.labels, set_size)
+        of_labels = None
+        if resolved.dataset is None:
+            of_labels = _sets_of_labels(resolved.labels, set_size)
+        else:
+            _with_label_sets(resolved)  # before a server is asked for
         captions = captions_from(bank or (resolved.dataset.bank if resolved.dataset else None), writer)
         if captions is None or (captions.writer is None and not dry_run):
             raise UsageError(NO_LLM)
@@ -92,17 +97,23 @@ def _sets_of_run(prepared: Prepared) -> Sequence[LabelSet]:
     from zsprompt.data.dataset import refuse_or_skip
     from zsprompt.report import printable
     from zsprompt.store import Images
-    from zsprompt.strategies import ListAll, Llm, TopAll
 
-    strategy, data = prepared.strategy, prepared.data
-    if not isinstance(strategy, Llm | TopAll | ListAll):
-        raise UsageError(
-            f"expected a strategy with label sets (llm, top-all, list-all), found {prepared.spec.strategy!r}"
-        )
+    strategy, data = _with_label_sets(prepared.resolved), prepared.data
     embedded = prepared.store.images(data.images)
     for image, reason in refuse_or_skip(data, embedded.bad, prepared.spec.skip_bad):
         note(f"left out {printable(image)}: {reason}")
     return strategy.label_sets(Images(embedded.vectors), data.labels, prepared.store)
+
+
+def _with_label_sets(resolved: Resolved) -> Llm | TopAll | ListAll:
+    """The strategy of a run, whose candidates are label sets. Raises UsageError for any other."""
+    from zsprompt.strategies import ListAll, Llm, TopAll
+
+    if not isinstance(resolved.strategy, Llm | TopAll | ListAll):
+        raise UsageError(
+            f"expected a strategy with label sets (llm, top-all, list-all), found {resolved.spec.strategy!r}"
+        )
+    return resolved.strategy
 
 
 def _sets_of_labels(labels: Sequence[str], largest: int) -> list[LabelSet]:
