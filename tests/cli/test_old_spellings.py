@@ -18,7 +18,8 @@ from typer.main import get_command
 
 from zsprompt.cli import app
 from zsprompt.cli.app import COMMANDS, OLD_COMMANDS
-from zsprompt.cli.options import OLD_SPELLINGS, Old
+from zsprompt.cli.given_run import Old
+from zsprompt.cli.options import OLD_SPELLINGS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

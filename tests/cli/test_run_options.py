@@ -17,17 +17,8 @@ from typer.main import get_command
 
 from zsprompt.cli import app
 from zsprompt.cli.app import COMMANDS
-from zsprompt.cli.options import (
-    CAPTIONS,
-    COMPUTATION,
-    DATA,
-    DECISIONS,
-    OLD_SPELLINGS,
-    OUTPUT,
-    RUN_OPTIONS,
-    GivenRun,
-    RunOption,
-)
+from zsprompt.cli.given_run import GivenRun
+from zsprompt.cli.options import CAPTIONS, COMPUTATION, DATA, DECISIONS, OLD_SPELLINGS, OUTPUT, RUN_OPTIONS, RunOption
 from zsprompt.cli.train import TRAINING
 from zsprompt.errors import UsageError
 from zsprompt.experiments.spec import RunSpec

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zsprompt._utils.text import counted
-from zsprompt.cli.options import GivenRun, Json, option, takes_run
+from zsprompt.cli.given_run import GivenRun, takes_run
+from zsprompt.cli.options import Json, option
 from zsprompt.cli.session import note, refusals
 from zsprompt.errors import UsageError
 

@@ -20,8 +20,9 @@ from zsprompt.cli.caption_images import caption_images
 from zsprompt.cli.caption_labels import caption_labels
 from zsprompt.cli.command import Command
 from zsprompt.cli.data import data_app
+from zsprompt.cli.given_run import renamed
 from zsprompt.cli.help import SectionedGroup
-from zsprompt.cli.options import option, renamed
+from zsprompt.cli.options import option
 from zsprompt.cli.predict import predict
 from zsprompt.cli.report import report
 from zsprompt.cli.reproduce import reproduce

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zsprompt.cli.command import Command
+from zsprompt.cli.given_run import cache_folder
 from zsprompt.cli.help import SectionedGroup
-from zsprompt.cli.options import CacheFolder, Json, cache_folder, option
+from zsprompt.cli.options import CacheFolder, Json, option
 from zsprompt.cli.session import refusals
 from zsprompt.errors import UsageError
 

@@ -11,7 +11,8 @@ import typer
 
 from zsprompt._utils.text import counted
 from zsprompt.cli.caption_labels import NO_LLM
-from zsprompt.cli.options import CAPTIONS, GivenRun, Json, argument, option, takes_run
+from zsprompt.cli.given_run import GivenRun, takes_run
+from zsprompt.cli.options import CAPTIONS, Json, argument, option
 from zsprompt.cli.session import note, refusals
 from zsprompt.errors import UsageError
 

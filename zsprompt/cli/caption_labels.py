@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zsprompt.cli.options import CAPTIONS, GivenRun, Json, Old, option, takes_run
+from zsprompt.cli.given_run import GivenRun, Old, takes_run
+from zsprompt.cli.options import CAPTIONS, Json, option
 from zsprompt.cli.session import note, refusals
 from zsprompt.errors import UnknownName, UsageError
 

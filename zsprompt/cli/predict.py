@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zsprompt.cli.options import DECISIONS, GivenRun, Images, Json, option, takes_run
+from zsprompt.cli.given_run import GivenRun, takes_run
+from zsprompt.cli.options import DECISIONS, Images, Json, option
 from zsprompt.cli.session import note, refusals
 from zsprompt.errors import UsageError
 

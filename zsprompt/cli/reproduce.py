@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from zsprompt._utils.text import counted
-from zsprompt.cli.options import COMPUTATION, CacheFolder, Json, argument, cache_folder, option
+from zsprompt.cli.given_run import cache_folder
+from zsprompt.cli.options import COMPUTATION, CacheFolder, Json, argument, option
 from zsprompt.cli.session import named_lines, note, refusals
 
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from zsprompt.cli.options import GivenRun, Json, option, takes_run
+from zsprompt.cli.given_run import GivenRun, takes_run
+from zsprompt.cli.options import Json, option
 from zsprompt.cli.session import can_print, note, refusals
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from zsprompt.cli.options import DECISIONS, GivenRun, Json, Old, argument, option, read_family, takes_run
+from zsprompt.cli.given_run import GivenRun, Old, read_family, takes_run
+from zsprompt.cli.options import DECISIONS, Json, argument, option
 from zsprompt.cli.session import can_print, note, refusals
 from zsprompt.errors import UsageError
 

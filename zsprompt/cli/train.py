@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zsprompt.cli.options import GivenRun, Json, Old, option, read_family, takes_run
+from zsprompt.cli.given_run import GivenRun, Old, read_family, takes_run
+from zsprompt.cli.options import Json, option
 from zsprompt.cli.session import note, refusals
 from zsprompt.errors import UsageError
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zsprompt.cli.caption_labels import NO_LLM
-from zsprompt.cli.options import GivenRun, Old, argument, option, takes_run
+from zsprompt.cli.given_run import GivenRun, Old, takes_run
+from zsprompt.cli.options import argument, option
 from zsprompt.cli.session import note, refusals
 from zsprompt.errors import UsageError
 
