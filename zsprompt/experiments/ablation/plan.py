@@ -66,7 +66,8 @@ def title(row: RunSpec) -> str:
     model = row.model if isinstance(row.model, str) or row.model is None else row.model.name
     strategy = row.strategy if isinstance(row.strategy, str) else type(row.strategy).__name__
     named = ("strategy", "dataset", "prompts", "model", "root")
-    options = [value for name, value in row.to_dict().items() if name not in named]
+    changed = {name: value for name, value in row.to_dict().items() if name not in named}
+    options = [name if value is True else value for name, value in changed.items()]  # "skip_bad", not "True"
     return " ".join(_word(part) for part in (strategy, row.prompts, model, row.dataset_name, *options) if part)
 
 
