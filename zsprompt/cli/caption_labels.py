@@ -47,7 +47,7 @@ _OLD = (
 )
 
 
-@takes_run(leave_out=_LEFT_OUT, old=_OLD)
+@takes_run(leave_out=_LEFT_OUT, defaults={"strategy": "llm"}, old=_OLD)
 def caption_labels(
     given: GivenRun,
     out: Annotated[Path | None, option("JSONL file for the captions, to use with --captions.")] = None,

@@ -146,6 +146,7 @@ def takes_run(
     required: Sequence[str] = (),
     leave_out: Mapping[str, str] | None = None,
     hidden: Collection[str] = (),
+    defaults: Mapping[str, str] | None = None,
     old: Sequence[Old] = (),
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command function the options of a run. It takes them as its first parameter, a GivenRun.
@@ -158,6 +159,7 @@ def takes_run(
         leave_out: fields of RunSpec that the command does not use, each with the reason. An option that sets only such
             fields is left out.
         hidden: options that --help does not show, because --dataset takes the same fields.
+        defaults: what --help states as the default of an option, where the command has its own.
         old: old spellings of the command's own options.
     """
     reasons = dict(leave_out or {})
@@ -166,7 +168,7 @@ def takes_run(
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
         taken = {parameter.name for parameter in own} | {one.name for one in old}
-        given = [o.parameter(repeated, reasons, hidden) for o in options if o.name not in taken]
+        given = [o.parameter(repeated, reasons, hidden, defaults) for o in options if o.name not in taken]
         if required:
             given = [p.replace(default=inspect.Parameter.empty) if p.name in required else p for p in given]
 

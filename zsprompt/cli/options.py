@@ -62,6 +62,7 @@ class RunOption:
         now: the new spelling, if this is an old one; else empty.
         family: the fields that may follow the value, with their texts in --help. Only those that the command uses are
             shown.
+        default: what --help states as its default; empty for nothing.
     """
 
     name: str
@@ -72,6 +73,7 @@ class RunOption:
     panel: str | None = None
     now: str = ""
     family: Mapping[str, str] = field(default_factory=dict)
+    default: str = ""
 
     @property
     def flag(self) -> str:
@@ -79,7 +81,11 @@ class RunOption:
         return f"--{self.name.replace('_', '-')}"
 
     def parameter(
-        self, repeated: bool, reasons: Collection[str] = (), hidden: Collection[str] = ()
+        self,
+        repeated: bool,
+        reasons: Collection[str] = (),
+        hidden: Collection[str] = (),
+        defaults: Mapping[str, str] | None = None,
     ) -> inspect.Parameter:
         """The parameter that typer turns into an option.
 
@@ -87,17 +93,22 @@ class RunOption:
             repeated: whether it may be given several times.
             reasons: fields of RunSpec that the command does not use.
             hidden: options that --help does not show.
+            defaults: what --help states as the default of an option, where the command has its own.
         """
         shown = f"Old spelling of `{self.now}`." if self.now else self.help
         if family := [text for name, text in self.family.items() if name not in reasons]:
             shown += f" Fields: {', '.join(family)}."
-        if repeated and not self.now:
-            shown += " May be repeated."
-        default = False if self.kind is bool else None
         kind: Any = self.kind
+        if repeated and kind is not bool and not self.now:
+            shown += " May be repeated."
+        if stated := (defaults or {}).get(self.name, self.default):
+            shown += f" [default: {stated}]"
+        default, metavar = None if kind is not bool else False, None
         if kind is not bool:
+            metavar = "<path>" if kind is Path else f"<{kind.__name__}>"
             kind = list[kind] | None if repeated else kind | None
-        info = option(shown, self.flag, panel=self.panel, hidden=bool(self.now) or self.name in hidden)
+        is_hidden = bool(self.now) or self.name in hidden
+        info = option(shown, self.flag, panel=self.panel, hidden=is_hidden, metavar=metavar)
         keyword = inspect.Parameter.KEYWORD_ONLY
         return inspect.Parameter(self.name, keyword, default=default, annotation=Annotated[kind, info])
 
@@ -197,25 +208,27 @@ RUN_OPTIONS: tuple[RunOption, ...] = (
         "model",
         str,
         ("model",),
-        "A name (see `zsprompt list models`) or an OpenAI CLIP checkpoint file. "
-        f"[default: the adapter's or the data set's own, else {DEFAULT_MODEL}]",
+        "A name (see `zsprompt list models`) or an OpenAI CLIP checkpoint file.",
         _as("model"),
+        default=f"the adapter's or the data set's own, else {DEFAULT_MODEL}",
     ),
     RunOption(
         "prompts",
         str,
         ("prompts",),
-        "A prompt set (see `zsprompt list prompts`) or a .toml file. [default: the strategy's]",
+        "A prompt set (see `zsprompt list prompts`) or a .toml file.",
         _as("prompts"),
+        default="the strategy's",
     ),
-    RunOption("root", Path, ("root",), "Folder of the data set. [default: ZSPROMPT_DATA]", _as_text("root"), DATA),
+    RunOption("root", Path, ("root",), "Folder of the data set.", _as_text("root"), DATA, default="ZSPROMPT_DATA"),
     RunOption(
         "split",
         str,
         ("split",),
-        "Split of the data set. [default: its test split; for train, its training split]",
+        "Split of the data set.",
         _as("split"),
         DATA,
+        default="its test split",
     ),
     RunOption("labels", str, ("labels",), 'Your labels: "dog, cat", or @FILE with one per line.', _as("labels"), DATA),
     RunOption("without", str, ("without",), 'Labels to leave out: "dog, cat".', _as("without"), DATA),
@@ -232,9 +245,10 @@ RUN_OPTIONS: tuple[RunOption, ...] = (
         "captions",
         str,
         ("captions",),
-        "Caption bank for strategy llm, by name or as a .jsonl file. [default: the data set's own]",
+        "Caption bank for strategy llm, by name or as a .jsonl file.",
         _as("captions"),
         CAPTIONS,
+        default="the data set's own",
     ),
     RunOption(
         "image_captions",
@@ -249,9 +263,10 @@ RUN_OPTIONS: tuple[RunOption, ...] = (
         str,
         ("llm",),
         "The LLM to ask: [SERVER:]MODEL[,field=value…]. SERVER: openai, qwen, qwen-cn or local. "
-        "Fields: url, model, timeout, max_calls, max_tokens, offline. [default: ZSPROMPT_LLM_…]",
+        "Fields: url, model, timeout, max_calls, max_tokens, offline.",
         _as("llm"),
         CAPTIONS,
+        default="ZSPROMPT_LLM_…",
     ),
     RunOption(
         "thresholds",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zsprompt._utils.registry import DEFAULT_MODEL
 from zsprompt.cli.given_run import GivenRun, takes_run
 from zsprompt.cli.options import DECISIONS, Images, Json, option
 from zsprompt.cli.session import note, refusals
@@ -22,7 +23,10 @@ _NO_DATA_SET = "images are given as paths and have no targets"
 _LEFT_OUT = ("dataset", "root", "split", "names", "difficult", "without", "limit", "sample", "seed", "skip_bad")
 
 
-@takes_run(leave_out=dict.fromkeys(_LEFT_OUT, _NO_DATA_SET))
+@takes_run(
+    leave_out=dict.fromkeys(_LEFT_OUT, _NO_DATA_SET),
+    defaults={"strategy": "normalised:per-label", "model": f"the adapter's, else {DEFAULT_MODEL}", "captions": ""},
+)
 def predict(
     given: GivenRun,
     images: Images,

@@ -52,7 +52,11 @@ _OLD = (
 _FIELDS = {"precision_wanted": "precision", "folds_seed": "seed"}
 
 
-@takes_run(leave_out={"thresholds": "the command chooses them"}, old=_OLD)
+@takes_run(
+    leave_out={"thresholds": "the command chooses them"},
+    defaults={"strategy": "normalised:per-label"},
+    old=_OLD,
+)
 def thresholds(
     given: GivenRun,
     out: Annotated[Path, option("The JSON file to write, for --thresholds.")],

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zsprompt._utils.registry import DEFAULT_MODEL
 from zsprompt.cli.given_run import GivenRun, Old, read_family, takes_run
 from zsprompt.cli.options import Json, option
 from zsprompt.cli.session import note, refusals
@@ -33,6 +34,11 @@ _LEFT_OUT = {
     "thresholds": "training makes no decisions",
     "difficult": "targets that are left out take no part in training",
 }
+_DEFAULTS = {
+    "prompts": "photo",
+    "split": "its training split",
+    "model": f"the data set's own, else {DEFAULT_MODEL}",
+}
 _OLD = (
     Old("epochs", int, "--schedule epochs=N"),
     Old("batch_size_of_step", int, "--schedule batch_size=N", "--train-batch"),
@@ -49,7 +55,7 @@ _OLD = (
 )
 
 
-@takes_run(required=("dataset",), leave_out=_LEFT_OUT, hidden=("sample", "skip_bad"), old=_OLD)
+@takes_run(required=("dataset",), leave_out=_LEFT_OUT, hidden=("sample", "skip_bad"), defaults=_DEFAULTS, old=_OLD)
 def train(
     given: GivenRun,
     adapter: Annotated[str, option("KIND[,field=value…]; see `zsprompt list adapters`.")],
