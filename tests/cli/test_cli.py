@@ -88,7 +88,7 @@ def test_the_table_puts_headline_numbers_last(photos: Path, cli: Cli) -> None:
     assert any(line.startswith("mAP        100.0   95 % interval") and "chance" in line for line in lines)
     assert any(line.startswith("11-point   100.0") for line in lines)
     assert "fewer than 50 positives" in done.stderr
-    assert json.loads(cli(*run_on(photos, "--eleven-point", "--json")).stdout)["mAP_11_point"] == 1.0
+    assert json.loads(cli(*run_on(photos, "--json")).stdout)["mAP_11_point"] == 1.0
 
 
 def test_labels_without_positives_have_no_ap_and_are_named(photos: Path, cli: Cli) -> None:

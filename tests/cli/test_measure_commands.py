@@ -86,7 +86,10 @@ def test_failed_rows_are_told_of_and_the_status_is_1(photos: Path, cli: Cli) -> 
         (["--out", "t"], "expected --strategy once or more"),
         (["--out", "t", "--strategy", "top-all"], "expected --dataset once or more"),
         (["--out", "t", "--plan", "none.toml"], "cannot read plan none.toml"),
-        (["--out", "t", "--plan", "x.toml", "--strategy", "top-all"], "expected the rows in --plan alone"),
+        (
+            ["--out", "t", "--plan", "x.toml", "--strategy", "top-all"],
+            "ablate --plan does not use --strategy: the rows are those of the plan",
+        ),
         (["--out", "photos/0000.png", "--strategy", "top-all", "--dataset", "scenes"], "cannot write folder"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -225,7 +228,10 @@ def test_a_run_on_pictures_that_thresholds_were_chosen_on_is_refused(photos: Pat
         (["photos", "--dataset", "folder"], "found neither or both"),
         (["photos"], "expected --labels"),
         (["photos", "--labels", "cat, dog", "--expect", "2"], "labels per image above 0 and below 2"),
-        (["photos", "--labels", "cat, dog", "--expect", "1,share=0.1"], "got neither or both"),
+        (
+            ["photos", "--labels", "cat, dog", "--expect", "1,share=0.1"],
+            "labels per image or share for --expect, found both",
+        ),
         (["photos", "--labels", "cat, dog", "--expect", "share=1"], "share of images within (0, 1)"),
         (
             ["--dataset", "folder", "--root", "photos", "--rule", "per-label,precision=2"],

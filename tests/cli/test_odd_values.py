@@ -34,16 +34,16 @@ def photos(tmp_path: Path) -> Path:
         ((*RUN, "--llm", "http://localhost:8000/v1"), "or url=URL,model=MODEL for the LLM"),
         ((*RUN, "--llm", ":m"), "or url=URL,model=MODEL for the LLM"),
         ((*RUN, "--llm", "url=,model=m"), "expected a value for url of the LLM"),
-        ((*UNLABELLED, "--rule", "per-label"), "expected --rule with --dataset"),
+        ((*UNLABELLED, "--rule", "per-label"), "thresholds of unlabelled images does not use --rule"),
         ((*UNLABELLED, "--skip-bad"), "expected a data set with skip bad"),
         ((*UNLABELLED, "--difficult", "negative"), "expected a data set with difficult"),
         (
             ("thresholds", "--dataset", "scenes,limit=9", "--expect", "none", "--out", "t.json"),
-            "expected --expect with unlabelled images",
+            "expected labels per image, or share=S, for --expect, found 'none'",
         ),
         (
             ("ablate", "--strategy", "top-all", "--dataset", "scenes", "--root", "here", "--out", "t"),
-            "expected a data set with files for --root, found 'scenes' alone",
+            "no run uses root: data set scenes is drawn and has no files",
         ),
         (
             (

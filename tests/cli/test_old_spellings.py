@@ -257,7 +257,7 @@ def test_an_old_option_and_its_new_one_at_once_are_refused(photos: Path, cli: Cl
     for line, text in (
         ("--labels cat --labels-file x", "expected labels once, found it in --labels and in --labels-file"),
         ("--dataset folder,limit=3 --limit 3", "expected limit once, found it in --dataset and in --limit"),
-        ("--llm a --llm-model b", "expected one model for the LLM, found 'a' and 'b'"),
+        ("--strategy llm --llm a --llm-model b", "expected one model for the LLM, found 'a' and 'b'"),
     ):
         done = cli(*RUN.format(photos=photos).split(), *line.split())
         assert done.returncode == 1

@@ -71,19 +71,19 @@ def test_thresholds_of_a_data_set_are_of_the_labels_asked_for(
 @pytest.mark.parametrize("expectation", ["1.2", "share=0.1"])
 def test_an_expectation_next_to_targets_is_refused(expectation: str, photos: Path, cli: Cli, tmp_path: Path) -> None:
     done = cli("thresholds", *on(photos), "--expect", expectation, "--out", "t.json")
-    assert "expected --expect with unlabelled images, found --dataset" in one_line(done.stderr)
+    assert "thresholds with --dataset does not use --expect: it chooses by the targets" in one_line(done.stderr)
     assert not (tmp_path / "t.json").exists()
 
 
 def test_the_old_share_next_to_targets_is_refused(photos: Path, cli: Cli) -> None:
     notice, refusal = cli("thresholds", *on(photos), "--share", 0.1, "--out", "t.json").stderr.splitlines()
     assert notice.startswith("note: ")
-    assert refusal.startswith("error: expected --expect with unlabelled images, found --dataset")
+    assert refusal.startswith("error: thresholds with --dataset does not use --share: it chooses by the targets")
 
 
 def test_a_rule_without_targets_is_refused(photos: Path, cli: Cli) -> None:
     done = cli("thresholds", photos, "--labels", "cat,dog", *PLANTED, "--rule", "global", "--out", "t.json")
-    assert "expected --rule with --dataset" in one_line(done.stderr)
+    assert "thresholds of unlabelled images does not use --rule: images have no targets" in one_line(done.stderr)
 
 
 def test_thresholds_of_an_adapter_that_reads_captions_take_a_file(photos: Path, cli: Cli, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ FIELDS = tuple(part.name for part in fields(RunSpec))
 MAKES_RUNS = {
     "run": ["--strategy", "top-all", "--dataset", "scenes"],
     "predict": ["some.png"],
-    "ablate": ["--strategy", "top-all", "--dataset", "scenes", "--out", "table"],
+    "ablate": ["--strategy", "fakes:CaptionReader", "--dataset", "scenes", "--out", "table"],
     "thresholds": ["--dataset", "scenes", "--out", "t.json"],
     "caption-labels": [],
     "train": ["--adapter", "knn", "--dataset", "scenes", "--out", "adapter"],

@@ -56,7 +56,6 @@ def test_options_come_back_from_their_text(options: LlmOptions) -> None:
 )
 def test_a_text_is_a_server_a_model_and_fields(text: str, options: LlmOptions) -> None:
     assert parse_llm(text) == options
-    assert options.names_a_server == bool(options.url or options.model)
 
 
 @pytest.mark.parametrize(

@@ -317,7 +317,7 @@ def test_run_with_a_bank_of_ones_own(folder: Path, tmp_path: Path, cli: Cli) -> 
     assert lacking.returncode == 1
     assert lacking.stderr.startswith("error: strategy llm needs captions")
     wrong = cli(*arguments[:2], "top-all", *arguments[3:], "--captions", mine(tmp_path))
-    assert wrong.stderr.startswith("error: captions are for strategy llm, found TopAll")
+    assert wrong.stderr.startswith("error: this run does not use captions: captions are for strategy llm, and top-all")
 
 
 def test_predict_with_a_bank(folder: Path, tmp_path: Path, cli: Cli) -> None:

@@ -5,16 +5,23 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import ClassVar
 
 from PIL import Image
 
 from zsprompt import testing
 from zsprompt._utils.arrays import Floats, Halves
 from zsprompt.data.images import ImageFile
+from zsprompt.llm import Captions
+from zsprompt.prompts import PromptSet, load_prompts
+from zsprompt.prompts.labels import TextSpace
+from zsprompt.store import Images
+from zsprompt.strategies import PerLabel, Prediction
 from zsprompt.testing import LABELS, draw
 
-__all__ = ["LABELS", "PlantedEncoder", "SpatialPlanted", "draw", "draw_files"]
+__all__ = ["LABELS", "CaptionReader", "PlantedEncoder", "SpatialPlanted", "draw", "draw_files"]
 
 
 def draw_files(folder: Path, sets: Sequence[Sequence[str]], labels: Sequence[str] = LABELS) -> list[ImageFile]:
@@ -46,6 +53,26 @@ class SpatialPlanted(PlantedEncoder, testing.SpatialPlantedEncoder):
     def encode_tokens(self, images: Sequence[Image.Image]) -> tuple[Floats, Halves]:
         _wait()
         return super().encode_tokens(images)
+
+
+@dataclass(frozen=True)
+class CaptionReader:
+    """A strategy that reads all that a strategy can read: prompts, captions of label sets and of images."""
+
+    prompts: PromptSet = field(default_factory=lambda: load_prompts("photo"))
+    captions: Captions | None = None
+    supervision: ClassVar[str] = "label-free"
+    reads: ClassVar[frozenset[str]] = frozenset({"captions"})
+
+    @property
+    def lacks_captions(self) -> bool:
+        return self.captions is None
+
+    def with_captions(self, captions: Captions) -> CaptionReader:
+        return replace(self, captions=captions)
+
+    def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
+        return PerLabel(self.prompts).predict(images, labels, texts)
 
 
 def _wait() -> None:

@@ -93,7 +93,7 @@ def fit(
 def run_epochs(kind: WithEpochs, job: Job) -> Fitted:
     """Train a network; see `fit`."""
     schedule, checkpoint = job.schedule, job.checkpoint
-    _check_loss(kind, schedule)
+    check_loss(kind, schedule)
     with _isolated_randomness(), _few_threads(job.sizes, schedule):
         run = _Run(kind, job.sizes, job.training, job.texts, schedule, job.validation, job.device)
         settings = _settings(kind, schedule, job.identity)
@@ -110,7 +110,8 @@ def run_epochs(kind: WithEpochs, job: Job) -> Fitted:
     return run.fitted()
 
 
-def _check_loss(kind: WithEpochs, schedule: Schedule) -> None:
+def check_loss(kind: WithEpochs, schedule: Schedule) -> None:
+    """Raise UsageError for a loss or a supervision that the kind cannot be trained with."""
     if schedule.loss.endswith("+clip") and not kind.aligns:
         raise UsageError(
             f"loss {schedule.loss} is for ml-decoder, which projects images and labels into one space, "

@@ -17,9 +17,10 @@ from zsprompt.adapters.adapter_file import FILE, Trained, load_adapter, save_ada
 from zsprompt.adapters.examples import Examples
 from zsprompt.adapters.job import Epoch, Fitted
 from zsprompt.adapters.kinds.base import Kind, Sizes
+from zsprompt.adapters.kinds.with_epochs import WithEpochs
 from zsprompt.adapters.registry import load_kind, spec_of
 from zsprompt.adapters.schedule import Schedule
-from zsprompt.adapters.train_loop import DivergedError, fit
+from zsprompt.adapters.train_loop import DivergedError, check_loss, fit
 from zsprompt.data import Dataset
 from zsprompt.data.dataset import refuse_or_skip
 from zsprompt.errors import TrainingError, UsageError
@@ -121,7 +122,11 @@ def train(
         _check_folder(folder, resume)
     if validation is None and not kind.has_epochs:
         validation = 0.0
+    if isinstance(kind, WithEpochs):
+        check_loss(kind, schedule)
     training, held_out, notes = split_off(dataset, validation, schedule)
+    if held_out is None and schedule.patience not in (None, kind.schedule.patience):
+        notes.append("patience has no effect, because there are no validation images to count epochs by")
     job = _Job(kind, store, prompts, schedule, skip_bad, folder)
     _check_targets(training)
     training, training_examples = job.examples(training)

@@ -9,15 +9,13 @@ import typer
 
 from zsprompt._utils.text import counted
 from zsprompt.cli.given_run import GivenRun, takes_run
+from zsprompt.cli.modes import ABLATE_PLAN
 from zsprompt.cli.options import Json, option
 from zsprompt.cli.session import note, refusals
 from zsprompt.errors import UsageError
 
 if TYPE_CHECKING:
     from zsprompt.experiments.spec import RunSpec
-
-_HOW_ROWS_RUN = ("device", "precision", "batch_size", "skip_bad")
-"""Options that --plan allows: they say how rows run, not which rows there are."""
 
 
 @takes_run(repeated=True)
@@ -55,9 +53,8 @@ def _rows(given: GivenRun, plan: Path | None) -> list[RunSpec]:
     from zsprompt.experiments.ablation import read_plan
 
     if plan:
-        if set(given.values) - set(_HOW_ROWS_RUN):
-            raise UsageError("expected the rows in --plan alone, found options that name rows too")
-        how = given.only(_HOW_ROWS_RUN)
+        given.use(ABLATE_PLAN)
+        how = given.only()
         return [replace(row, **how) for row in read_plan(plan)]
     for name in ("strategy", "dataset"):
         if name not in given.values:

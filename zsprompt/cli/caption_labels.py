@@ -12,6 +12,7 @@ import typer
 
 from zsprompt._utils.text import finite
 from zsprompt.cli.given_run import GivenRun, Old, takes_run
+from zsprompt.cli.modes import CAPTIONS_OF_DATASET, CAPTIONS_OF_LABELS
 from zsprompt.cli.options import CAPTIONS, Json, option
 from zsprompt.cli.session import note, refusals
 from zsprompt.errors import UnknownName, UsageError
@@ -52,11 +53,13 @@ _OLD = (
 def caption_labels(
     given: GivenRun,
     out: Annotated[Path | None, option("JSONL file for the captions, to use with --captions.")] = None,
-    set_size: Annotated[int, option("With --labels and no --dataset: size of the largest label set.", min=1)] = 2,
+    set_size: Annotated[int, option("Without --dataset: size of the largest set of your --labels.", min=1)] = 2,
     dry_run: Annotated[
         bool, option("Print how many requests it would send, and send none.", "--dry-run", panel=CAPTIONS)
     ] = False,
-    price: Annotated[str | None, option("in=X,out=Y: price per million tokens, for --dry-run.", panel=CAPTIONS)] = None,
+    price: Annotated[
+        str | None, option("in=X,out=Y: price per million tokens, to print the cost before.", panel=CAPTIONS)
+    ] = None,
     json: Json = False,
 ) -> None:
     """Caption each label set of a run once with an LLM, within a budget."""
@@ -67,6 +70,7 @@ def caption_labels(
         spec, resources = given.spec(strategy="llm"), given.resources()
         if spec.dataset is None and spec.labels is None:
             raise UsageError("expected --dataset NAME, or --labels for sets of your labels, found neither")
+        given.use(CAPTIONS_OF_LABELS if spec.dataset is None else CAPTIONS_OF_DATASET)
         cost = _price(price, given)
         if out:
             require_writable(out)

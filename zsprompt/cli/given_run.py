@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zsprompt._utils.specs import construct, split_fields
-from zsprompt._utils.text import quoted
+from zsprompt.cli.modes import Mode, typed
 from zsprompt.cli.options import (
     CAPTIONS,
     COMPUTATION,
@@ -70,12 +70,19 @@ class GivenRun:
         cache: folder for embeddings; the default where None.
         old: values of the given old spellings of the command's own options, by name.
         reasons: why the command does not use a field of RunSpec, by field.
+        typed: all options on the command line, by the names of their parameters.
     """
 
     values: Mapping[str, Any]
     cache: Path | None = None
     old: Mapping[str, Any] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
+    typed: Mapping[str, str] = field(default_factory=dict)
+
+    def use(self, mode: Mode) -> None:
+        """Raise UsageError for an option, or a field in one, that this mode of the command does not use."""
+        fields = [(name, o.flag) for o, value in self._singles() for name in o.read(value)]
+        mode.refuse([*fields, *self.typed.items()])
 
     def spec(self, **defaults: Any) -> RunSpec:
         """The run that the options describe. Raises UsageError for options that exclude each other.
@@ -95,30 +102,24 @@ class GivenRun:
     def specs(self) -> list[RunSpec]:
         """One run per combination of repeated options.
 
-        The data set varies slowest, then the model, strategy, prompts, and the others. --root applies to data sets that
-        are stored in files.
+        The data set varies slowest, then the model, strategy, prompts, and the others. A run is without the options
+        that it does not use, such as --root for drawn scenes.
 
         Raises:
-            UsageError: options that exclude each other.
+            UsageError: options that exclude each other, or that no run uses.
         """
-        from zsprompt.data import takes_root
-        from zsprompt.experiments.spec import RunSpec
+        from zsprompt.experiments.spec import RunSpec, only_used
 
         axes = sorted((o for o in _ALL if o.name in self.values), key=lambda o: _SLOWEST.get(o.name, len(_SLOWEST)))
         rows = []
         for values in product(*(_listed(self.values[o.name]) for o in axes)):
-            parts = [(o, o.read(value)) for o, value in zip(axes, values, strict=True)]
-            if not takes_root(str(_merged(parts).get("dataset"))):
-                parts = [(o, read) for o, read in parts if o.name != "root"]
-            merged = _merged(parts)
+            merged = _merged([(o, o.read(value)) for o, value in zip(axes, values, strict=True)])
             rows.append(RunSpec(**{name: value for name, value in merged.items() if name != "batch_size"}))
-        if "root" in self.values and not any(row.root for row in rows):
-            raise UsageError(f"expected a data set with files for --root, found {quoted(rows[0].dataset_name)} alone")
-        return rows
+        return only_used(rows)
 
-    def only(self, names: Collection[str]) -> dict[str, Any]:
-        """The fields that the options `names` set. Raises UsageError for one that is repeated."""
-        merged = _merged([(o, o.read(value)) for o, value in self._singles() if o.name in names])
+    def only(self) -> dict[str, Any]:
+        """The fields that the options set. Raises UsageError for one that is repeated."""
+        merged = _merged([(o, o.read(value)) for o, value in self._singles()])
         return {name: value for name, value in merged.items() if name != "batch_size"}
 
     def resources(self) -> Resources:
@@ -183,7 +184,7 @@ def takes_run(
             old_values = _given({one.name: values.pop(one.name) for one in old})
             of_command = [one for one in old if one.name in old_values]
             _note_old_spellings(context.meta.get(_OLD_NAME), [o for o in OLD_SPELLINGS if o.name in run], of_command)
-            command(GivenRun(run, cache, old_values, reasons), **values)
+            command(GivenRun(run, cache, old_values, reasons, typed(context)), **values)
 
         _show(wrapper, _arranged([*given, *(one.parameter() for one in old)], own, CacheFolder))
         wrapper.left_out, wrapper.old = reasons, tuple(old)  # type: ignore[attr-defined]

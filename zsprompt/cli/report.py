@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
+from zsprompt.cli.modes import REPORT_OF_ABLATION, typed
 from zsprompt.cli.options import Json, argument, option
 from zsprompt.cli.session import note, refusals
 from zsprompt.errors import UsageError
 
 
 def report(
+    context: typer.Context,
     folders: Annotated[
         list[Path], argument("Folder that run or ablate wrote with --out; two runs are compared.", "DIR")
     ],
@@ -27,10 +29,12 @@ def report(
     with refusals():
         from zsprompt._utils.files import to_json
         from zsprompt._utils.progress import terminal
-        from zsprompt.report.build import build_report
+        from zsprompt.report.build import build_report, is_ablation
 
         if len(folders) > 2:
             raise UsageError(f"expected one folder or two, found {len(folders)}; for more rows see zsprompt ablate")
+        if is_ablation(folders):
+            REPORT_OF_ABLATION.refuse(typed(context).items())
         built = build_report(folders, out, root, progress=terminal)
         for warning in built.warnings:
             note(warning)

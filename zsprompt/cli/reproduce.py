@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,14 @@ import typer
 
 from zsprompt._utils.text import counted
 from zsprompt.cli.given_run import cache_folder
+from zsprompt.cli.modes import (
+    REPRODUCE_COUNTS,
+    REPRODUCE_NOTHING,
+    REPRODUCE_ON_SCENES,
+    REPRODUCE_UNTRAINED,
+    Mode,
+    typed,
+)
 from zsprompt.cli.options import COMPUTATION, CacheFolder, Json, argument, option
 from zsprompt.cli.session import named_lines, note, refusals
 
@@ -54,6 +63,8 @@ def reproduce(
         from zsprompt.experiments.reproduction import reproduce as measure
         from zsprompt.report.of_reproduction import save, terminal_table
 
+        for mode in _modes(table, on):
+            mode.refuse(typed(context).items())
         if table is None:
             typer.echo(_listed(json))
             return
@@ -77,6 +88,22 @@ def reproduce(
             total = counted(len(done.cells), "measurement")
             note(f"error: expected {total}, {len(done.failed)} failed; the reasons are above")
             raise typer.Exit(1)
+
+
+def _modes(table: str | None, on: Ground) -> Iterator[Mode]:
+    """The modes that hold for a table. Raises UnknownName for a table that does not exist."""
+    from zsprompt.experiments.reproduction.tables import find_table
+
+    if table is None:
+        yield REPRODUCE_NOTHING
+        return
+    every = [settings for row in find_table(table).rows for settings in row.settings.values()]
+    if on is Ground.scenes:
+        yield REPRODUCE_ON_SCENES
+    if not any(settings.adapter for settings in every):
+        yield REPRODUCE_UNTRAINED
+    if all(settings.counts for settings in every):
+        yield REPRODUCE_COUNTS
 
 
 def _listed(json: bool) -> str:

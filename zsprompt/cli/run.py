@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from zsprompt.cli.given_run import GivenRun, takes_run
+from zsprompt.cli.modes import RUN_AS_JSON
 from zsprompt.cli.options import Json, option
 from zsprompt.cli.session import can_print, note, refusals
 
@@ -26,6 +27,8 @@ def run(
         from zsprompt.evaluation.result_files import save_result
 
         spec, resources = given.spec(), given.resources()
+        if json:
+            given.use(RUN_AS_JSON)
         resolved = spec.resolve(resources)
         if out:
             require_folder(out)

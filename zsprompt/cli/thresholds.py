@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from zsprompt._utils.text import quoted
 from zsprompt.cli.given_run import GivenRun, Old, read_family, takes_run
+from zsprompt.cli.modes import THRESHOLDS_BY_EXPECTATION, THRESHOLDS_BY_TARGETS
 from zsprompt.cli.options import DECISIONS, Json, argument, option
 from zsprompt.cli.session import can_print, note, refusals
 from zsprompt.errors import UsageError
 
 if TYPE_CHECKING:
+    from zsprompt.evaluation.threshold_rules import Rule
     from zsprompt.experiments.spec import Prepared
     from zsprompt.strategies import Thresholds
 
@@ -32,6 +35,12 @@ class _Rule:
     folds: int = 5
     seed: int = 0
 
+    def choice(self) -> Rule:
+        """How thresholds are chosen. Raises UsageError for a precision out of range."""
+        from zsprompt.evaluation.threshold_rules import Rule
+
+        return Rule(self.kind, self.precision)
+
 
 @dataclass(frozen=True)
 class _Expectation:
@@ -39,6 +48,10 @@ class _Expectation:
 
     labels: float | None = None
     share: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.labels is not None and self.share is not None:
+            raise UsageError("expected either labels per image or share for --expect, found both")
 
 
 _OLD = (
@@ -93,11 +106,11 @@ def thresholds(
         chosen = replace(_Rule(), **read_family(rule, _Rule, "--rule", head="kind", old=old))
         shares = {name: value for name, value in given.old.items() if name == "share"}
         expectation = _Expectation(**read_family(expect, _Expectation, "--expect", head="labels", old=shares))
-        if images and (rule is not None or old):
-            raise UsageError("expected --rule with --dataset, whose targets it reads, found unlabelled images")
-        if spec.dataset is not None and (expect is not None or shares):
-            raise UsageError("expected --expect with unlabelled images, found --dataset; --rule chooses by targets")
+        if expect is not None and expectation == _Expectation():
+            raise UsageError(f"expected labels per image, or share=S, for --expect, found {quoted(expect)}")
+        given.use(THRESHOLDS_BY_EXPECTATION if images else THRESHOLDS_BY_TARGETS)
         require_writable(out)
+        chosen.choice()  # refused before any work
         with spec.prepare(given.resources()) as prepared:
             made = _from_expectation(prepared, images, expectation) if images else _from_targets(prepared, chosen)
         save_thresholds(made, out)
@@ -107,15 +120,12 @@ def thresholds(
 def _from_targets(prepared: Prepared, rule: _Rule) -> Thresholds:
     """Thresholds chosen by targets."""
     from zsprompt.evaluation.provenance import learnt_from
-    from zsprompt.evaluation.threshold_rules import Rule
     from zsprompt.evaluation.thresholds import choose_thresholds
 
     result = prepared.run()
     for warning in learnt_from(prepared.strategy, prepared.data.name, result.images):
         note(warning)
-    return choose_thresholds(
-        result, rule=Rule(rule.kind, rule.precision), calibrate=rule.calibrate, folds=rule.folds, seed=rule.seed
-    )
+    return choose_thresholds(result, rule=rule.choice(), calibrate=rule.calibrate, folds=rule.folds, seed=rule.seed)
 
 
 def _from_expectation(prepared: Prepared, images: Sequence[Path], expect: _Expectation) -> Thresholds:

@@ -13,6 +13,7 @@ import typer
 from zsprompt._utils.registry import DEFAULT_MODEL
 from zsprompt._utils.text import finite
 from zsprompt.cli.given_run import GivenRun, Old, read_family, takes_run
+from zsprompt.cli.modes import TRAIN_SEVERAL
 from zsprompt.cli.options import Json, option
 from zsprompt.cli.session import note, refusals
 from zsprompt.errors import UsageError
@@ -91,13 +92,27 @@ def train(
     """Train an adapter on stored embeddings. `run --strategy adapter:DIR` then measures it like a prompt strategy."""
     with refusals(again="the same command with --resume continues from the last finished epoch"):
         from zsprompt.adapters import load_kind
+        from zsprompt.adapters.unused import refuse_unused
+        from zsprompt.encoders.devices import require_device
 
         kind = load_kind(adapter)
+        several = bool(fraction) or seeds > 1
         spec, resources = _on_training_split(given.spec()), given.resources()
-        changed = _changed_schedule(kind, schedule, given)
+        if several:
+            given.use(TRAIN_SEVERAL)
+        changed, settings = _schedule(kind, schedule, given)
+        share = _share(validation)
+        refuse_unused(
+            kind,
+            changed,
+            [*settings, *_other_settings(spec, seeds)],
+            draws=bool(share) or any(part < 1 for part in fraction or ()),
+            validates=share != 0,
+        )
+        require_device(spec.device)
         load = _loader(spec, resources)
         options: dict[str, Any] = {
-            "validation": _validation(validation, load),
+            "validation": load(validation) if validation and share is None else share,
             "schedule": changed,
             "prompts": spec.prompts,
             "out": out,
@@ -106,13 +121,13 @@ def train(
             "progress": resources.progress,
         }
         tested = load(test) if test else None
-        resolved = spec.resolve(resources)
-        with resources.open_store(resolved.model, spec.device, spec.precision) as store:
-            if fraction or seeds > 1:
+        data = load(None)
+        with resources.open_store(spec.model or data.model or DEFAULT_MODEL, spec.device, spec.precision) as store:
+            if several:
                 plan = {"fractions": fraction or [1.0], "seeds": seeds, "test": tested}
-                _train_several(kind, resolved.data, store, plan | options, json)
+                _train_several(kind, data, store, plan | options, json)
             else:
-                _train_one(kind, resolved.data, store, tested, options | {"resume": resume}, json)
+                _train_one(kind, data, store, tested, options | {"resume": resume}, json)
 
 
 def _on_training_split(spec: RunSpec) -> RunSpec:
@@ -122,38 +137,43 @@ def _on_training_split(spec: RunSpec) -> RunSpec:
     return spec if spec.split else replace(spec, split=LISTS.get(spec.dataset_name))
 
 
-def _loader(spec: RunSpec, resources: Resources) -> Callable[[str], Dataset]:
-    """Loads another split of the same data set, whole, with the same labels and captions."""
+def _loader(spec: RunSpec, resources: Resources) -> Callable[[str | None], Dataset]:
+    """Loads the data set of the run or, whole, another split of it, with the same labels and captions."""
 
-    def load(split: str) -> Dataset:
-        whole = replace(spec, split=split, limit=None, sample=None, seed=None)
-        return whole.resolve(resources).data
+    def load(split: str | None) -> Dataset:
+        part = spec if split is None else replace(spec, split=split, limit=None, sample=None, seed=None)
+        data = part.load_data(resources)
+        if data is None:
+            raise UsageError("expected --dataset NAME, found an empty name")
+        return data
 
     return load
 
 
-def _changed_schedule(kind: Kind, text: str | None, given: GivenRun) -> Schedule:
+def _other_settings(spec: RunSpec, seeds: int) -> list[str]:
+    """Names of the given settings outside the schedule, for `refuse_unused`."""
+    given = {"prompts": spec.prompts, "image captions": spec.image_captions, "seeds": seeds > 1}
+    return [name for name, value in given.items() if value]
+
+
+def _schedule(kind: Kind, text: str | None, given: GivenRun) -> tuple[Schedule, list[str]]:
+    """The schedule of the training run, and the names of the fields that were given."""
     from zsprompt.adapters import Schedule
 
     names = {"batch_size_of_step": "batch_size"}
     old = {names.get(name, name): value for name, value in given.old.items()}
     changes = read_family(text, Schedule, "--schedule", old=old)
-    if set(changes) - {"seed"} and not kind.has_epochs:
-        named = ", ".join(name for name in changes if name != "seed")
-        raise UsageError(f"this adapter is fitted in one step, without epochs; leave {named} out of --schedule")
-    return replace(kind.schedule, **changes)
+    return replace(kind.schedule, **changes), list(changes)
 
 
-def _validation(text: str | None, load: Callable[[str], Dataset]) -> Dataset | float | None:
-    """What --validation stands for: a share if it reads as a number, else a split."""
-    if text is None:
+def _share(text: str | None) -> float | None:
+    """The share of the images that --validation holds out; None without it, and for a split."""
+    try:
+        float(text or "")
+    except ValueError:
         return None
     try:
-        float(text)
-    except ValueError:
-        return load(text)
-    try:
-        return finite(text)
+        return finite(text or "")
     except ValueError:
         raise UsageError(f"expected a split or a share of the images for --validation, found {text!r}") from None
 

@@ -10,6 +10,7 @@ import typer
 
 from zsprompt.cli.caption_labels import NO_LLM
 from zsprompt.cli.given_run import GivenRun, Old, takes_run
+from zsprompt.cli.modes import DESCRIPTIONS, PARAPHRASES, RANDOM_CAPTIONS, RANDOM_PROMPTS, Mode
 from zsprompt.cli.options import argument, option
 from zsprompt.cli.session import note, refusals
 from zsprompt.errors import UsageError
@@ -54,6 +55,7 @@ def write_prompts(
         from zsprompt._utils.files import require_writable
 
         spec, resources = given.spec(), given.resources()
+        given.use(_mode(kind, out))
         require_writable(out)
         if kind is Kind.random_words:
             typer.echo(_random_words(out, like, spec.label_list, given.old.get("seed_of_words", random_seed)))
@@ -63,6 +65,12 @@ def write_prompts(
         if writer is None:
             raise UsageError(NO_LLM)
         typer.echo(_texts_of_llm(writer, kind, out, labels, template, count))
+
+
+def _mode(kind: Kind, out: Path) -> Mode:
+    if kind is Kind.random_words:
+        return RANDOM_CAPTIONS if out.suffix == ".jsonl" else RANDOM_PROMPTS
+    return DESCRIPTIONS if kind is Kind.descriptions else PARAPHRASES
 
 
 def _required(labels: Sequence[str] | None) -> Sequence[str]:

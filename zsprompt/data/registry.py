@@ -107,6 +107,9 @@ def load_dataset(
     entry = DATASETS.get(name)
     loader: Any = entry.load if entry else find("data set", name, DATASETS, _GROUP)
     if isinstance(loader, Dataset):
+        given = {"root": root is not None, "split": split is not None, "names": names != "readable"}
+        if unused := [option for option, is_given in given.items() if is_given]:
+            raise UsageError(f"{name} is a Dataset, which is loaded: it does not use {unused[0]}; leave it out")
         return loader
     if not callable(loader):
         raise UsageError(f"expected a Dataset or a loader of one at {name!r}, found {type(loader).__name__}")

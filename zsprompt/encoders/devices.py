@@ -5,6 +5,12 @@ from __future__ import annotations
 from zsprompt.errors import ModelError, UnknownName
 
 
+def require_device(device: str) -> None:
+    """Raise ModelError for "cuda" without a GPU, before any work. Other devices are not looked at."""
+    if device == "cuda":
+        pick_device(device)
+
+
 def pick_device(device: str) -> str:
     """ "cpu" or "cuda". "auto" is "cuda" if torch finds a GPU.
 

@@ -133,6 +133,8 @@ def _reads_as_path(name: str) -> bool:
 
 
 def _made(name: str, thing: object, device: str) -> Encoder:
+    if device != "auto" and not callable(thing):
+        raise UsageError(f"{name} is an encoder with its own device: it does not use device {device}; leave it out")
     try:
         made = thing(device=device) if callable(thing) else thing
     except ZspromptError:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from types import NoneType, TracebackType
 from typing import Any, Literal, cast, get_args
 
 from zsprompt._utils.progress import Progress, quiet
 from zsprompt._utils.registry import DEFAULT_MODEL, is_object_path
-from zsprompt.data import Dataset, load_dataset
+from zsprompt.data import Dataset, load_dataset, takes_root
 from zsprompt.data.datasets.image_captions import captions_for, read_image_captions
 from zsprompt.encoders import Encoder, Precision, available_models, load_encoder
-from zsprompt.errors import UnknownName, UsageError
+from zsprompt.encoders.devices import require_device
+from zsprompt.errors import UnknownName, UsageError, ZspromptError
 from zsprompt.evaluation.result import Result
 from zsprompt.evaluation.run import run
 from zsprompt.evaluation.thresholds import with_thresholds
@@ -26,12 +27,16 @@ from zsprompt.store import EmbeddingStore
 from zsprompt.strategies import (
     Strategy,
     Thresholds,
+    computes,
     lacks_captions,
     load_strategy,
     load_thresholds,
     on_device,
     own_labels,
     own_model,
+    reads,
+    takes_captions,
+    takes_prompts,
     with_captions,
 )
 
@@ -169,9 +174,18 @@ class RunSpec:
             raise
 
     def resolve(self, resources: Resources) -> Resolved:
-        """Everything that needs no model: strategy with captions, data set, and the model's name."""
+        """Everything that needs no model: strategy with captions, data set, and the model's name.
+
+        Raises:
+            ModelError: there is no such device, even if no embedding needs it.
+            UsageError: a field that the run does not use.
+            ZspromptError: what a field names cannot be used.
+        """
+        require_device(self.device)
         strategy = on_device(self._strategy(), self.device)
-        data = self._data(resources)
+        for name, reason in self.unused(strategy).items():
+            raise UsageError(f"this run does not use {name.replace('_', ' ')}: {reason}; leave it out")
+        data = self.load_data(resources)
         strategy = self._with_captions(strategy, data, resources)
         own = _loadable_model(own_model(strategy)) if self.model is None and resources.make_store is None else None
         return Resolved(self, strategy, data, self.model or own or (data.model if data else None) or DEFAULT_MODEL)
@@ -183,6 +197,40 @@ class RunSpec:
         with self.prepare(resources) as prepared:
             return prepared.run()
 
+    def unused(self, strategy: Strategy | None = None) -> dict[str, str]:
+        """The given fields that the run does not use, each with the reason.
+
+        Args:
+            strategy: the strategy of the run; loaded where None.
+
+        Raises:
+            ZspromptError: the strategy cannot be loaded.
+        """
+        name = self.strategy if isinstance(self.strategy, str) else type(self.strategy).__name__
+        prompts = self.prompts is None or not isinstance(self.strategy, str) or takes_prompts(name)
+        loaded = not isinstance(self.model, str | NoneType)
+
+        @cache
+        def made() -> Strategy:  # only if it is needed: an adapter's file can be large
+            return strategy or (self if prompts else replace(self, prompts=None))._strategy()
+
+        facts: dict[str, tuple[Callable[[], bool], str]] = {
+            "prompts": (lambda: prompts, f"{name} has no prompts, or those of its training"),
+            "captions": (lambda: takes_captions(made()), f"captions are for strategy llm, and {name} reads none"),
+            "llm": (lambda: takes_captions(made()), f"only strategy llm asks one, and {name} does not"),
+            "image_captions": (lambda: "captions" in reads(made()), f"{name} reads no image captions"),
+            "root": (lambda: takes_root(self.dataset_name), f"data set {self.dataset_name} is drawn and has no files"),
+            "device": (lambda: not loaded or computes(made()), "the model is loaded, and has its device"),
+            "precision": (lambda: not loaded, "the model is loaded, and has its precision"),
+        }
+        given = self.to_dict()
+        return {field: reason for field, (used, reason) in facts.items() if field in given and not used()}
+
+    def leaving_out(self, names: Collection[str]) -> RunSpec:
+        """The run with the defaults of these fields."""
+        defaults: dict[str, Any] = {part.name: part.default for part in fields(self)}
+        return replace(self, **{name: defaults[name] for name in names}) if names else self
+
     def _strategy(self) -> Strategy:
         if isinstance(self.strategy, str):
             return load_strategy(self.strategy, prompts=self.prompts)
@@ -192,8 +240,13 @@ class RunSpec:
             )
         return self.strategy
 
-    def _data(self, resources: Resources) -> Dataset | None:
-        """The images and labels that the fields select; None without a data set."""
+    def load_data(self, resources: Resources) -> Dataset | None:
+        """The images and labels that the fields select; None without a data set.
+
+        Raises:
+            UsageError: a field that needs a data set, or two that exclude each other.
+            DataError, LabelError, UnknownName: the data set, its labels or its image captions cannot be used.
+        """
         if self.dataset is None:
             if given := [name for name in self.to_dict() if name in _OF_DATA]:
                 raise UsageError(f"expected a data set with {given[0].replace('_', ' ')}, found none")
@@ -208,11 +261,31 @@ class RunSpec:
 
     def _with_captions(self, strategy: Strategy, data: Dataset | None, resources: Resources) -> Strategy:
         """`strategy` with a bank's and an LLM's captions, if it reads them."""
-        asked = self.captions is not None or (self.llm is not None and parse_llm(self.llm).names_a_server)
-        if not lacks_captions(strategy) and not asked:
+        if not lacks_captions(strategy) and self.captions is None and self.llm is None:
             return strategy
         captions = captions_from(self.captions or (data.bank if data else None), resources.writer(self.llm))
         return strategy if captions is None else with_captions(strategy, captions)
+
+
+def only_used(rows: Sequence[RunSpec]) -> list[RunSpec]:
+    """Runs that share options, each without the fields that it does not use; a run that occurs twice is kept once.
+
+    Raises:
+        UsageError: no run uses a field.
+    """
+    unused = [_unused(row) for row in rows]
+    for name, reason in (unused[0] if unused else {}).items():
+        if all(name in one for one in unused):
+            raise UsageError(f"no run uses {name.replace('_', ' ')}: {reason}; leave it out")
+    return list(dict.fromkeys(row.leaving_out(names) for row, names in zip(rows, unused, strict=True)))
+
+
+def _unused(row: RunSpec) -> Mapping[str, str]:
+    """See RunSpec.unused; empty for a run whose strategy cannot be loaded, which fails where it is run."""
+    try:
+        return row.unused()
+    except ZspromptError:
+        return {}
 
 
 @dataclass
@@ -243,12 +316,21 @@ class Resources:
         return self._datasets[key]
 
     def writer(self, llm: str | None) -> Writer | None:
-        """A writer for the LLM that `llm` or the environment names. Runs with the same LLM share its budget."""
+        """A writer for the LLM that `llm` or the environment names. Runs with the same LLM share its budget.
+
+        Raises:
+            UsageError: `llm` has settings, but no LLM is named. See also `open_writer`.
+        """
         key = llm or ""
         if key not in self._writers:
             options = parse_llm(llm) if llm else LlmOptions()
             folder = Path(self.cache) if self.cache not in (None, "default") else None
-            self._writers[key] = open_writer(options, cache=folder, progress=self.progress)
+            writer = open_writer(options, cache=folder, progress=self.progress)
+            if writer is None and options != LlmOptions():
+                raise UsageError(
+                    f"expected an LLM for {llm!r}, found none; add [SERVER:]MODEL to it, or set ZSPROMPT_LLM_MODEL"
+                )
+            self._writers[key] = writer
         return self._writers[key]
 
     def open_store(self, model: str | Encoder, device: str = "auto", precision: str = "auto") -> EmbeddingStore:

@@ -56,11 +56,6 @@ class LlmOptions:
             if value is not None and value < 0:
                 raise UsageError(f"expected {name} of at least 0 for the LLM, found {value}")
 
-    @property
-    def names_a_server(self) -> bool:
-        """Whether the text names a server or a model itself."""
-        return bool(self.url or self.model)
-
 
 def parse_llm(text: str) -> LlmOptions:
     """The options that a text describes.

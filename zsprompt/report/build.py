@@ -73,13 +73,18 @@ def build_report(
         return _write(comparison_report(comparison, names, shown, progress, warnings), out, warnings)
     folder = folders[0]
     out = out or folder / "report.html"
-    if (folder / JSON).is_file():
+    if is_ablation(folders):
         require_writable(out)
         return _write(ablation_report(folder), out)
     result = load_result(folder)
     require_writable(out)
     shown, warnings = _images(result, root, images)
     return _write(run_report(result, shown, progress, warnings), out, warnings)
+
+
+def is_ablation(folders: Sequence[Path]) -> bool:
+    """Whether a report of these folders is one of an ablation."""
+    return len(folders) == 1 and (folders[0] / JSON).is_file()
 
 
 def _write(report: Report, out: Path, warnings: Sequence[str] = ()) -> Built:

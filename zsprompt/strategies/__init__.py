@@ -5,6 +5,7 @@ from __future__ import annotations
 from zsprompt.strategies.adapter import Adapter
 from zsprompt.strategies.base import Prediction, Strategy, Wrapper, rebuild, walk
 from zsprompt.strategies.capabilities import (
+    computes,
     lacks_captions,
     on_device,
     own_labels,
@@ -12,13 +13,22 @@ from zsprompt.strategies.capabilities import (
     reads,
     refuse,
     supervision,
+    takes_captions,
     with_captions,
 )
 from zsprompt.strategies.list_all import ListAll
 from zsprompt.strategies.llm import Llm
 from zsprompt.strategies.normalised import Normalised
 from zsprompt.strategies.per_label import PerLabel
-from zsprompt.strategies.registry import STRATEGIES, WRAPPERS, available_strategies, digest_of, load_strategy, spec_of
+from zsprompt.strategies.registry import (
+    STRATEGIES,
+    WRAPPERS,
+    available_strategies,
+    digest_of,
+    load_strategy,
+    spec_of,
+    takes_prompts,
+)
 from zsprompt.strategies.thresholded import Thresholded
 from zsprompt.strategies.thresholds import Thresholds, load_thresholds, save_thresholds, thresholds_dict
 from zsprompt.strategies.top_all import TopAll
@@ -40,6 +50,7 @@ __all__ = [
     "Wrapper",
     "YesOrNo",
     "available_strategies",
+    "computes",
     "digest_of",
     "lacks_captions",
     "load_strategy",
@@ -53,6 +64,8 @@ __all__ = [
     "save_thresholds",
     "spec_of",
     "supervision",
+    "takes_captions",
+    "takes_prompts",
     "thresholds_dict",
     "walk",
     "with_captions",

@@ -134,6 +134,16 @@ def on_device(strategy: Strategy, device: str) -> Strategy:
     return rebuild(strategy, lambda part: part.on_device(device) if isinstance(part, Computes) else part)
 
 
+def computes(strategy: Strategy) -> bool:
+    """Whether a strategy, or one it wraps, computes on a device."""
+    return any(isinstance(part, Computes) for part in walk(strategy))
+
+
+def takes_captions(strategy: Strategy) -> bool:
+    """Whether a strategy, or one it wraps, words its candidates with captions."""
+    return any(isinstance(part, TakesCaptions) for part in walk(strategy))
+
+
 def lacks_captions(strategy: Strategy) -> bool:
     """Whether a strategy, or one it wraps, still needs captions."""
     return any(part.lacks_captions for part in walk(strategy) if isinstance(part, TakesCaptions))

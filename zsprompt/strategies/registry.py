@@ -84,6 +84,18 @@ def load_strategy(text: str, *, prompts: PromptSet | str | None = None) -> Strat
     return made
 
 
+def takes_prompts(text: str) -> bool:
+    """Whether the strategy of a specification takes a prompt set. Raises UnknownName and UsageError, see `find`."""
+    name = _unwrapped(text)[1].partition(",")[0]
+    if name.startswith(f"{ADAPTER}:"):
+        return False
+    return _has_prompts(find("strategy", name, STRATEGIES, _GROUP))
+
+
+def _has_prompts(kind: Any) -> bool:
+    return isinstance(kind, type) and "prompts" in (field_names(kind) if dataclasses.is_dataclass(kind) else ())
+
+
 def spec_of(strategy: Strategy) -> str:
     """The specification that `load_strategy` reads. It holds no prompts, captions or thresholds.
 
@@ -194,10 +206,10 @@ def _fields(kind: type[Any]) -> list[str]:
 
 def _make(name: str, kind: Any, settings: dict[str, str], prompts: PromptSet | str | None) -> Strategy:
     made = kind
+    chosen = load_prompts(prompts) if isinstance(prompts, str) else prompts
+    if chosen is not None and not _has_prompts(kind):
+        raise UsageError(f"strategy {name} takes no prompts, found {chosen.name!r}")
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        chosen = load_prompts(prompts) if isinstance(prompts, str) else prompts
-        if chosen is not None and not any(f.name == "prompts" for f in dataclasses.fields(kind)):
-            raise UsageError(f"strategy {name} takes no prompts, found {chosen.name!r}")
         made = construct(kind, settings, {"prompts": chosen} if chosen is not None else {}, _NO_SETTINGS)
     elif settings:
         raise UsageError(f"{name} is not a dataclass and takes no fields, found {', '.join(settings)}")

@@ -28,6 +28,8 @@ class AtOnce(ABC):
     has_epochs: ClassVar[bool] = False
     bound: ClassVar[bool] = True
     schedule: ClassVar[Schedule] = Schedule()
+    settings: ClassVar[frozenset[str]] = frozenset()
+    reads_texts: ClassVar[bool] = False
 
     @property
     @abstractmethod

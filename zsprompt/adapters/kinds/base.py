@@ -69,7 +69,9 @@ class Kind(Protocol):
         has_epochs: whether it is trained step by step with a schedule; otherwise it is fitted in one step.
         bound: whether it works only with the labels it was trained with; otherwise it takes any label texts.
         reads: what it reads besides pooled vectors: "tokens", "captions".
+        reads_texts: whether it reads the texts of the labels.
         schedule: the training settings of its source.
+        settings: the fields of Schedule that change its training.
     """
 
     @property
@@ -79,7 +81,11 @@ class Kind(Protocol):
     @property
     def reads(self) -> frozenset[str]: ...
     @property
+    def reads_texts(self) -> bool: ...
+    @property
     def schedule(self) -> Schedule: ...
+    @property
+    def settings(self) -> frozenset[str]: ...
 
     def check(self, sizes: Sizes) -> None:
         """Raise UsageError if its fields do not suit these sizes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,7 @@ class ForestSpec(AtOnce):
     trees: int = 200
     depth: int = 16
     inputs: Inputs = "image"
+    settings: ClassVar[frozenset[str]] = frozenset({"seed"})
 
     def check(self, sizes: Sizes) -> None:
         """See Kind."""

@@ -30,6 +30,7 @@ class FusionSpec(WithEpochs):
     inputs: Inputs = "both"
     layers: int = 3
     hidden: int = 2048
+    reads_texts: ClassVar[bool] = False
     schedule: ClassVar[Schedule] = Schedule(
         epochs=20, batch_size=64, lr=7e-4, weight_decay=0.0, loss="bce", warm_up=0.1, decay="linear"
     )

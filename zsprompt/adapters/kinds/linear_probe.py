@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 class LinearProbeSpec(WithEpochs):
     """One linear layer on the image vector; only for its training labels (the mmm-clip baseline)."""
 
+    reads_texts: ClassVar[bool] = False
     schedule: ClassVar[Schedule] = Schedule(
         epochs=100, batch_size=32, lr=1e-3, weight_decay=0.01, optimizer="adamw", loss="bce", patience=10
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -38,6 +39,8 @@ class WithEpochs(ABC):
     has_epochs: ClassVar[bool] = True
     aligns: ClassVar[bool] = False  # whether `aligned` projects images and labels into one space
     schedule: ClassVar[Schedule]
+    settings: ClassVar[frozenset[str]] = frozenset(part.name for part in fields(Schedule))
+    reads_texts: ClassVar[bool] = True
 
     @property
     @abstractmethod

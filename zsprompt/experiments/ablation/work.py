@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from time import perf_counter as clock
 from typing import Any, cast
@@ -19,7 +18,7 @@ from zsprompt.experiments.engine import Failure, Job, folder_name, measured_once
 from zsprompt.experiments.spec import Prepared, Resolved, Resources, RunSpec
 from zsprompt.store import EmbeddingStore
 from zsprompt.store.embed import embed
-from zsprompt.strategies import digest_of, lacks_captions, load_strategy, reads, refuse
+from zsprompt.strategies import digest_of, reads, refuse
 
 
 def ablate(rows: Sequence[RunSpec], out: Path | str, *, resources: Resources | None = None) -> Ablation:
@@ -27,7 +26,8 @@ def ablate(rows: Sequence[RunSpec], out: Path | str, *, resources: Resources | N
 
     Rows run model by model. Images are embedded before the first row that needs them, which no row's time includes.
     A row that fails reports why; the others still run. A row is compared with the first row of its data set.
-    `captions` and `llm` apply only to rows whose strategy reads captions.
+    A row is without the fields that it does not use, such as `captions` for a strategy that reads none: rows may share
+    options that not all of them use.
 
     Args:
         rows: the plan, see `grid` and `read_plan`.
@@ -62,7 +62,7 @@ def _job(row: RunSpec, folder: Path, resources: Resources) -> Job[Entry] | Failu
     try:
         if row.dataset is None:
             raise PlanError("expected a data set to measure on, found none")
-        resolved = _applicable(row).resolve(resources)
+        resolved = row.leaving_out(row.unused()).resolve(resources)
     except ZspromptError as error:
         return Failure.of(error)
 
@@ -70,14 +70,6 @@ def _job(row: RunSpec, folder: Path, resources: Resources) -> Job[Entry] | Failu
         return _measure(resolved, row, folder, cast("EmbeddingStore", store))  # a row has a model, so there is a store
 
     return Job((resolved.model, row.device, row.precision), measure)
-
-
-def _applicable(row: RunSpec) -> RunSpec:
-    """The row without captions that its strategy does not read; rows may share options that not all of them use."""
-    if row.captions is None and row.llm is None:
-        return row
-    strategy = load_strategy(row.strategy, prompts=row.prompts) if isinstance(row.strategy, str) else row.strategy
-    return row if lacks_captions(strategy) else replace(row, captions=None, llm=None)
 
 
 def _measure(resolved: Resolved, row: RunSpec, folder: Path, store: EmbeddingStore) -> Entry:

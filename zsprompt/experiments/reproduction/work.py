@@ -19,6 +19,7 @@ from zsprompt.adapters.adapter_file import FILE
 from zsprompt.adapters.training import CHECKPOINT, PROMPTS, train
 from zsprompt.data import Dataset, load_dataset, takes_root
 from zsprompt.encoders import load_encoder
+from zsprompt.encoders.devices import require_device
 from zsprompt.encoders.random_texts import RandomTexts
 from zsprompt.errors import AdapterError, TrainingError, UnknownName, UsageError, ZspromptError
 from zsprompt.experiments import protocols
@@ -78,6 +79,7 @@ def reproduce(
     Raises:
         UnknownName: the table or the ground is unknown.
         UsageError: a number is below 1.
+        ModelError: there is no such device.
         OutputError: `out` cannot be written.
     """
     table = find_table(table) if isinstance(table, str) else table
@@ -86,6 +88,7 @@ def reproduce(
     for option, value in (("seeds", seeds), ("epochs", epochs), ("limit", limit)):
         if value is not None and value < 1:
             raise UsageError(f"expected {option} of at least 1, got {value}")
+    require_device(device)
     for name in (RESULTS, ADAPTERS) if out is not None else ():
         require_folder(Path(str(out)) / name)
     data = _Data(root, limit)
@@ -312,7 +315,6 @@ class _Work:
             model=store.encoder,
             prompts=settings.prompts if settings.strategy else None,
             difficult=settings.difficult,
-            device=self.device,
         )
         prepared = spec.resolve(self.resources).prepared(store)
         result, _ = measured_once(self._folder(settings, seed, prepared), lambda: (prepared.run(), {}))
