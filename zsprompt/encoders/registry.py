@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from zsprompt._utils.registry import find, import_object, installed, is_object_path
+from zsprompt._utils.modules import error_text, import_object, is_object_path
+from zsprompt._utils.registry import find, installed
 from zsprompt.encoders.base import Encoder, EncoderLoader, Precision
 from zsprompt.encoders.clip.openai_models import OPENAI_MODELS
 from zsprompt.errors import ModelError, UnknownName, UsageError, ZspromptError
@@ -139,8 +140,7 @@ def _made(name: str, thing: object, device: str) -> Encoder:
         raise
     except Exception as error:  # third-party code may raise anything
         raise UsageError(
-            f"expected {name} to be an encoder or to make one when called with device=…, "
-            f"found {type(error).__name__}: {error}"
+            f"expected {name} to be an encoder or to make one when called with device=…, found {error_text(error)}"
         ) from error
     if not isinstance(made, Encoder):
         raise UsageError(f"expected {name} to be a zsprompt.Encoder, found a {type(made).__name__}")

@@ -9,8 +9,9 @@ from pathlib import Path
 from types import NoneType, TracebackType
 from typing import Any, Literal, cast, get_args
 
+from zsprompt._utils.modules import is_object_path
 from zsprompt._utils.progress import Progress, quiet
-from zsprompt._utils.registry import DEFAULT_MODEL, is_object_path
+from zsprompt._utils.registry import DEFAULT_MODEL
 from zsprompt.data import Dataset, load_dataset
 from zsprompt.data.datasets.image_captions import captions_for, read_image_captions
 from zsprompt.encoders import Encoder, Precision, available_models, load_encoder
