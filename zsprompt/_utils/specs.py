@@ -7,9 +7,10 @@ import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from zsprompt._utils.modules import error_text
 from zsprompt._utils.text import finite, quoted
 from zsprompt._utils.validate import Section, first_fault, in_words
-from zsprompt.errors import UnknownName, UsageError
+from zsprompt.errors import UnknownName, UsageError, ZspromptError
 
 _READ: Mapping[type[Any], Callable[[str], object]] = {int: int, float: finite, str: str}
 """How the text of a field is read, by its type; the first type that fits is taken."""
@@ -83,7 +84,7 @@ def construct(
         UnknownName: there is no such field or choice.
         UsageError: a value has the wrong type, or a required field is missing.
     """
-    hints = typing.get_type_hints(kind) if settings else {}
+    hints = _hints(kind) if settings else {}
     fields = field_names(kind, without) if settings else []
     values = {}
     for field, value in settings.items():
@@ -92,8 +93,10 @@ def construct(
         values[field] = _value(field, value, hints[field])
     try:
         return kind(**(ready or {}), **values)
-    except TypeError as error:  # a user's dataclass may require further fields
-        raise UsageError(f"cannot make {kind.__name__} from {values or 'no settings'}: {error}") from error
+    except ZspromptError:
+        raise
+    except Exception as error:  # a user's dataclass may require further fields, or raise anything
+        raise UsageError(f"cannot make {kind.__name__} from {values or 'no settings'}: {error_text(error)}") from error
 
 
 def restored(kind: type[Any], values: Mapping[str, Any]) -> Any:
@@ -109,6 +112,15 @@ def restored(kind: type[Any], values: Mapping[str, Any]) -> Any:
     floats = {name for name in kinds if float in kinds[name] and int not in kinds[name]}
     exact = {name: float(value) for name, value in values.items() if name in floats and type(value) is int}
     return kind(**{**values, **exact})
+
+
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(kind)
+    except NameError as error:  # a type that a user's module imports for type checkers only
+        raise UsageError(
+            f"cannot set fields of {kind.__name__}: {error}; import the type when the module runs"
+        ) from error
 
 
 def _value(field: str, text: str, hint: Any) -> object:

@@ -30,6 +30,7 @@ def run(
         if json:
             given.use(RUN_AS_JSON)
         resolved = spec.resolve(resources)
+        resolved.check(resources)
         if out:
             require_folder(out)
         with resources.open_store(resolved.model, spec.device, spec.precision) as store:
