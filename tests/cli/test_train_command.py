@@ -386,7 +386,7 @@ def test_adapters_that_cannot_be_used_are_one_line_everywhere(name: str, strateg
 
 def test_prompts_and_another_model_beside_an_adapter_are_refused(photos: Path, zs: Run) -> None:
     assert zs(*training(photos)).code == 0
-    assert "leave out prompts" in zs("run", "--strategy", "adapter:a", *on(photos, "--prompts", "bare")).error
+    assert "does not use prompts" in zs("run", "--strategy", "adapter:a", *on(photos, "--prompts", "bare")).error
     Path("other.py").write_text("import fakes\ndef Other(device): return fakes.PlantedEncoder(fingerprint='other/1')\n")
     sys.path.insert(0, str(Path.cwd()))
     try:

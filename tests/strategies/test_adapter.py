@@ -277,7 +277,7 @@ def test_invalid_specifications_are_refused_in_one_line(text: str, message: str,
 
 
 def test_prompts_for_an_adapter_are_refused_because_it_has_its_own(folder: Path) -> None:
-    with pytest.raises(UsageError, match="leave out prompts"):
+    with pytest.raises(UsageError, match="does not use prompts"):
         load_strategy(f"adapter:{folder}", prompts="bare")
 
 

@@ -32,6 +32,7 @@ def refuse_unused(kind: Kind, schedule: Schedule, given: Sequence[str], *, draws
         "image captions": ("captions" in kind.reads, f"{name} reads no image captions"),
     }
     if kind.has_epochs:
+        facts["selective"] = (not kind.bound, f"{name} has weights per label, which cannot learn from a few labels")
         facts["clip_weight"] = (schedule.loss.endswith("+clip"), f"loss {schedule.loss} has no contrastive part")
         facts["patience"] = (validates, "it counts epochs by the mAP on validation images, and there are none")
     for setting in given:

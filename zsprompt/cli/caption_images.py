@@ -63,6 +63,7 @@ def caption_images(
         elif not dry_run:
             raise UsageError("expected --out FILE for the captions, found none")
         spec, resources = given.spec(), given.resources()
+        refs = _images(images or (), replace(spec, llm=None), resources)  # no captions of label sets are needed
         options = parse_llm(spec.llm) if spec.llm else LlmOptions()
         folder = None if resources.cache == "default" else Path(str(resources.cache))
         writer = open_writer(
@@ -70,7 +71,6 @@ def caption_images(
         )
         if writer is None:
             raise UsageError(NO_LLM)
-        refs = _images(images or (), replace(spec, llm=None), resources)  # no captions of label sets are needed
         done = ask_for_captions(writer, refs, question=QUESTION if question is None else question, words=words)
         if dry_run or not out:
             typer.echo(_json({"dry_run": True} | _facts(done, writer.budget)) if json else f"{done.unasked}")

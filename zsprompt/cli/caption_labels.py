@@ -74,8 +74,8 @@ def caption_labels(
         cost = _price(price, given)
         if out:
             require_writable(out)
-        bank, writer = spec.captions, resources.writer(spec.llm)
         resolved = replace(spec, captions=None, llm=None).resolve(resources)  # listing the sets needs no captions
+        bank, writer = spec.captions, resources.writer(spec.llm)
         of_labels = None
         if resolved.dataset is None:
             of_labels = _sets_of_labels(resolved.labels, set_size)

@@ -80,7 +80,10 @@ def _with_threshold(strategy: Strategy, threshold: float | None, name: str) -> S
         [part.name for part in dataclasses.fields(strategy)] if dataclasses.is_dataclass(strategy) else []
     )
     if "threshold" not in fields:
-        raise UsageError(f"strategy {name} decides without a threshold; use --threshold with normalised:{name}")
+        raise UsageError(
+            f"this run does not use --threshold: strategy {name} decides without a threshold; leave it out, or use "
+            f"normalised:{name}"
+        )
     settings = [setting.partition("=")[0].strip() for setting in name.split(",")[1:]]
     if {"threshold", "normalised.threshold"} & set(settings):
         raise UsageError(f"expected one threshold, found --threshold {threshold:g} and another in {name!r}")

@@ -189,7 +189,7 @@ def _exists(path: str) -> bool:
 def _adapter(name: str, settings: dict[str, str], prompts: PromptSet | str | None) -> Strategy:
     """The adapter of a file, with the prompt set it was trained with."""
     if prompts is not None:
-        raise UsageError(f"an adapter uses the prompts of its training; leave out prompts for {name}")
+        raise UsageError(f"{name} does not use prompts: an adapter has those of its training; leave them out")
     ready = {"trained": load_adapter(name.removeprefix(f"{ADAPTER}:"))}
     made: Strategy = construct(Adapter, settings, ready, _NO_SETTINGS)
     return made
@@ -208,7 +208,7 @@ def _make(name: str, kind: Any, settings: dict[str, str], prompts: PromptSet | s
     made = kind
     chosen = load_prompts(prompts) if isinstance(prompts, str) else prompts
     if chosen is not None and not _has_prompts(kind):
-        raise UsageError(f"strategy {name} takes no prompts, found {chosen.name!r}")
+        raise UsageError(f"strategy {name} does not use prompts: it has no such field; leave out {chosen.name!r}")
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         made = construct(kind, settings, {"prompts": chosen} if chosen is not None else {}, _NO_SETTINGS)
     elif settings:
