@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from zsprompt.data import Dataset
     from zsprompt.data.download.catalogue import CatalogueEntry
     from zsprompt.data.download.check import Report, SplitCheck
+    from zsprompt.data.remarks import Remark
 
 data_app = typer.Typer(
     cls=SectionedGroup, rich_markup_mode=None, no_args_is_help=True, help="List the data sets, check one, or fetch one."
@@ -197,7 +198,19 @@ def _report_dict(report: Report) -> dict[str, Any]:
         "in_no_list": None if report.unlisted is None else list(report.unlisted),
         "in_several_lists": list(report.shared),
         "labels_alike": [list(group) for group in report.similar_labels],
+        "remarks": [_remark_dict(remark) for remark in report.remarks],
         "faults": report.faults,
+    }
+
+
+def _remark_dict(remark: Remark) -> dict[str, Any]:
+    return {
+        "kind": remark.kind,
+        "guessed": remark.guessed,
+        "count": remark.count,
+        "groups": dict(remark.groups),
+        "names": list(remark.names),
+        "sentence": remark.sentence,
     }
 
 
@@ -215,6 +228,7 @@ def _split_dict(checked: SplitCheck) -> dict[str, Any]:
 
 def _report_lines(report: Report) -> Iterator[str]:
     from zsprompt._utils.text import counted
+    from zsprompt.report import printable
 
     for checked in report.splits:
         yield from _split_lines(report.name, checked)
@@ -230,6 +244,7 @@ def _report_lines(report: Report) -> Iterator[str]:
     yield from _named("same content", [_group(group, differ) for group, differ in report.duplicates])
     yield from _named("in no split", report.unlisted or ())
     yield from _named("in several splits", report.shared)
+    yield from (printable(remark.sentence) for remark in report.remarks)
 
 
 def _split_lines(name: str, checked: SplitCheck) -> Iterator[str]:

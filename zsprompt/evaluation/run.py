@@ -71,7 +71,7 @@ def run(
         seconds=clock() - start,
         notes=(
             *never_seen(recipe["model"], store.take_unfamiliar()),
-            *dataset.notes,
+            *dataset.caveats,
             *undescribed(strategy, dataset.labels),
             *_shortened(embedded.shortened),
             *other_captions(strategy, list(dataset.caption_columns)),

@@ -17,6 +17,7 @@ from zsprompt._utils.text import counted
 from zsprompt.data.dataset import Dataset
 from zsprompt.data.download.catalogue import CatalogueEntry, Counts
 from zsprompt.data.images import SUFFIXES, ImageFile, ImageRef, decode, find_images
+from zsprompt.data.remarks import Remark
 from zsprompt.errors import DataError, ImageError
 
 _CHUNK = 256  # images per batch of the threads; an interruption waits for one batch at most
@@ -67,6 +68,7 @@ class Report:
         unlisted: image files that no split names; None if only some splits were checked.
         shared: ids of images in more than one split.
         similar_labels: groups of labels that differ only in case, blanks, hyphens and underscores.
+        remarks: what the loader left out or guessed, over all splits.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Report:
     unlisted: tuple[str, ...] | None
     shared: tuple[str, ...]
     similar_labels: tuple[tuple[str, ...], ...]
+    remarks: tuple[Remark, ...] = ()
 
     @property
     def faults(self) -> list[str]:
@@ -139,6 +142,7 @@ def check(
         unlisted=tuple(map(str, unlisted)) if complete else None,
         shared=_shared(datasets),
         similar_labels=_similar_labels(datasets[0].labels),
+        remarks=tuple(dict.fromkeys(remark for data in datasets for remark in data.remarks)),
     )
 
 

@@ -1,0 +1,105 @@
+"""What a loader left out, or guessed from names alone: counted and named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+_KEPT = 100  # names kept per kind: a million files must not fill the memory
+_NAMED = 3  # names in a sentence
+
+
+@dataclass(frozen=True)
+class RemarkKind:
+    """A kind of thing that a loader leaves out or guesses.
+
+    Attributes:
+        one: noun for one of them.
+        many: noun for several.
+        guessed: whether it was guessed; otherwise it was left out.
+        remedy: what to do about it, where something can be done.
+    """
+
+    one: str
+    many: str
+    guessed: bool = False
+    remedy: str = ""
+
+
+REMARKS: Mapping[str, RemarkKind] = {
+    "hidden": RemarkKind("hidden file", "hidden files"),
+    "other-file": RemarkKind("file that is not an image", "files that are not images"),
+    "shard-split": RemarkKind("split from the names of shards", "splits from the names of shards", guessed=True),
+}
+"""Every kind of remark, by key. A loader can make no other; a contract test plants one of each."""
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Things of one kind that a loader left out or guessed.
+
+    Attributes:
+        kind: key of REMARKS.
+        count: number of them.
+        names: the first 100 of them.
+        groups: (group, count), such as file suffixes; empty if they are of one sort.
+    """
+
+    kind: str
+    count: int
+    names: tuple[str, ...]
+    groups: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def guessed(self) -> bool:
+        """Whether it was guessed; otherwise it was left out."""
+        return REMARKS[self.kind].guessed
+
+    @property
+    def sentence(self) -> str:
+        """One sentence with the count, the first names, and what to do."""
+        kind = REMARKS[self.kind]
+        verb, noun = "guessed" if kind.guessed else "left out", kind.one if self.count == 1 else kind.many
+        sizes = f" ({', '.join(f'{group} {count:,}' for group, count in self.groups)})" if self.groups else ""
+        more = f" and {self.count - _NAMED:,} more" if self.count > _NAMED else ""
+        remedy = f"; {kind.remedy}" if kind.remedy else ""
+        return f"{verb} {self.count:,} {noun}{sizes}: {', '.join(self.names[:_NAMED])}{more}{remedy}"
+
+
+class Remarks:
+    """Collects the remarks of a loader in little memory."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, list[str]] = {}
+        self._groups: dict[str, dict[str, int]] = {}
+
+    def add(self, kind: str, name: str, *, group: str = "") -> None:
+        """Count one thing. `kind` is a key of REMARKS, `group` a sort within it, such as a suffix."""
+        names = self._names.setdefault(kind, [])
+        if len(names) < _KEPT:
+            names.append(name)
+        groups = self._groups.setdefault(kind, {})
+        groups[group] = groups.get(group, 0) + 1
+
+    def add_all(self, remarks: Iterable[Remark]) -> None:
+        """Add the remarks of another collector."""
+        for remark in remarks:
+            names = self._names.setdefault(remark.kind, [])
+            names += remark.names[: _KEPT - len(names)]
+            groups = self._groups.setdefault(remark.kind, {})
+            for group, count in remark.groups or (("", remark.count),):
+                groups[group] = groups.get(group, 0) + count
+
+    def found(self) -> tuple[Remark, ...]:
+        """The remarks, in the order of REMARKS."""
+        return tuple(
+            Remark(kind, sum(self._groups[kind].values()), tuple(self._names[kind]), _sorts(self._groups[kind]))
+            for kind in REMARKS
+            if kind in self._names
+        )
+
+
+def _sorts(groups: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    """The named groups, the largest first."""
+    named = [(group, count) for group, count in groups.items() if group]
+    return tuple(sorted(named, key=lambda pair: (-pair[1], pair[0])))
