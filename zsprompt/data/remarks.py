@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 _KEPT = 100  # names kept per kind: a million files must not fill the memory
 _NAMED = 3  # names in a sentence
@@ -16,20 +17,43 @@ class RemarkKind:
     Attributes:
         one: noun for one of them.
         many: noun for several.
-        guessed: whether it was guessed; otherwise it was left out.
+        verb: "left out", "guessed" from names alone, or "found", for what is kept but lacks something.
         remedy: what to do about it, where something can be done.
     """
 
     one: str
     many: str
-    guessed: bool = False
+    verb: Literal["left out", "guessed", "found"] = "left out"
     remedy: str = ""
 
 
 REMARKS: Mapping[str, RemarkKind] = {
     "hidden": RemarkKind("hidden file", "hidden files"),
+    "linked-folder": RemarkKind("linked folder", "linked folders", remedy="name it itself"),
+    "unread-format": RemarkKind(
+        "image in a format that is not read",
+        "images in formats that are not read",
+        remedy="convert them to PNG or JPEG",
+    ),
+    "archive": RemarkKind("archive", "archives", remedy="unpack it, or name a .tar file itself"),
     "other-file": RemarkKind("file that is not an image", "files that are not images"),
-    "shard-split": RemarkKind("split from the names of shards", "splits from the names of shards", guessed=True),
+    "given-twice": RemarkKind("image that was given twice", "images that were given twice"),
+    "special-member": RemarkKind(
+        "link, device or sparse file in a tar file", "links, devices and sparse files in tar files"
+    ),
+    "packed-shard": RemarkKind("compressed shard", "compressed shards", remedy="unpack them to .tar"),
+    "empty-shard": RemarkKind("shard without files", "shards without files"),
+    "no-image": RemarkKind("sample without an image", "samples without an image"),
+    "no-labels": RemarkKind("sample without labels", "samples without labels"),
+    "second-image": RemarkKind("second image of a sample", "second images of samples"),
+    "sample-file": RemarkKind(
+        "file that is neither image, labels nor caption", "files that are neither images, labels nor captions"
+    ),
+    "no-caption": RemarkKind("image without a caption", "images without a caption", verb="found"),
+    "shard-split": RemarkKind("split from the names of shards", "splits from the names of shards", verb="guessed"),
+    "default-split": RemarkKind(
+        "split from the names of folders", "splits from the names of folders", verb="guessed", remedy="--split chooses"
+    ),
 }
 """Every kind of remark, by key. A loader can make no other; a contract test plants one of each."""
 
@@ -52,18 +76,18 @@ class Remark:
 
     @property
     def guessed(self) -> bool:
-        """Whether it was guessed; otherwise it was left out."""
-        return REMARKS[self.kind].guessed
+        """Whether it was guessed from names alone."""
+        return REMARKS[self.kind].verb == "guessed"
 
     @property
     def sentence(self) -> str:
         """One sentence with the count, the first names, and what to do."""
         kind = REMARKS[self.kind]
-        verb, noun = "guessed" if kind.guessed else "left out", kind.one if self.count == 1 else kind.many
+        noun = kind.one if self.count == 1 else kind.many
         sizes = f" ({', '.join(f'{group} {count:,}' for group, count in self.groups)})" if self.groups else ""
         more = f" and {self.count - _NAMED:,} more" if self.count > _NAMED else ""
         remedy = f"; {kind.remedy}" if kind.remedy else ""
-        return f"{verb} {self.count:,} {noun}{sizes}: {', '.join(self.names[:_NAMED])}{more}{remedy}"
+        return f"{kind.verb} {self.count:,} {noun}{sizes}: {', '.join(self.names[:_NAMED])}{more}{remedy}"
 
 
 class Remarks:

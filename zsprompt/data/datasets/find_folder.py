@@ -7,6 +7,9 @@ from pathlib import Path
 
 from zsprompt.errors import DataError
 
+USUAL_SPLITS = ("val", "test", "train", "validation")
+"""Usual names of the folders of splits, the default one first."""
+
 
 def find_base(root: Path, expected: str, folders: Sequence[str], holds: Callable[[Path], bool]) -> Path:
     """The first folder that `holds` the data set: `root`, or one of `folders` in it.
