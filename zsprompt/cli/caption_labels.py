@@ -12,7 +12,7 @@ import typer
 
 from zsprompt.cli.given_run import GivenRun, Old, takes_run
 from zsprompt.cli.options import CAPTIONS, Json, option
-from zsprompt.cli.session import note, refusals
+from zsprompt.cli.session import note, notes, refusals
 from zsprompt.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def caption_labels(
             require_writable(out)
         bank, writer = spec.captions, resources.writer(spec.llm)
         resolved = replace(spec, captions=None, llm=None).resolve(resources)  # listing the sets needs no captions
+        notes(resolved.label_warnings)
         of_labels = None
         if resolved.dataset is None:
             of_labels = _sets_of_labels(resolved.labels, set_size)

@@ -12,7 +12,7 @@ import typer
 from zsprompt._utils.registry import DEFAULT_MODEL
 from zsprompt.cli.given_run import GivenRun, takes_run
 from zsprompt.cli.options import DECISIONS, Images, Json, option
-from zsprompt.cli.session import note, refusals
+from zsprompt.cli.session import note, notes, refusals
 from zsprompt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def predict(
             resolved, strategy=_with_threshold(resolved.strategy, threshold, str(spec.strategy))
         )
         labels = resolved.labels
+        notes(resolved.label_warnings)
         if out:
             require_writable(out)
         totals = Totals()
