@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, combinations
-from math import comb, inf, nan
+from math import comb
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zsprompt._utils.text import finite
 from zsprompt.cli.given_run import GivenRun, Old, takes_run
 from zsprompt.cli.options import CAPTIONS, Json, option
 from zsprompt.cli.session import note, notes, refusals
@@ -71,7 +72,6 @@ def caption_labels(
             require_writable(out)
         bank, writer = spec.captions, resources.writer(spec.llm)
         resolved = replace(spec, captions=None, llm=None).resolve(resources)  # listing the sets needs no captions
-        notes(resolved.label_warnings)
         of_labels = None
         if resolved.dataset is None:
             of_labels = _sets_of_labels(resolved.labels, set_size)
@@ -80,6 +80,7 @@ def caption_labels(
         captions = captions_from(bank or (resolved.dataset.bank if resolved.dataset else None), writer)
         if captions is None or (captions.writer is None and not dry_run):
             raise UsageError(NO_LLM)
+        notes(resolved.label_warnings)  # before a server is asked
         if of_labels is not None and dry_run:  # needs no model
             _show_plan(captions.plan(of_labels, resolved.labels), captions, cost, json, dry_run)
             return
@@ -142,10 +143,10 @@ def _price(text: str | None, given: GivenRun) -> _Price:
 
 def _amount(name: str, text: str) -> float:
     try:
-        amount = float(text)
+        amount = finite(text)
     except ValueError:
-        amount = nan
-    if not 0 <= amount < inf:  # false for NaN too
+        amount = -1.0
+    if amount < 0:
         raise UsageError(f"expected {name} of --price to be a number of at least 0, found {text!r}")
     return amount
 

@@ -55,8 +55,8 @@ def predict(
         resolved = dataclasses.replace(
             resolved, strategy=_with_threshold(resolved.strategy, threshold, str(spec.strategy))
         )
+        resolved.check(resources)
         labels = resolved.labels
-        notes(resolved.label_warnings)
         if out:
             require_writable(out)
         totals = Totals()
@@ -67,8 +67,7 @@ def predict(
             parts = totals.watch(predict_in_parts(images, labels, store, strategy=strategy, captions=captions))
             _show(parts, labels, recipe, out, json)
         _say_totals(totals, labels, recipe, out)
-        for warning in (*undescribed(strategy, labels), *made_up(totals.worded)):
-            note(warning)
+        notes((*resolved.label_warnings, *undescribed(strategy, labels), *made_up(totals.worded)))
         if totals.bad:
             raise typer.Exit(1)
 
