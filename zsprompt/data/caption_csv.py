@@ -87,11 +87,27 @@ def _text(path: Path) -> str:
         raise DataError(f"expected at most {_LARGEST >> 20} MB in {path}, found more")
     try:
         return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path}, line {line}: expected UTF-8, found byte 0x{data[error.start]:02x}; save the file as UTF-8"
-        ) from None
+    except UnicodeDecodeError:
+        raise not_utf8(path) from None
+
+
+def not_utf8(path: Path) -> DataError:
+    """The error of a text file that is not UTF-8: its first wrong line, and what the byte is in Excel's plain CSV."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                return DataError(
+                    f"{path}, line {number}: expected UTF-8, found byte 0x{line[error.start]:02x}"
+                    f"{_in_windows(line[error.start])}; save the file as UTF-8 (Excel: CSV UTF-8)"
+                )
+    return DataError(f"{path}: expected UTF-8 or UTF-16, found a damaged text; save the file as UTF-8")
+
+
+def _in_windows(byte: int) -> str:
+    text = bytes([byte]).decode("cp1252", "replace")
+    return f" ({text!r} in Latin-1, the encoding of Excel's plain CSV)" if text.isalpha() else ""
 
 
 def _shape(lines: Sequence[str]) -> re.Pattern[str]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
-from zsprompt.data.image_lists import LIST_SUFFIXES, image_folder, read_rows
+from zsprompt.data.image_lists import LIST_SUFFIXES, find_place, read_rows
 from zsprompt.data.images import ImageFile, ImageRef, find_images
 from zsprompt.data.tars import PACKED_SUFFIXES, TAR_SUFFIXES, read_members
 from zsprompt.errors import DataError
+
+_DECIDING = 20  # rows of a list that decide where its images are
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ def find_sources(paths: Sequence[Path]) -> Sources:
     """Check and count the images at `paths`. Tar files and lists are read once, so that errors surface early.
 
     Args:
-        paths: images; folders, searched to any depth; .tar files; .csv, .tsv, .jsonl and .parquet lists of file
+        paths: images; folders, searched to any depth; .tar files; .csv, .tsv, .jsonl, .json and .parquet lists of file
             names relative to the list.
 
     Raises:
@@ -73,8 +76,9 @@ def _refs(path: Path) -> Iterator[ImageRef | None]:
         yield from (member if member.is_image else None for member in read_members(path))
 
 
-def _listed(path: Path) -> Iterator[ImageFile]:
-    folder = None
-    for row in read_rows(path, images_only=True):
-        folder = folder or image_folder(path, row.image)
-        yield ImageFile(row.image, folder / row.image)
+def _listed(path: Path) -> Iterator[ImageRef]:
+    rows = iter(read_rows(path, images_only=True))
+    first = list(islice(rows, _DECIDING))
+    place = find_place(path, [row.image for row in first if row.ref is None])
+    for row in chain(first, rows):
+        yield row.ref or place.image(row.image)

@@ -30,6 +30,35 @@ REMARKS: Mapping[str, RemarkKind] = {
     "hidden": RemarkKind("hidden file", "hidden files"),
     "other-file": RemarkKind("file that is not an image", "files that are not images"),
     "shard-split": RemarkKind("split from the names of shards", "splits from the names of shards", guessed=True),
+    "row-numbers": RemarkKind("column of row numbers", "columns of row numbers"),
+    "ignored-column": RemarkKind("column that is not a label", "columns that are not labels"),
+    "blank-row": RemarkKind("row without content", "rows without content"),
+    "unannotated": RemarkKind("image without an annotation", "images without an annotation"),
+    "further-annotation": RemarkKind(
+        "annotation of an image that has another one",
+        "annotations of images that have another one",
+        remedy="mark the right one as ground truth",
+    ),
+    "unused-label": RemarkKind("label that no image has", "labels that no image has"),
+    "root-category": RemarkKind("category that only groups others", "categories that only group others"),
+    "other-annotations": RemarkKind("annotation file of another kind", "annotation files of another kind"),
+    "orphan": RemarkKind(
+        "annotation of an image that is not in the file", "annotations of images that are not in the file"
+    ),
+    "unlisted-image": RemarkKind("image file that no annotation names", "image files that no annotation names"),
+    "list-file": RemarkKind("list of images", "lists of images", guessed=True, remedy="--root FILE names another"),
+    "image-column": RemarkKind("image column", "image columns", guessed=True, remedy="call it 'image'"),
+    "labels-column": RemarkKind("column of labels", "columns of labels", guessed=True, remedy="call it 'labels'"),
+    "separator": RemarkKind("separator of cells", "separators of cells", guessed=True),
+    "name-separator": RemarkKind("separator of label names", "separators of label names", guessed=True),
+    "blank-flag": RemarkKind("blank cell as absent", "blank cells as absent", guessed=True, remedy="write 0"),
+    "joined-rows": RemarkKind("row as part of an earlier row", "rows as parts of earlier rows", guessed=True),
+    "image-place": RemarkKind("place of images", "places of images", guessed=True),
+    "no-annotation-file": RemarkKind(
+        "image as without labels, for want of an annotation file",
+        "images as without labels, for want of annotation files",
+        guessed=True,
+    ),
 }
 """Every kind of remark, by key. A loader can make no other; a contract test plants one of each."""
 
