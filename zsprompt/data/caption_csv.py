@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from zsprompt._utils.files import unreadable
 from zsprompt.errors import DataError
 
 _BREAK = re.compile("\r\n|[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]")  # all kinds of line ends; the files mix them
@@ -82,32 +83,13 @@ def _text(path: Path) -> str:
     except FileNotFoundError:
         raise DataError(f"expected a caption CSV at {path}, found none") from None
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {error}") from None
+        raise DataError(unreadable(path, error)) from None
     if len(data) > _LARGEST:
         raise DataError(f"expected at most {_LARGEST >> 20} MB in {path}, found more")
     try:
         return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise not_utf8(path) from None
-
-
-def not_utf8(path: Path) -> DataError:
-    """The error of a text file that is not UTF-8: its first wrong line, and what the byte is in Excel's plain CSV."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                line.decode()
-            except UnicodeDecodeError as error:
-                return DataError(
-                    f"{path}, line {number}: expected UTF-8, found byte 0x{line[error.start]:02x}"
-                    f"{_in_windows(line[error.start])}; save the file as UTF-8 (Excel: CSV UTF-8)"
-                )
-    return DataError(f"{path}: expected UTF-8 or UTF-16, found a damaged text; save the file as UTF-8")
-
-
-def _in_windows(byte: int) -> str:
-    text = bytes([byte]).decode("cp1252", "replace")
-    return f" ({text!r} in Latin-1, the encoding of Excel's plain CSV)" if text.isalpha() else ""
+    except UnicodeDecodeError as error:
+        raise DataError(unreadable(path, error)) from None
 
 
 def _shape(lines: Sequence[str]) -> re.Pattern[str]:

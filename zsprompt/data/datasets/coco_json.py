@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from zsprompt._utils.arrays import Targets
+from zsprompt._utils.files import read_fault
 from zsprompt._utils.text import counted
 from zsprompt.data.dataset import Dataset
 from zsprompt.data.datasets.coco import read_instances
@@ -84,7 +85,7 @@ def _files(root: Path, remarks: Remarks) -> tuple[Path, dict[Path, str]]:
     try:
         alone = root.is_file()
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {root}: {error}") from None
+        raise DataError(f"cannot read {root}: {read_fault(root, error)}") from None
     if alone:
         base = root.parent.parent if root.parent.name == "annotations" else root.parent
         return base, {root: _ALL}

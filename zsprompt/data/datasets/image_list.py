@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from zsprompt._utils.arrays import Targets
+from zsprompt._utils.files import read_fault
 from zsprompt.data.dataset import Dataset
 from zsprompt.data.datasets.find_folder import find_base, listed
 from zsprompt.data.image_lists import ListRow, find_place, flag_targets, name_targets, read_rows
@@ -109,7 +110,7 @@ def _list_files(root: Path, order: Sequence[str], remarks: Remarks) -> dict[Path
         if root.is_file():
             return {root: ""}
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {root}: {error}") from None
+        raise DataError(f"cannot read {root}: {read_fault(root, error)}") from None
     expected = f"a list of images (labels{', labels'.join(order[:3])}; --root FILE names another)"
     base = find_base(root, expected, (), lambda base: bool(_named_lists(base, order) or _parts(base, order)))
     lists = _named_lists(base, order)

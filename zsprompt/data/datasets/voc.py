@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from zsprompt._utils.arrays import Targets
+from zsprompt._utils.files import read_fault
 from zsprompt.data.dataset import Dataset
 from zsprompt.data.images import SUFFIXES, ImageFile
 from zsprompt.errors import DataError, UnknownName
@@ -112,7 +113,7 @@ def _read_list(folder: Path, split: str) -> list[str]:
         # the list of a single label has a second column with its flag
         ids = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot read image list {path}: {error}") from None
+        raise DataError(f"cannot read image list {path}: {read_fault(path, error)}") from None
     if not ids:
         raise DataError(f"expected image names in {path}, found an empty list")
     repeated = (
@@ -159,7 +160,7 @@ def read_xml(path: Path) -> ElementTree.Element:
     except FileNotFoundError:
         raise DataError(f"expected annotation {path}, found none") from None
     except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:  # the last two come from odd encodings
-        raise DataError(f"cannot read annotation {path}: {error}") from None
+        raise DataError(f"cannot read annotation {path}: {read_fault(path, error)}") from None
 
 
 def read_annotation(path: Path, root: ElementTree.Element) -> Annotation:

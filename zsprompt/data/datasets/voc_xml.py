@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from zsprompt._utils.arrays import Targets
+from zsprompt._utils.files import read_fault
 from zsprompt.data.dataset import Dataset
 from zsprompt.data.datasets.find_folder import find_base, listed
 from zsprompt.data.datasets.image_index import ImageFinder
@@ -151,7 +152,7 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot read image list {path}: {error}") from None
+        raise DataError(f"cannot read image list {path}: {read_fault(path, error)}") from None
 
 
 # -- labels

@@ -11,6 +11,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TextIO
 
+from zsprompt._utils.files import other_encoding
 from zsprompt.data.caption_csv import is_caption_header, read_captions
 from zsprompt.data.image_lists.columns import (
     OTHER_COLUMNS,
@@ -80,7 +81,7 @@ def _encoding(path: Path) -> str:
     marked = next((encoding for mark, encoding in _MARKS if start.startswith(mark)), None)
     if marked is None and b"\0" in start:
         line = start.count(b"\n", 0, start.index(b"\0")) + 1
-        raise DataError(f"{path}, line {line}: expected text, found a zero byte; save the file as UTF-8")
+        raise DataError(f"{path}, line {line}: {other_encoding(path, 'a zero byte', 'UTF-16LE')}")
     return marked or "utf-8-sig"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from zsprompt.data.caption_csv import not_utf8
+from zsprompt._utils.files import unreadable
 from zsprompt.data.image_lists.columns import ListRow
 from zsprompt.data.image_lists.csv_file import read_csv
 from zsprompt.data.image_lists.json_file import read_json, read_json_lines
@@ -52,11 +52,7 @@ def read_rows(path: Path, *, images_only: bool = False, remarks: Remarks | None 
             yield row
     except FileNotFoundError:
         raise DataError(f"expected a list of images at {path}, found none") from None
-    except UnicodeDecodeError:
-        raise not_utf8(path) from None
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from None
-    except ValueError as error:  # the name is not a valid file name
-        raise DataError(f"cannot read {path}: {error}") from None
+    except (OSError, ValueError) as error:  # not UTF-8, or the name is not a valid file name
+        raise DataError(unreadable(path, error)) from None
     if not count:
         raise DataError(f"expected rows in {path}, found none")
