@@ -35,7 +35,7 @@ def test_remarks_of_parts_add_up() -> None:
 def test_every_kind_says_count_and_name(kind: str) -> None:
     for count in (1, 2000):
         sentence = Remark(kind, count, ("this one",)).sentence
-        assert sentence.startswith(f"{'guessed' if REMARKS[kind].guessed else 'left out'} {count:,} ")
+        assert sentence.startswith(f"{REMARKS[kind].verb} {count:,} ")
         assert "this one" in sentence
 
 

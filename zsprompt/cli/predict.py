@@ -116,8 +116,8 @@ def _say_totals(totals: Totals, labels: Sequence[str], recipe: dict[str, Any], o
 
     for image, reason in totals.bad:
         note(f"cannot read {printable(image)}: {reason}")
-    if totals.passed_over:
-        note(f"skipped {counted(totals.passed_over, 'other file')}")
+    for remark in totals.remarks.found():
+        note(printable(remark.sentence))
     if totals.overflowed:
         note(f"left out {counted(totals.overflowed, 'candidate')} whose text does not fit the model")
     for warning in never_seen(recipe["model"], tuple(totals.unfamiliar)):

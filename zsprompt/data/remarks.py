@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 _KEPT = 100  # names kept per kind: a million files must not fill the memory
 _NAMED = 3  # names in a sentence
@@ -16,20 +17,43 @@ class RemarkKind:
     Attributes:
         one: noun for one of them.
         many: noun for several.
-        guessed: whether it was guessed; otherwise it was left out.
+        verb: "left out", "guessed" from names alone, or "found", for what is kept but lacks something.
         remedy: what to do about it, where something can be done.
     """
 
     one: str
     many: str
-    guessed: bool = False
+    verb: Literal["left out", "guessed", "found"] = "left out"
     remedy: str = ""
 
 
 REMARKS: Mapping[str, RemarkKind] = {
     "hidden": RemarkKind("hidden file", "hidden files"),
+    "linked-folder": RemarkKind("linked folder", "linked folders", remedy="name it itself"),
+    "unread-format": RemarkKind(
+        "image in a format that is not read",
+        "images in formats that are not read",
+        remedy="convert them to PNG or JPEG",
+    ),
+    "archive": RemarkKind("archive", "archives", remedy="unpack it, or name a .tar file itself"),
     "other-file": RemarkKind("file that is not an image", "files that are not images"),
-    "shard-split": RemarkKind("split from the names of shards", "splits from the names of shards", guessed=True),
+    "given-twice": RemarkKind("image that was given twice", "images that were given twice"),
+    "special-member": RemarkKind(
+        "link, device or sparse file in a tar file", "links, devices and sparse files in tar files"
+    ),
+    "packed-shard": RemarkKind("compressed shard", "compressed shards", remedy="unpack them to .tar"),
+    "empty-shard": RemarkKind("shard without files", "shards without files"),
+    "no-image": RemarkKind("sample without an image", "samples without an image"),
+    "no-labels": RemarkKind("sample without labels", "samples without labels"),
+    "second-image": RemarkKind("second image of a sample", "second images of samples"),
+    "sample-file": RemarkKind(
+        "file that is neither image, labels nor caption", "files that are neither images, labels nor captions"
+    ),
+    "no-caption": RemarkKind("image without a caption", "images without a caption", verb="found"),
+    "shard-split": RemarkKind("split from the names of shards", "splits from the names of shards", verb="guessed"),
+    "default-split": RemarkKind(
+        "split from the names of folders", "splits from the names of folders", verb="guessed", remedy="--split chooses"
+    ),
     "row-numbers": RemarkKind("column of row numbers", "columns of row numbers"),
     "ignored-column": RemarkKind("column that is not a label", "columns that are not labels"),
     "blank-row": RemarkKind("row without content", "rows without content"),
@@ -46,18 +70,18 @@ REMARKS: Mapping[str, RemarkKind] = {
         "annotation of an image that is not in the file", "annotations of images that are not in the file"
     ),
     "unlisted-image": RemarkKind("image file that no annotation names", "image files that no annotation names"),
-    "list-file": RemarkKind("list of images", "lists of images", guessed=True, remedy="--root FILE names another"),
-    "image-column": RemarkKind("image column", "image columns", guessed=True, remedy="call it 'image'"),
-    "labels-column": RemarkKind("column of labels", "columns of labels", guessed=True, remedy="call it 'labels'"),
-    "separator": RemarkKind("separator of cells", "separators of cells", guessed=True),
-    "name-separator": RemarkKind("separator of label names", "separators of label names", guessed=True),
-    "blank-flag": RemarkKind("blank cell as absent", "blank cells as absent", guessed=True, remedy="write 0"),
-    "joined-rows": RemarkKind("row as part of an earlier row", "rows as parts of earlier rows", guessed=True),
-    "image-place": RemarkKind("place of images", "places of images", guessed=True),
+    "list-file": RemarkKind("list of images", "lists of images", verb="guessed", remedy="--root FILE names another"),
+    "image-column": RemarkKind("image column", "image columns", verb="guessed", remedy="call it 'image'"),
+    "labels-column": RemarkKind("column of labels", "columns of labels", verb="guessed", remedy="call it 'labels'"),
+    "separator": RemarkKind("separator of cells", "separators of cells", verb="guessed"),
+    "name-separator": RemarkKind("separator of label names", "separators of label names", verb="guessed"),
+    "blank-flag": RemarkKind("blank cell as absent", "blank cells as absent", verb="guessed", remedy="write 0"),
+    "joined-rows": RemarkKind("row as part of an earlier row", "rows as parts of earlier rows", verb="guessed"),
+    "image-place": RemarkKind("place of images", "places of images", verb="guessed"),
     "no-annotation-file": RemarkKind(
         "image as without labels, for want of an annotation file",
         "images as without labels, for want of annotation files",
-        guessed=True,
+        verb="guessed",
     ),
 }
 """Every kind of remark, by key. A loader can make no other; a contract test plants one of each."""
@@ -81,18 +105,18 @@ class Remark:
 
     @property
     def guessed(self) -> bool:
-        """Whether it was guessed; otherwise it was left out."""
-        return REMARKS[self.kind].guessed
+        """Whether it was guessed from names alone."""
+        return REMARKS[self.kind].verb == "guessed"
 
     @property
     def sentence(self) -> str:
         """One sentence with the count, the first names, and what to do."""
         kind = REMARKS[self.kind]
-        verb, noun = "guessed" if kind.guessed else "left out", kind.one if self.count == 1 else kind.many
+        noun = kind.one if self.count == 1 else kind.many
         sizes = f" ({', '.join(f'{group} {count:,}' for group, count in self.groups)})" if self.groups else ""
         more = f" and {self.count - _NAMED:,} more" if self.count > _NAMED else ""
         remedy = f"; {kind.remedy}" if kind.remedy else ""
-        return f"{verb} {self.count:,} {noun}{sizes}: {', '.join(self.names[:_NAMED])}{more}{remedy}"
+        return f"{kind.verb} {self.count:,} {noun}{sizes}: {', '.join(self.names[:_NAMED])}{more}{remedy}"
 
 
 class Remarks:

@@ -8,6 +8,9 @@ from pathlib import Path
 from zsprompt._utils.files import read_fault
 from zsprompt.errors import DataError
 
+USUAL_SPLITS = ("val", "test", "train", "validation")
+"""Usual names of the folders of splits, the default one first."""
+
 _LAYOUTS = (
     ("*.arrow", "for a Hugging Face dataset, write it with to_parquet() and use --dataset list"),
     ("_annotations.coco.json", "for a COCO file use --dataset coco-json"),

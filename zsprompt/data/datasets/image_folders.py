@@ -11,7 +11,7 @@ import numpy as np
 from zsprompt._utils.arrays import Targets
 from zsprompt._utils.files import read_fault, unreadable
 from zsprompt.data.dataset import Dataset
-from zsprompt.data.datasets.find_folder import listed
+from zsprompt.data.datasets.find_folder import USUAL_SPLITS, listed
 from zsprompt.data.images import SUFFIXES, ImageFile
 from zsprompt.errors import DataError, UnknownName
 
@@ -25,8 +25,6 @@ _SAME_WORDS = {
     "n03710721": "tank suit",
 }
 """ImageNet folders whose first name is also the name of another folder ("crane", "cardigan", "maillot")."""
-
-_SPLITS = ("val", "test", "train", "validation")
 
 
 def load(root: Path, *, split: str | None = None, names: str = "readable") -> Dataset:
@@ -47,7 +45,7 @@ def load(root: Path, *, split: str | None = None, names: str = "readable") -> Da
     folders = _folders(root)
     if split is not None and split != "all" and split not in folders:
         raise UnknownName(f"split (a folder in {root})", split, ["all", *folders])
-    split = split or next((name for name in _SPLITS if name in folders and _folders(root / name)), "all")
+    split = split or next((name for name in USUAL_SPLITS if name in folders and _folders(root / name)), "all")
     home = root if split == "all" else root / split
     raw, refs, columns = _images(home)
     labels = tuple(raw) if names == "raw" else _readable(raw, _translations(root))
