@@ -136,8 +136,9 @@ def test_check_names_what_to_mend(cli: Cli, photos: Path) -> None:
         assert line in done.stdout.splitlines()
     assert one_line(done.stderr) == (
         "error: expected folder to be complete, found 1 image missing; 1 image unreadable; 1 image duplicated with "
-        "different labels; labels that look alike: 'Cat', 'cat'. Fix the label file or the named images; "
-        "`zsprompt run --skip-bad` excludes unreadable images"
+        "different labels; labels that look alike: 'Cat', 'cat'. To fix it: correct the file names or add the images; "
+        "replace the unreadable images; give duplicates the same labels, or remove them; spell each label in one way; "
+        "`zsprompt run --skip-bad` excludes missing and unreadable images"
     )
 
 
@@ -190,7 +191,8 @@ def test_check_of_real_photos(cli: Cli, test_data: Path) -> None:
     assert "person             199       2007         8" in done.stdout
     assert "500 images read: 0 missing, 0 unreadable, 0 duplicated; 0 other images in no split" in done.stdout
     assert "not present, so not checked: trainval" in done.stderr
-    assert "test has 500 images, but 4,952 are published. `zsprompt data fetch voc --again` downloads it" in done.stderr
+    again = f"`zsprompt data fetch voc --again --root {test_data}` downloads it again; for images of your own use"
+    assert f"test has 500 images, but 4,952 are published. {again} --dataset voc-xml" in done.stderr
 
 
 def test_check_of_what_is_not_there(cli: Cli, tmp_path: Path) -> None:

@@ -84,7 +84,9 @@ def check(
         if absent:
             note(f"not present, so not checked: {', '.join(absent)}")
         if report.faults:
-            raise DataError(f"expected {name} to be complete, found {'; '.join(report.faults)}. {_advice(known)}")
+            raise DataError(
+                f"expected {name} to be complete, found {'; '.join(report.faults)}. {_advice(report, known, root)}"
+            )
 
 
 @data_app.command("fetch", cls=Command)
@@ -180,12 +182,16 @@ def _load_splits(
     return loaded or [load(split=split)], absent
 
 
-def _advice(official: CatalogueEntry | None) -> str:
-    if official is None:
-        return "Fix the label file or the named images; `zsprompt run --skip-bad` excludes unreadable images"
-    again = f"`zsprompt data fetch {official.name} --again` downloads it again"
+def _advice(report: Report, official: CatalogueEntry | None, root: Path | None) -> str:
+    """What to do about the faults. Only an official data set is fetched; in a given folder it may be one's own."""
+    if official is None or not report.incomplete:
+        return f"To fix it: {'; '.join(report.remedies)}"
+    where = f" --root {root}" if root else ""
+    again = f"`zsprompt data fetch {official.name} --again{where}` downloads it again"
     by_hand = f"To get it: {official.manual}"
-    return f"{again if official.size else by_hand}; or state with every result which images it was measured on"
+    own = f"; for images of your own use --dataset {official.own}" if root else ""
+    states = "state with every result which images it was measured on"
+    return f"{again if official.size else by_hand}{own}; or {states}"
 
 
 def _report_dict(report: Report) -> dict[str, Any]:

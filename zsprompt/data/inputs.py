@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
-from zsprompt.data.image_lists import LIST_SUFFIXES, image_folder, read_rows
+from zsprompt.data.image_lists import LIST_SUFFIXES, find_place, read_rows
 from zsprompt.data.images import ImageFile, ImageRef, find_images, leave_out, no_images
 from zsprompt.data.remarks import Remark, Remarks
 from zsprompt.data.tars import PACKED_SUFFIXES, TAR_SUFFIXES, read_members
 from zsprompt.errors import DataError
+
+_DECIDING = 20  # rows of a list that decide where its images are
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ def find_sources(paths: Sequence[Path]) -> Sources:
     """Check and count the images at `paths`. Tar files and lists are read once, so that errors surface early.
 
     Args:
-        paths: images; folders, searched to any depth; .tar files; .csv, .tsv, .jsonl and .parquet lists of file
+        paths: images; folders, searched to any depth; .tar files; .csv, .tsv, .jsonl, .json and .parquet lists of file
             names relative to the list.
 
     Raises:
@@ -69,7 +72,7 @@ def _is_stream(path: Path) -> bool:
 def _refs(path: Path, remarks: Remarks) -> Iterator[ImageRef]:
     """The images of a tar file or list; `remarks` gets the other files."""
     if path.name.lower().endswith(LIST_SUFFIXES):
-        yield from _listed(path)
+        yield from _listed(path, remarks)
         return
     for member in read_members(path, remarks):
         if member.is_image:
@@ -78,8 +81,9 @@ def _refs(path: Path, remarks: Remarks) -> Iterator[ImageRef]:
             leave_out(member.id, remarks)
 
 
-def _listed(path: Path) -> Iterator[ImageFile]:
-    folder = None
-    for row in read_rows(path, images_only=True):
-        folder = folder or image_folder(path, row.image)
-        yield ImageFile(row.image, folder / row.image)
+def _listed(path: Path, remarks: Remarks) -> Iterator[ImageRef]:
+    rows = iter(read_rows(path, images_only=True, remarks=remarks))
+    first = list(islice(rows, _DECIDING))
+    place = find_place(path, [row.image for row in first if row.ref is None], remarks)
+    for row in chain(first, rows):
+        yield row.ref or place.image(row.image)

@@ -54,6 +54,35 @@ REMARKS: Mapping[str, RemarkKind] = {
     "default-split": RemarkKind(
         "split from the names of folders", "splits from the names of folders", verb="guessed", remedy="--split chooses"
     ),
+    "row-numbers": RemarkKind("column of row numbers", "columns of row numbers"),
+    "ignored-column": RemarkKind("column that is not a label", "columns that are not labels"),
+    "blank-row": RemarkKind("row without content", "rows without content"),
+    "unannotated": RemarkKind("image without an annotation", "images without an annotation"),
+    "further-annotation": RemarkKind(
+        "annotation of an image that has another one",
+        "annotations of images that have another one",
+        remedy="mark the right one as ground truth",
+    ),
+    "unused-label": RemarkKind("label that no image has", "labels that no image has"),
+    "root-category": RemarkKind("category that only groups others", "categories that only group others"),
+    "other-annotations": RemarkKind("annotation file of another kind", "annotation files of another kind"),
+    "orphan": RemarkKind(
+        "annotation of an image that is not in the file", "annotations of images that are not in the file"
+    ),
+    "unlisted-image": RemarkKind("image file that no annotation names", "image files that no annotation names"),
+    "list-file": RemarkKind("list of images", "lists of images", verb="guessed", remedy="--root FILE names another"),
+    "image-column": RemarkKind("image column", "image columns", verb="guessed", remedy="call it 'image'"),
+    "labels-column": RemarkKind("column of labels", "columns of labels", verb="guessed", remedy="call it 'labels'"),
+    "separator": RemarkKind("separator of cells", "separators of cells", verb="guessed"),
+    "name-separator": RemarkKind("separator of label names", "separators of label names", verb="guessed"),
+    "blank-flag": RemarkKind("blank cell as absent", "blank cells as absent", verb="guessed", remedy="write 0"),
+    "joined-rows": RemarkKind("row as part of an earlier row", "rows as parts of earlier rows", verb="guessed"),
+    "image-place": RemarkKind("place of images", "places of images", verb="guessed"),
+    "no-annotation-file": RemarkKind(
+        "image as without labels, for want of an annotation file",
+        "images as without labels, for want of annotation files",
+        verb="guessed",
+    ),
 }
 """Every kind of remark, by key. A loader can make no other; a contract test plants one of each."""
 

@@ -97,10 +97,14 @@ def _notes(path: Path, table: Table, with_object: Indices, split: str) -> tuple[
     return tuple(notes)
 
 
-def read_instances(path: Path) -> Table:
+def read_instances(path: Path, *, orphans: bool = False) -> Table:
     """Read every image of an instances JSON, in the file's order, with the categories of its objects.
 
     Memory stays far below the size of the file: annotations are read one by one, and three numbers of each are kept.
+
+    Args:
+        path: the file.
+        orphans: leave out annotations of images that are not in the file.
 
     Raises:
         DataError: see `load_2014`.
@@ -113,6 +117,9 @@ def read_instances(path: Path) -> Table:
     columns = np.array(sorted(content.categories))
     ids = np.array(list(content.files))
     images, categories, crowds = (np.array(numbers) for numbers in (content.images, content.kinds, content.crowds))
+    known = np.isin(images, ids) if orphans else np.ones(len(images), dtype=np.bool_)
+    left_out = tuple(images[~known].tolist())
+    images, categories, crowds = images[known], categories[known], crowds[known]
     rows = _positions(path, "image", "images", ids, images)
     cells = (rows, _positions(path, "category", "categories", columns, categories))
     present = np.zeros((2, len(ids), len(columns)), dtype=np.int8)  # as single objects, as crowds
@@ -121,7 +128,10 @@ def read_instances(path: Path) -> Table:
     labels = tuple(content.categories[number] for number in columns.tolist())
     counts = {"objects": len(images), "crowd_only_cells": int((present[1] > present[0]).sum())}
     names = tuple(f"{number:012d}" for number in content.files)
-    return Table(names, tuple(content.files.values()), labels, present.max(axis=0), counts)
+    groups = tuple(sorted({group for number, group in content.groups.items() if group != content.categories[number]}))
+    return Table(
+        names, tuple(content.files.values()), labels, present.max(axis=0), counts, groups=groups, orphans=left_out
+    )
 
 
 @dataclass
@@ -131,6 +141,7 @@ class _Instances:
     path: Path
     files: dict[int, str] = field(default_factory=dict)  # image id -> file name
     categories: dict[int, str] = field(default_factory=dict)
+    groups: dict[int, str] = field(default_factory=dict)  # category id -> its supercategory
     images: array[int] = field(default_factory=lambda: array("q"))  # of each annotation
     kinds: array[int] = field(default_factory=lambda: array("q"))
     crowds: array[int] = field(default_factory=lambda: array("b"))
@@ -147,6 +158,7 @@ class _Instances:
                 self._name(self.files, "image", item["id"], item["file_name"])
             else:
                 self._name(self.categories, "category", item["id"], item["name"])
+                self.groups[item["id"]] = str(item.get("supercategory") or "")
         except (KeyError, TypeError, OverflowError, AttributeError) as error:
             shown = str(item)[:60]
             raise DataError(f"{self.path}: expected COCO's fields under {kind!r}, found {shown} ({error})") from None

@@ -11,6 +11,23 @@ from zsprompt.errors import DataError
 USUAL_SPLITS = ("val", "test", "train", "validation")
 """Usual names of the folders of splits, the default one first."""
 
+_LAYOUTS = (
+    ("*.arrow", "for a Hugging Face dataset, write it with to_parquet() and use --dataset list"),
+    ("_annotations.coco.json", "for a COCO file use --dataset coco-json"),
+    ("*/_annotations.coco.json", "for COCO files use --dataset coco-json"),
+    ("annotations/instances_*.json", "for COCO files use --dataset coco-json"),
+    ("Annotations/*.xml", "for annotations in VOC's format use --dataset voc-xml"),
+    ("*.xml", "for annotations in VOC's format use --dataset voc-xml"),
+    ("*/*.xml", "for annotations in VOC's format use --dataset voc-xml"),
+    ("*.tar", "for WebDataset shards use --dataset shards"),
+    ("labels.*", "for a list of images use --dataset list"),
+    ("metadata.*", "for a list of images use --dataset list"),
+    ("*/metadata.*", "for lists of images use --dataset list"),
+    ("*/_classes.csv", "for lists of images use --dataset list"),
+    ("*.csv", "for a CSV of another name use --dataset list --root FILE"),
+)
+"""Files that show another layout -> how to read it."""
+
 
 def find_base(root: Path, expected: str, folders: Sequence[str], holds: Callable[[Path], bool]) -> Path:
     """The first folder that `holds` the data set: `root`, or one of `folders` in it.
@@ -30,10 +47,15 @@ def find_base(root: Path, expected: str, folders: Sequence[str], holds: Callable
         base = next((base for base in (root, *(root / name for name in folders)) if holds(base)), None)
         if base is None:
             content = listed(sorted(path.name for path in root.iterdir()))
-            raise DataError(f"expected {expected} in {root}, found {content}; pass the right folder with --root DIR")
+            raise DataError(f"expected {expected} in {root}, found {content}; {_advice(root)}")
     except (OSError, ValueError) as error:
         raise DataError(f"expected {expected} in {root}: {read_fault(root, error)}") from None
     return base
+
+
+def _advice(root: Path) -> str:
+    other = next((advice for pattern, advice in _LAYOUTS if next(root.glob(pattern), None) is not None), "")
+    return "pass the right folder with --root DIR" + (f"; {other}" if other else "")
 
 
 def listed(names: Iterable[str]) -> str:

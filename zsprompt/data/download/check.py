@@ -52,6 +52,24 @@ class SplitCheck:
         return {label: (self.positives.get(label, 0), n) for label, n in published if self.positives.get(label, 0) != n}
 
 
+_COUNTS = "compare the splits with the published ones"
+_MISSING = "correct the file names or add the images"
+_UNREADABLE = "replace the unreadable images"
+_SKIP = "`zsprompt run --skip-bad` excludes missing and unreadable images"
+_SHARED = "list each image in one split"
+_CONFLICTS = "give duplicates the same labels, or remove them"
+_ALIKE = "spell each label in one way"
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """A fault, what to do about it in files of one's own, and whether fetching an official data set could end it."""
+
+    text: str
+    remedies: tuple[str, ...]
+    fetched: bool = False
+
+
 @dataclass(frozen=True)
 class Report:
     """Result of `check`.
@@ -87,15 +105,40 @@ class Report:
     @property
     def faults(self) -> list[str]:
         """Faults to fix before a result on this data set can be trusted; empty if there are none."""
-        conflicts = self.conflicts
-        return [
-            *(fault for checked in self.splits for fault in _count_faults(checked)),
-            *([f"{counted(len(self.missing), 'image')} missing"] if self.missing else []),
-            *([f"{counted(len(self.unreadable), 'image')} unreadable"] if self.unreadable else []),
-            *([f"{counted(len(self.shared), 'image')} in more than one split"] if self.shared else []),
-            *([f"{counted(conflicts, 'image')} duplicated with different labels"] if conflicts else []),
-            *(f"labels that look alike: {', '.join(map(repr, group))}" for group in self.similar_labels),
-        ]
+        return [fault.text for fault in self._faults()]
+
+    @property
+    def remedies(self) -> tuple[str, ...]:
+        """What to do about the faults of files of one's own, each once."""
+        remedies = dict.fromkeys(remedy for fault in self._faults() for remedy in fault.remedies)
+        return tuple(sorted(remedies, key=lambda remedy: remedy == _SKIP))
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether there are faults that fetching an official data set again could end."""
+        return any(fault.fetched for fault in self._faults())
+
+    def _faults(self) -> Iterator[_Fault]:
+        for checked in self.splits:
+            yield from (_Fault(text, (_COUNTS,), fetched=True) for text in _count_faults(checked))
+        if self.missing:
+            yield _Fault(
+                f"{counted(len(self.missing), 'image')} missing",
+                (_MISSING, _SKIP),
+                fetched=True,
+            )
+        if self.unreadable:
+            yield _Fault(
+                f"{counted(len(self.unreadable), 'image')} unreadable",
+                (_UNREADABLE, _SKIP),
+                fetched=True,
+            )
+        if self.shared:
+            yield _Fault(f"{counted(len(self.shared), 'image')} in more than one split", (_SHARED,))
+        if self.conflicts:
+            yield _Fault(f"{counted(self.conflicts, 'image')} duplicated with different labels", (_CONFLICTS,))
+        for group in self.similar_labels:
+            yield _Fault(f"labels that look alike: {', '.join(map(repr, group))}", (_ALIKE,))
 
     @property
     def conflicts(self) -> int:
