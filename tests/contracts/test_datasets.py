@@ -449,7 +449,7 @@ def test_folder_refuses(tmp_path: Path, content: str, expected: str) -> None:
         ("image,split\na,test\n", "expected a column 'labels' or one column per label in FILE, found none"),
         ("image,Hündin\n".encode("latin-1"), "FILE, line 1: expected UTF-8, found byte 0xfc"),
         ("image,cat\na,1\ncafé,0\n".encode("latin-1"), "FILE, line 3: expected UTF-8, found byte 0xe9"),
-        (FLAGS.encode("utf-16")[2:], "FILE, line 1: expected text, found a zero byte"),
+        (FLAGS.encode("utf-16")[2:], "FILE, line 1: expected UTF-8, found a zero byte, as in UTF-16"),
         ('image,cat\na,1\n"b,1\n', "FILE, line 3: expected cells separated by ','"),
         ('image,cat\n"a"b,1\nc,1\n', "FILE, line 2: expected cells separated by ','"),
     ],

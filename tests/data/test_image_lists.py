@@ -128,7 +128,11 @@ def test_images_are_next_to_the_list_or_in_data_or_images(tmp_path: Path) -> Non
         ("x.csv", "image,cat,cat\na,1,1\n", "expected each column once, found 'cat' again"),
         ("x.csv", "image,cat\n,1\n", "line 2: expected the file name of an image, found a blank"),
         ("x.csv", "image,Hündin\na,1\n".encode("latin-1"), "expected UTF-8, found byte 0xfc"),
-        ("x.csv", "image,cat\na,1\n".encode("utf-16")[2:], "line 1: expected text, found a zero byte; save the file"),
+        (
+            "x.csv",
+            "image,cat\na,1\n".encode("utf-16")[2:],
+            "line 1: expected UTF-8, found a zero byte, as in UTF-16; save it as UTF-8",
+        ),
         ("x.csv", b"PK\x03\x04", "found an Excel workbook; save it as CSV UTF-8"),
         ("x.csv", "image,cat\n", "expected rows"),
         ("x.parquet", "PAR1 cut short", "expected a Parquet file"),

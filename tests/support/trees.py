@@ -283,7 +283,8 @@ def make_voc(
 
 
 def make_voc_xml(root: Path) -> Path:
-    """Annotations/ and PNG images, without lists; returns the folder."""
+    """CVAT's layout with PNG images: Annotations/, and one list; returns the folder."""
+    write(root / "ImageSets" / "Main" / "default.txt", "".join(f"{image}\n" for image in VOC_IMAGES))
     for n, (image, objects) in enumerate(VOC_IMAGES.items()):
         write(root / "Annotations" / f"{image}.xml", annotation(*objects))
         save_image(root / "JPEGImages" / f"{image}.png", noise=n)

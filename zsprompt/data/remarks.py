@@ -82,6 +82,8 @@ REMARKS: Mapping[str, RemarkKind] = {
     "orphan": RemarkKind(
         "annotation of an image that is not in the file", "annotations of images that are not in the file"
     ),
+    "no-annotation": RemarkKind("image without any annotation", "images without any annotation", verb="found"),
+    "no-positive": RemarkKind("label that no image has", "labels that no image has", verb="found"),
     "unlisted-image": RemarkKind("image file that no annotation names", "image files that no annotation names"),
     "list-file": RemarkKind("list of images", "lists of images", verb="guessed", remedy="--root FILE names another"),
     "image-column": RemarkKind("image column", "image columns", verb="guessed", remedy="call it 'image'"),

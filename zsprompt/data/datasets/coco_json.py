@@ -54,6 +54,7 @@ def load(root: Path, *, split: str | None = None, names: str = "readable") -> Da
     targets = _targets(rows, labels)
     kept = _kept(base, rows, split, files)
     images = _images(base, rows, tables, remarks)
+    _remark_blanks(rows, labels, targets, remarks)
     data = Dataset(
         base.resolve().name,
         labels,
@@ -61,7 +62,7 @@ def load(root: Path, *, split: str | None = None, names: str = "readable") -> Da
         targets,
         split=split or _ALL,
         names=names,
-        notes=tuple(_notes(tables, labels, targets)),
+        notes=tuple(_notes(tables)),
         remarks=remarks.found(),
     )
     return data if split is None else data.select(kept)
@@ -93,7 +94,7 @@ def _files(root: Path, remarks: Remarks) -> tuple[Path, dict[Path, str]]:
     base = find_base(root, expected, (), lambda base: bool(_candidates(base)))
     candidates = _candidates(base)
     other_tasks = [path for path in candidates if path.name.startswith(_OTHER_TASKS)]
-    files = [path for path in candidates if path not in other_tasks and _is_coco(path)]
+    files = _coco_files([path for path in candidates if path not in other_tasks])
     for path in candidates:
         if path not in files:
             remarks.add("other-annotations", path.relative_to(base).as_posix())
@@ -110,12 +111,18 @@ def _candidates(base: Path) -> list[Path]:
     return []
 
 
-def _is_coco(path: Path) -> bool:
-    """Whether a file is an object with one of COCO's lists. A file that is cut short later is."""
-    try:
-        return next(read_arrays(path, _ARRAYS), None) is not None
-    except DataError:
-        return False
+def _coco_files(paths: Sequence[Path]) -> list[Path]:
+    """The files with one of COCO's lists. If there are none, the first that cannot be read is refused."""
+    files, errors = [], []
+    for path in paths:
+        try:
+            if next(read_arrays(path, _ARRAYS), None) is not None:  # one that is cut short later is refused later
+                files.append(path)
+        except DataError as error:
+            errors.append(error)
+    if errors and not files:
+        raise errors[0]
+    return files
 
 
 def _split_of(base: Path, path: Path, count: int) -> str:
@@ -177,15 +184,19 @@ def _targets(rows: Sequence[_Row], labels: Sequence[str]) -> Targets:
     return targets
 
 
-def _notes(tables: Mapping[Path, Table], labels: Sequence[str], targets: Targets) -> Iterator[str]:
-    without = int((~targets.any(axis=1)).sum())
-    if without:
-        yield f"{without:,} of {len(targets):,} images without any annotation; they count as without labels"
-    unused = [label for c, label in enumerate(labels) if not targets[:, c].any()]
-    if unused:
-        yield f"{counted(len(unused), 'label')} without any annotation: {listed(unused)}"
+def _notes(tables: Mapping[Path, Table]) -> Iterator[str]:
     if crowds := sum(table.counts["crowd_only_cells"] for table in tables.values()):
         yield f"a label is on an image only as a crowd {counted(crowds, 'time')}; this counts as present"
+
+
+def _remark_blanks(rows: Sequence[_Row], labels: Sequence[str], targets: Targets, remarks: Remarks) -> None:
+    """Note images without annotations, which count as images without labels, and labels without images."""
+    for row in rows:
+        if not row.labels:
+            remarks.add("no-annotation", row.name)
+    for c, label in enumerate(labels):
+        if not targets[:, c].any():
+            remarks.add("no-positive", repr(label))
 
 
 # -- images
