@@ -55,7 +55,10 @@ def load(root: Path, *, split: str | None = None, names: str = "readable") -> Da
     targets: Targets = np.zeros((len(refs), len(labels)), dtype=np.int8)
     targets[np.arange(len(refs)), columns] = 1
     split = "all" if home == root else home.name
-    return Dataset(root.resolve().name, labels, refs, targets, split=split, names=names, remarks=remarks.found())
+    places = dict(zip(labels, map("folder {}".format, raw), strict=True))
+    return Dataset(
+        root.resolve().name, labels, refs, targets, split=split, names=names, remarks=remarks.found(), places=places
+    )
 
 
 def _default_split(root: Path, folders: Sequence[str], remarks: Remarks) -> str:
