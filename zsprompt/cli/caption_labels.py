@@ -196,8 +196,8 @@ def _finish(written: Written, budget: Budget, out: Path | None, json: bool) -> N
         note(f"two answers were rejected for {name}: {complaint}")
     if without := len(written.failed) + len(written.refused):
         note(
-            f"{counted(without, 'label set')} without a caption; a run with --llm words them by the template, a run "
-            "with --captions by the captions of their parts"
+            f"{counted(without, 'label set')} without a caption; a run with --llm uses the template for them, "
+            "a run with --captions the captions of their parts"
         )
     if written.unasked:
         note(f"the budget ended with {written.unasked:,} sets left; the same command continues from there")

@@ -22,6 +22,10 @@ _LABEL = (
     r"(?:caption|description|answer|response|text)(?:\s*\([^)]*\))?(?: (?:for|of) [^:]{0,60})?"
 )
 _INTRODUCTION = re.compile(rf"(?:{_YES}[,!. ]*)?(?:here(?:'s|’s| is| are)\b[^:]{{0,100}}|{_LABEL})\s*:\s*", re.I)
+_LEAD = re.compile(
+    r".*\b(here|caption|description|sentence|answer|response|paraphrase|option|version|variation|json|list)s?\b.*:$",
+    re.I,
+)
 _CONSENT = re.compile(rf"{_YES}[!.]+\s*", re.I)
 
 # After the answer: a line, or the end of one.
@@ -87,7 +91,7 @@ def _without_introduction(lines: list[str]) -> list[str]:
     while lines:
         first, *others = lines
         shorter = first[match.end() :] if (match := _INTRODUCTION.match(first) or _CONSENT.match(first)) else first
-        if others and (not shorter.strip(_QUOTES) or first.endswith(":")):
+        if others and (not shorter.strip(_QUOTES) or _LEAD.match(first)):
             lines = others
             continue
         return [shorter, *others]

@@ -200,7 +200,8 @@ class ChatClient:
                 headers={"Authorization": f"Bearer {self.server.key}"} if self.server.key else {},
                 timeout=self.server.timeout,
                 limits=httpx.Limits(max_connections=self.server.concurrency),
-                mounts={"all://": None} if self.server.is_here else None,  # a proxy cannot reach this machine
+                # no proxy reaches this machine
+                mounts=dict.fromkeys(("http://", "https://", "all://")) if self.server.is_here else None,
                 transport=self._transport,
             )
 

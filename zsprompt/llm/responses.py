@@ -254,7 +254,8 @@ class _Found:
             self.codes.append(str(value))
 
     def _read_fields(self, fields: Mapping[str, Any], depth: int) -> None:
-        where = [step for step in fields.get("loc") or () if isinstance(step, str)]
+        loc = fields.get("loc")
+        where = [step for step in loc if isinstance(step, str)] if isinstance(loc, list) else []
         if where and isinstance(fields.get("msg"), str):  # pydantic's, from FastAPI
             self.parameters.append(where[-1])
             self.messages.append(f"{where[-1]}: {fields['msg']}")
