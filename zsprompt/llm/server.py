@@ -11,6 +11,7 @@ from ipaddress import ip_address
 
 import httpx
 
+from zsprompt._utils.text import finite
 from zsprompt.errors import LLMError, UsageError
 
 # name -> (base URL, the provider's own variable for the key). Sources: the providers' documentation.
@@ -178,6 +179,6 @@ def _number(environment: Mapping[str, str], name: str) -> float | None:
     if not text:
         return None
     try:
-        return float(text)
+        return finite(text)
     except ValueError:
         raise UsageError(f"expected a number in ZSPROMPT_LLM_{name}, found {text!r}") from None
