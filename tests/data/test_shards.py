@@ -466,7 +466,7 @@ def test_broken_arrays_are_one_line(tmp_path: Path, content: bytes, part: str) -
     [
         ("cat\n\ndog\n", "line 2: expected the name of class 1, found a blank line"),
         ("crane\ncat\nCrane\n", "line 3: expected each name once, found 'Crane' again (line 1)"),
-        (b"caf\xe9\n", "cannot read"),
+        (b"caf\xe9\n", "line 1: expected UTF-8"),
     ],
 )
 def test_broken_names_of_classes(tmp_path: Path, content: str | bytes, part: str) -> None:

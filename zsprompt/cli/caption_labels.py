@@ -13,7 +13,7 @@ import typer
 from zsprompt._utils.text import finite
 from zsprompt.cli.given_run import GivenRun, Old, takes_run
 from zsprompt.cli.options import CAPTIONS, Json, option
-from zsprompt.cli.session import note, refusals
+from zsprompt.cli.session import note, notes, refusals
 from zsprompt.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ def caption_labels(
         captions = captions_from(bank or (resolved.dataset.bank if resolved.dataset else None), writer)
         if captions is None or (captions.writer is None and not dry_run):
             raise UsageError(NO_LLM)
+        notes(resolved.label_warnings)  # before a server is asked
         if of_labels is not None and dry_run:  # needs no model
             _show_plan(captions.plan(of_labels, resolved.labels), captions, cost, json, dry_run)
             return

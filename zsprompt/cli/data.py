@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from zsprompt.data.download.catalogue import CatalogueEntry
     from zsprompt.data.download.check import Report, SplitCheck
     from zsprompt.data.remarks import Remark
+    from zsprompt.prompts.odd_labels import OddLabel
 
 data_app = typer.Typer(
     cls=SectionedGroup, rich_markup_mode=None, no_args_is_help=True, help="List the data sets, check one, or fetch one."
@@ -75,7 +76,9 @@ def check(
         report = look_over(
             loaded, root=where, entry=known, absent=absent, read=not quick, complete=split is None, progress=terminal
         )
-        typer.echo(_json(_report_dict(report)) if json else "\n".join(_report_lines(report)))
+        odd = _odd_labels(name, root, loaded)
+        facts = _report_dict(report) | {"odd_labels": [_odd_dict(one) for one in odd]}
+        typer.echo(_json(facts) if json else "\n".join((*_report_lines(report), *_odd_lines(odd))))
         for sentence in dict.fromkeys(sentence for data in loaded for sentence in data.notes):
             note(sentence)
         if absent:
@@ -207,6 +210,30 @@ def _report_dict(report: Report) -> dict[str, Any]:
         "remarks": [_remark_dict(remark) for remark in report.remarks],
         "faults": report.faults,
     }
+
+
+def _odd_labels(name: str, root: Path | None, loaded: Sequence[Dataset]) -> tuple[OddLabel, ...]:
+    """Labels that look unlike names, as a run would use them: odd spellings of the files may have readable names."""
+    from zsprompt.data import load_dataset
+    from zsprompt.prompts.odd_labels import odd_labels
+
+    places = {label: place for data in reversed(loaded) for label, place in data.places.items()}
+    odd = odd_labels(loaded[0].labels, places)
+    if not odd or loaded[0].origin is None:
+        return odd
+    readable = load_dataset(name, root=root, split=loaded[0].origin.split)
+    return odd if readable.labels == loaded[0].labels else odd_labels(readable.labels, readable.places)
+
+
+def _odd_lines(odd: Sequence[OddLabel]) -> Iterator[str]:
+    from zsprompt.prompts.odd_labels import in_sentences
+    from zsprompt.report import printable
+
+    yield from map(printable, in_sentences(odd))
+
+
+def _odd_dict(odd: OddLabel) -> dict[str, Any]:
+    return {"label": odd.label, "place": odd.place or None, "looks_like": odd.rule.one, "perhaps": list(odd.meant)}
 
 
 def _remark_dict(remark: Remark) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import typer
 from zsprompt._utils.registry import DEFAULT_MODEL
 from zsprompt.cli.given_run import GivenRun, takes_run
 from zsprompt.cli.options import DECISIONS, Images, Json, option
-from zsprompt.cli.session import note, refusals
+from zsprompt.cli.session import note, notes, refusals
 from zsprompt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -67,8 +67,7 @@ def predict(
             parts = totals.watch(predict_in_parts(images, labels, store, strategy=strategy, captions=captions))
             _show(parts, labels, recipe, out, json)
         _say_totals(totals, labels, recipe, out)
-        for warning in (*undescribed(strategy, labels), *made_up(totals.worded)):
-            note(warning)
+        notes((*resolved.label_warnings, *undescribed(strategy, labels), *made_up(totals.worded)))
         if totals.bad:
             raise typer.Exit(1)
 

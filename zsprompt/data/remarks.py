@@ -54,6 +54,19 @@ REMARKS: Mapping[str, RemarkKind] = {
     "default-split": RemarkKind(
         "split from the names of folders", "splits from the names of folders", verb="guessed", remedy="--split chooses"
     ),
+    "outside-labels": RemarkKind("image that is in no label's folder", "images that are in no label's folder"),
+    "empty-folder": RemarkKind("folder without images", "folders without images"),
+    "deep-folder": RemarkKind(
+        "label folder with folders inside",
+        "label folders with folders inside",
+        verb="found",
+        remedy="the outer folder counts as the label",
+    ),
+    "folder-label": RemarkKind("label from the name of a folder", "labels from the names of folders", verb="guessed"),
+    "untranslated-folder": RemarkKind(
+        "folder that the file of names lacks", "folders that the file of names lacks", verb="found"
+    ),
+    "line-without-name": RemarkKind("line without a name", "lines without a name"),
     "row-numbers": RemarkKind("column of row numbers", "columns of row numbers"),
     "ignored-column": RemarkKind("column that is not a label", "columns that are not labels"),
     "blank-row": RemarkKind("row without content", "rows without content"),

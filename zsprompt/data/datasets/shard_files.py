@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from zsprompt._utils.files import read_fault, unreadable
 from zsprompt.data.datasets.find_folder import USUAL_SPLITS, find_base
 from zsprompt.data.images import is_hidden
 from zsprompt.data.remarks import Remarks
@@ -87,7 +88,7 @@ def text_lines(path: Path) -> list[str]:
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").split("\n")]
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {error}") from None
+        raise DataError(unreadable(path, error)) from None
     while lines and not lines[-1]:
         lines.pop()
     return lines
@@ -98,7 +99,7 @@ def _groups(root: Path, remarks: Remarks) -> tuple[Path, Mapping[Path, str]]:
     try:
         alone = root.is_file()
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {root}: {error}") from None
+        raise DataError(f"cannot read {root}: {read_fault(root, error)}") from None
     base = root.parent if alone else find_base(root, "tar files (shards)", (), lambda folder: bool(_tars(folder)))
     every = [root] if alone else [path for path in _tars(base) if not _left_out(path, base, remarks)]
     if not every:

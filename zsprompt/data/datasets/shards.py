@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zsprompt._utils.arrays import Targets
+from zsprompt._utils.files import read_fault
 from zsprompt.data.dataset import Dataset
 from zsprompt.data.datasets.find_folder import listed
 from zsprompt.data.datasets.shard_files import NAME_FILES, ShardFiles, find_shards, text_lines
@@ -275,7 +276,8 @@ def _text(member: TarMember) -> str:
     try:
         return _bytes(member).decode("utf-8-sig").strip()
     except (ImageError, UnicodeDecodeError) as error:
-        raise DataError(f"{member.tar}: cannot read {member.name} as UTF-8 text: {error}") from None
+        reason = read_fault(member.tar / member.name, error)
+        raise DataError(f"{member.tar}: cannot read {member.name} as UTF-8 text: {reason}") from None
 
 
 def _bytes(member: TarMember) -> bytes:
