@@ -85,6 +85,12 @@ REMARKS: Mapping[str, RemarkKind] = {
     "no-annotation": RemarkKind("image without any annotation", "images without any annotation", verb="found"),
     "no-positive": RemarkKind("label that no image has", "labels that no image has", verb="found"),
     "unlisted-image": RemarkKind("image file that no annotation names", "image files that no annotation names"),
+    "data-folder": RemarkKind(
+        "folder of several with this data set",
+        "folders of several with this data set",
+        verb="guessed",
+        remedy="--root names another",
+    ),
     "list-file": RemarkKind("list of images", "lists of images", verb="guessed", remedy="--root FILE names another"),
     "image-column": RemarkKind("image column", "image columns", verb="guessed", remedy="call it 'image'"),
     "labels-column": RemarkKind("column of labels", "columns of labels", verb="guessed", remedy="call it 'labels'"),

@@ -20,6 +20,7 @@ from zsprompt.data.datasets.find_folder import find_base, listed
 from zsprompt.data.datasets.json_stream import read_arrays
 from zsprompt.data.datasets.label_tables import Table, cached
 from zsprompt.data.images import ImageFile
+from zsprompt.data.remarks import Remarks
 from zsprompt.errors import DataError, UnknownName
 
 LABELLED = "-labelled"
@@ -56,7 +57,9 @@ def load_2017(root: Path, *, split: str | None = None, names: str = "readable") 
 
 
 def _load(root: Path, year: str, split: str, names: str) -> Dataset:
-    base = find_base(root, f"instances_*{year}.json in annotations/", ("coco", f"coco{year}", "COCO"), _holds(year))
+    remarks = Remarks()
+    folders = ("coco", f"coco{year}", "COCO")
+    base = find_base(root, f"instances_*{year}.json in annotations/", folders, _holds(year), remarks)
     path = _annotations(base, year, split.removesuffix(LABELLED))
     table = cached("coco", [path], lambda: read_instances(path))
     with_object = np.flatnonzero((table.targets == 1).any(axis=1))
@@ -64,7 +67,9 @@ def _load(root: Path, year: str, split: str, names: str) -> Dataset:
     home = f"{split.removesuffix(LABELLED)}{year}"
     images = [ImageFile(table.ids[n], _image_path(base, home, table.files[n])) for n in kept]
     targets, notes = table.targets[kept], _notes(path, table, with_object, split)
-    return Dataset(f"coco{year}", table.labels, images, targets, split=split, names=names, notes=notes)
+    return Dataset(
+        f"coco{year}", table.labels, images, targets, split=split, names=names, notes=notes, remarks=remarks.found()
+    )
 
 
 def _holds(year: str) -> Callable[[Path], bool]:

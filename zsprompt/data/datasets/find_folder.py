@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from zsprompt._utils.files import read_fault
+from zsprompt.data.remarks import Remarks
 from zsprompt.errors import DataError
 
 USUAL_SPLITS = ("val", "test", "train", "validation")
@@ -29,7 +30,13 @@ _LAYOUTS = (
 """Files that show another layout -> how to read it."""
 
 
-def find_base(root: Path, expected: str, folders: Sequence[str], holds: Callable[[Path], bool]) -> Path:
+def find_base(
+    root: Path,
+    expected: str,
+    folders: Sequence[str],
+    holds: Callable[[Path], bool],
+    remarks: Remarks | None = None,
+) -> Path:
     """The first folder that `holds` the data set: `root`, or one of `folders` in it.
 
     Args:
@@ -37,6 +44,7 @@ def find_base(root: Path, expected: str, folders: Sequence[str], holds: Callable
         expected: files that must be there, for the message.
         folders: usual names of the data set's folder.
         holds: whether a folder is the right one.
+        remarks: gets the folder if several are right.
 
     Raises:
         DataError: none of the folders is the right one.
@@ -44,13 +52,24 @@ def find_base(root: Path, expected: str, folders: Sequence[str], holds: Callable
     try:
         if not root.is_dir():
             raise DataError(f"expected {expected} in {root}, found {'a file' if root.exists() else 'no such folder'}")
-        base = next((base for base in (root, *(root / name for name in folders)) if holds(base)), None)
-        if base is None:
+        bases = _distinct(base for base in (root, *(root / name for name in folders)) if holds(base))
+        if not bases:
             content = listed(sorted(path.name for path in root.iterdir()))
             raise DataError(f"expected {expected} in {root}, found {content}; {_advice(root)}")
     except (OSError, ValueError) as error:
         raise DataError(f"expected {expected} in {root}: {read_fault(root, error)}") from None
-    return base
+    if len(bases) > 1 and remarks is not None:
+        remarks.add("data-folder", f"{bases[0]}, not {listed(base.name for base in bases[1:])}")
+    return bases[0]
+
+
+def _distinct(folders: Iterable[Path]) -> list[Path]:
+    """The folders without those that are an earlier one under another name, as where capitals do not count."""
+    distinct: list[Path] = []
+    for folder in folders:
+        if not any(folder.samefile(other) for other in distinct):
+            distinct.append(folder)
+    return distinct
 
 
 def _advice(root: Path) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from zsprompt._utils.files import whole_file
 from zsprompt._utils.text import counted
 from zsprompt.data.image_lists import ListRow, read_rows
+from zsprompt.data.image_lists.places import with_slashes
 from zsprompt.data.remarks import Remarks
 from zsprompt.errors import DataError
 
@@ -48,8 +49,10 @@ def captions_for(images: Sequence[str], path: Path) -> tuple[str, ...]:
             `read_image_captions`.
     """
     captions = read_image_captions(path)
+    captions = {with_slashes(image): caption for image, caption in captions.items()} | captions
     texts = [captions.get(image.strip()) for image in images]  # cells are read without surrounding blanks
-    if unused := len(captions.keys() - {image.strip() for image in images}):
+    wanted = {with_slashes(image.strip()) for image in images}
+    if unused := len({with_slashes(image) for image in captions} - wanted):
         _LOGGER.info("left out %s of %s of images that are not in the data set", counted(unused, "caption"), path.name)
     missing = [image for image, caption in zip(images, texts, strict=True) if caption is None]
     if missing:

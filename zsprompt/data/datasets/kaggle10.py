@@ -50,9 +50,10 @@ def load(root: Path, *, split: str | None = None, names: str = "readable") -> Da
         DataError: files are missing or broken.
         UnknownName: there is no such split.
     """
-    base = find_base(root, "the CSV of Kaggle's ten classes", _FOLDERS, lambda folder: any(folder.glob("*.csv")))
-    path = _table_file(base)
     remarks = Remarks()
+    expected = "the CSV of Kaggle's ten classes"
+    base = find_base(root, expected, _FOLDERS, lambda folder: any(folder.glob("*.csv")), remarks)
+    path = _table_file(base)
     rows = list(read_rows(path, remarks=remarks))
     for name in rows[0].values:
         if name not in (_NAMES_COLUMN, *RAW_NAMES):
