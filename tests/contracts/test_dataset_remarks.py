@@ -77,6 +77,12 @@ def second_split(root: Path) -> Path:
     return root
 
 
+def second_folder(root: Path) -> Path:
+    MAKERS["kaggle10"](root)
+    MAKERS["kaggle10"](root / "kaggle10")
+    return root
+
+
 def second_name(root: Path) -> Path:
     tar(root / "train-0.tar", [("b.png", png(noise=1)), ("b.cls", b"cat")])
     return shard()(root)
@@ -173,6 +179,7 @@ PLANTS = (
     Plant("unannotated", "list", listed_csv(UNANNOTATED, "labels.json"), "item 2"),
     Plant("further-annotation", "list", listed_csv(TWICE, "labels.json"), "item 1"),
     Plant("data-folder", "coco", in_set("coco", "coco/annotations/instances_val2014.json", "{}"), "not coco"),
+    Plant("data-folder", "kaggle10", second_folder, "kaggle10"),
     Plant("list-file", "list", in_set("list", "labels.csv", "image,labels\nx.png,cat\n"), "labels.csv"),
     Plant("image-column", "list", listed_csv("labels,shot\ncat,a.png\ndog,b.png\n"), "'shot' (column 2"),
     Plant("labels-column", "list", listed_csv("image,animal\na.png,cat\nb.png,dog\n"), "'animal'"),
