@@ -218,6 +218,38 @@ def test_check_of_a_small_one_of_every_kind(
     assert facts["in_no_list"] == []
 
 
+OWN = [name for name in DATASETS if name not in (*CATALOGUE, "scenes")]
+
+
+def damaged_small_one(name: str, root: Path) -> None:
+    """A small data set, one of whose files is no image and no tar any more."""
+    MAKERS[name](root)
+    path = next(path for path in sorted(root.rglob("*")) if path.suffix in (".png", ".jpg", ".JPEG", ".tar"))
+    path.write_bytes(b"x")
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_check_never_advises_to_fetch_files_of_your_own(command: Command, tmp_path: Path, name: str) -> None:
+    damaged_small_one(name, tmp_path)
+    done = command("data", "check", name, "--root", tmp_path)
+    assert done.exit_code == 1
+    assert "fetch" not in done.stdout + done.stderr
+    assert name == "shards" or "To fix it: replace the unreadable images" in done.stderr
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_check_of_an_official_layout_in_a_folder_of_yours_names_both_ways(
+    command: Command, tmp_path: Path, name: str
+) -> None:
+    MAKERS[name](tmp_path)
+    done = command("data", "check", name, "--root", tmp_path)
+    own = f"for images of your own use --dataset {CATALOGUE[name].own}"
+    assert own in " ".join(done.stderr.split())
+    if CATALOGUE[name].size:
+        assert f"`zsprompt data fetch {name} --again --root {tmp_path}` downloads it again" in done.stderr
+    assert CATALOGUE[name].own in OWN
+
+
 # -- run names the way to get it
 
 

@@ -178,6 +178,7 @@ PLANTS = (
     Plant("blank-row", "list", listed_csv("image,labels\na.png,cat\n,\nb.png,dog\n"), "labels.csv, line 3"),
     Plant("unannotated", "list", listed_csv(UNANNOTATED, "labels.json"), "item 2"),
     Plant("further-annotation", "list", listed_csv(TWICE, "labels.json"), "item 1"),
+    Plant("data-folder", "coco", in_set("coco", "coco/annotations/instances_val2014.json", "{}"), "not coco"),
     Plant("data-folder", "kaggle10", second_folder, "kaggle10"),
     Plant("list-file", "list", in_set("list", "labels.csv", "image,labels\nx.png,cat\n"), "labels.csv"),
     Plant("image-column", "list", listed_csv("labels,shot\ncat,a.png\ndog,b.png\n"), "'shot' (column 2"),

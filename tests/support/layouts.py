@@ -344,7 +344,7 @@ def label_studio(kind: str, file: str = "", drawn: bool = False) -> Writer:
         )
         with quiet():
             converter.convert(str(root / "in"), str(root / "out"), kind)
-        shutil.move(str(uploads), str(root / "out" / "images"))
+        shutil.copytree(uploads, root / "out" / "images", dirs_exist_ok=True)
         return root / "out" / file if file else root / "out"
 
     return write
@@ -520,7 +520,7 @@ LAYOUTS = (
     Layout("COCO", "label-studio-sdk", ("label_studio_sdk.converter",), "coco-json", label_studio("COCO", drawn=True),
            remarks=("image-place",)),
     Layout("VOC", "label-studio-sdk", ("label_studio_sdk.converter",), "voc-xml", label_studio("VOC", drawn=True),
-           lost=("none",)),
+           remarks=("unlisted-image",), lost=("none",)),
     Layout("tasks as exported", "json", (), "list", label_studio_tasks, remarks=("unannotated", "image-place")),
     Layout("VOC, JPEG", "datumaro", ("datumaro",), "voc-xml", datumaro("voc"), remarks=("no-annotation-file",)),
     Layout("VOC, PNG", "datumaro", ("datumaro",), "voc-xml", datumaro("voc", ".png"), remarks=("no-annotation-file",)),

@@ -16,7 +16,7 @@ from zsprompt.errors import DataError, ImageError
 
 _ROWS = 4096
 _TEXTS = ("string", "large_string", "string_view")
-_GROUPS = 4  # row groups with images that are kept in memory
+_GROUPS = 2  # row groups with images that are kept in memory
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class ParquetImage:
         images = _group_images(self.file, facts, self.column, self.group)
         data = images[self.row] if self.row < len(images) else None
         if not data:
-            raise ImageError("no bytes in the Parquet file")
+            raise ImageError("no bytes in the Parquet file; embed the images, or list file names")
         return data
 
     def identity(self, *, settled: bool = False) -> bytes | None:
@@ -170,8 +170,8 @@ def _names_of_feature(feature: object) -> list[str]:
 
 
 def _translated(cell: Any, names: Sequence[str] | None) -> Any:
-    """A cell of class numbers as a list of names; −1 is "no label"."""
+    """A cell of class numbers as a list of names; −1 is "no label". A number without a name stays, to be refused."""
     if names is None or cell is None:
         return cell
     numbers = cell if isinstance(cell, list) else [cell]
-    return [names[number] for number in numbers if 0 <= number < len(names)]
+    return [names[number] if 0 <= number < len(names) else number for number in numbers if number != -1]
