@@ -307,8 +307,9 @@ def test_nothing_is_cut_on_paper(browser: Browser, kind: str, page_file: Callabl
     assert browser.run("document.querySelectorAll('details[open]').length") == 0
 
 
-def test_the_table_of_an_ablation_is_whole_on_a_wide_screen(browser: Browser, page_file: Callable[[str], Path]) -> None:
-    browser.open(page_file("ablation"), width=1200)
+@pytest.mark.parametrize("kind", ["ablation", "ablation, failed row", "run, 20 labels", "comparison, 20 labels"])
+def test_tables_are_whole_on_a_wide_screen(browser: Browser, kind: str, page_file: Callable[[str], Path]) -> None:
+    browser.open(page_file(kind), width=1200)
     assert browser.run("[...document.querySelectorAll('.wide')].every((e) => e.scrollWidth <= e.clientWidth)") is True
 
 

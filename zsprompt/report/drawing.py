@@ -22,6 +22,9 @@ TEXT, MUTED, GRID = "#22211f", "#66645e", "#dcdad3"
 COLOURS: dict[Role, str] = {"main": "#2a6fb0", "other": "#ad4a14", "muted": MUTED}
 """The colour of each role; the light colours of the page are the same."""
 
+HEAT = 0.45
+"""The strongest colour behind text, as on the page: of bars, and of a cell with the value 1."""
+
 WIDTH = 8.0
 """Width of a drawing in inches."""
 
@@ -69,8 +72,9 @@ def _bar(axes: Axes, chart: Bars, bar: Bar, place: int) -> None:
         axes.text(chart.axis.low, place, f" {axis_name(bar.reason, 90)}", va="center", fontsize=7, color=MUTED)
         return
     colour = COLOURS[bar.role]
-    if chart.filled:
-        axes.barh(place, 0 if isnan(bar.value) else bar.value, height=0.7, color=colour)
+    if chart.filled and not isnan(bar.value):
+        axes.barh(place, bar.value, height=0.7, color=colour, alpha=HEAT)
+        axes.plot([bar.value, bar.value], [place - 0.35, place + 0.35], color=colour, linewidth=2)
     elif not isnan(bar.value):
         axes.plot(bar.value, place, "o", color=colour, markersize=4)
     if not isnan(bar.low):
@@ -87,7 +91,7 @@ def _grid(chart: Grid) -> Drawing:
     drawing, axes = _one_axes(height=height, width=1 + 0.3 * shape[1] + 0.07 * max(map(len, rows)))
     image = np.zeros((*shape, 4))
     image[..., :3] = [int(COLOURS[chart.role][i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    image[..., 3] = 0.85 * np.nan_to_num(chart.values)
+    image[..., 3] = HEAT * np.nan_to_num(chart.values)
     axes.imshow(image, aspect="auto", interpolation="nearest")
     centred: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7, "color": TEXT}
     for row, numbers in enumerate(chart.numbers):
@@ -108,9 +112,12 @@ def _panels(chart: Panels) -> Drawing:
         _panel(axes, panel, size=8 if not chart.large else 9)
     for axes in panels[len(chart.panels) :]:
         axes.axis("off")
-    height = drawing.get_size_inches()[1]
-    drawing.supxlabel(chart.x, fontsize=9, color=TEXT, y=0.05 / height)
-    drawing.supylabel(chart.y, fontsize=9, color=TEXT, x=0.005)
+    if chart.large:
+        for axes in panels:
+            axes.set(xlabel=chart.x, ylabel=chart.y)
+    else:
+        drawing.supxlabel(chart.x, fontsize=9, color=TEXT, y=0.05 / drawing.get_size_inches()[1])
+        drawing.supylabel(chart.y, fontsize=9, color=TEXT, x=0.005)
     if chart.title:
         drawing.suptitle(chart.title, x=0.01, ha="left", fontsize="medium", color=TEXT)
     return drawing
@@ -142,7 +149,7 @@ def _panel(axes: Axes, panel: Panel, size: int) -> None:
         _line(axes, panel, line)
     for dot in panel.dots:
         ring: dict[str, Any] = {"markersize": 9, "fillstyle": "none"} if dot.ring else {"markersize": 4}
-        axes.plot(dot.x, dot.y, "o", color=COLOURS[dot.role], **ring)
+        axes.plot(dot.x, dot.y, "o", color=COLOURS[dot.role], clip_on=False, **ring)
     for axis, number in ((panel.x, axes.xaxis), (panel.y, axes.yaxis)):
         number.set_ticks([mark.value for mark in axis.marks], [mark.text for mark in axis.marks])
     axes.set(xlim=_ends(panel.x), ylim=_ends(panel.y))
