@@ -286,7 +286,7 @@ FAULTS = """(() => {
 })()"""
 
 
-@pytest.mark.parametrize("width", [390, 768, 1200])
+@pytest.mark.parametrize("width", [320, 390, 768, 1200, 1920])
 @over_pages
 def test_nothing_is_cut_or_too_small(browser: Browser, kind: str, width: int, page_file: Callable[[str], Path]) -> None:
     browser.open(page_file(kind), width=width)
@@ -340,10 +340,34 @@ def test_the_keyboard_reaches_all_that_scrolls_or_opens(
 def _tab_stops(browser: Browser, count: int) -> Iterator[tuple[int, str]]:
     """The elements that the next `count` presses of Tab reach, with the outlines that show them."""
     for _ in range(count):
-        for event in ("keyDown", "keyUp"):
-            browser.call("Input.dispatchKeyEvent", type=event, key="Tab", code="Tab", windowsVirtualKeyCode=9)
+        _press(browser, "Tab")
         number = browser.run("document.activeElement.dataset.stop")
         yield int(number), browser.run("getComputedStyle(document.activeElement).outlineStyle")
+
+
+def _press(browser: Browser, key: str, text: str = "") -> None:
+    code = {"Tab": 9, "Enter": 13}[key]
+    for event in ("keyDown", "keyUp"):
+        browser.call("Input.dispatchKeyEvent", type=event, key=key, code=key, windowsVirtualKeyCode=code, text=text)
+
+
+def test_the_first_link_skips_the_navigation(browser: Browser, page_file: Callable[[str], Path]) -> None:
+    browser.open(page_file("run, 3 labels"))
+    _press(browser, "Tab")
+    assert browser.run("document.activeElement.getBoundingClientRect().left >= 0") is True  # seen when reached
+    _press(browser, "Enter", text="\r")
+    _press(browser, "Tab")
+    assert browser.run("document.activeElement.closest('main') !== null") is True
+
+
+def test_paper_shows_the_images_that_the_reader_chose(browser: Browser, page_file: Callable[[str], Path]) -> None:
+    visible = "[...document.querySelectorAll('.card')].filter((card) => card.checkVisibility()).length"
+    browser.open(page_file("run, 20 labels"))
+    chosen = browser.run(visible)
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    assert 0 < browser.run(visible) == chosen
+    # an image that waits until it is in sight would stay blank on paper
+    assert browser.run("[...document.images].every((image) => image.complete && image.naturalWidth)") is True
 
 
 def test_a_gallery_starts_with_the_label_that_has_the_most_images(
