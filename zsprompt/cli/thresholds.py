@@ -13,7 +13,7 @@ from zsprompt._utils.text import quoted
 from zsprompt.cli.given_run import GivenRun, Old, read_family, takes_run
 from zsprompt.cli.modes import THRESHOLDS_BY_EXPECTATION, THRESHOLDS_BY_TARGETS
 from zsprompt.cli.options import DECISIONS, Json, argument, option
-from zsprompt.cli.session import can_print, note, refusals
+from zsprompt.cli.session import can_print, note, notes, refusals
 from zsprompt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ def thresholds(
         require_writable(out)
         chosen.choice()  # refused before any work
         with spec.prepare(given.resources()) as prepared:
+            notes(prepared.resolved.label_warnings)
             made = _from_expectation(prepared, images, expectation) if images else _from_targets(prepared, chosen)
         save_thresholds(made, out)
         _show(made, out, json)

@@ -15,7 +15,7 @@ from zsprompt._utils.text import finite
 from zsprompt.cli.given_run import GivenRun, Old, read_family, takes_run
 from zsprompt.cli.modes import TRAIN_SEVERAL
 from zsprompt.cli.options import Json, option
-from zsprompt.cli.session import note, refusals
+from zsprompt.cli.session import note, notes, refusals
 from zsprompt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ def train(
         from zsprompt.adapters import load_kind
         from zsprompt.adapters.unused import refuse_unused
         from zsprompt.encoders.devices import require_device
+        from zsprompt.prompts.odd_labels import label_warnings
 
         kind = load_kind(adapter)
         several = bool(fraction) or seeds > 1
@@ -122,6 +123,7 @@ def train(
         }
         tested = load(test) if test else None
         data = load(None)
+        notes(label_warnings(data.labels, data.places))
         with resources.open_store(spec.model or data.model or DEFAULT_MODEL, spec.device, spec.precision) as store:
             if several:
                 plan = {"fractions": fraction or [1.0], "seeds": seeds, "test": tested}
