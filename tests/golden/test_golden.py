@@ -85,7 +85,7 @@ RUNS = [
     case("run-normalised-top-all", f"run --strategy normalised:top-all {SCENES} --json"),
     case("run-yes-or-no", f"run --strategy yes-or-no {SCENES} --json"),
     case("run-list-all", f"run --strategy list-all,max_labels=2 {SCENES} --json"),
-    case("run-top-all", f"run --strategy top-all --eleven-point {SCENES} --json"),
+    case("run-top-all", f"run --strategy top-all {SCENES} --json"),
     case("run-top-all-photo", f"run --strategy top-all --prompts photo {SCENES} --json"),
     case(
         "run-top-all-scale", f"run --strategy top-all,order=alphabetical,scale=20 --prompts seed-code {SCENES} --json"
@@ -95,7 +95,7 @@ RUNS = [
     case(
         "run-llm-options",
         "rewrite random-words --out random.jsonl --like scenes --seed 1",
-        f"run --strategy llm --captions random.jsonl --offline --max-calls 0 --max-tokens 0 {SCENES} --json",
+        f"run --strategy llm --captions random.jsonl --offline {SCENES} --json",
     ),
     case("run-sample", "run --strategy per-label --dataset scenes --sample 100 --seed 3 --json"),
     case("run-split", "run --strategy per-label --dataset scenes --split train:500 --limit 100 --json"),
@@ -287,7 +287,7 @@ WRITERS = [
     case(
         "caption-folder",
         "caption --dataset folder --root photos --split test --strategy list-all,max_labels=2 --model tiny"
-        " --captions scenes --max-calls 3 --max-tokens 100 --out made.jsonl --dry-run --json",
+        " --captions scenes --llm-model captioner --max-calls 3 --max-tokens 100 --out made.jsonl --dry-run --json",
     ),
     case("caption-words", f"caption --labels '{WORDS}' --set-size 3 --model tiny --captions scenes --dry-run --json"),
     case(
@@ -314,8 +314,7 @@ WRITERS = [
     ),
     case(
         "rewrite-options",
-        f"rewrite random-words --out made.toml --labels '{WORDS}' --count 3 --template '{{label}}' {SERVER} --offline"
-        " --max-calls 0 --max-tokens 0",
+        f"rewrite random-words --out made.toml --labels '{WORDS}'",
         file="made.toml",
     ),
 ]

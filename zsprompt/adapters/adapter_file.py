@@ -98,6 +98,12 @@ class Trained:
             digest.update(name.encode() + np.ascontiguousarray(self.weights[name]).tobytes())
         object.__setattr__(self, "digest", digest.hexdigest()[:12])
 
+    @property
+    def domain(self) -> str | None:
+        """What its training images were, see Dataset; None for a file that does not tell."""
+        domain = self.facts.get("data", {}).get("domain")
+        return domain if isinstance(domain, str) else None
+
     def order(self, labels: Sequence[str]) -> list[int] | None:
         """The position of each of `labels` among the labels of the training; None for a kind that takes any labels.
 

@@ -23,6 +23,7 @@ from zsprompt.adapters.schedule import Schedule
 from zsprompt.adapters.train_loop import DivergedError, check_loss, fit
 from zsprompt.data import Dataset
 from zsprompt.data.dataset import refuse_or_skip
+from zsprompt.encoders.base import another_domain
 from zsprompt.errors import TrainingError, UsageError
 from zsprompt.prompts import PromptSet, load_prompts
 from zsprompt.prompts.labels import check_labels, label_vectors
@@ -125,6 +126,7 @@ def train(
     if isinstance(kind, WithEpochs):
         check_loss(kind, schedule)
     training, held_out, notes = split_off(dataset, validation, schedule)
+    notes += another_domain(store.encoder, dataset.domain)
     if held_out is None and schedule.patience not in (None, kind.schedule.patience):
         notes.append("patience has no effect, because there are no validation images to count epochs by")
     job = _Job(kind, store, prompts, schedule, skip_bad, folder)
@@ -231,6 +233,7 @@ class _Job:
                 "data": {
                     "dataset": training.name,
                     "split": training.split,
+                    "domain": training.domain,
                     "names": training.names,
                     "images": len(training.images),
                     "validation": held_out.split if held_out is not None else None,

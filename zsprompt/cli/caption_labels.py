@@ -91,6 +91,7 @@ def caption_labels(
             return
         with resources.open_store(resolved.model, spec.device, spec.precision) as store:
             prepared = resolved.prepared(store)
+            notes(prepared.domain_warnings if of_labels is None else ())
             sets = _sets_of_run(prepared) if of_labels is None else of_labels
             _show_plan(captions.plan(sets, prepared.labels), captions, cost, json, dry_run)
             if dry_run:

@@ -61,13 +61,15 @@ def predict(
             require_writable(out)
         totals = Totals()
         with resources.open_store(resolved.model, spec.device, spec.precision) as store:
-            strategy = resolved.prepared(store).strategy
+            prepared = resolved.prepared(store)
+            strategy = prepared.strategy
+            warnings = (*prepared.domain_warnings, *resolved.label_warnings, *undescribed(strategy, labels))
             recipe = describe(strategy, store)
             captions = resolved.image_captions
             parts = totals.watch(predict_in_parts(images, labels, store, strategy=strategy, captions=captions))
-            _show(parts, labels, recipe, out, json)
+            _show(parts, labels, recipe, warnings, out, json)
         _say_totals(totals, labels, recipe, out)
-        notes((*resolved.label_warnings, *undescribed(strategy, labels), *made_up(totals.worded)))
+        notes((*warnings, *made_up(totals.worded)))
         if totals.bad:
             raise typer.Exit(1)
 
@@ -91,7 +93,12 @@ def _with_threshold(strategy: Strategy, threshold: float | None, name: str) -> S
 
 
 def _show(
-    parts: Iterable[Predictions], labels: Sequence[str], recipe: dict[str, Any], out: Path | None, json: bool
+    parts: Iterable[Predictions],
+    labels: Sequence[str],
+    recipe: dict[str, Any],
+    warnings: Sequence[str],
+    out: Path | None,
+    json: bool,
 ) -> None:
     from zsprompt import report
     from zsprompt._utils.files import to_json
@@ -104,7 +111,7 @@ def _show(
     if out:
         save_predictions(parts, labels, out)
     if json:
-        typer.echo(to_json(report.predictions_dict(answer, recipe)))
+        typer.echo(to_json(report.predictions_dict(answer, recipe, warnings)))
     elif not out:
         for part in parts:
             for line in report.predictions_table(part):

@@ -112,7 +112,7 @@ def thresholds(
         require_writable(out)
         chosen.choice()  # refused before any work
         with spec.prepare(given.resources()) as prepared:
-            notes(prepared.resolved.label_warnings)
+            notes((*prepared.domain_warnings, *prepared.resolved.label_warnings))
             made = _from_expectation(prepared, images, expectation) if images else _from_targets(prepared, chosen)
         save_thresholds(made, out)
         _show(made, out, json)

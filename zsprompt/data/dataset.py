@@ -15,6 +15,9 @@ from zsprompt.data.remarks import Remark
 from zsprompt.data.sampling import stratified
 from zsprompt.errors import BadImages, DataError, UsageError
 
+PHOTOGRAPHS, SCENES = "photographs", "drawn scenes"
+"""Kinds of images. Files count as photographs."""
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -50,6 +53,7 @@ class Dataset:
         remarks: what the loader left out, or guessed from names alone; results repeat them too.
         places: label -> file and line where it was first met ("labels.csv, line 3"), where known.
         origin: arguments of `load_dataset`; None if it was built otherwise.
+        domain: what the images are: "photographs" or "drawn scenes". Models of another domain are warned of.
 
     Raises:
         DataError: shapes do not match, targets contain other numbers, or there are no images.
@@ -69,6 +73,7 @@ class Dataset:
     remarks: tuple[Remark, ...] = ()
     places: Mapping[str, str] = field(default_factory=dict)
     origin: Origin | None = None
+    domain: str = PHOTOGRAPHS
 
     def __post_init__(self) -> None:
         expected = (len(self.images), len(self.labels))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -100,6 +100,23 @@ class Resizable(Protocol):
     def prepare_at(self, image: Image, size: int) -> Image:
         """As `prepare`, but [size, size] instead of [S, S]: the same part of the image, in more pixels."""
         ...
+
+
+@runtime_checkable
+class OfDomain(Protocol):
+    """An Encoder that was trained on images of one kind only.
+
+    Attributes:
+        domain: the kind, in the words of Dataset.domain: "photographs" or "drawn scenes".
+    """
+
+    domain: str
+
+
+def another_domain(encoder: Encoder, domain: str) -> Iterator[str]:
+    """The warning that an encoder was trained on images of another kind than `domain`."""
+    if isinstance(encoder, OfDomain) and encoder.domain != domain:
+        yield f"model {encoder.name} was trained on {encoder.domain} only, so its scores for {domain} mean little"
 
 
 Precision = Literal["auto", "bfloat16", "int8"]

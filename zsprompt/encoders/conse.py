@@ -71,6 +71,7 @@ class Conse(Encoder):
     """
 
     name = "conse"
+    domain = "photographs"
     dim = 384
     logit_scale = LOGIT_SCALE
     context_length: int | None = _CONTEXT

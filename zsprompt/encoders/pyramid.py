@@ -16,7 +16,7 @@ import numpy as np
 
 from zsprompt._utils.arrays import Bools, Floats, Halves, unit_rows
 from zsprompt._utils.text import finite
-from zsprompt.encoders.base import Encoder, Precision, Resizable, SpatialEncoder
+from zsprompt.encoders.base import Encoder, OfDomain, Precision, Resizable, SpatialEncoder
 from zsprompt.encoders.registry import check_model, load_encoder
 from zsprompt.errors import UnknownName, UsageError
 
@@ -74,6 +74,8 @@ class Pyramid(Encoder):
         self.token_shape = sum(self._counts.values()) * tokens, width
         self.dim, self.logit_scale, self.context_length = encoder.dim, encoder.logit_scale, encoder.context_length
         self.text_batch = encoder.text_batch
+        if isinstance(encoder, OfDomain):
+            self.domain = encoder.domain
         which = "+".join(map(str, chosen))
         self.fingerprint = f"pyramid/1 d={d} levels={which} keep={float(keep)} seed={seed} {encoder.fingerprint}"
         optional = [("levels", levels, "all"), ("keep", keep, 1.0), ("seed", seed, 0)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zsprompt._utils.arrays import Bools, Floats, Halves, unit_rows
-from zsprompt.encoders.base import BatchedEncoder, Encoder, SpatialEncoder
+from zsprompt.encoders.base import BatchedEncoder, Encoder, OfDomain, SpatialEncoder
 from zsprompt.errors import ModelError
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ class RandomTexts(Encoder):
             self.token_shape = encoder.token_shape
         if isinstance(encoder, BatchedEncoder):
             self.image_batch = encoder.image_batch
+        if isinstance(encoder, OfDomain):
+            self.domain = encoder.domain
 
     def encode_texts(self, texts: Sequence[str]) -> Floats:
         """See Encoder."""

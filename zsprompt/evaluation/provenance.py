@@ -12,6 +12,8 @@ from zsprompt._utils.id_digests import count_shared
 from zsprompt._utils.text import counted
 from zsprompt._version import __version__
 from zsprompt.adapters import Trained
+from zsprompt.encoders import Encoder
+from zsprompt.encoders.base import another_domain
 from zsprompt.prompts import PromptSet
 from zsprompt.store import EmbeddingStore
 from zsprompt.strategies import Strategy, Thresholds, supervision
@@ -87,6 +89,25 @@ def undescribed(strategy: Strategy, labels: Sequence[str]) -> list[str]:
 def prompt_sets(strategy: object) -> Iterator[PromptSet]:
     """The prompt sets of a strategy and of its inner strategies."""
     return _parts(strategy, PromptSet)
+
+
+def outside_domain(strategy: Strategy, encoder: Encoder, labels: Sequence[str], domain: str) -> Iterator[str]:
+    """The warnings that the model or an adapter was trained on other images or labels.
+
+    Args:
+        strategy: the strategy of a run.
+        encoder: its model.
+        labels: C labels of the run.
+        domain: what its images are, see Dataset.
+    """
+    of_model = list(another_domain(encoder, domain))
+    yield from of_model
+    for trained in _parts(strategy, Trained):
+        if not of_model and trained.domain not in (None, domain):
+            yield f"the adapter was trained on {trained.domain}, so its scores for {domain} mean little"
+        if unseen := [label for label in labels if label not in set(trained.labels)]:
+            named = ", ".join(unseen[:_WORDS_NAMED]) + (", …" if len(unseen) > _WORDS_NAMED else "")
+            yield f"the adapter was trained without {len(unseen)} of {counted(len(labels), 'label')}: {named}"
 
 
 def learnt_from(strategy: Strategy, dataset: str, images: Sequence[str]) -> Iterator[str]:

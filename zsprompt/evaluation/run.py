@@ -15,7 +15,14 @@ from zsprompt._utils.text import counted
 from zsprompt.data import Dataset
 from zsprompt.data.dataset import refuse_or_skip
 from zsprompt.errors import UnknownName, UsageError
-from zsprompt.evaluation.provenance import describe, learnt_from, never_seen, other_captions, undescribed
+from zsprompt.evaluation.provenance import (
+    describe,
+    learnt_from,
+    never_seen,
+    other_captions,
+    outside_domain,
+    undescribed,
+)
 from zsprompt.evaluation.result import Result
 from zsprompt.metrics import Difficult
 from zsprompt.prompts.labels import check_labels
@@ -71,6 +78,7 @@ def run(
         counts={key: after[key] - before[key] for key in before},
         seconds=clock() - start,
         notes=(
+            *outside_domain(strategy, store.encoder, dataset.labels, dataset.domain),
             *never_seen(recipe["model"], store.take_unfamiliar()),
             *dataset.caveats,
             *label_warnings(dataset.labels, dataset.places),

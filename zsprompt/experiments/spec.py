@@ -13,10 +13,12 @@ from zsprompt._utils.modules import is_object_path
 from zsprompt._utils.progress import Progress, quiet
 from zsprompt._utils.registry import DEFAULT_MODEL
 from zsprompt.data import Dataset, load_dataset, takes_root
+from zsprompt.data.dataset import PHOTOGRAPHS
 from zsprompt.data.datasets.image_captions import captions_for, read_image_captions
 from zsprompt.encoders import ENCODERS, Encoder, Precision, available_models, check_model, load_encoder
 from zsprompt.encoders.devices import require_device
 from zsprompt.errors import AdapterError, ThresholdError, UnknownName, UsageError, ZspromptError
+from zsprompt.evaluation.provenance import outside_domain
 from zsprompt.evaluation.result import Result
 from zsprompt.evaluation.run import run
 from zsprompt.evaluation.thresholds import refuse_thresholds, with_thresholds
@@ -332,14 +334,14 @@ class Resources:
         """A writer for the LLM that `llm` or the environment names. Runs with the same LLM share its budget.
 
         Raises:
-            UsageError: `llm` has settings, but no LLM is named. See also `open_writer`.
+            UsageError: `llm` has limits, but no LLM is named. See also `open_writer`.
         """
         key = llm or ""
         if key not in self._writers:
             options = parse_llm(llm) if llm else LlmOptions()
             folder = Path(self.cache) if self.cache not in (None, "default") else None
             writer = open_writer(options, cache=folder, progress=self.progress)
-            if writer is None and options != LlmOptions():
+            if writer is None and replace(options, offline=False) != LlmOptions():
                 raise UsageError(
                     f"expected an LLM for {llm!r}, found none; add [SERVER:]MODEL to it, or set ZSPROMPT_LLM_MODEL"
                 )
@@ -488,6 +490,12 @@ class Prepared:
     def data(self) -> Dataset:
         """See Resolved."""
         return self.resolved.data
+
+    @property
+    def domain_warnings(self) -> tuple[str, ...]:
+        """Warnings that the model or an adapter was trained on other images or labels, one sentence each."""
+        domain = self.dataset.domain if self.dataset else PHOTOGRAPHS
+        return tuple(outside_domain(self.strategy, self.store.encoder, self.labels, domain))
 
     def run(self) -> Result:
         """Measure the run and keep its description in the result. Raises UsageError without a data set; see `run`."""

@@ -13,6 +13,7 @@ from zsprompt._utils.text import counted
 from zsprompt.evaluation.compare import Comparison
 from zsprompt.evaluation.measures import LABEL_MEASURES, number_text, numbers, shown_in, texts
 from zsprompt.evaluation.predict import Predictions
+from zsprompt.evaluation.provenance import made_up, never_seen
 from zsprompt.evaluation.result import Result
 from zsprompt.strategies.thresholds import Thresholds
 
@@ -164,8 +165,15 @@ def _confidence(predictions: Predictions, n: int, label: str, score: float) -> s
     return f"{100 * predictions.probabilities[n, predictions.labels.index(label)]:.0f} %"
 
 
-def predictions_dict(predictions: Predictions, recipe: dict[str, Any]) -> dict[str, Any]:
-    """The output of `zsprompt predict --json`."""
+def predictions_dict(predictions: Predictions, recipe: dict[str, Any], warnings: Sequence[str] = ()) -> dict[str, Any]:
+    """The output of `zsprompt predict --json`.
+
+    Args:
+        predictions: scores and decisions.
+        recipe: their provenance.
+        warnings: what the numbers do not tell, one sentence each; those of the predictions are added.
+    """
+    own = (*never_seen(recipe["model"], predictions.unfamiliar), *made_up(predictions.worded))
     rows = [
         {
             "image": image,
@@ -182,6 +190,7 @@ def predictions_dict(predictions: Predictions, recipe: dict[str, Any]) -> dict[s
         "overflowed": predictions.overflowed,
         **({"captions": dict(predictions.worded)} if predictions.worded else {}),
         "unfamiliar_words": list(predictions.unfamiliar),
+        "warnings": [*warnings, *own],
         "recipe": recipe,
     }
 

@@ -14,7 +14,7 @@ from typing import overload
 
 import numpy as np
 
-from zsprompt.data.dataset import Dataset
+from zsprompt.data.dataset import SCENES, Dataset
 from zsprompt.data.scenes.captions import caption
 from zsprompt.data.scenes.chance import Chance
 from zsprompt.data.scenes.world import KINDS, compose, paint
@@ -103,4 +103,5 @@ def load(root: Path | None = None, *, split: str | None = None, names: str = "re
         captions=tuple(caption(scene, Chance(f"caption {scene.seed}")) for scene in scenes),
         model="tiny",
         bank="scenes",
+        domain=SCENES,
     )

@@ -29,6 +29,8 @@ _TOKENS = 49_408  # of CLIP's vocabulary
 class Tiny(OpenAIClip):
     """An OpenAIClip with the list of words that it was trained on."""
 
+    domain = "drawn scenes"
+
     def __init__(
         self, state: dict[str, torch.Tensor], *, words: frozenset[str], sha256: str, device: str, precision: Precision
     ) -> None:
