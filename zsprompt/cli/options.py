@@ -33,6 +33,9 @@ def argument(text: str, metavar: str) -> Any:
 
 
 Json = Annotated[bool, option("Print one JSON object and nothing else.", "--json", panel=OUTPUT)]
+Force = Annotated[
+    bool, option("Let --out replace files that zsprompt did not write; never an input.", "--force", hidden=True)
+]
 CacheFolder = Annotated[
     Path | None, option("Folder for stored embeddings; it may also stand before the command.", "--cache", hidden=True)
 ]

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zsprompt._utils.csv_cells import restored
+from zsprompt._utils.file_kinds import is_own_csv
 from zsprompt.data.caption_csv import is_caption_header, read_captions
 from zsprompt.data.images import SUFFIXES
 from zsprompt.errors import DataError
@@ -133,9 +135,12 @@ def _read_csv(path: Path, images_only: bool, layout: CsvLayout) -> Iterator[List
         reader = csv.reader(file, delimiter=separator, strict=True)
         try:
             header = [cell.strip() for cell in next(filter(None, reader), [])]
+            own = is_own_csv(path)
+            header = [*map(restored, header)] if own else header
             column = _first_column(path, header, separator) if layout.image_first else _image_column(path, header)
             for cells in reader:
                 if cells:
+                    cells = [*map(restored, cells)] if own else cells
                     yield _csv_row(path, reader.line_num, header, cells, column, images_only)
         except csv.Error as error:
             raise DataError(

@@ -84,7 +84,7 @@ def _svg(drawing: Drawing, fonttype: str) -> str:
     buffer = io.StringIO()
     fixed: dict[Any, Any] = {"svg.fonttype": fonttype}
     with rc_context(fixed):
-        drawing.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        drawing.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": "zsprompt"})
     return buffer.getvalue()
 
 
