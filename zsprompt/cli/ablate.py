@@ -9,7 +9,7 @@ import typer
 
 from zsprompt._utils.text import counted
 from zsprompt.cli.given_run import GivenRun, takes_run
-from zsprompt.cli.options import Force, Json, option
+from zsprompt.cli.options import HiddenForce, Json, option
 from zsprompt.cli.session import note, refusals
 from zsprompt.errors import UsageError
 
@@ -25,7 +25,7 @@ def ablate(
     given: GivenRun,
     out: Annotated[Path, option("Folder for the table, with a result folder per row.")],
     plan: Annotated[Path | None, option("TOML file with the rows, instead of options that name rows.")] = None,
-    force: Force = False,
+    force: HiddenForce = False,
     json: Json = False,
 ) -> None:
     """Measure every combination of options once, and test which differences are real.

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, combinations
-from math import comb, inf, nan
+from math import comb
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zsprompt._utils.text import counted, finite
 from zsprompt.cli.given_run import GivenRun, Old, takes_run
-from zsprompt.cli.options import CAPTIONS, Force, Json, option
+from zsprompt.cli.llm_outcome import exit_if_incomplete, name_refused
+from zsprompt.cli.options import CAPTIONS, HiddenForce, Json, option
 from zsprompt.cli.session import note, refusals
 from zsprompt.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from zsprompt.experiments.spec import Prepared, Resolved
     from zsprompt.llm import Budget, Captions, Plan, Written
@@ -56,7 +58,7 @@ def caption_labels(
         bool, option("Print how many requests it would send, and send none.", "--dry-run", panel=CAPTIONS)
     ] = False,
     price: Annotated[str | None, option("in=X,out=Y: price per million tokens, for --dry-run.", panel=CAPTIONS)] = None,
-    force: Force = False,
+    force: HiddenForce = False,
     json: Json = False,
 ) -> None:
     """Caption each label set of a run once with an LLM, within a budget."""
@@ -94,6 +96,9 @@ def caption_labels(
             written = captions.fetch(sets, prepared.labels, prepared.store.fits)
         if captions.writer is not None:
             _finish(written, captions.writer.budget, out, json, force)
+            refused = _named(written.refused)
+            name_refused(refused)
+            exit_if_incomplete(refused, len(written.captions), len(sets), "label set")
 
 
 def _sets_of_run(prepared: Prepared) -> Sequence[LabelSet]:
@@ -144,10 +149,10 @@ def _price(text: str | None, given: GivenRun) -> _Price:
 
 def _amount(name: str, text: str) -> float:
     try:
-        amount = float(text)
+        amount = finite(text)
     except ValueError:
-        amount = nan
-    if not 0 <= amount < inf:  # false for NaN too
+        amount = -1.0
+    if amount < 0:
         raise UsageError(f"expected {name} of --price to be a number of at least 0, found {text!r}")
     return amount
 
@@ -173,28 +178,37 @@ def _planned(plan: Plan, captions: Captions, price: _Price) -> str:
 def _finish(written: Written, budget: Budget, out: Path | None, json: bool, force: bool) -> None:
     from zsprompt.prompts import save_bank
 
-    if out:
+    if out and written.captions:
         save_bank(written.captions.values(), out, force=force)
     facts = {
         "captions": len(written.captions),
         "requests": budget.calls_made,
         "tokens": budget.tokens_used,
         "shortened": len(written.shortened),
-        "failed": {" + ".join(sorted(key)): complaint for key, complaint in written.failed.items()},
+        "failed": _named(written.failed),
+        "refused": _named(written.refused),
         "unasked": written.unasked,
     }
-    kept = f"; written to {out}" if out else ""
+    kept = f"; written to {out}" if out and written.captions else ""
     typer.echo(
         _json(facts) if json else f"{len(written.captions):,} captions, {budget.calls_made:,} requests now{kept}"
     )
     if written.shortened:
         note(f"{len(written.shortened):,} cut at the end of a clause to fit the model")
-    for key, complaint in list(written.failed.items())[:_NAMED]:
-        note(f"two answers were rejected for {' + '.join(sorted(key)) or 'the empty set'}: {complaint}")
-    if written.failed:
-        note(f"{len(written.failed):,} sets have no caption; in a run the template words them")
+    for name, complaint in list(_named(written.failed).items())[:_NAMED]:
+        note(f"two answers were rejected for {name}: {complaint}")
+    if without := len(written.failed) + len(written.refused):
+        note(
+            f"{counted(without, 'label set')} without a caption; a run with --llm uses the template for them, "
+            "a run with --captions the captions of their parts"
+        )
     if written.unasked:
         note(f"the budget ended with {written.unasked:,} sets left; the same command continues from there")
+
+
+def _named(sets: Mapping[frozenset[str], str]) -> dict[str, str]:
+    """The reasons by label set, named."""
+    return {" + ".join(sorted(key)) or "the empty set": reason for key, reason in sets.items()}
 
 
 def _json(facts: dict[str, Any]) -> str:

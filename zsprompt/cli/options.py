@@ -33,9 +33,11 @@ def argument(text: str, metavar: str) -> Any:
 
 
 Json = Annotated[bool, option("Print one JSON object and nothing else.", "--json", panel=OUTPUT)]
-Force = Annotated[
-    bool, option("Let --out replace files that zsprompt did not write; never an input.", "--force", hidden=True)
-]
+_FORCE = "Let --out replace files that zsprompt did not write; never an input."
+Force = Annotated[bool, option(_FORCE, "--force", panel=OUTPUT)]
+HiddenForce = Annotated[bool, option(_FORCE, "--force", hidden=True)]
+"""For a command whose help has no room. The refusal names the option."""
+
 CacheFolder = Annotated[
     Path | None, option("Folder for stored embeddings; it may also stand before the command.", "--cache", hidden=True)
 ]
@@ -266,7 +268,7 @@ RUN_OPTIONS: tuple[RunOption, ...] = (
         str,
         ("llm",),
         "The LLM to ask: [SERVER:]MODEL[,field=value…]. SERVER: openai, qwen, qwen-cn or local. "
-        "Fields: url, model, timeout, max_calls, max_tokens, offline.",
+        "Fields: url, model, timeout, max_calls, max_tokens, answer_tokens, offline.",
         _as("llm"),
         CAPTIONS,
         default="ZSPROMPT_LLM_…",

@@ -59,6 +59,7 @@ def predict(
         resolved = dataclasses.replace(
             resolved, strategy=_with_threshold(resolved.strategy, threshold, str(spec.strategy))
         )
+        resolved.check(resources)
         labels = resolved.labels
         if out:
             check_output(out, PREDICTIONS, inputs=[reads_sources(images), *inputs_of(spec)], force=force)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from zsprompt.cli.options import Force, Json, argument, option
+from zsprompt.cli.options import HiddenForce, Json, argument, option
 from zsprompt.cli.session import note, refusals
 from zsprompt.errors import UsageError
 
@@ -21,7 +21,7 @@ def report(
         option("The page to write. [default: report.html in DIR; for runs A and B, against-A.html in B]"),
     ] = None,
     root: Annotated[Path | None, option("Folder of the images, if they have moved.")] = None,
-    force: Force = False,
+    force: HiddenForce = False,
     json: Json = False,
 ) -> None:
     """Make a page of a run, of an ablation, or of the changes between two runs."""

@@ -30,6 +30,7 @@ def run(
 
         spec, resources = given.spec(), given.resources()
         resolved = spec.resolve(resources)
+        resolved.check(resources)
         if out:
             check_folder(out, FILES, inputs=inputs_of(spec, resolved.dataset), force=force)
         with resources.open_store(resolved.model, spec.device, spec.precision) as store:

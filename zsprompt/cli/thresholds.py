@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from zsprompt.cli.given_run import GivenRun, Old, read_family, takes_run
-from zsprompt.cli.options import DECISIONS, Force, Json, argument, option
+from zsprompt.cli.options import DECISIONS, HiddenForce, Json, argument, option
 from zsprompt.cli.session import can_print, note, refusals
 from zsprompt.errors import UsageError
 
@@ -79,7 +79,7 @@ def thresholds(
             panel=DECISIONS,
         ),
     ] = None,
-    force: Force = False,
+    force: HiddenForce = False,
     json: Json = False,
 ) -> None:
     """Choose thresholds from a labelled data set, or from the number of labels you expect per image."""

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zsprompt._utils.registry import DEFAULT_MODEL
+from zsprompt._utils.text import finite
 from zsprompt.cli.given_run import GivenRun, Old, read_family, takes_run
-from zsprompt.cli.options import Force, Json, option
+from zsprompt.cli.options import HiddenForce, Json, option
 from zsprompt.cli.session import note, refusals
 from zsprompt.errors import UsageError
 
@@ -86,7 +87,7 @@ def train(
         option("Train with this many seeds, and report mean and deviation.", panel=TRAINING, min=1, max=1000),
     ] = 1,
     resume: Annotated[bool, option("Continue the unfinished run in --out.", "--resume", panel=TRAINING)] = False,
-    force: Force = False,
+    force: HiddenForce = False,
     json: Json = False,
 ) -> None:
     """Train an adapter on stored embeddings. `run --strategy adapter:DIR` then measures it like a prompt strategy."""
@@ -156,9 +157,13 @@ def _validation(text: str | None, load: Callable[[str], Dataset]) -> Dataset | f
     if text is None:
         return None
     try:
-        return float(text)
+        float(text)
     except ValueError:
         return load(text)
+    try:
+        return finite(text)
+    except ValueError:
+        raise UsageError(f"expected a split or a share of the images for --validation, found {text!r}") from None
 
 
 def _folders(out: Path, fractions: Sequence[float] | None, seeds: int, first: int) -> list[Path]:

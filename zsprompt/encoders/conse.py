@@ -79,12 +79,9 @@ class Conse(Encoder):
     token_shape = 1 + _PLACES, dim
 
     def __init__(self, *, device: str = "auto", precision: Precision = "auto") -> None:
-        if precision == "int8":
-            raise UsageError(
-                "expected an OpenAI CLIP model for precision int8, found model conse; use precision=bfloat16"
-            )
         self._device_option = device
         self._precision = precision
+        check_conse("conse", device=device, precision=precision)
         self._files = _Files.installed()
         self.fingerprint = (
             f"conse/2 {_CLASSIFIER_SHA256[:16]} {_SENTENCES_SHA256[:16]} "
@@ -191,6 +188,15 @@ class Conse(Encoder):
 def load_conse(name: str = "conse", *, device: str = "auto", precision: Precision = "auto") -> Conse:
     """ConSE; see Conse."""
     return Conse(device=device, precision=precision)
+
+
+def check_conse(name: str, *, device: str, precision: Precision) -> None:
+    """Raise what Conse raises for its arguments and its packages. Reads no weights."""
+    if precision == "int8":
+        raise UsageError(
+            f"expected an OpenAI CLIP model for precision int8, found model {name}; use precision=bfloat16"
+        )
+    _Files.installed()
 
 
 @dataclass(frozen=True)

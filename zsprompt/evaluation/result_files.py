@@ -14,7 +14,7 @@ from zsprompt._utils import file_kinds
 from zsprompt._utils.arrays import Bools, Floats, Targets
 from zsprompt._utils.csv_cells import DIGITS, decided, exact, restored
 from zsprompt._utils.file_kinds import FileKind
-from zsprompt._utils.files import read_text
+from zsprompt._utils.files import read_fault, read_text
 from zsprompt._utils.outputs import CsvWriter, check_folder, new_folder, remove, whole_csv, write_json
 from zsprompt._utils.validate import Must, Section, first_fault
 from zsprompt.errors import ResultError
@@ -186,7 +186,7 @@ def _read_facts(folder: Path) -> dict[str, Any]:
     try:
         facts: dict[str, Any] = json.loads(read_text(path))
     except (OSError, ValueError) as error:
-        raise ResultError(f"cannot read {path}: {error}; run it again") from None
+        raise ResultError(f"cannot read {path}: {read_fault(path, error)}; run it again") from None
     if fault := first_fault(facts, _CONTENT, extra_keys=True):
         raise ResultError(f"{path}: {fault}; run it again")
     return facts

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from zsprompt._utils import file_kinds
+from zsprompt._utils.modules import is_object_path
 from zsprompt._utils.outputs import Reads, check_folder, check_output, new_folder, reads_folder, write_text
 from zsprompt._utils.progress import Progress, quiet
-from zsprompt._utils.registry import is_object_path
 from zsprompt.data import load_dataset
 from zsprompt.data.images import ImageRef
 from zsprompt.data.inputs import reads_images

@@ -11,6 +11,8 @@ from zsprompt.strategies.capabilities import (
     own_model,
     reads,
     refuse,
+    refuse_captions,
+    refuse_labels,
     supervision,
     with_captions,
 )
@@ -50,6 +52,8 @@ __all__ = [
     "reads",
     "rebuild",
     "refuse",
+    "refuse_captions",
+    "refuse_labels",
     "save_thresholds",
     "spec_of",
     "supervision",

@@ -19,8 +19,10 @@ from zsprompt.strategies.base import (
     Supervision,
     above,
     neutral_company,
+    require_threshold,
     standardise,
 )
+from zsprompt.strategies.capabilities import refuse_labels
 
 _FEWEST = 4
 
@@ -53,6 +55,12 @@ class Normalised:
         """See Wrapper."""
         return replace(self, strategy=strategy)
 
+    def refuse_labels(self, labels: Sequence[str]) -> None:
+        """See RefusesLabels. Raises what `predict` raises for too few labels and for the threshold."""
+        words = self._words(labels)
+        require_threshold(self.threshold, len(words))
+        refuse_labels(self.strategy, words)  # the neutral words need texts too
+
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy. Raises what the wrapped strategy raises.
 
@@ -60,6 +68,15 @@ class Normalised:
             UsageError: too few labels, or a threshold that no z can exceed.
         """
         labels = check_labels(labels)
+        words = self._words(labels)
+        inner = self.strategy.predict(images, words, texts)
+        z = standardise(inner.scores)
+        yes = above(z, self.threshold, len(words))
+        count = len(labels)
+        return Prediction(z[:, :count].astype(np.float32), yes[:, :count], inner.overflowed, inner.worded)
+
+    def _words(self, labels: Sequence[str]) -> tuple[str, ...]:
+        """The labels and neutral words to standardise over. Raises UsageError for too few."""
         alone = isinstance(self.strategy, JudgesAlone) and self.strategy.judges_alone
         words = (*labels, *(neutral_company(labels) if alone else ()))
         if len(words) < _FEWEST:
@@ -67,8 +84,4 @@ class Normalised:
                 f"expected at least {_FEWEST} labels to standardise {type(self.strategy).__name__} over, "
                 f"found {len(labels)}; use normalised:per-label, which works with any number of labels"
             )
-        inner = self.strategy.predict(images, words, texts)
-        z = standardise(inner.scores)
-        yes = above(z, self.threshold, len(words))
-        count = len(labels)
-        return Prediction(z[:, :count].astype(np.float32), yes[:, :count], inner.overflowed, inner.worded)
+        return words

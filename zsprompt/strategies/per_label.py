@@ -11,7 +11,15 @@ import numpy as np
 from zsprompt.prompts import PromptSet, load_prompts
 from zsprompt.prompts.labels import TextSpace, check_labels, label_vectors
 from zsprompt.store.image_embeddings import Images
-from zsprompt.strategies.base import THRESHOLD, Prediction, Supervision, above, neutral_company, standardise
+from zsprompt.strategies.base import (
+    THRESHOLD,
+    Prediction,
+    Supervision,
+    above,
+    neutral_company,
+    require_threshold,
+    standardise,
+)
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,12 @@ class PerLabel:
     threshold: float = THRESHOLD
     supervision: ClassVar[Supervision] = "label-free"
     judges_alone: ClassVar[bool] = True
+
+    def refuse_labels(self, labels: Sequence[str]) -> None:
+        """See RefusesLabels. Raises PromptError for prompts without texts for the labels, and UsageError."""
+        words = (*labels, *neutral_company(labels))
+        self.prompts.ensemble(words)
+        require_threshold(self.threshold, len(words))
 
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy. Raises LabelError for a label too long for the encoder, UsageError for the threshold."""
