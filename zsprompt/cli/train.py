@@ -14,7 +14,7 @@ from zsprompt._utils.registry import DEFAULT_MODEL
 from zsprompt._utils.text import finite
 from zsprompt.cli.given_run import GivenRun, Old, read_family, takes_run
 from zsprompt.cli.options import HiddenForce, Json, option
-from zsprompt.cli.session import note, refusals
+from zsprompt.cli.session import note, notes, refusals
 from zsprompt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -115,6 +115,7 @@ def train(
         several = bool(fraction) or seeds > 1
         for folder in _folders(out, fraction, seeds, changed.seed) if several else [out]:
             check_folder(folder, _files(bool(test)), inputs=inputs_of(spec, resolved.dataset), force=force)
+        notes(resolved.label_warnings)
         with resources.open_store(resolved.model, spec.device, spec.precision) as store:
             if several:
                 plan = {"fractions": fraction or [1.0], "seeds": seeds, "test": tested}

@@ -12,7 +12,7 @@ from zsprompt.cli.caption_labels import NO_LLM
 from zsprompt.cli.given_run import GivenRun, Old, takes_run
 from zsprompt.cli.llm_outcome import exit_if_incomplete, name_refused
 from zsprompt.cli.options import Force, argument, option
-from zsprompt.cli.session import note, refusals
+from zsprompt.cli.session import note, notes, refusals
 from zsprompt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -56,10 +56,12 @@ def write_prompts(
         from zsprompt._utils.file_kinds import PROMPTS, RANDOM_BANK
         from zsprompt._utils.outputs import check_output, reads_file
         from zsprompt.experiments.inputs import inputs_of
+        from zsprompt.prompts.odd_labels import label_warnings
 
         spec, resources = given.spec(), given.resources()
         made = RANDOM_BANK if kind is Kind.random_words and out.suffix == ".jsonl" else PROMPTS
         check_output(out, made, inputs=[reads_file(Path(like)), *inputs_of(spec)], force=force)
+        notes(label_warnings(spec.label_list or (), spec.label_places))
         if kind is Kind.random_words:
             seed = given.old.get("seed_of_words", random_seed)
             typer.echo(_random_words(out, like, spec.label_list, seed, force))

@@ -18,6 +18,7 @@ from zsprompt.errors import ZspromptError
 from zsprompt.evaluation.compare import compare
 from zsprompt.evaluation.result import Result
 from zsprompt.evaluation.result_files import load_result
+from zsprompt.report.drawing import svg
 from zsprompt.report.of_ablation import ablation_report
 from zsprompt.report.of_comparison import comparison_report
 from zsprompt.report.of_run import run_report
@@ -109,7 +110,7 @@ class _Target:
     def write(self, report: Report, warnings: Sequence[str] = ()) -> Built:
         """Write the page and its figures, or nothing if one of them would replace another file."""
         folder = self.page.parent / f"{self.page.stem}-figures"
-        files = {f"{figure.name}.svg": figure.file for figure in report.figures}
+        files = {f"{figure.name}.svg": svg(figure.chart) for figure in report.figures}
         kinds = dict.fromkeys(files, file_kinds.FIGURE)
         check_folder(folder, kinds, inputs=self._inputs(), force=self.force)
         with new_folder(folder):

@@ -10,6 +10,7 @@ from zsprompt._utils.outputs import write_text
 from zsprompt.adapters.registry import name_of
 from zsprompt.adapters.training import FILES as TRAINING_FILES
 from zsprompt.adapters.training import Course
+from zsprompt.report.drawing import svg
 from zsprompt.report.figures import training_curve
 
 CURVE = "training.svg"
@@ -35,5 +36,5 @@ def save_training_curve(course: Course, folder: Path | str, *, force: bool = Fal
     title = f"{name_of(course.trained.kind)} on {facts['data']['dataset']}, {course.trained.model}"
     path = Path(folder) / CURVE
     figure = training_curve(course.history, course.best, facts["recipe"]["loss"], title)
-    write_text(path, file_kinds.FIGURE, figure.file, force=force)
+    write_text(path, file_kinds.FIGURE, svg(figure.chart), force=force)
     return path
