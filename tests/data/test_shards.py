@@ -504,5 +504,5 @@ def test_shards_of_img2dataset_have_no_labels(tmp_path: Path) -> None:
     tar(tmp_path / "00000.tar", members)
     write(tmp_path / "00000_stats.json", "{}")
     text = message(DataError, lambda: load(tmp_path))
-    assert "for shards without labels, use `zsprompt predict`" in text
+    assert "found 'caption', 'url', 'key', 'status', 'width'; for shards without labels, use `zsprompt predict`" in text
     assert find_sources([tmp_path / "00000.tar"]).count == 1

@@ -243,17 +243,23 @@ def _json_labels(member: TarMember, *, needed: bool) -> dict[str, int] | None:
     key = member.name[: -len(_JSON)]
     try:
         value = json.loads(_text(member))
-        if not needed and not (isinstance(value, dict) and "labels" in value):
+    except (ValueError, RecursionError) as error:
+        raise _no_json_labels(member, f"a text that is not JSON ({error})") from None
+    if not isinstance(value, dict) or "labels" not in value:
+        if not needed:
             return None
-        names = value["labels"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataError(
-            f'{member.tar}: expected {key}.json to hold {{"labels": […]}}, found none ({error}); '
-            "for shards without labels, use `zsprompt predict`"
-        ) from None
+        raise _no_json_labels(member, listed(map(repr, value)) if isinstance(value, dict) else type(value).__name__)
+    names = value["labels"]
     if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
         raise DataError(f"{member.tar}: expected label names in {key}.json, found {str(names)[:60]}")
     return {name.strip(): 1 for name in names}
+
+
+def _no_json_labels(member: TarMember, found: str) -> DataError:
+    return DataError(
+        f'{member.tar}: expected {member.name} to hold {{"labels": […]}}, found {found}; '
+        "for shards without labels, use `zsprompt predict`"
+    )
 
 
 def _array(member: TarMember) -> npt.NDArray[Any]:
