@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from class_vectors import class_names
 from PIL import Image, ImageOps
 
 from zsprompt import Dataset, ListAll, TopAll, load_dataset, load_prompts, metrics
@@ -119,12 +120,6 @@ def few_labels(store: EmbeddingStore, vectors: np.ndarray, data: Dataset, draws:
 
 THRESHOLDS = (1.25, 1.5, 1.75, 2.0, 2.5)
 COLUMNS = ("mAP", *(f"micro F1 at {threshold}" for threshold in THRESHOLDS))
-
-
-def class_names() -> list[str]:
-    from torchvision.models import EfficientNet_B0_Weights
-
-    return list(EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"])
 
 
 def mean_ap(scores: np.ndarray, targets: np.ndarray) -> float:

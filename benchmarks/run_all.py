@@ -23,6 +23,7 @@ WITHOUT_PHOTOS = {
     "list_all": ["--labels", "12", "--largest", "3"],
     "growth": ["--images", "100", "200", "--labels", "10", "20"],
     "conse_speed": ["--images", "16"],
+    "class_vectors": [],
     "train_tiny": ["--images", "256", "--steps", "4"],
     "contact_sheet": ["--scenes", "10"],
     "fetch": ["--photos", "100", "--kills", "2"],
@@ -42,7 +43,7 @@ WITH_PHOTOS = {
     "folds": ["--folds", "2", "--seeds", "1", "--epochs", "2"],
     "report": ["--images", "200", "--rounds", "1"],
 }
-ENDINGS = {"contact_sheet": "png", "train_tiny": "safetensors"}
+ENDINGS = {"class_vectors": "npy", "contact_sheet": "png", "train_tiny": "safetensors"}
 
 
 def main() -> None:

@@ -14,6 +14,8 @@ from PIL import Image
 from zsprompt.encoders import OPENAI_MODELS, Encoder, available_models, load_encoder
 from zsprompt.encoders.registry import ENCODERS
 from zsprompt.errors import LabelError, ModelError, UnknownName, UsageError, ZspromptError
+from zsprompt.evaluation.predict import predict
+from zsprompt.store import EmbeddingStore
 from zsprompt.testing import check_encoder
 
 TEXTS = ["dog", "a photo of a cat", "cat", "nothing", "an aeroplane, a sofa and a tv monitor"]
@@ -47,13 +49,19 @@ SLOW = {"conse"}
     ],
 )
 def encoder(request: pytest.FixtureRequest) -> Encoder:
-    if request.param == "planted":
+    return fresh(request.param, request)
+
+
+def fresh(name: str, request: pytest.FixtureRequest) -> Encoder:
+    """A new encoder, which has computed nothing yet."""
+    family, colon, model = name.rpartition(":")
+    if model == "planted":
         return PlantedEncoder(context_length=77)
-    if request.param == "checkpoint":
-        return load_encoder(str(request.getfixturevalue("checkpoint")), device="cpu")
-    if not all(map(find_spec, EXTRAS.get(request.param, ()))):
-        pytest.skip(f"the extra that {request.param} needs is not installed")
-    return load_encoder(request.param, device="cpu")
+    if model == "checkpoint":
+        model = str(request.getfixturevalue("checkpoint"))
+    if not all(map(find_spec, EXTRAS.get(model, ()))):
+        pytest.skip(f"the extra that {model} needs is not installed")
+    return load_encoder(f"{family}{colon}{model}", device="cpu")
 
 
 def images(count: int = 6) -> list[Image.Image]:
@@ -79,6 +87,33 @@ def test_facts_about_the_model(encoder: Encoder) -> None:
     assert len(encoder.fingerprint) > 8
     assert 0 < encoder.logit_scale <= 350
     assert encoder.context_length is None or encoder.context_length > 10
+
+
+@pytest.mark.parametrize("name", ["planted", "checkpoint", *AT_HAND, "pyramid,d=2:checkpoint", "pyramid,d=2:tiny"])
+def test_with_a_filled_cache_a_new_image_embeds_no_text(
+    name: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new process computes nothing that depends on the model alone: it embeds neither labels nor words of its own."""
+    photos = [tmp_path / f"{n}.png" for n in range(2)]
+    for image, path in zip(images(2), photos, strict=True):
+        image.save(path)
+    labels = ["dog", "cat"]
+    with EmbeddingStore(fresh(name, request), cache=tmp_path / "cache") as store:
+        predict(photos[0], labels, store)
+    later = fresh(name, request)
+    asked: list[str] = []
+    for part in (later, *inner_encoders(later)):
+        monkeypatch.setattr(part, "encode_texts", asked.extend)
+    with EmbeddingStore(later, cache=tmp_path / "cache") as store:
+        assert predict(photos[1], labels, store).scores.shape == (1, 2)
+        assert (store.counts.images_encoded, store.counts.texts_encoded) == (1, 0)
+    assert asked == []
+
+
+def inner_encoders(encoder: Encoder) -> list[Encoder]:
+    """The encoders that an encoder wraps."""
+    inner = [part for part in vars(encoder).values() if isinstance(part, Encoder)]
+    return [*inner, *(deeper for part in inner for deeper in inner_encoders(part))]
 
 
 class Bare(Encoder):
