@@ -95,7 +95,7 @@ def scale_grid(store: EmbeddingStore, vectors: np.ndarray, data: Dataset) -> pd.
 
 
 def few_labels(store: EmbeddingStore, vectors: np.ndarray, data: Dataset, draws: int = 60) -> pd.DataFrame:
-    """mAP and micro F1 of standardised scores for random subsets of the labels, without and with neutral words."""
+    """mAP and micro F1 of standardised scores for random subsets of the labels, without and with reference words."""
     prompts, words = load_prompts("photo"), neutral_words()
     all_cosines = vectors @ label_vectors(prompts, data.labels, store).T
     neutral = vectors @ label_vectors(prompts, words, store).T

@@ -15,6 +15,7 @@ from zsprompt.data import Dataset
 from zsprompt.errors import ThresholdError, UsageError
 from zsprompt.evaluation.predict import Predictions
 from zsprompt.evaluation.provenance import describe
+from zsprompt.evaluation.reference_words import KEY
 from zsprompt.evaluation.result import Result
 from zsprompt.evaluation.threshold_rules import Rule, choose, expecting, out_of_fold, sharing, split
 from zsprompt.store import EmbeddingStore
@@ -135,7 +136,7 @@ def with_thresholds(
         ThresholdError: the thresholds belong to another strategy, prompt set or model, or were chosen with targets of
             images in `dataset`.
     """
-    recipe = describe(strategy, store)
+    recipe = describe(strategy, store, thresholds.labels)
     for key in _SAME:
         if thresholds.made_for.get(key) != recipe[key]:
             raise ThresholdError(
@@ -203,7 +204,7 @@ def _made_for(recipe: Mapping[str, Any]) -> dict[str, Any]:
         raise ThresholdError(
             f"expected {missing[0]} in the recipe of the result, found a result of an older zsprompt; run it again"
         )
-    return {key: recipe[key] for key in _MADE_FOR}
+    return {key: recipe[key] for key in (*_MADE_FOR, *({KEY} & recipe.keys()))}
 
 
 def _shown(key: str, recipe: Mapping[str, Any]) -> str:

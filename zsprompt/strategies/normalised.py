@@ -15,11 +15,12 @@ from zsprompt.strategies.base import (
     THRESHOLD,
     JudgesAlone,
     Prediction,
+    ReferenceWords,
     Strategy,
     Supervision,
     above,
-    neutral_company,
     standardise,
+    words_to_join,
 )
 
 _FEWEST = 4
@@ -30,7 +31,7 @@ class Normalised:
     """Scores of NAME standardised within each image: z = (score − mean) / standard deviation over the labels.
 
     Scores are z. A label is present where z exceeds `threshold`. Fewer than 16 labels give a poor mean and deviation.
-    Then the neutral vocabulary is added for both, if the wrapped strategy scores each label on its own (per-label,
+    Then reference words join them for both, if the wrapped strategy scores each label on its own (per-label,
     yes-or-no). Other strategies need at least 4 labels.
 
     Attributes:
@@ -53,6 +54,11 @@ class Normalised:
         """See Wrapper."""
         return replace(self, strategy=strategy)
 
+    def reference_words(self, labels: Sequence[str]) -> ReferenceWords:
+        """See Compares."""
+        alone = isinstance(self.strategy, JudgesAlone) and self.strategy.judges_alone
+        return words_to_join(labels, in_scores=True) if alone else ReferenceWords()
+
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy. Raises what the wrapped strategy raises.
 
@@ -60,8 +66,7 @@ class Normalised:
             UsageError: too few labels, or a threshold that no z can exceed.
         """
         labels = check_labels(labels)
-        alone = isinstance(self.strategy, JudgesAlone) and self.strategy.judges_alone
-        words = (*labels, *(neutral_company(labels) if alone else ()))
+        words = (*labels, *self.reference_words(labels).words)
         if len(words) < _FEWEST:
             raise UsageError(
                 f"expected at least {_FEWEST} labels to standardise {type(self.strategy).__name__} over, "
