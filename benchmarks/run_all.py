@@ -40,6 +40,7 @@ WITH_PHOTOS = {
     "precision": ["--limit", "8", "--rounds", "1", "--measured", "16"],
     "end_to_end": ["--limit", "8", "--photos", "2", "--warm", "1"],
     "kill": ["--limit", "40", "--kills", "2"],
+    "labels_asked": ["--limit", "40"],
     "folds": ["--folds", "2", "--seeds", "1", "--epochs", "2"],
     "report": ["--images", "200", "--rounds", "1"],
 }

@@ -93,6 +93,16 @@ def test_prepared_for_another_size_it_is_the_same_part_of_the_image(encoder: con
 
 
 @needs_parts
+def test_labels_that_it_misses_are_named(encoder: conse.Conse) -> None:
+    assert encoder.often_missed(["dog", "Person", "potted  plant", "sheep", "car"]) == [
+        "Person",
+        "potted  plant",
+        "sheep",
+    ]
+    assert encoder.often_missed(["dog", "personal computer"]) == []
+
+
+@needs_parts
 def test_texts_beyond_256_word_pieces_do_not_fit(encoder: conse.Conse) -> None:
     texts = ["dog " * 254, "dog " * 255, "x", "日" * 254, "日" * 260]
     assert encoder.fits(texts).tolist() == [True, False, True, True, False]

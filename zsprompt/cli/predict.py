@@ -46,7 +46,7 @@ def predict(
     with refusals():
         from zsprompt._utils.files import require_writable
         from zsprompt.evaluation.predict import Totals, predict_in_parts
-        from zsprompt.evaluation.provenance import describe, made_up, undescribed
+        from zsprompt.evaluation.provenance import describe, made_up, often_missed, undescribed
 
         spec, resources = given.spec(), given.resources()
         if spec.thresholds is not None and threshold is not None:
@@ -66,7 +66,11 @@ def predict(
             parts = totals.watch(predict_in_parts(images, labels, store, strategy=strategy, captions=captions))
             _show(parts, labels, recipe, out, json)
         _say_totals(totals, labels, recipe, out)
-        for warning in (*undescribed(strategy, labels), *made_up(totals.worded)):
+        for warning in (
+            *undescribed(strategy, labels),
+            *made_up(totals.worded),
+            *often_missed(recipe["model"], store.encoder.often_missed(labels)),
+        ):
             note(warning)
         if totals.bad:
             raise typer.Exit(1)

@@ -56,6 +56,10 @@ class Encoder(Protocol):
         """Words of `texts` that the model was never trained on, each once. By default, none."""
         return []
 
+    def often_missed(self, labels: Sequence[str]) -> list[str]:
+        """Those of `labels` that the model is known to miss on most images that show them. By default, none."""
+        return []
+
 
 @runtime_checkable
 class SpatialEncoder(Protocol):

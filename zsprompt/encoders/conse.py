@@ -47,6 +47,13 @@ _PLACES = 7 * 7  # positions in the last feature map
 _MEAN, _STD = 127.0, 128.0  # EfficientNet-Lite's own normalisation
 _CONTEXT = 256  # tokens; the sentence encoder was trained with this limit
 
+# Of VOC2007's photographs with them, it finds less than a third, see benchmarks/labels_asked.py. ImageNet has no class
+# for people, sheep, cows and houseplants, and only kinds of chairs. Other words for people are found on hardly any.
+_OFTEN_MISSED = frozenset(
+    "person people man men woman women child children boy girl baby face crowd pedestrian sheep lamb cow cattle chair "
+    "armchair plant houseplant".split()
+) | {"potted plant"}
+
 # Lite0's early feature maps are large. With more than a few images per batch, the allocator returns their memory to
 # the system and faults it in again: thousands of pages per image. Threads that share its many small steps would wait
 # for each other, so on a CPU each thread works on its own images. See benchmarks/conse_speed.py.
@@ -132,6 +139,10 @@ class Conse(Encoder):
         """[T] whether each text has at most 256 tokens, the two end markers included."""
         # a token is at least one character, apart from the two end markers
         return np.array([len(t) <= _CONTEXT - 2 or self._tokens.count(t) <= _CONTEXT for t in texts], dtype=np.bool_)
+
+    def often_missed(self, labels: Sequence[str]) -> list[str]:
+        """See Encoder."""
+        return [label for label in labels if " ".join(label.casefold().split()) in _OFTEN_MISSED]
 
     def prepare(self, image: Image) -> Image:
         """The centre square, less a sixteenth of the short side at each edge: [224, 224] RGB, bicubic."""

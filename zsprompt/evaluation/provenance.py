@@ -56,6 +56,15 @@ def never_seen(model: str, words: Sequence[str]) -> list[str]:
     return [f"model {model} was never trained on these words, so its scores for them mean little: {named}"]
 
 
+def often_missed(model: str, labels: Sequence[str]) -> Iterator[str]:
+    """The warning that a model misses these labels on most images that show them; none without labels."""
+    if labels:
+        yield (
+            f"model {model} misses these labels on most images that show them, so their absence means little: "
+            f"{', '.join(labels)}"
+        )
+
+
 def made_up(worded: Mapping[str, int]) -> Iterator[str]:
     """A warning for each kind of label-set text that was not written for its label set."""
     every = counted(sum(worded.values()), "label set")
