@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 
 def main() -> None:
@@ -15,5 +17,13 @@ def main() -> None:
         sys.exit(130)
 
 
+def _search_working_folder_last() -> None:
+    """`python -m` puts the working folder first, where a numpy.py of the user would hide the installed one."""
+    with suppress(FileNotFoundError):  # the folder was deleted
+        if not getattr(sys.flags, "safe_path", False) and sys.path[:1] in ([""], [str(Path.cwd())]):
+            sys.path.append(sys.path.pop(0))
+
+
 if __name__ == "__main__":
+    _search_working_folder_last()
     main()

@@ -172,7 +172,7 @@ def test_objects_of_your_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("path", "part"),
     [
-        ("own_wrong:GONE", "has no 'GONE'"),
+        ("own_wrong:GONE", "expected 'GONE' in module 'own_wrong'"),
         ("no_such_module_here:load", "cannot import"),
         ("own_wrong:NUMBER", "expected a Dataset or a loader of one at 'own_wrong:NUMBER', found int"),
         ("own_wrong:nothing", "expected a Dataset from the loader 'own_wrong:nothing', found NoneType"),

@@ -413,7 +413,7 @@ def test_a_prompt_set_goes_to_the_strategy_inside() -> None:
         ("top-all,scale", "expected field=value"),
         ("normalised:", "unknown strategy ''"),
         ("no.such.module:Thing", "cannot import"),
-        ("fakes:Nothing", "has no 'Nothing'"),
+        ("fakes:Nothing", "expected 'Nothing' in module 'fakes'"),
         ("fakes:LABELS", "expected fakes:LABELS to be a strategy"),
         ("fakes:PlantedEncoder", "expected fakes:PlantedEncoder to be a strategy"),
         ("fakes:draw,scale=3", "takes no fields"),

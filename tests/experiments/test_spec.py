@@ -216,13 +216,13 @@ def test_a_store_that_is_not_given_away_is_closed(spec: RunSpec, data: Dataset, 
             super().close()
 
     def make(model: object) -> EmbeddingStore:
-        stores.append(Watched(PlantedEncoder(), cache=None))
+        stores.append(Watched(PlantedEncoder(fingerprint="planted/2"), cache=None))
         return stores[-1]
 
     resources = Resources(make_store=make)
     cuts = choose_thresholds(spec.run(Resources(cache=None)))
-    wrong = replace(spec, strategy="top-all", thresholds=cuts)
-    line(ThresholdError, lambda: wrong.prepare(resources))
+    others = replace(data, name="others")
+    line(ThresholdError, lambda: replace(spec, dataset=others, thresholds=cuts).prepare(resources))
     assert stores[0].closed  # type: ignore[attr-defined]
 
 

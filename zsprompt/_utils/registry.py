@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Any
 
-from zsprompt.errors import UnknownName, UsageError
+from zsprompt._utils.modules import import_object, is_object_path
+from zsprompt.errors import UnknownName
 
 DEFAULT_MODEL = "ViT-B/32"
 """The model of a run if the data set does not define one."""
-
-
-def is_object_path(name: str) -> bool:
-    """Whether `name` has the form package.module:Object. Check reserved prefixes first."""
-    head, colon, tail = name.partition(":")
-    return bool(colon) and tail.isidentifier() and all(part.isidentifier() for part in head.split("."))
-
-
-def import_object(path: str) -> Any:
-    """Import the object at package.module:Object.
-
-    Raises:
-        UsageError: the module cannot be imported, or has no such object.
-    """
-    module_name, _, attribute = path.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # a user's module may raise anything on import
-        raise UsageError(f"cannot import {path!r}: {type(error).__name__}: {error}") from error
-    try:
-        return getattr(module, attribute)
-    except AttributeError:
-        raise UsageError(f"module {module_name!r} has no {attribute!r}") from None
 
 
 class Table(Mapping[str, type[Any]]):

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from zsprompt._utils.text import quoted
+from zsprompt._utils.modules import error_text
+from zsprompt._utils.text import finite, quoted
 from zsprompt._utils.validate import Section, first_fault, in_words
-from zsprompt.errors import UnknownName, UsageError
+from zsprompt.errors import UnknownName, UsageError, ZspromptError
+
+_READ: Mapping[type[Any], Callable[[str], object]] = {int: int, float: finite, str: str}
+"""How the text of a field is read, by its type; the first type that fits is taken."""
 
 _SWITCH = {"yes": True, "no": False, "true": True, "false": False}
 
@@ -80,7 +84,7 @@ def construct(
         UnknownName: there is no such field or choice.
         UsageError: a value has the wrong type, or a required field is missing.
     """
-    hints = typing.get_type_hints(kind) if settings else {}
+    hints = _hints(kind) if settings else {}
     fields = field_names(kind, without) if settings else []
     values = {}
     for field, value in settings.items():
@@ -89,8 +93,10 @@ def construct(
         values[field] = _value(field, value, hints[field])
     try:
         return kind(**(ready or {}), **values)
-    except TypeError as error:  # a user's dataclass may require further fields
-        raise UsageError(f"cannot make {kind.__name__} from {values or 'no settings'}: {error}") from error
+    except ZspromptError:
+        raise
+    except Exception as error:  # a user's dataclass may require further fields, or raise anything
+        raise UsageError(f"cannot make {kind.__name__} from {values or 'no settings'}: {error_text(error)}") from error
 
 
 def restored(kind: type[Any], values: Mapping[str, Any]) -> Any:
@@ -108,6 +114,15 @@ def restored(kind: type[Any], values: Mapping[str, Any]) -> Any:
     return kind(**{**values, **exact})
 
 
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(kind)
+    except NameError as error:  # a type that a user's module imports for type checkers only
+        raise UsageError(
+            f"cannot set fields of {kind.__name__}: {error}; import the type when the module runs"
+        ) from error
+
+
 def _value(field: str, text: str, hint: Any) -> object:
     """`text` converted to the type `hint`, which may be a union with None or a Literal."""
     choices: Sequence[Any] = typing.get_args(hint) or (hint,)
@@ -121,10 +136,10 @@ def _value(field: str, text: str, hint: Any) -> object:
         return text
     if bool in choices and text.lower() in _SWITCH:
         return _SWITCH[text.lower()]
-    for kind in (int, float, str):
+    for kind, read in _READ.items():
         if kind in choices:
             try:
-                return kind(text)
+                return read(text)
             except ValueError:
                 continue
     expected = " or ".join("yes or no" if choice is bool else in_words(choice) for choice in choices)

@@ -55,6 +55,7 @@ def predict(
         resolved = dataclasses.replace(
             resolved, strategy=_with_threshold(resolved.strategy, threshold, str(spec.strategy))
         )
+        resolved.check(resources)
         labels = resolved.labels
         if out:
             require_writable(out)

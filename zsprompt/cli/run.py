@@ -27,6 +27,7 @@ def run(
 
         spec, resources = given.spec(), given.resources()
         resolved = spec.resolve(resources)
+        resolved.check(resources)
         if out:
             require_folder(out)
         with resources.open_store(resolved.model, spec.device, spec.precision) as store:

@@ -10,7 +10,8 @@ from typing import Any
 
 import platformdirs
 
-from zsprompt._utils.registry import find, import_object, installed
+from zsprompt._utils.modules import error_text, import_object
+from zsprompt._utils.registry import find, installed
 from zsprompt.data.dataset import Dataset, Origin
 from zsprompt.data.download.catalogue import CATALOGUE
 from zsprompt.errors import DataError, UnknownName, UsageError, ZspromptError
@@ -118,7 +119,7 @@ def load_dataset(
             error.args = (f"{error}; {hint}",)  # the same error, with advice
         raise
     except Exception as error:  # a user's loader may raise anything
-        raise DataError(f"cannot load data set {name!r} ({type(error).__name__}: {error})") from error
+        raise DataError(f"cannot load data set {name!r} ({error_text(error)})") from error
     if not isinstance(loaded, Dataset):
         raise UsageError(f"expected a Dataset from the loader {name!r}, found {type(loaded).__name__}")
     return replace(loaded, origin=Origin(name, str(where.absolute()) if where else None, split))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from zsprompt.encoders.base import BatchedEncoder, Encoder, Precision, Resizable, SpatialEncoder
 from zsprompt.encoders.clip.openai_models import OPENAI_MODELS
-from zsprompt.encoders.registry import available_models, load_encoder
+from zsprompt.encoders.registry import ENCODERS, available_models, check_model, load_encoder
 
 __all__ = [
+    "ENCODERS",
     "OPENAI_MODELS",
     "BatchedEncoder",
     "Encoder",
@@ -14,5 +15,6 @@ __all__ = [
     "Resizable",
     "SpatialEncoder",
     "available_models",
+    "check_model",
     "load_encoder",
 ]

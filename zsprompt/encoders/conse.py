@@ -85,12 +85,9 @@ class Conse(Encoder):
     token_shape = 1 + _PLACES, dim
 
     def __init__(self, *, device: str = "auto", precision: Precision = "auto") -> None:
-        if precision == "int8":
-            raise UsageError(
-                "expected an OpenAI CLIP model for precision int8, found model conse; use precision=bfloat16"
-            )
         self._device_option = device
         self._precision = precision
+        check_conse("conse", device=device, precision=precision)
         self._files = _Files.installed()
         files = (_CLASSIFIER_SHA256, _SENTENCES_SHA256, _TOKENIZER_SHA256, conse_classes.SHA256)
         self.fingerprint = (
@@ -194,6 +191,15 @@ class Conse(Encoder):
 def load_conse(name: str = "conse", *, device: str = "auto", precision: Precision = "auto") -> Conse:
     """ConSE; see Conse."""
     return Conse(device=device, precision=precision)
+
+
+def check_conse(name: str, *, device: str, precision: Precision) -> None:
+    """Raise what Conse raises for its arguments and its packages. Reads no weights."""
+    if precision == "int8":
+        raise UsageError(
+            f"expected an OpenAI CLIP model for precision int8, found model {name}; use precision=bfloat16"
+        )
+    _Files.installed()
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from zsprompt._utils.arrays import Bools, Floats, Halves, unit_rows
+from zsprompt._utils.text import finite
 from zsprompt.encoders.base import Encoder, Precision, Resizable, SpatialEncoder
-from zsprompt.encoders.registry import load_encoder
+from zsprompt.encoders.registry import check_model, load_encoder
 from zsprompt.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
@@ -159,6 +160,17 @@ def load_pyramid(name: str, *, device: str, precision: Precision) -> Pyramid:
     Raises:
         UsageError: no model, an unknown field, or a value out of range. Also what load_encoder raises for MODEL.
     """
+    model, d, levels, keep, seed = _parsed(name)
+    return Pyramid(load_encoder(model, device=device, precision=precision), d=d, levels=levels, keep=keep, seed=seed)
+
+
+def check_pyramid(name: str, *, device: str, precision: Precision) -> None:
+    """Raise what `load_pyramid` would raise without reading weights."""
+    check_model(_parsed(name)[0], device=device, precision=precision)
+
+
+def _parsed(name: str) -> tuple[str, int, str, float, int]:
+    """MODEL, d, levels, keep and seed of pyramid[,field=value…]:MODEL. Raises UsageError, UnknownName."""
     head, colon, model = name.partition(":")
     if not colon or not model:
         raise UsageError(f"expected pyramid[,field=value…]:MODEL, found {name!r}; for example pyramid,d=2:ViT-B/32")
@@ -171,10 +183,9 @@ def load_pyramid(name: str, *, device: str, precision: Precision) -> Pyramid:
             raise UsageError(f"expected each field once, found {field} twice in {name!r}")
         fields[field] = value
     d, seed = (_number(field, fields.get(field, default), int) for field, default in (("d", "2"), ("seed", "0")))
-    keep, levels = _number("keep", fields.get("keep", "1"), float), fields.get("levels", "all")
+    keep, levels = _number("keep", fields.get("keep", "1"), finite), fields.get("levels", "all")
     _chosen_levels(d, levels, keep)  # refuse bad values before a model is loaded or downloaded
-    encoder = load_encoder(model, device=device, precision=precision)
-    return Pyramid(encoder, d=d, levels=levels, keep=keep, seed=seed)
+    return model, d, levels, keep, seed
 
 
 def _number(field: str, text: str, kind: Callable[[str], T]) -> T:

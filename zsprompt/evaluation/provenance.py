@@ -32,10 +32,7 @@ def describe(strategy: Strategy, store: EmbeddingStore, labels: Sequence[str]) -
     compared with besides the other labels; null if with nothing.
     """
     return {
-        "strategy": repr(strategy),
-        "spec": spec_of(strategy),
-        "strategy_digest": digest_of(strategy),
-        "prompts": [f"{prompts.name} {prompts.digest}" for prompts in prompt_sets(strategy)],
+        **describe_strategy(strategy),
         "model": store.encoder.name,
         "fingerprint": store.encoder.fingerprint,
         "supervision": supervision(strategy),
@@ -43,6 +40,16 @@ def describe(strategy: Strategy, store: EmbeddingStore, labels: Sequence[str]) -
         **_thresholds(strategy),
         **_adapters(strategy),
         "versions": {"zsprompt": __version__, "python": platform.python_version(), **_versions(_VERSIONED)},
+    }
+
+
+def describe_strategy(strategy: Strategy) -> dict[str, Any]:
+    """The part of `describe` that needs no model: strategy and prompts."""
+    return {
+        "strategy": repr(strategy),
+        "spec": spec_of(strategy),
+        "strategy_digest": digest_of(strategy),
+        "prompts": [f"{prompts.name} {prompts.digest}" for prompts in prompt_sets(strategy)],
     }
 
 

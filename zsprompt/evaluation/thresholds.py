@@ -14,7 +14,7 @@ from zsprompt._utils.id_digests import count_shared, packed
 from zsprompt.data import Dataset
 from zsprompt.errors import ThresholdError, UsageError
 from zsprompt.evaluation.predict import Predictions
-from zsprompt.evaluation.provenance import describe
+from zsprompt.evaluation.provenance import describe, describe_strategy
 from zsprompt.evaluation.reference_words import KEY
 from zsprompt.evaluation.result import Result
 from zsprompt.evaluation.threshold_rules import Rule, choose, expecting, out_of_fold, sharing, split
@@ -136,20 +136,34 @@ def with_thresholds(
         ThresholdError: the thresholds belong to another strategy, prompt set or model, or were chosen with targets of
             images in `dataset`.
     """
-    recipe = describe(strategy, store, thresholds.labels)
-    for key in _SAME:
-        if thresholds.made_for.get(key) != recipe[key]:
-            raise ThresholdError(
-                f"expected thresholds for {key.removesuffix('_digest')} {_shown(key, recipe)}, found thresholds for "
-                f"{_shown(key, thresholds.made_for)}; run with what they were made for, or make new ones"
-            )
+    refuse_thresholds(strategy, thresholds, dataset)
+    _require_same(thresholds, describe(strategy, store, thresholds.labels))
+    return Thresholded(strategy, thresholds)
+
+
+def refuse_thresholds(strategy: Strategy, thresholds: Thresholds, dataset: Dataset | None = None) -> None:
+    """Raise what `with_thresholds` would raise with every model. This needs no model.
+
+    Raises:
+        ThresholdError: see `with_thresholds`.
+    """
+    _require_same(thresholds, describe_strategy(strategy))
     if dataset is not None and (seen := _seen(thresholds, dataset)):
         raise ThresholdError(
             f"expected thresholds chosen on other images, found {seen:,} of the {len(dataset.images):,} images of "
             f"{dataset.name} {dataset.split} among those they were chosen on; choose them on another split (their file "
             "has their out-of-fold measures)"
         )
-    return Thresholded(strategy, thresholds)
+
+
+def _require_same(thresholds: Thresholds, recipe: Mapping[str, Any]) -> None:
+    """Raise ThresholdError if the recipe has another strategy or model than the thresholds were made for."""
+    for key in _SAME:
+        if key in recipe and thresholds.made_for.get(key) != recipe[key]:
+            raise ThresholdError(
+                f"expected thresholds for {key.removesuffix('_digest')} {_shown(key, recipe)}, found thresholds for "
+                f"{_shown(key, thresholds.made_for)}; run with what they were made for, or make new ones"
+            )
 
 
 def calibrated_out_of_fold(result: Result, method: Method, *, folds: int = 5, seed: int = 0) -> Floats:

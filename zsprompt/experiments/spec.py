@@ -9,20 +9,23 @@ from pathlib import Path
 from types import NoneType, TracebackType
 from typing import Any, Literal, cast, get_args
 
+from zsprompt._utils.modules import is_object_path
 from zsprompt._utils.progress import Progress, quiet
-from zsprompt._utils.registry import DEFAULT_MODEL, is_object_path
+from zsprompt._utils.registry import DEFAULT_MODEL
 from zsprompt.data import Dataset, load_dataset
 from zsprompt.data.datasets.image_captions import captions_for, read_image_captions
-from zsprompt.encoders import Encoder, Precision, available_models, load_encoder
-from zsprompt.errors import UnknownName, UsageError
+from zsprompt.encoders import ENCODERS, Encoder, Precision, available_models, check_model, load_encoder
+from zsprompt.errors import AdapterError, ThresholdError, UnknownName, UsageError
 from zsprompt.evaluation.result import Result
 from zsprompt.evaluation.run import run
-from zsprompt.evaluation.thresholds import with_thresholds
+from zsprompt.evaluation.thresholds import refuse_thresholds, with_thresholds
 from zsprompt.llm.options import LlmOptions, captions_from, open_writer, parse_llm
 from zsprompt.llm.writer import Writer
 from zsprompt.metrics import DIFFICULT, Difficult
+from zsprompt.prompts import check_labels
 from zsprompt.prompts.label_text import choose_labels, read_labels
 from zsprompt.store import EmbeddingStore
+from zsprompt.store.embed import require_captions
 from zsprompt.strategies import (
     Strategy,
     Thresholds,
@@ -32,6 +35,9 @@ from zsprompt.strategies import (
     on_device,
     own_labels,
     own_model,
+    reads,
+    refuse_captions,
+    refuse_labels,
     with_captions,
 )
 
@@ -161,6 +167,7 @@ class RunSpec:
         """
         resources = resources or Resources()
         resolved = self.resolve(resources)
+        resolved.check(resources)
         store = resources.open_store(resolved.model, self.device, self.precision)
         try:
             return resolved.prepared(store)
@@ -251,6 +258,11 @@ class Resources:
             self._writers[key] = open_writer(options, cache=folder, progress=self.progress)
         return self._writers[key]
 
+    def check_model(self, model: str | Encoder, device: str = "auto", precision: str = "auto") -> None:
+        """Raise what `open_store` would raise, as far as that is known without reading weights."""
+        if self.make_store is None and isinstance(model, str):
+            check_model(model, device=device, precision=cast("Precision", precision))
+
     def open_store(self, model: str | Encoder, device: str = "auto", precision: str = "auto") -> EmbeddingStore:
         """A new store for a model. Raises ModelError, CacheError, UnknownName."""
         if self.make_store is not None:
@@ -308,6 +320,37 @@ class Resolved:
     def image_captions(self) -> Mapping[str, str] | None:
         """Captions by image id, for images without a data set. Raises DataError for a file that cannot be used."""
         return None if self.spec.image_captions is None else read_image_captions(Path(self.spec.image_captions))
+
+    def check(self, resources: Resources) -> None:
+        """Raise now what the run would raise later, as far as that is known without reading weights.
+
+        Raises:
+            ZspromptError: labels, prompts, captions, thresholds or an adapter that do not suit each other; or a model
+                or a device that is not available.
+        """
+        labels = check_labels(self.labels)
+        if self.thresholds is not None:
+            refuse_thresholds(self.strategy, self.thresholds, self.dataset)
+            self.thresholds.order(labels)
+        refuse_labels(self.strategy, labels)
+        columns = [*self.dataset.caption_columns] if self.dataset else ["written"] * (self.image_captions is not None)
+        require_captions(reads(self.strategy), columns)
+        refuse_captions(self.strategy, len(columns))
+        self._refuse_another_model()
+        resources.check_model(self.model, self.spec.device, self.spec.precision)
+
+    def _refuse_another_model(self) -> None:
+        """Raise AdapterError, ThresholdError if the names show that the model is another one. Prepared runs compare
+        fingerprints; a name that is no entry of the table may be another name of the same model."""
+        trained_on = own_model(self.strategy)
+        if _is_another(self.model, trained_on):
+            raise AdapterError(f"expected the model this adapter was trained on, {trained_on}, found {self.model}")
+        made_for = self.thresholds.made_for.get("model") if self.thresholds else None
+        if _is_another(self.model, made_for):
+            raise ThresholdError(
+                f"expected thresholds for model {self.model}, found thresholds for {made_for}; use --model {made_for}, "
+                "or make new ones"
+            )
 
     def prepared(self, store: EmbeddingStore) -> Prepared:
         """The run on an open store, with its thresholds. Raises ThresholdError if they were made for another run."""
@@ -405,6 +448,11 @@ def _expected(name: str) -> str:
 
 def _listed(labels: str | tuple[str, ...] | None) -> tuple[str, ...] | None:
     return read_labels(labels) if isinstance(labels, str) else labels
+
+
+def _is_another(model: str | Encoder, other: object) -> bool:
+    """Whether two names stand for different models of the table."""
+    return isinstance(model, str) and model != other and model in ENCODERS and other in ENCODERS
 
 
 def _loadable_model(name: str | None) -> str | None:

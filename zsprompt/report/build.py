@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from zsprompt._utils.files import require_folder, require_writable, whole_file
+from zsprompt._utils.modules import is_object_path
 from zsprompt._utils.progress import Progress, quiet
-from zsprompt._utils.registry import is_object_path
 from zsprompt.data import load_dataset
 from zsprompt.data.images import ImageRef
 from zsprompt.errors import ZspromptError

@@ -49,15 +49,20 @@ def embed(
         DataError: captions are read, but there are none.
         ModelError, CacheError: see EmbeddingStore.
     """
+    require_captions(reads, captions)
+    embedded = store.tokens(refs) if "tokens" in reads else store.images(refs)
+    caption_vectors, shortened = _captions(captions, embedded.kept, store) if "captions" in reads else (None, 0)
+    images = Images(embedded.vectors, embedded.tokens, caption_vectors)
+    return Embedded(images, embedded.kept, embedded.bad, shortened)
+
+
+def require_captions(reads: Collection[str], captions: Collection[object]) -> None:
+    """Raise DataError if captions are read, but there are none."""
     if "captions" in reads and not captions:
         raise DataError(
             "expected a caption per image, which this adapter reads, found none; use `run` or `train` on a data set "
             "with captions, or with --image-captions FILE, or an adapter on images alone"
         )
-    embedded = store.tokens(refs) if "tokens" in reads else store.images(refs)
-    caption_vectors, shortened = _captions(captions, embedded.kept, store) if "captions" in reads else (None, 0)
-    images = Images(embedded.vectors, embedded.tokens, caption_vectors)
-    return Embedded(images, embedded.kept, embedded.bad, shortened)
 
 
 def _captions(captions: Sequence[Sequence[str]], kept: Indices, store: EmbeddingStore) -> tuple[Floats, int]:

@@ -12,6 +12,8 @@ from zsprompt.strategies.capabilities import (
     reads,
     reference_words,
     refuse,
+    refuse_captions,
+    refuse_labels,
     supervision,
     with_captions,
 )
@@ -53,6 +55,8 @@ __all__ = [
     "rebuild",
     "reference_words",
     "refuse",
+    "refuse_captions",
+    "refuse_labels",
     "save_thresholds",
     "spec_of",
     "supervision",

@@ -67,9 +67,22 @@ class Adapter:
         """See Computes."""
         return replace(self, device=device) if self.device == "auto" else self
 
-    def refuse(self, labels: Sequence[str], texts: TextSpace) -> None:
-        """See Refuses. Raises AdapterError for another encoder or another label set than in training."""
+    def refuse_labels(self, labels: Sequence[str]) -> None:
+        """See RefusesLabels. Raises AdapterError for another label set than in training."""
         self.trained.order(labels)
+        self.trained.prompts.ensemble(labels)
+
+    def refuse_captions(self, count: int) -> None:
+        """See RefusesCaptions. Raises AdapterError for another number of image captions than in training."""
+        trained = self.trained
+        if "captions" in self.reads and count != trained.sizes.captions:
+            raise AdapterError(
+                f"expected {trained.sizes.captions} captions per image ({', '.join(trained.captions)}), as in the "
+                f"training of this adapter, found {count}; use a data set with captions, or --image-captions FILE"
+            )
+
+    def refuse(self, labels: Sequence[str], texts: TextSpace) -> None:
+        """See Refuses. Raises AdapterError for another encoder than in training."""
         _require_space(self.trained, texts)
 
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
@@ -82,8 +95,9 @@ class Adapter:
 
         labels = check_labels(labels)
         trained = self.trained
+        self.refuse_labels(labels)
         self.refuse(labels, texts)
-        _require_captions(trained, images)
+        self.refuse_captions(0 if images.captions is None else images.captions.shape[1])
         vectors = label_vectors(trained.prompts, labels, texts)
         scores = trained.answer(images, labels, vectors, pick_device(self.device))
         return Prediction(scores, scores > math.log(self.threshold / (1 - self.threshold)))
@@ -97,15 +111,4 @@ def _require_space(trained: Trained, texts: TextSpace) -> None:
             f"expected the encoder this adapter was trained on, {trained.model} ({trained.fingerprint[:80]}), found "
             f"{fingerprint[:80]}; use --model {trained.model} with the same precision, or train an adapter on this "
             "encoder"
-        )
-
-
-def _require_captions(trained: Trained, images: Images) -> None:
-    if "captions" not in trained.kind.reads:
-        return
-    captions = 0 if images.captions is None else images.captions.shape[1]
-    if captions != trained.sizes.captions:
-        raise AdapterError(
-            f"expected {trained.sizes.captions} captions per image ({', '.join(trained.captions)}), as in the training "
-            f"of this adapter, found {captions}; use a data set with captions, or --image-captions FILE"
         )

@@ -128,11 +128,16 @@ def softmax_scale(scale: float | None, texts: TextSpace) -> float:
         UsageError: the scale is not within (0, MAX_SCALE].
     """
     value = texts.logit_scale if scale is None else scale
-    if not 0 < value <= MAX_SCALE:
+    require_scale(value)
+    return value
+
+
+def require_scale(value: float | None) -> None:
+    """Raise UsageError for a field `scale` that is not within (0, MAX_SCALE]; None is the encoder's own."""
+    if value is not None and not 0 < value <= MAX_SCALE:
         raise UsageError(
             f"expected a softmax scale above 0 and at most {MAX_SCALE:g}, got {value:g}; set the field scale"
         )
-    return value
 
 
 def standardise(scores: Floats | Doubles) -> Doubles:
@@ -157,15 +162,20 @@ def above(z: Doubles, threshold: float, among: int) -> Bools:
         among: C plus the number of reference words.
 
     Raises:
-        UsageError: no z can exceed the threshold: over n labels z is at most √(n − 1).
+        UsageError: see `require_threshold`.
     """
+    require_threshold(threshold, among)
+    return z > threshold
+
+
+def require_threshold(threshold: float, among: int) -> None:
+    """Raise UsageError for a threshold that no z over `among` labels can exceed: it is at most √(among − 1)."""
     highest = math.sqrt(among - 1)
     if not -math.inf < threshold < highest:
         raise UsageError(
             f"expected a threshold below {highest:.3g}, the largest possible z over {among} labels, "
             f"got {threshold:g}; lower it, or use more labels"
         )
-    return z > threshold
 
 
 def words_to_join(labels: Sequence[str], *, in_scores: bool) -> ReferenceWords:

@@ -35,6 +35,24 @@ class Reads(Protocol):
 
 
 @runtime_checkable
+class RefusesLabels(Protocol):
+    """A strategy that can refuse labels before a model is loaded."""
+
+    def refuse_labels(self, labels: Sequence[str]) -> None:
+        """Raise what `predict` would raise for these labels with every encoder."""
+        ...
+
+
+@runtime_checkable
+class RefusesCaptions(Protocol):
+    """A strategy that can refuse image captions before a model is loaded."""
+
+    def refuse_captions(self, count: int) -> None:
+        """Raise what `predict` would raise for `count` captions per image."""
+        ...
+
+
+@runtime_checkable
 class Refuses(Protocol):
     """A strategy that can refuse its inputs before any image is embedded."""
 
@@ -124,8 +142,23 @@ def reads(strategy: Strategy) -> frozenset[str]:
     return frozenset().union(*(part.reads for part in walk(strategy) if isinstance(part, Reads)))
 
 
+def refuse_labels(strategy: Strategy, labels: Sequence[str]) -> None:
+    """Raise now what `predict` would raise for these labels with every encoder. This needs no model."""
+    for part in reversed([*walk(strategy)]):  # the innermost fault is the cause of the others
+        if isinstance(part, RefusesLabels):
+            part.refuse_labels(labels)
+
+
+def refuse_captions(strategy: Strategy, count: int) -> None:
+    """Raise now what `predict` would raise for `count` captions per image. This needs no model."""
+    for part in walk(strategy):
+        if isinstance(part, RefusesCaptions):
+            part.refuse_captions(count)
+
+
 def refuse(strategy: Strategy, labels: Sequence[str], texts: TextSpace) -> None:
     """Raise now what `predict` would raise for these labels and this encoder, because embedding can take hours."""
+    refuse_labels(strategy, labels)
     for part in walk(strategy):
         if isinstance(part, Refuses):
             part.refuse(labels, texts)

@@ -16,7 +16,14 @@ from zsprompt.prompts import LabelSet, PromptSet, load_prompts
 from zsprompt.prompts.labels import TextSpace, check_labels, require_fit
 from zsprompt.prompts.prompt_set import Phrasing
 from zsprompt.store.image_embeddings import Images
-from zsprompt.strategies.base import Prediction, Supervision, log_marginals, never_a_candidate, softmax_scale
+from zsprompt.strategies.base import (
+    Prediction,
+    Supervision,
+    log_marginals,
+    never_a_candidate,
+    require_scale,
+    softmax_scale,
+)
 
 MAX_CANDIDATES = 2**20
 MAX_KEPT = 2**16
@@ -45,6 +52,12 @@ class ListAll:
     max_labels: int | None = None
     scale: float | None = None
     supervision: ClassVar[Supervision] = "label-free"
+
+    def refuse_labels(self, labels: Sequence[str]) -> None:
+        """See RefusesLabels. Raises UsageError, and PromptError for prompts without [set]."""
+        self._count(len(labels))
+        self.prompts.texts([()])
+        require_scale(self.scale)
 
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy.

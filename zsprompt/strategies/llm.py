@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+import numpy as np
+
+from zsprompt._utils.arrays import Bools
 from zsprompt.errors import UsageError
 from zsprompt.llm import Captions
 from zsprompt.prompts import LabelSet, PromptSet, load_prompts
@@ -49,6 +52,19 @@ class Llm:
         """See TakesCaptions."""
         return dataclasses.replace(self, captions=captions)
 
+    def refuse_labels(self, labels: Sequence[str]) -> None:
+        """See RefusesLabels. Asks no server.
+
+        Raises:
+            CaptionError: the bank is the only source, and lacks captions that every image needs.
+            PromptError, UsageError: see `predict`.
+        """
+        captions = self._given_captions()
+        self._sets.refuse_labels(labels)
+        if captions.writer is None:
+            label_sets = [(), *((label,) for label in labels)] if self.base == "list-all" else [(), tuple(labels)]
+            captions.wording(labels, _all_fit, self.prompts, compose=self.compose == "yes")(label_sets)
+
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy. `worded` of the prediction counts the captions by source.
 
@@ -57,16 +73,19 @@ class Llm:
             LabelError: a label is too long for the encoder.
             UsageError: no captions, or more candidates than list-all takes.
         """
-        if self.captions is None:
-            raise UsageError("strategy llm needs captions: give a caption bank with --captions FILE (captions=…)")
         compose = self.compose == "yes"
-        wording = self.captions.wording(check_labels(labels), texts.fits, self.prompts, compose=compose)
+        wording = self._given_captions().wording(check_labels(labels), texts.fits, self.prompts, compose=compose)
         answer = self._sets.predict_worded(images, labels, texts, wording)
         return dataclasses.replace(answer, worded=dict(wording.tally))
 
     def label_sets(self, images: Images, labels: Sequence[str], texts: TextSpace) -> list[LabelSet]:
         """The distinct label sets for which `predict` needs a caption."""
         return self._sets.label_sets(images, labels, texts)
+
+    def _given_captions(self) -> Captions:
+        if self.captions is None:
+            raise UsageError("strategy llm needs captions: give a caption bank with --captions FILE (captions=…)")
+        return self.captions
 
     @property
     def _sets(self) -> TopAll | ListAll:
@@ -75,3 +94,7 @@ class Llm:
         if self.max_labels is not None:
             raise UsageError("max_labels is for llm,base=list-all; top-all has no subsets to exclude")
         return TopAll(self.prompts, "alphabetical", self.scale)
+
+
+def _all_fit(texts: Sequence[str]) -> Bools:
+    return np.ones(len(texts), dtype=np.bool_)

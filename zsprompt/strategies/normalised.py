@@ -19,9 +19,11 @@ from zsprompt.strategies.base import (
     Strategy,
     Supervision,
     above,
+    require_threshold,
     standardise,
     words_to_join,
 )
+from zsprompt.strategies.capabilities import refuse_labels
 
 _FEWEST = 4
 
@@ -59,6 +61,12 @@ class Normalised:
         alone = isinstance(self.strategy, JudgesAlone) and self.strategy.judges_alone
         return words_to_join(labels, in_scores=True) if alone else ReferenceWords()
 
+    def refuse_labels(self, labels: Sequence[str]) -> None:
+        """See RefusesLabels. Raises what `predict` raises for too few labels and for the threshold."""
+        words = self._words(labels)
+        require_threshold(self.threshold, len(words))
+        refuse_labels(self.strategy, words)  # the reference words need texts too
+
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy. Raises what the wrapped strategy raises.
 
@@ -66,14 +74,19 @@ class Normalised:
             UsageError: too few labels, or a threshold that no z can exceed.
         """
         labels = check_labels(labels)
+        words = self._words(labels)
+        inner = self.strategy.predict(images, words, texts)
+        z = standardise(inner.scores)
+        yes = above(z, self.threshold, len(words))
+        count = len(labels)
+        return Prediction(z[:, :count].astype(np.float32), yes[:, :count], inner.overflowed, inner.worded)
+
+    def _words(self, labels: Sequence[str]) -> tuple[str, ...]:
+        """The labels and reference words to standardise over. Raises UsageError for too few."""
         words = (*labels, *self.reference_words(labels).words)
         if len(words) < _FEWEST:
             raise UsageError(
                 f"expected at least {_FEWEST} labels to standardise {type(self.strategy).__name__} over, "
                 f"found {len(labels)}; use normalised:per-label, which works with any number of labels"
             )
-        inner = self.strategy.predict(images, words, texts)
-        z = standardise(inner.scores)
-        yes = above(z, self.threshold, len(words))
-        count = len(labels)
-        return Prediction(z[:, :count].astype(np.float32), yes[:, :count], inner.overflowed, inner.worded)
+        return words

@@ -17,6 +17,7 @@ from zsprompt.strategies.base import (
     ReferenceWords,
     Supervision,
     above,
+    require_threshold,
     standardise,
     words_to_join,
 )
@@ -42,6 +43,12 @@ class PerLabel:
     def reference_words(self, labels: Sequence[str]) -> ReferenceWords:
         """See Compares. Scores are cosines, so only decisions depend on them."""
         return words_to_join(labels, in_scores=False)
+
+    def refuse_labels(self, labels: Sequence[str]) -> None:
+        """See RefusesLabels. Raises PromptError for prompts without texts for the labels, and UsageError."""
+        words = (*labels, *self.reference_words(labels).words)
+        self.prompts.ensemble(words)
+        require_threshold(self.threshold, len(words))
 
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy. Raises LabelError for a label too long for the encoder, UsageError for the threshold."""

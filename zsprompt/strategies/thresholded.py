@@ -44,6 +44,10 @@ class Thresholded:
     def reference_words(self, labels: Sequence[str]) -> None:
         """See Compares: thresholds compare a score with no other one."""
 
+    def refuse_labels(self, labels: Sequence[str]) -> None:
+        """See RefusesLabels. Raises ThresholdError for another label set."""
+        self.thresholds.order(labels)
+
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy. Raises ThresholdError for another label set, and what the wrapped strategy raises."""
         labels = check_labels(labels)

@@ -13,7 +13,14 @@ from zsprompt.prompts import LabelSet, PromptSet, load_prompts
 from zsprompt.prompts.labels import TextSpace, check_labels, require_fit
 from zsprompt.prompts.prompt_set import Phrasing
 from zsprompt.store.image_embeddings import Images
-from zsprompt.strategies.base import Prediction, Supervision, log_marginals, never_a_candidate, softmax_scale
+from zsprompt.strategies.base import (
+    Prediction,
+    Supervision,
+    log_marginals,
+    never_a_candidate,
+    require_scale,
+    softmax_scale,
+)
 
 _CANDIDATES_AT_ONCE = 2**16  # candidates embedded together; bounds memory for any number of images
 
@@ -36,6 +43,11 @@ class TopAll:
     order: Literal["rank", "alphabetical"] = "rank"
     scale: float | None = None
     supervision: ClassVar[Supervision] = "label-free"
+
+    def refuse_labels(self, labels: Sequence[str]) -> None:
+        """See RefusesLabels. Raises PromptError for prompts without [set], and UsageError for the scale."""
+        self.prompts.texts([()])
+        require_scale(self.scale)
 
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy. Raises LabelError for a label too long for the encoder."""

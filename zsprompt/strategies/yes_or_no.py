@@ -11,7 +11,7 @@ import numpy as np
 from zsprompt.prompts import PromptSet, load_prompts
 from zsprompt.prompts.labels import TextSpace, check_labels, label_vectors, require_fit
 from zsprompt.store.image_embeddings import Images
-from zsprompt.strategies.base import Prediction, Supervision, softmax_scale
+from zsprompt.strategies.base import Prediction, Supervision, require_scale, softmax_scale
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,12 @@ class YesOrNo:
     scale: float | None = None
     supervision: ClassVar[Supervision] = "label-free"
     judges_alone: ClassVar[bool] = True
+
+    def refuse_labels(self, labels: Sequence[str]) -> None:
+        """See RefusesLabels. Raises PromptError for prompts that lack texts, and UsageError for the scale."""
+        self.prompts.absent(labels)
+        self.prompts.ensemble(labels)
+        require_scale(self.scale)
 
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy. Raises LabelError for a label too long for the encoder."""

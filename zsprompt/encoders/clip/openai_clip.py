@@ -27,6 +27,7 @@ from zsprompt.encoders.clip.token_trie import TrieTower
 from zsprompt.encoders.clip.tokens import Tokeniser
 from zsprompt.encoders.clip.transformer import ImageTower
 from zsprompt.encoders.devices import pick_device
+from zsprompt.encoders.registry import require_checkpoint
 from zsprompt.errors import DownloadError, LabelError, ModelError
 
 if TYPE_CHECKING:
@@ -231,10 +232,7 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    if not path.is_file():
-        raise ModelError(
-            f"expected an OpenAI CLIP checkpoint at {path}, found {'a folder' if path.is_dir() else 'nothing'}"
-        )
+    require_checkpoint(path)
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

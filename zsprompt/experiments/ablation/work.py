@@ -25,8 +25,9 @@ from zsprompt.strategies import digest_of, lacks_captions, load_strategy, reads,
 def ablate(rows: Sequence[RunSpec], out: Path | str, *, resources: Resources | None = None) -> Ablation:
     """Measure each row once; a row whose result is in `out` is read from there.
 
-    Rows run model by model. Images are embedded before the first row that needs them, which no row's time includes.
-    A row that fails reports why; the others still run. A row is compared with the first row of its data set.
+    All rows are checked before one runs, and those that cannot run are named first. The others run model by model.
+    Images are embedded before the first row that needs them, which no row's time includes. A row that fails reports
+    why; the others still run. A row is compared with the first row of its data set.
     `captions` and `llm` apply only to rows whose strategy reads captions.
 
     Args:
@@ -63,6 +64,7 @@ def _job(row: RunSpec, folder: Path, resources: Resources) -> Job[Entry] | Failu
         if row.dataset is None:
             raise PlanError("expected a data set to measure on, found none")
         resolved = _applicable(row).resolve(resources)
+        resolved.check(resources)
     except ZspromptError as error:
         return Failure.of(error)
 
