@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import ROOT, environment
 from fakes import PlantedEncoder
 from PIL import Image
 
@@ -108,6 +111,35 @@ def test_with_a_filled_cache_a_new_image_embeds_no_text(
         assert predict(photos[1], labels, store).scores.shape == (1, 2)
         assert (store.counts.images_encoded, store.counts.texts_encoded) == (1, 0)
     assert asked == []
+
+
+NOTHING_NEW = """
+import sys
+from pathlib import Path
+from zsprompt import load_encoder, predict
+from zsprompt.store import EmbeddingStore
+
+model, photo, cache = sys.argv[1:]
+with EmbeddingStore(load_encoder(model, device="cpu"), cache=cache) as store:
+    predict(photo, ["dog", "cat"], store)
+    assert (store.counts.images_encoded, store.counts.texts_encoded) == (0, 0)
+loaded = {"torch", "torchvision", "clip", "transformers", "tokenizers"} & set(sys.modules)
+assert not loaded, loaded
+"""
+
+
+@pytest.mark.parametrize("name", AT_HAND)
+def test_with_everything_cached_a_process_loads_no_model(
+    name: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Neither weights nor the packages that run them. test_openai_clip.py has the same for models by name."""
+    photo = tmp_path / "photo.png"
+    images(1)[0].save(photo)
+    with EmbeddingStore(fresh(name, request), cache=tmp_path / "cache") as store:
+        predict(photo, ["dog", "cat"], store)
+    line = [sys.executable, "-W", "ignore", "-c", NOTHING_NEW, name, str(photo), str(tmp_path / "cache")]
+    done = subprocess.run(line, capture_output=True, text=True, env=environment(), cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def inner_encoders(encoder: Encoder) -> list[Encoder]:
