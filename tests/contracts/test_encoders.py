@@ -19,6 +19,7 @@ from zsprompt.encoders.registry import ENCODERS
 from zsprompt.errors import LabelError, ModelError, UnknownName, UsageError, ZspromptError
 from zsprompt.evaluation.predict import predict
 from zsprompt.store import EmbeddingStore
+from zsprompt.strategies import load_strategy
 from zsprompt.testing import check_encoder
 
 TEXTS = ["dog", "a photo of a cat", "cat", "nothing", "an aeroplane, a sofa and a tv monitor"]
@@ -113,31 +114,42 @@ def test_with_a_filled_cache_a_new_image_embeds_no_text(
     assert asked == []
 
 
-NOTHING_NEW = """
+LATER = """
 import sys
-from pathlib import Path
-from zsprompt import load_encoder, predict
+from zsprompt import load_encoder, load_strategy, predict
 from zsprompt.store import EmbeddingStore
 
-model, photo, cache = sys.argv[1:]
+model, photo, cache, labels, strategies, new, forbidden = sys.argv[1:]
 with EmbeddingStore(load_encoder(model, device="cpu"), cache=cache) as store:
-    predict(photo, ["dog", "cat"], store)
-    assert (store.counts.images_encoded, store.counts.texts_encoded) == (0, 0)
-loaded = {"torch", "torchvision", "clip", "transformers", "tokenizers"} & set(sys.modules)
+    for strategy in strategies.split():
+        predict(photo, labels.split(), store, strategy=load_strategy(strategy))
+    assert (store.counts.images_encoded, store.counts.texts_encoded) == (int(new), 0), store.counts
+loaded = set(forbidden.split()) & set(sys.modules)
 assert not loaded, loaded
 """
+MANY_LABELS = "motorcycle aeroplane bicycle elephant umbrella newspaper television telephone computer mountain"
 
 
+@pytest.mark.parametrize(
+    ("strategies", "new", "forbidden"),
+    [
+        ("per-label normalised:per-label yes-or-no top-all", 0, "torch torchvision clip transformers"),
+        ("per-label", 1, "torchvision clip transformers"),
+    ],
+)
 @pytest.mark.parametrize("name", AT_HAND)
-def test_with_everything_cached_a_process_loads_no_model(
-    name: str, tmp_path: Path, request: pytest.FixtureRequest
+def test_a_later_process_loads_only_what_new_images_need(
+    name: str, strategies: str, new: int, forbidden: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """Neither weights nor the packages that run them. test_openai_clip.py has the same for models by name."""
-    photo = tmp_path / "photo.png"
-    images(1)[0].save(photo)
+    """Nothing new: neither weights nor torch. A new image: not what only texts need, nor torchvision."""
+    photos = [tmp_path / f"{n}.png" for n in range(2)]
+    for image, path in zip(images(2), photos, strict=True):
+        image.save(path)
     with EmbeddingStore(fresh(name, request), cache=tmp_path / "cache") as store:
-        predict(photo, ["dog", "cat"], store)
-    line = [sys.executable, "-W", "ignore", "-c", NOTHING_NEW, name, str(photo), str(tmp_path / "cache")]
+        for strategy in strategies.split():
+            predict(photos[0], MANY_LABELS.split(), store, strategy=load_strategy(strategy))
+    given = [name, photos[new], tmp_path / "cache", MANY_LABELS, strategies, new, forbidden]
+    line = [sys.executable, "-W", "ignore", "-c", LATER, *map(str, given)]
     done = subprocess.run(line, capture_output=True, text=True, env=environment(), cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
 

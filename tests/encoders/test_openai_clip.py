@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from dataclasses import replace
 from importlib.machinery import ModuleSpec
@@ -16,7 +17,7 @@ from PIL import Image
 
 from zsprompt._utils.http_download import sha256_file
 from zsprompt.encoders import OPENAI_MODELS, devices, load_encoder
-from zsprompt.encoders.clip import products
+from zsprompt.encoders.clip import clip_package, products
 from zsprompt.encoders.clip.openai_clip import OpenAIClip
 from zsprompt.encoders.clip.openai_models import OPENAI_SIZES
 from zsprompt.encoders.clip.tokens import is_plain
@@ -374,6 +375,22 @@ def test_the_version_file_says_whether_torch_was_built_for_a_processor_alone(
     spec = ModuleSpec("torch", None, origin=str(tmp_path / "__init__.py"))
     monkeypatch.setattr(devices, "find_spec", lambda name: spec)
     assert devices._built_for_cpu.__wrapped__() == for_cpu
+
+
+def test_the_modules_of_clip_are_loaded_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert clip_package.clip_model() is clip.model  # it is imported already
+    for name in ("clip.model", "clip.simple_tokenizer"):
+        monkeypatch.delitem(sys.modules, name)
+    clip_package._module.cache_clear()
+    alone, tokens = clip_package.clip_model(), clip_package.clip_tokenizer()
+    assert alone is not clip.model
+    assert alone.CLIP.__module__ == "clip.model"
+    assert [tokens.encode(text) for text in TEXTS] == [clip.clip._tokenizer.encode(text) for text in TEXTS]
+    monkeypatch.setattr(clip_package, "find_spec", lambda name: None)
+    clip_package._module.cache_clear()
+    with pytest.raises(ModelError, match="pip install clip-anytorch"):
+        clip_package.clip_model()
+    clip_package._module.cache_clear()
 
 
 def test_without_draws_only_random_fillings_are_left_out() -> None:

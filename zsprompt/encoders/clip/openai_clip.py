@@ -21,10 +21,11 @@ from zsprompt._utils.arrays import Bools, Floats, Halves, unit_rows
 from zsprompt._utils.http_download import download, sha256_file
 from zsprompt._utils.progress import Progress, terminal
 from zsprompt.encoders.base import Precision, ScaleOnUse
+from zsprompt.encoders.clip.clip_package import clip_tokenizer
 from zsprompt.encoders.clip.openai_models import OPENAI_MODELS, OPENAI_SIZES, Sizes
 from zsprompt.encoders.clip.products import check_precision
 from zsprompt.encoders.clip.tokens import Tokeniser, is_plain
-from zsprompt.encoders.clip.towers import Towers, import_clip
+from zsprompt.encoders.clip.towers import Towers
 from zsprompt.encoders.devices import pick_device
 from zsprompt.encoders.registry import require_checkpoint
 from zsprompt.errors import DownloadError, LabelError, ModelError
@@ -131,7 +132,7 @@ class OpenAIClip(ScaleOnUse):
 
     @cached_property
     def _tokens(self) -> Tokeniser:
-        return Tokeniser(import_clip().clip._tokenizer)
+        return Tokeniser(clip_tokenizer())
 
     def read_logit_scale(self) -> float:
         """See ScaleOnUse."""

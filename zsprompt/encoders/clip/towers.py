@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from zsprompt.encoders.base import Precision
+from zsprompt.encoders.clip.clip_package import clip_model
 from zsprompt.encoders.clip.openai_models import Sizes
 from zsprompt.encoders.clip.products import Run, convolutions, products
 from zsprompt.encoders.clip.residual import ResidualTower
@@ -48,7 +48,7 @@ class Towers:
         import torch
 
         product = products(device, precision)
-        built = _build(import_clip(), state, name)
+        built = _build(state, name)
         self.model: Any = built.float() if device == "cpu" else built.to(device)
         visual = self.model.visual
         nodes = _CPU_NODES if device == "cpu" else _GPU_NODES
@@ -73,15 +73,7 @@ class Towers:
         return (pixels.permute(0, 3, 1, 2).float().div(255) - self._mean) / self._std
 
 
-def import_clip() -> Any:
-    """The `clip` package, without its warnings."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # clip imports pkg_resources, which warns that it is deprecated
-        import clip
-    return clip
-
-
-def _build(clip: Any, state: dict[str, torch.Tensor], name: str) -> Any:
+def _build(state: dict[str, torch.Tensor], name: str) -> Any:
     missing = [
         key
         for key in (
@@ -100,7 +92,7 @@ def _build(clip: Any, state: dict[str, torch.Tensor], name: str) -> Any:
         )
     try:
         with no_draws():
-            return clip.model.build_model(dict(state))
+            return clip_model().build_model(dict(state))
     except (RuntimeError, KeyError, AttributeError, AssertionError, ZeroDivisionError, TypeError) as error:
         reason = " ".join(str(error).split())[:160]
         raise ModelError(
