@@ -135,6 +135,15 @@ def _p_value(text: str) -> str:
     return "<0.01" if float(text) < 0.01 else f"{float(text):.2f}"
 
 
+def _start_up() -> str:
+    columns = ["model", "new", "seconds", "processor seconds"]
+    rows = [
+        [r["model"], r["new"], f"{float(r['seconds']):.1f}", f"{float(r['cpu_seconds']):.1f}"]
+        for r in _read("start-up-torch2.14-cpu2core.csv")
+    ]
+    return _table(columns, rows, numbers=2)
+
+
 def _labels_asked() -> str:
     columns = ["labels asked", "reference words", "true positives", "false positives", "precision", "recall"]
     rows = [
@@ -258,6 +267,7 @@ def _end_to_end() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "ablation-scenes": lambda: _ablation("ablation-scenes-tiny-torch2.14-cpu2core.csv"),
     "ablation-photographs": lambda: _ablation("ablation-voc2007-500photos-conse-torch2.14-cpu2core.csv"),
+    "start-up": _start_up,
     "labels-asked": _labels_asked,
     "long-lists": _long_lists,
     "missed-labels": _missed_labels,

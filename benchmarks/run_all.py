@@ -24,6 +24,7 @@ WITHOUT_PHOTOS = {
     "growth": ["--images", "100", "200", "--labels", "10", "20"],
     "conse_speed": ["--images", "16"],
     "class_vectors": [],
+    "start_up": ["--rounds", "1"],
     "train_tiny": ["--images", "256", "--steps", "4"],
     "contact_sheet": ["--scenes", "10"],
     "fetch": ["--photos", "100", "--kills", "2"],
