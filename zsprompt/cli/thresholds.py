@@ -11,7 +11,7 @@ import typer
 
 from zsprompt.cli.given_run import GivenRun, Old, read_family, takes_run
 from zsprompt.cli.options import DECISIONS, Json, argument, option
-from zsprompt.cli.session import can_print, note, refusals
+from zsprompt.cli.session import can_print, note, notes, refusals
 from zsprompt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ def thresholds(
             raise UsageError("expected --expect with unlabelled images, found --dataset; --rule chooses by targets")
         require_writable(out)
         with spec.prepare(given.resources()) as prepared:
+            notes(prepared.resolved.label_warnings)
             made = _from_expectation(prepared, images, expectation) if images else _from_targets(prepared, chosen)
         save_thresholds(made, out)
         _show(made, out, json)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from zsprompt._utils.arrays import Indices, Targets
 from zsprompt._utils.digests import digest
 from zsprompt.data.images import ImageRef
+from zsprompt.data.remarks import Remark
 from zsprompt.data.sampling import stratified
 from zsprompt.errors import BadImages, DataError, UsageError
 
@@ -46,6 +47,8 @@ class Dataset:
         model: default model of the data set, or None.
         bank: name of the shipped caption bank for its labels, or None.
         notes: caveats about the data, one sentence each; results repeat them.
+        remarks: what the loader left out, or guessed from names alone; results repeat them too.
+        places: label -> file and line where it was first met ("labels.csv, line 3"), where known.
         origin: arguments of `load_dataset`; None if it was built otherwise.
 
     Raises:
@@ -63,6 +66,8 @@ class Dataset:
     model: str | None = None
     bank: str | None = None
     notes: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+    places: Mapping[str, str] = field(default_factory=dict)
     origin: Origin | None = None
 
     def __post_init__(self) -> None:
@@ -82,6 +87,11 @@ class Dataset:
         """Image captions by source, "given" before "written"; sources without captions are omitted."""
         columns = {"given": self.captions, "written": self.written}
         return {name: texts for name, texts in columns.items() if texts is not None}
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """The notes, and one sentence per remark."""
+        return (*self.notes, *(remark.sentence for remark in self.remarks))
 
     def identity(self, *, captions: bool = False) -> str:
         """A digest of what is measured on or learned from: images, labels, targets, and captions if asked for.

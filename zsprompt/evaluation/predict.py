@@ -13,6 +13,7 @@ import numpy as np
 from zsprompt._utils.arrays import Bools, Floats
 from zsprompt.data.images import ImageRef
 from zsprompt.data.inputs import find_sources
+from zsprompt.data.remarks import Remark, Remarks
 from zsprompt.errors import DataError
 from zsprompt.prompts.labels import check_labels
 from zsprompt.store import EmbeddingStore
@@ -33,7 +34,7 @@ class Predictions:
         scores: [N, C] float32, higher = more likely present; their scale depends on the strategy.
         decisions: [N, C] whether the strategy predicts each label.
         bad: (id, reason) of the images that could not be read.
-        passed_over: number of other files in the folders.
+        remarks: what was left out of folders and tar files, or guessed from names.
         unfamiliar: words that the model was never trained on.
         overflowed: number of candidates left out because their text does not fit the model, over all images.
         worded: number of label-set captions per origin.
@@ -46,7 +47,7 @@ class Predictions:
     scores: Floats
     decisions: Bools
     bad: tuple[tuple[str, str], ...] = ()
-    passed_over: int = 0
+    remarks: tuple[Remark, ...] = ()
     overflowed: int = 0
     unfamiliar: tuple[str, ...] = ()
     worded: Mapping[str, int] = field(default_factory=dict)
@@ -106,12 +107,12 @@ def predict_in_parts(
     sources = find_sources([Path(path) for path in given])
     chosen = strategy or Normalised(PerLabel())
     refuse(chosen, labels, store)
-    passed_over = sources.passed_over
+    remarks = sources.remarks
     refs = iter(sources)
     done = 0
     while part := list(islice(refs, PART)):
-        yield replace(_predicted(part, labels, store, chosen, captions), passed_over=passed_over)
-        passed_over = 0  # count these files once
+        yield replace(_predicted(part, labels, store, chosen, captions), remarks=remarks)
+        remarks = ()  # count these files once
         done += len(part)
     if done != sources.count:
         raise DataError(
@@ -164,7 +165,7 @@ def joined(parts: Iterable[Predictions]) -> Predictions:
         decisions=np.concatenate([part.decisions for part in every]),
         probabilities=_joined_probabilities(every),
         bad=tuple(totals.bad),
-        passed_over=totals.passed_over,
+        remarks=totals.remarks.found(),
         overflowed=totals.overflowed,
         unfamiliar=tuple(totals.unfamiliar),
         worded=dict(totals.worded),
@@ -187,7 +188,7 @@ class Totals:
     images: int = 0
     present: int = 0
     bad: list[tuple[str, str]] = field(default_factory=list)
-    passed_over: int = 0
+    remarks: Remarks = field(default_factory=Remarks)
     overflowed: int = 0
     unfamiliar: dict[str, None] = field(default_factory=dict)
     worded: Counter[str] = field(default_factory=Counter)
@@ -197,7 +198,7 @@ class Totals:
         self.images += len(part.images)
         self.present += int(part.decisions.sum())
         self.bad += part.bad
-        self.passed_over += part.passed_over
+        self.remarks.add_all(part.remarks)
         self.overflowed += part.overflowed
         self.unfamiliar |= dict.fromkeys(part.unfamiliar)
         self.worded.update(part.worded)
