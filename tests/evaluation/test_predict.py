@@ -233,6 +233,14 @@ def test_predict_on_a_tar_and_a_list_in_the_command(given_ways: dict[str, Path],
     assert "16 images, 5 labels, model planted; scores in labels.csv" in done.stderr
 
 
+def test_labels_that_the_model_misses_are_named(given_ways: dict[str, Path], cli: Cli) -> None:
+    command = ("predict", given_ways["tar"], "--model", "fakes:ForgetfulPlanted", "--labels")
+    assert "misses these labels on most images that show them, so their absence means little: cat" in (
+        cli(*command, "cat, dog").stderr
+    )
+    assert "misses" not in cli(*command, "dog").stderr
+
+
 def test_sample_and_seed_in_the_command(given_ways: dict[str, Path], cli: Cli) -> None:
     write(
         given_ways["folder"] / "labels.csv",

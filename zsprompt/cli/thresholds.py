@@ -135,7 +135,7 @@ def _from_expectation(prepared: Prepared, images: Sequence[Path], expect: _Expec
     answer = predict(images, labels, prepared.store, strategy=prepared.strategy, captions=captions)
     if expect == _Expectation():
         per_image = min(_EXPECTED, len(labels) / 2)
-    recipe = describe(prepared.strategy, prepared.store)
+    recipe = describe(prepared.strategy, prepared.store, labels)
     return expected_thresholds(answer, recipe, labels_per_image=per_image, share=expect.share)
 
 

@@ -68,7 +68,7 @@ ENCODERS = {
         EncoderEntry(
             "conse",
             "conse:load_conse",
-            "ConSE for photographs, built from PyPI packages (extra 'offline'); no download",
+            "ConSE for photographs, built from PyPI packages (extra 'offline'); no download; it misses most people",
             "conse:check_conse",
         ),
         EncoderEntry(

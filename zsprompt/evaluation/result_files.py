@@ -19,8 +19,9 @@ from zsprompt._utils.outputs import CsvWriter, check_folder, new_folder, remove,
 from zsprompt._utils.validate import Must, Section, first_fault
 from zsprompt.errors import ResultError
 from zsprompt.evaluation.predict import Predictions
+from zsprompt.evaluation.reference_words import KEY
 from zsprompt.evaluation.result import Result
-from zsprompt.strategies import Prediction
+from zsprompt.strategies import Prediction, ReferenceWords
 
 SEPARATOR = "|"
 """Between label names in one cell of a CSV file."""
@@ -42,7 +43,9 @@ _COUNTS = ("texts_encoded", "texts_cached", "texts_not_kept", "images_encoded", 
 
 _RECIPE = ("strategy", "prompts", "model", "fingerprint", "dataset", "split", "names", "difficult")
 _FACTS = {
-    "recipe": Section(dict.fromkeys(_RECIPE, Any) | {"prompts": list[Any]}, frozenset(_RECIPE)),
+    "recipe": Section(
+        dict.fromkeys(_RECIPE, Any) | {"prompts": list[Any], KEY: ReferenceWords | None}, frozenset(_RECIPE)
+    ),
     "mAP": float | None,
     "ap": Annotated[dict[str, Any], Must("a section with a number per label", bool)],
     "images": int,

@@ -60,7 +60,7 @@ def run(
     prediction = strategy.predict(embedded.images, dataset.labels, store)
     _require_sound(prediction, (len(embedded.kept), len(dataset.labels)), strategy)
     after = dataclasses.asdict(store.counts)
-    recipe = describe(strategy, store) | _data(dataset, difficult)
+    recipe = describe(strategy, store, dataset.labels) | _data(dataset, difficult)
     return Result(
         labels=dataset.labels,
         images=tuple(dataset.images[i].id for i in embedded.kept),

@@ -15,6 +15,7 @@ from zsprompt.data import Dataset
 from zsprompt.errors import ThresholdError, UsageError
 from zsprompt.evaluation.predict import Predictions
 from zsprompt.evaluation.provenance import describe, describe_strategy
+from zsprompt.evaluation.reference_words import KEY
 from zsprompt.evaluation.result import Result
 from zsprompt.evaluation.threshold_rules import Rule, choose, expecting, out_of_fold, sharing, split
 from zsprompt.store import EmbeddingStore
@@ -136,7 +137,7 @@ def with_thresholds(
             images in `dataset`.
     """
     refuse_thresholds(strategy, thresholds, dataset)
-    _require_same(thresholds, describe(strategy, store))
+    _require_same(thresholds, describe(strategy, store, thresholds.labels))
     return Thresholded(strategy, thresholds)
 
 
@@ -217,7 +218,7 @@ def _made_for(recipe: Mapping[str, Any]) -> dict[str, Any]:
         raise ThresholdError(
             f"expected {missing[0]} in the recipe of the result, found a result of an older zsprompt; run it again"
         )
-    return {key: recipe[key] for key in _MADE_FOR}
+    return {key: recipe[key] for key in (*_MADE_FOR, *({KEY} & recipe.keys()))}
 
 
 def _shown(key: str, recipe: Mapping[str, Any]) -> str:

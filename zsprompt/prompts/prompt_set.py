@@ -27,7 +27,10 @@ LabelSet = tuple[str, ...]
 Phrasing = Callable[[Sequence[LabelSet]], list[str]]
 """Label sets -> one text per set, from a template file or an LLM."""
 
-_NO_SETS = ("neutral", "synonyms")
+NEUTRAL = "neutral"
+"""Name of the vocabulary of reference words."""
+
+_NO_SETS = (NEUTRAL, "synonyms")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
@@ -165,8 +168,8 @@ def load_prompts(name: str | Path) -> PromptSet:
 
 @cache
 def neutral_words() -> tuple[str, ...]:
-    """Fixed vocabulary that is added when few labels are standardised (prompts/neutral.toml)."""
-    path = prompts_folder() / "neutral.toml"
+    """The vocabulary of reference words (prompts/neutral.toml)."""
+    path = prompts_folder() / f"{NEUTRAL}.toml"
     words = parse_toml(path, _read(path)).get("words", [])
     return tuple(str(word) for word in words)
 

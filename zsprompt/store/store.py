@@ -101,8 +101,8 @@ class EmbeddingStore:
 
     @property
     def logit_scale(self) -> float:
-        """The encoder's factor on a cosine before a softmax."""
-        return self.encoder.logit_scale
+        """The encoder's factor on a cosine before a softmax. Cached if it is one of the weights."""
+        return self._cached.logit_scale()
 
     @property
     def fingerprint(self) -> str:

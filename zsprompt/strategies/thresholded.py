@@ -41,6 +41,9 @@ class Thresholded:
         """Tuned if the thresholds were chosen on targets, transductive if only on the scores of other images."""
         return "tuned" if self.thresholds.tuned else "transductive"
 
+    def reference_words(self, labels: Sequence[str]) -> None:
+        """See Compares: thresholds compare a score with no other one."""
+
     def refuse_labels(self, labels: Sequence[str]) -> None:
         """See RefusesLabels. Raises ThresholdError for another label set."""
         self.thresholds.order(labels)
