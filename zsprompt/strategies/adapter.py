@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from zsprompt._utils.registry import object_path
+from zsprompt._utils.text import counted
 from zsprompt.adapters import Trained
 from zsprompt.errors import AdapterError, UnknownName, UsageError
 from zsprompt.prompts.labels import TextSpace, check_labels, label_vectors
@@ -77,8 +78,9 @@ class Adapter:
         trained = self.trained
         if "captions" in self.reads and count != trained.sizes.captions:
             raise AdapterError(
-                f"expected {trained.sizes.captions} captions per image ({', '.join(trained.captions)}), as in the "
-                f"training of this adapter, found {count}; use a data set with captions, or --image-captions FILE"
+                f"expected {counted(trained.sizes.captions, 'caption')} per image ({', '.join(trained.captions)}), "
+                f"as in the training of this adapter, found {count}; use a data set with captions, or "
+                "--image-captions FILE"
             )
 
     def refuse(self, labels: Sequence[str], texts: TextSpace) -> None:
