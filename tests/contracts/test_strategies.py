@@ -112,7 +112,7 @@ def test_bad_labels_are_refused(strategy: Strategy, labels: tuple[str, ...]) -> 
 def test_what_predict_refuses_whatever_the_model_is_refused_without_one(
     strategy: Strategy, prompts: str, count: int
 ) -> None:
-    """`refuse_labels` and `predict` raise the same or nothing, for all strategies, prompt sets and numbers of labels."""
+    """`refuse_labels` and `predict` raise the same, or nothing."""
     described = PromptSet("described", "0", "", "", described=tuple((label, (label,)) for label in LABELS[:5]))
     chosen = described if prompts == "described" else load_prompts(prompts)
     strategy = rebuild(strategy, lambda part: part if isinstance(part, Normalised) else replace(part, prompts=chosen))

@@ -69,7 +69,11 @@ class ListAll:
         return self.predict_worded(images, labels, texts, self.prompts.texts)
 
     def label_sets(self, images: Images, labels: Sequence[str], texts: TextSpace) -> list[LabelSet]:
-        """The label sets of the candidates: all subsets, independent of the images."""
+        """The label sets of the candidates."""
+        return self.fixed_label_sets(labels)
+
+    def fixed_label_sets(self, labels: Sequence[str]) -> list[LabelSet]:
+        """All subsets of the labels: they do not depend on the images."""
         names = sorted(check_labels(labels))
         self._count(len(names))
         return [tuple(names[i] for i in subset) for subset in _subsets(len(names), self.max_labels or len(names))]

@@ -87,6 +87,10 @@ class Llm:
             raise UsageError("strategy llm needs captions: give a caption bank with --captions FILE (captions=…)")
         return self.captions
 
+    def fixed_label_sets(self, labels: Sequence[str]) -> list[LabelSet] | None:
+        """The label sets, if they do not depend on the images; else None."""
+        return self._sets.fixed_label_sets(labels)
+
     @property
     def _sets(self) -> TopAll | ListAll:
         if self.base == "list-all":

@@ -76,6 +76,10 @@ class TopAll:
             label_sets |= dict.fromkeys(job.candidates(job.ranking(vectors @ job.single.T))[0])
         return list(label_sets)
 
+    def fixed_label_sets(self, labels: Sequence[str]) -> list[LabelSet] | None:
+        """None: the label sets depend on how the model ranks the labels of each image."""
+        return None
+
     def _blocks(self, images: Images, labels: Sequence[str]) -> list[Floats]:
         step = max(1, _CANDIDATES_AT_ONCE // (len(labels) + 1))
         return [images.vectors[i : i + step] for i in range(0, len(images.vectors), step)]
