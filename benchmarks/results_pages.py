@@ -206,6 +206,15 @@ def _towers() -> str:
     return _table(columns, rows, numbers=2)
 
 
+def _gpu() -> str:
+    columns = ["model", "method", "per second", "peak GB"]
+    rows = [
+        [r["model"], f"{r['of']}: {r['way']}", f"{float(r['per_second']):,.0f}", f"{float(r['peak_gb']):.1f}"]
+        for r in _read("gpu-h200-torch2.11.csv")
+    ]
+    return _table(columns, rows, numbers=2)
+
+
 def _end_to_end() -> str:
     (record,) = _read("end-to-end-vit-b32-500photos-torch2.15-cpu2core.csv")
     columns = ["images", "the paper's loop, scaled up", "`zsprompt run`, empty cache", "filled cache", "speed-up"]
@@ -221,6 +230,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "reproductions": _reproductions,
     "token-trie": _token_trie,
     "towers": _towers,
+    "gpu": _gpu,
     "end-to-end": _end_to_end,
 }
 """Placeholder -> its content."""

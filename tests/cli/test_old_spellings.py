@@ -207,6 +207,17 @@ def test_an_old_name_runs_the_command_and_says_the_new_one(
     assert rest == told(now)
 
 
+def test_an_old_name_and_an_old_option_are_one_line(photos: Path, url: str, cli: Cli) -> None:
+    line = f"caption {PLAN.partition(' ')[2]} --price-in 1 --max-calls 3".format(url=url)
+    done = cli(*line.split())
+    assert done.returncode == 0, done.stderr
+    notes = [line for line in done.stderr.splitlines() if line.startswith("note: ")]
+    assert notes == [
+        "note: `zsprompt caption` is now `zsprompt caption-labels`; the old name still works; old spellings: "
+        "--max-calls is now `--llm max_calls=N`, --price-in is now `--price in=X`"
+    ]
+
+
 def table() -> list[tuple[str, Old]]:
     """Every old option, with the command that has it; those of every run have none."""
     own = [(name, one) for name, (command, _) in COMMANDS.items() for one in getattr(command, "old", ())]

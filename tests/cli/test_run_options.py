@@ -16,7 +16,7 @@ from command_line import ROOT, Cli, environment, one_line
 from typer.main import get_command
 
 from zsprompt.cli import app
-from zsprompt.cli.app import COMMANDS
+from zsprompt.cli.app import COMMANDS, OLD_COMMANDS
 from zsprompt.cli.given_run import GivenRun
 from zsprompt.cli.options import CAPTIONS, COMPUTATION, DATA, DECISIONS, OLD_SPELLINGS, OUTPUT, RUN_OPTIONS, RunOption
 from zsprompt.cli.train import TRAINING
@@ -230,6 +230,24 @@ def test_help_is_whole_and_in_todays_words(path: str, cli: Cli) -> None:
     for parameter in LEAVES[path].params if path in LEAVES else ():
         if parameter.help and not parameter.hidden:
             assert "".join(parameter.help.split()) in squeezed
+
+
+NARROW = 40
+EVERY_HELP = ["", "data", "cache", *LEAVES, *OLD_COMMANDS]
+
+
+@pytest.mark.parametrize("path", EVERY_HELP)
+def test_help_fits_a_narrow_terminal_and_breaks_no_word(path: str, cli: Cli) -> None:
+    wide, narrow = (cli(*path.split(), "--help", env={"COLUMNS": str(width)}).stdout for width in (200, NARROW))
+    for line in narrow.splitlines():
+        assert len(line) <= NARROW or len(line.split()) == 1, line
+    assert narrow.split() == wide.split()
+    assert max(map(len, wide.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("width", [1, 20, 79])
+def test_help_is_whole_at_any_width(width: int, cli: Cli) -> None:
+    assert cli("run", "--help", env={"COLUMNS": str(width)}).stdout.split() == cli("run", "--help").stdout.split()
 
 
 def test_a_fields_list_names_what_a_command_uses(cli: Cli) -> None:

@@ -72,7 +72,7 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     assert "found cat" in message(DataError, lambda: load(tmp_path))
     write(tmp_path / "classes.txt", b"\xff")
     save_image(tmp_path / "cat" / "a.jpg")
-    assert "cannot read" in message(DataError, lambda: load(tmp_path))
+    assert "classes.txt, line 1: expected UTF-8" in message(DataError, lambda: load(tmp_path))
 
 
 @pytest.mark.parametrize("line", ["", "cat", "  \n\ncat\n"])

@@ -254,7 +254,7 @@ def test_the_csv_layouts_protocols(tmp_path: Path) -> None:
         ("data.csv", NUS_CSV.replace(",train", ""), "line 2: expected an image, its labels and its split"),
         ("data.csv", NUS_CSV.replace("0002", "0001"), "found 5 rows with 4 names"),
         ("data.csv", "a,b,c\n", "found 0 rows"),
-        ("data.csv", b"a,b,c\n\xff,1,2\n", "cannot read"),
+        ("data.csv", b"a,b,c\n\xff,1,2\n", "line 2: expected UTF-8"),
         ("data.csv", 'a,b,c\n"x,1,2\n', "cannot read"),
     ],
 )

@@ -72,7 +72,7 @@ def test_scenes_need_no_data_and_few_epochs() -> None:
 
 
 @pytest.mark.parametrize(
-    "made", {made for p in ALL for made in p.values[1].settings.values()}, ids=lambda made: made.what
+    "made", dict.fromkeys(made for p in ALL for made in p.values[1].settings.values()), ids=lambda made: made.what
 )
 def test_everything_that_settings_name_exists(made: Settings) -> None:
     assert made.counts + (made.adapter is not None) + (made.strategy is not None) == 1

@@ -80,6 +80,41 @@ def test_a_text_that_cannot_be_meant_is_one_line(text: str, kind: type[Exception
     assert "\n" not in str(caught.value)
 
 
+MISSPELT = {
+    "openai": "opanai openia opena opnai open-ai OpenAI oepnai",
+    "local": "locla lcoal loacl Local",
+    "qwen": "qewn qwne gwen quen qwenn Qwen",
+    "qwen-cn": "qwen-ch qwen_cn qwencn",
+}
+MODELS = (
+    "openhermes openchat openthinker opencoder orca llava mistral gemma phi command-r dolphin vicuna zephyr solar "
+    "falcon moondream granite tinyllama codellama wizardlm yi smollm codeqwen qwen-vl qwen-coder qwen-plus qwen-max "
+    "qwen-turbo deepseek-chat grok glm llama mixtral kimi claude gpt qwen2 qwen3 qwen2.5vl llama3.2-vision"
+).split()
+"""Names of models that servers offer."""
+
+
+@pytest.mark.parametrize("tail", ["", ":x", ":x,max_calls=3"])
+@pytest.mark.parametrize(
+    ("server", "typed"), [(name, one) for name, words in MISSPELT.items() for one in words.split()]
+)
+def test_a_misspelt_server_is_no_local_model(server: str, typed: str, tail: str) -> None:
+    with pytest.raises(UnknownName, match=f"unknown LLM server '{typed}'. Did you mean 'qwen|Did you mean '{server}'"):
+        parse_llm(f"{typed}{tail}")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_is_no_misspelt_server(name: str) -> None:
+    assert parse_llm(name) == LlmOptions(model=name)
+    assert parse_llm(f"{name}:7b") == LlmOptions(model=f"{name}:7b")
+
+
+def test_a_model_that_looks_like_a_server_is_named_in_full() -> None:
+    assert parse_llm("url=http://host/v1,model=opanai:x") == LlmOptions(url="http://host/v1", model="opanai:x")
+    assert parse_llm("opanai:x,url=http://host/v1") == LlmOptions(url="http://host/v1", model="opanai:x")
+    assert parse_llm("local:opanai:x") == LlmOptions(url="local", model="opanai:x")
+
+
 def test_a_writer_has_the_options_of_the_text(tmp_path: Path) -> None:
     writer = open_writer(parse_llm("local:llava,max_calls=3,max_tokens=9"), cache=tmp_path)
     assert writer is not None

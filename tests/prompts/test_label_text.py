@@ -36,7 +36,6 @@ def test_a_file_comes_back(labels: list[str], tmp_path: Path) -> None:
         (b"cat\n\ndog\n", ("cat", "", "dog")),
         (b"ice cream, vanilla\ncat", ("ice cream, vanilla", "cat")),
         (b"  cat \n", ("cat",)),
-        (b"", ()),
     ],
 )
 def test_lines_of_a_file_are_labels(content: bytes, labels: tuple[str, ...], tmp_path: Path) -> None:
@@ -44,9 +43,24 @@ def test_lines_of_a_file_are_labels(content: bytes, labels: tuple[str, ...], tmp
     assert read_labels(f"@{tmp_path / 'words.txt'}") == labels
 
 
-@pytest.mark.parametrize(("text", "labels"), [("", ("",)), ("cat,,dog", ("cat", "", "dog")), (" cat ", ("cat",))])
-def test_blank_labels_stay_to_be_refused_with_their_place(text: str, labels: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("end", ["", ",", ", ", " ,, ", ",\t"])
+def test_a_comma_at_the_end_is_forgiven(end: str) -> None:
+    assert read_labels(f"dog, cat{end}") == ("dog", "cat")
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"), [("cat,,dog", ("cat", "", "dog")), (", cat", ("", "cat")), (" cat ", ("cat",))]
+)
+def test_blank_labels_elsewhere_stay_to_be_refused_with_their_place(text: str, labels: tuple[str, ...]) -> None:
     assert read_labels(text) == labels
+
+
+@pytest.mark.parametrize("text", ["", " ", ",", " , ,"])
+def test_no_labels_are_not_all_labels(text: str, tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text(text.replace(",", "\n"), encoding="utf-8")
+    for option in (text, f"@{tmp_path / 'words.txt'}"):
+        with pytest.raises(LabelError, match="expected labels such as"):
+            read_labels(option)
 
 
 @pytest.mark.parametrize("content", [None, b"caf\xe9\n"])
@@ -56,7 +70,8 @@ def test_a_file_that_cannot_be_read_is_one_line(content: bytes | None, tmp_path:
         path.write_bytes(content)
     with pytest.raises(LabelError) as caught:
         read_labels(f"@{path}")
-    assert str(caught.value).startswith(f"cannot read labels file {path}: ")
+    expected = "expected a labels file at" if content is None else "cannot read labels file"
+    assert str(caught.value).startswith(f"{expected} {path}")
     assert "\n" not in str(caught.value)
 
 

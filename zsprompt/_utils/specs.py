@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from zsprompt._utils.modules import error_text
-from zsprompt._utils.text import quoted
+from zsprompt._utils.text import finite, quoted
 from zsprompt._utils.validate import Section, first_fault, in_words
 from zsprompt.errors import UnknownName, UsageError, ZspromptError
+
+_READ: Mapping[type[Any], Callable[[str], object]] = {int: int, float: finite, str: str}
+"""How the text of a field is read, by its type; the first type that fits is taken."""
 
 _SWITCH = {"yes": True, "no": False, "true": True, "false": False}
 
@@ -133,10 +136,10 @@ def _value(field: str, text: str, hint: Any) -> object:
         return text
     if bool in choices and text.lower() in _SWITCH:
         return _SWITCH[text.lower()]
-    for kind in (int, float, str):
+    for kind, read in _READ.items():
         if kind in choices:
             try:
-                return kind(text)
+                return read(text)
             except ValueError:
                 continue
     expected = " or ".join("yes or no" if choice is bool else in_words(choice) for choice in choices)

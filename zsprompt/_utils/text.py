@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator
 
@@ -23,6 +24,18 @@ def counted(number: int, noun: str) -> str:
 def quoted(text: str) -> str:
     """`text` in quotes for a message, cut where it is too long to be read there."""
     return repr(text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}…")
+
+
+def finite(value: float | str) -> float:
+    """`value` as a number. Every number of an option or a field is read here.
+
+    Raises:
+        ValueError: it is not a number, or it is nan or infinite, which no setting can mean.
+    """
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{value} is not finite")
+    return number
 
 
 def in_bytes(count: int) -> str:

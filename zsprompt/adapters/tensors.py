@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zsprompt._utils.files import whole_path
+from zsprompt._utils.files import read_fault, whole_path
 from zsprompt.errors import AdapterError
 
 _HEADER = "zsprompt"
@@ -59,7 +59,7 @@ def read_arrays(path: Path, kind: str) -> tuple[dict[str, NDArray[Any]], dict[st
                 raise ValueError("its checksum differs")
             return arrays, facts
     except (OSError, SafetensorError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        reason = " ".join(read_fault(path, error).split())[:160] or type(error).__name__
         raise AdapterError(
             f"expected {_an(kind)} in {path}, found another or damaged file ({reason}); "
             "train it again, or copy it again"

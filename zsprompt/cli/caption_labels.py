@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, combinations
-from math import comb, inf, nan
+from math import comb
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zsprompt._utils.text import finite
 from zsprompt.cli.given_run import GivenRun, Old, takes_run
 from zsprompt.cli.options import CAPTIONS, Json, option
 from zsprompt.cli.session import note, refusals
@@ -157,10 +158,10 @@ def _price(text: str | None, given: GivenRun) -> _Price:
 
 def _amount(name: str, text: str) -> float:
     try:
-        amount = float(text)
+        amount = finite(text)
     except ValueError:
-        amount = nan
-    if not 0 <= amount < inf:  # false for NaN too
+        amount = -1.0
+    if amount < 0:
         raise UsageError(f"expected {name} of --price to be a number of at least 0, found {text!r}")
     return amount
 

@@ -137,6 +137,9 @@ class GivenRun:
 
 
 _ALL = (*RUN_OPTIONS, *OLD_SPELLINGS)
+_OLD_NAME = "zsprompt.old_name"
+"""Key of a context's meta: what to say about the old name of the command."""
+
 _SLOWEST = {"dataset": 0, "model": 1, "strategy": 2, "prompts": 3}
 
 
@@ -175,11 +178,11 @@ def takes_run(
         @functools.wraps(command)
         def wrapper(**values: Any) -> None:
             run = _given({o.name: values.pop(o.name) for o in options if o.name not in taken})
-            cache = cache_folder(values.pop("context"), values.pop("cache"))
+            context = values.pop("context")
+            cache = cache_folder(context, values.pop("cache"))
             old_values = _given({one.name: values.pop(one.name) for one in old})
-            _note_old_spellings(
-                [o for o in OLD_SPELLINGS if o.name in run], [one for one in old if one.name in old_values]
-            )
+            of_command = [one for one in old if one.name in old_values]
+            _note_old_spellings(context.meta.get(_OLD_NAME), [o for o in OLD_SPELLINGS if o.name in run], of_command)
             command(GivenRun(run, cache, old_values, reasons), **values)
 
         _show(wrapper, _arranged([*given, *(one.parameter() for one in old)], own, CacheFolder))
@@ -189,11 +192,14 @@ def takes_run(
     return decorate
 
 
-def _note_old_spellings(of_run: Sequence[RunOption], of_command: Sequence[Old]) -> None:
-    """Print one line that names the new spellings."""
-    if of_run or of_command:
-        pairs = [*((o.flag, o.now) for o in of_run), *((one.flag, one.now) for one in of_command)]
-        note("note: old spellings: " + ", ".join(f"{flag} is now `{now}`" for flag, now in pairs))
+def _note_old_spellings(name: str | None, of_run: Sequence[RunOption], of_command: Sequence[Old]) -> None:
+    """Print one line that names the new spellings, and the new name of the command if its old one was used."""
+    pairs = [*((o.flag, o.now) for o in of_run), *((one.flag, one.now) for one in of_command)]
+    parts = [name] if name else []
+    if pairs:
+        parts.append("old spellings: " + ", ".join(f"{flag} is now `{now}`" for flag, now in pairs))
+    if parts:
+        note(f"note: {'; '.join(parts)}")
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -225,11 +231,11 @@ def _show(wrapper: Callable[..., None], parameters: list[inspect.Parameter]) -> 
 
 
 def renamed(command: Callable[..., None], old: str, new: str) -> Callable[..., None]:
-    """`command` under its old name, with a notice of the new one."""
+    """`command`, which takes the options of a run, under its old name. Its notice names the new one."""
 
     @functools.wraps(command)
     def wrapper(**values: Any) -> None:
-        note(f"note: `zsprompt {old}` is now `zsprompt {new}`; the old name still works")
+        values["context"].meta[_OLD_NAME] = f"`zsprompt {old}` is now `zsprompt {new}`; the old name still works"
         command(**values)
 
     _show(wrapper, list(inspect.signature(command, eval_str=True).parameters.values()))

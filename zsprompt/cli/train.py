@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zsprompt._utils.registry import DEFAULT_MODEL
+from zsprompt._utils.text import finite
 from zsprompt.cli.given_run import GivenRun, Old, read_family, takes_run
 from zsprompt.cli.options import Json, option
 from zsprompt.cli.session import note, refusals
@@ -148,9 +149,13 @@ def _validation(text: str | None, load: Callable[[str], Dataset]) -> Dataset | f
     if text is None:
         return None
     try:
-        return float(text)
+        float(text)
     except ValueError:
         return load(text)
+    try:
+        return finite(text)
+    except ValueError:
+        raise UsageError(f"expected a split or a share of the images for --validation, found {text!r}") from None
 
 
 def _train_one(

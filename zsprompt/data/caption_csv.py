@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from zsprompt._utils.files import unreadable
 from zsprompt.errors import DataError
 
 _BREAK = re.compile("\r\n|[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]")  # all kinds of line ends; the files mix them
@@ -82,16 +83,13 @@ def _text(path: Path) -> str:
     except FileNotFoundError:
         raise DataError(f"expected a caption CSV at {path}, found none") from None
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {error}") from None
+        raise DataError(unreadable(path, error)) from None
     if len(data) > _LARGEST:
         raise DataError(f"expected at most {_LARGEST >> 20} MB in {path}, found more")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path}, line {line}: expected UTF-8, found byte 0x{data[error.start]:02x}; save the file as UTF-8"
-        ) from None
+        raise DataError(unreadable(path, error)) from None
 
 
 def _shape(lines: Sequence[str]) -> re.Pattern[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zsprompt._utils.files import unreadable
 from zsprompt.data.caption_csv import is_caption_header, read_captions
 from zsprompt.data.images import SUFFIXES
 from zsprompt.errors import DataError
@@ -76,15 +77,8 @@ def read_rows(path: Path, *, images_only: bool = False, layout: CsvLayout | None
             yield row
     except FileNotFoundError:
         raise DataError(f"expected a list of images at {path}, found none") from None
-    except UnicodeDecodeError as error:
-        line, byte = _first_bad_line(path), error.object[error.start]
-        raise DataError(
-            f"{path}, line {line}: expected UTF-8, found byte 0x{byte:02x}; save the file as UTF-8"
-        ) from None
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from None
-    except ValueError as error:  # the name is not a valid file name
-        raise DataError(f"cannot read {path}: {error}") from None
+    except (OSError, ValueError) as error:  # not UTF-8, or the name is not a valid file name
+        raise DataError(unreadable(path, error)) from None
     if not count:
         raise DataError(f"expected rows in {path}, found none")
 
@@ -109,17 +103,6 @@ def _rows(path: Path, images_only: bool, layout: CsvLayout | None) -> Iterator[L
     if layout is None and suffix in (".jsonl", ".ndjson"):
         return _read_json_lines(path, images_only)
     return _read_csv(path, images_only, layout or CsvLayout())
-
-
-def _first_bad_line(path: Path) -> int:
-    """The number of the first line that is not UTF-8."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                line.decode()
-            except UnicodeDecodeError:
-                return number
-    return 1
 
 
 def _read_csv(path: Path, images_only: bool, layout: CsvLayout) -> Iterator[ListRow]:

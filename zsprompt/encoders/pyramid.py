@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from zsprompt._utils.arrays import Bools, Floats, Halves, unit_rows
+from zsprompt._utils.text import finite
 from zsprompt.encoders.base import Encoder, Precision, Resizable, SpatialEncoder
 from zsprompt.encoders.registry import check_model, load_encoder
 from zsprompt.errors import UnknownName, UsageError
@@ -182,7 +183,7 @@ def _parsed(name: str) -> tuple[str, int, str, float, int]:
             raise UsageError(f"expected each field once, found {field} twice in {name!r}")
         fields[field] = value
     d, seed = (_number(field, fields.get(field, default), int) for field, default in (("d", "2"), ("seed", "0")))
-    keep, levels = _number("keep", fields.get("keep", "1"), float), fields.get("levels", "all")
+    keep, levels = _number("keep", fields.get("keep", "1"), finite), fields.get("levels", "all")
     _chosen_levels(d, levels, keep)  # refuse bad values before a model is loaded or downloaded
     return model, d, levels, keep, seed
 

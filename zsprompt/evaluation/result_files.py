@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from zsprompt._utils.arrays import Bools, Floats, Targets
-from zsprompt._utils.files import read_text, remove, require_folder, to_json, whole_file
+from zsprompt._utils.files import read_fault, read_text, remove, require_folder, to_json, whole_file
 from zsprompt._utils.validate import Must, Section, first_fault
 from zsprompt.errors import ResultError
 from zsprompt.evaluation.predict import Predictions
@@ -153,7 +153,7 @@ def _read_facts(folder: Path) -> dict[str, Any]:
     try:
         facts: dict[str, Any] = json.loads(read_text(path))
     except (OSError, ValueError) as error:
-        raise ResultError(f"cannot read {path}: {error}; run it again") from None
+        raise ResultError(f"cannot read {path}: {read_fault(path, error)}; run it again") from None
     if fault := first_fault(facts, _CONTENT, extra_keys=True):
         raise ResultError(f"{path}: {fault}; run it again")
     return facts

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-from zsprompt._utils.files import read_text
+from zsprompt._utils.files import read_fault, read_text
 from zsprompt.errors import PromptError
 from zsprompt.llm.client import clean
 from zsprompt.prompts import parse_toml, prompts_folder
@@ -124,5 +124,5 @@ def _synonyms() -> dict[str, tuple[str, ...]]:
     try:
         data = parse_toml(path, read_text(path))
     except (OSError, ValueError) as error:
-        raise PromptError(f"cannot read {path}: {error}; install zsprompt again") from None
+        raise PromptError(f"cannot read {path}: {read_fault(path, error)}; install zsprompt again") from None
     return {label: tuple(words) for label, words in data["synonyms"].items()}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from zsprompt._utils.byte_cache import default_cache
 from zsprompt._utils.progress import Progress, quiet
 from zsprompt._utils.specs import construct, split_fields
-from zsprompt.errors import UsageError
+from zsprompt.errors import UnknownName, UsageError
 from zsprompt.llm.answers import Answers, answers_folder
 from zsprompt.llm.captions import Captions
 from zsprompt.llm.client import ChatClient
@@ -17,6 +19,9 @@ from zsprompt.llm.writer import Budget, Writer
 from zsprompt.prompts.caption_bank import Bank, load_bank
 
 FORM = "[SERVER:]MODEL[,field=value…]"
+
+_NEARLY = 0.75
+"""Similarity from which a name counts as a misspelt preset. No model that servers offer by name comes as close."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ def parse_llm(text: str) -> LlmOptions:
 
     Raises:
         UsageError: a field without a value, a repeated field, or a value of the wrong type.
-        UnknownName: no such field.
+        UnknownName: no such field, or a server that is nearly the name of a preset.
     """
     head, *rest = text.split(",")
     if "=" in head:
@@ -77,6 +82,8 @@ def parse_llm(text: str) -> LlmOptions:
     if blank := [name for name, value in settings.items() if not value]:
         raise UsageError(f"expected a value for {blank[0]} of the LLM, found none in {text!r}")
     server, colon, model = head.strip().partition(":")
+    if "url" not in settings:
+        _refuse_misspelt(server)
     if not (colon and server in PRESETS):
         server, model = ("", head.strip()) if head.strip() not in PRESETS else (head.strip(), "")
     for name, value in (("url", server), ("model", model)):
@@ -86,6 +93,17 @@ def parse_llm(text: str) -> LlmOptions:
             settings[name] = value
     options: LlmOptions = construct(LlmOptions, settings, name="--llm")
     return options
+
+
+def _refuse_misspelt(server: str) -> None:
+    """Raise UnknownName for a server that is nearly a preset's name: a local model of that name is less likely.
+
+    Names with digits are those of models, such as "qwen3:8b". `model=NAME` takes any name.
+    """
+    if server in PRESETS or not re.fullmatch("[A-Za-z_-]+", server):
+        return
+    if difflib.get_close_matches(server.lower(), PRESETS, n=1, cutoff=_NEARLY):
+        raise UnknownName("LLM server", server, PRESETS)
 
 
 def llm_text(options: LlmOptions) -> str:

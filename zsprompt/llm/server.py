@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from zsprompt._utils.text import finite
 from zsprompt.errors import LLMError, UsageError
 
 # name -> (base URL, the provider's own variable for the key). Sources: the providers' documentation.
@@ -147,6 +148,6 @@ def _number(environment: Mapping[str, str], name: str) -> float | None:
     if not text:
         return None
     try:
-        return float(text)
+        return finite(text)
     except ValueError:
         raise UsageError(f"expected a number in ZSPROMPT_LLM_{name}, found {text!r}") from None

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
-from zsprompt._utils.files import read_text, whole_file
+from zsprompt._utils.files import read_fault, read_text, whole_file
 from zsprompt._utils.validate import Must, NonBlank, first_fault
 from zsprompt.errors import CaptionError, UnknownName
 from zsprompt.prompts.prompt_set import prompts_folder
@@ -125,7 +125,7 @@ def _read(path: Path) -> list[Caption]:
     except FileNotFoundError:
         raise CaptionError(f"expected a caption bank at {path}, found none") from None
     except (OSError, ValueError) as error:
-        raise CaptionError(f"cannot read caption bank {path}: {error}") from None
+        raise CaptionError(f"cannot read caption bank {path}: {read_fault(path, error)}") from None
     line_of: dict[tuple[str, ...], int] = {}
     captions = []
     for number, line in enumerate(lines, 1):

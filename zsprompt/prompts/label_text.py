@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from zsprompt._utils.files import read_text
+from zsprompt._utils.files import read_fault, read_text
+from zsprompt._utils.text import quoted
 from zsprompt.errors import LabelError, UsageError
 
 FILE_MARK = "@"
@@ -14,21 +15,32 @@ FILE_MARK = "@"
 def read_labels(text: str) -> tuple[str, ...]:
     """Labels from "dog, cat", or from "@words.txt", a text file with one label per line.
 
-    Blank lines at the end of the file are ignored. A blank line in the middle is kept, so that it is reported.
+    Blanks at the end are ignored: a last comma, and blank lines. A blank elsewhere is kept, so that it is reported: it
+    may stand for a label that is missing.
 
     Raises:
-        LabelError: the file cannot be read.
+        LabelError: the file cannot be read, or there are no labels.
     """
-    if not text.startswith(FILE_MARK):
-        return tuple(label.strip() for label in text.split(","))
-    path = Path(text.removeprefix(FILE_MARK))
+    where = quoted(text)
+    if text.startswith(FILE_MARK):
+        path = Path(text.removeprefix(FILE_MARK))
+        parts, where = _lines(path), str(path)
+    else:
+        parts = text.split(",")
+    while parts and not parts[-1].strip():
+        parts.pop()
+    if not parts:
+        raise LabelError(f'expected labels such as "dog, cat", found none in {where}')
+    return tuple(part.strip() for part in parts)
+
+
+def _lines(path: Path) -> list[str]:
     try:
-        lines = read_text(path).split("\n")  # not splitlines, which also splits at rarer characters
+        return read_text(path).split("\n")  # not splitlines, which also splits at rarer characters
+    except FileNotFoundError:
+        raise LabelError(f"expected a labels file at {path}, found none; write one label per line") from None
     except (OSError, ValueError) as error:
-        raise LabelError(f"cannot read labels file {path}: {error}") from None
-    while lines and not lines[-1].strip():
-        lines.pop()
-    return tuple(line.strip() for line in lines)
+        raise LabelError(f"cannot read labels file {path}: {read_fault(path, error)}") from None
 
 
 def choose_labels(

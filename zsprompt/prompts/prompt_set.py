@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
-from zsprompt._utils.files import read_text
+from zsprompt._utils.files import read_fault, read_text
 from zsprompt._utils.validate import Must, NonBlank, first_fault
 from zsprompt.errors import PromptError, UnknownName
 from zsprompt.prompts.articles import with_article
@@ -177,7 +177,7 @@ def _read(path: Path) -> str:
     except FileNotFoundError:
         raise PromptError(f"expected a prompt file at {path}, found none") from None
     except (OSError, ValueError) as error:
-        raise PromptError(f"cannot read prompt file {path}: {error}") from None
+        raise PromptError(f"cannot read prompt file {path}: {read_fault(path, error)}") from None
 
 
 def parse_toml(path: Path, text: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from zsprompt._utils.arrays import Doubles
-from zsprompt._utils.files import read_text, to_json
+from zsprompt._utils.files import read_fault, read_text, to_json
 from zsprompt._utils.text import counted
 from zsprompt.errors import ResultError
 from zsprompt.evaluation.result import Result
@@ -82,7 +82,9 @@ def _read_records(folder: Path) -> list[dict[str, Any]]:
         rows = json.loads(read_text(path))["rows"]
         records = [{column: row[column] for column in COLUMNS} for row in rows]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ResultError(f"cannot read {path}: {error}; run `zsprompt ablate` again with the same --out") from None
+        raise ResultError(
+            f"cannot read {path}: {read_fault(path, error)}; run `zsprompt ablate` again with the same --out"
+        ) from None
     if not records or not all(isinstance(value, _CELL) for record in records for value in record.values()):
         raise ResultError(f"expected rows of texts and numbers in {path}, found others; run `zsprompt ablate` again")
     return records

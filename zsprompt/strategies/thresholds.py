@@ -13,7 +13,7 @@ import numpy as np
 
 from zsprompt._utils.arrays import Bools, Doubles, Floats
 from zsprompt._utils.digests import digest
-from zsprompt._utils.files import read_text, whole_file
+from zsprompt._utils.files import read_fault, read_text, whole_file
 from zsprompt._utils.validate import Distinct, Section, first_fault
 from zsprompt.errors import ThresholdError
 from zsprompt.strategies.calibration import Calibration
@@ -146,7 +146,7 @@ def _read(path: Path) -> dict[str, Any]:
             f"expected a thresholds file at {path}, found none; create one with `zsprompt thresholds --out FILE`"
         ) from None
     except (OSError, ValueError) as error:
-        raise ThresholdError(f"cannot read thresholds file {path}: {error}") from None
+        raise ThresholdError(f"cannot read thresholds file {path}: {read_fault(path, error)}") from None
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         raise ThresholdError(f"expected a file written by `zsprompt thresholds` at {path}, found another")
     if (version := facts.get("version")) != VERSION:

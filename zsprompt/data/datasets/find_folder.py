@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from zsprompt._utils.files import read_fault
 from zsprompt.errors import DataError
 
 
@@ -28,7 +29,7 @@ def find_base(root: Path, expected: str, folders: Sequence[str], holds: Callable
             content = listed(sorted(path.name for path in root.iterdir()))
             raise DataError(f"expected {expected} in {root}, found {content}; pass the right folder with --root DIR")
     except (OSError, ValueError) as error:
-        raise DataError(f"expected {expected} in {root}: {error}") from None
+        raise DataError(f"expected {expected} in {root}: {read_fault(root, error)}") from None
     return base
 
 

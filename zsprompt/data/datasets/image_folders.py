@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from zsprompt._utils.arrays import Targets
+from zsprompt._utils.files import read_fault, unreadable
 from zsprompt.data.dataset import Dataset
 from zsprompt.data.datasets.find_folder import listed
 from zsprompt.data.images import SUFFIXES, ImageFile
@@ -59,9 +60,11 @@ def _folders(folder: Path) -> list[str]:
     try:
         with os.scandir(folder) as entries:
             return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+    except FileNotFoundError:
+        raise DataError(f"expected one folder per label in {folder}, found no such folder") from None
     except (OSError, ValueError) as error:
-        reason = "found no such folder" if isinstance(error, FileNotFoundError) else f"cannot read it ({error})"
-        raise DataError(f"expected one folder per label in {folder}, {reason}") from None
+        reason = read_fault(folder, error)
+        raise DataError(f"expected one folder per label in {folder}, cannot read it ({reason})") from None
 
 
 def _images(home: Path) -> tuple[list[str], list[ImageFile], list[int]]:
@@ -93,7 +96,7 @@ def _translations(root: Path) -> dict[str, str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {error}") from None
+        raise DataError(unreadable(path, error)) from None
     pairs = [line.split(maxsplit=1) for line in lines if line.strip()]
     return {pair[0]: pair[1].split(",")[0].strip() for pair in pairs if len(pair) == 2}
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from zsprompt._utils.arrays import Targets
+from zsprompt._utils.files import read_fault
 from zsprompt.data.dataset import Dataset
 from zsprompt.data.datasets.find_folder import find_base
 from zsprompt.data.image_lists import CsvLayout, ListRow, image_folder, read_rows
@@ -126,7 +127,7 @@ def _list_file(root: Path) -> Path:
         if root.is_file():
             return root
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {root}: {error}") from None
+        raise DataError(f"cannot read {root}: {read_fault(root, error)}") from None
     files = [f"{_STEM}{suffix}" for suffix in (".jsonl", ".parquet", ".csv", ".tsv", ".ndjson")]
     base = find_base(root, f"a list of images ({', '.join(files[:3])})", (), lambda base: any(_existing(base, files)))
     return _existing(base, files)[0]

@@ -9,6 +9,7 @@ from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+from zsprompt._utils.files import unreadable
 from zsprompt.errors import DataError
 
 _CHUNK = 2**22  # characters
@@ -32,10 +33,8 @@ def read_arrays(path: Path, names: Container[str]) -> Iterator[tuple[str, Any]]:
             yield from reader.arrays(names)
     except FileNotFoundError:
         raise DataError(f"expected annotations at {path}, found none") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: expected UTF-8, found byte 0x{error.object[error.start]:02x}") from None
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(unreadable(path, error)) from None
 
 
 class _Reader:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from zsprompt._utils.arrays import Indices
+from zsprompt._utils.files import unreadable
 from zsprompt.data.dataset import Dataset
 from zsprompt.data.datasets.find_folder import find_base, listed
 from zsprompt.data.datasets.image_index import ImageIndex
@@ -62,24 +63,28 @@ def load(root: Path, *, split: str | None = None, names: str = "readable") -> Da
 
 def _table_file(base: Path) -> Path:
     """The only CSV whose header has the ten labels."""
-    tables = [path for path in sorted(base.glob("*.csv")) if set(RAW_NAMES) <= set(_header(path))]
+    headers = {path: _header(path) for path in sorted(base.glob("*.csv"))}
+    tables = [path for path, header in headers.items() if set(RAW_NAMES) <= set(header)]
     if len(tables) != 1:
-        files = listed(path.name for path in (tables or sorted(base.glob("*.csv"))))
+        files = listed(path.name for path in (tables or headers))
         raise DataError(
             f"expected one CSV with the columns {', '.join(RAW_NAMES)} in {base}, found {len(tables)} ({files})"
         )
-    if not set(_IMAGE_COLUMNS) & set(header := _header(tables[0])):
+    if not set(_IMAGE_COLUMNS) & set(header := headers[tables[0]]):
         wanted = ", ".join((_IMAGE_COLUMNS[0], *RAW_NAMES))
         raise DataError(f"{tables[0]}, line 1: expected the columns {wanted}, found {', '.join(header)}")
     return tables[0]
 
 
 def _header(path: Path) -> list[str]:
+    """The columns of a CSV. Raises DataError for a file in another encoding: it may be the table."""
     try:
         with path.open(encoding="utf-8-sig") as file:
             return [cell.strip().strip('"') for cell in file.readline(2**16).split(",")]
-    except (OSError, ValueError):
+    except OSError:
         return []
+    except ValueError as error:
+        raise DataError(unreadable(path, error)) from None
 
 
 def _corrected(path: Path, written: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:

@@ -17,6 +17,7 @@ import numpy as np
 import platformdirs
 
 from zsprompt._utils.arrays import Targets
+from zsprompt._utils.files import read_fault
 from zsprompt.errors import DataError
 
 FORMAT = 1
@@ -84,7 +85,7 @@ def _stats(sources: Sequence[Path]) -> list[tuple[int, int]]:
     except FileNotFoundError as error:
         raise DataError(f"expected {error.filename}, found no such file") from None
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {sources[0].parent}: {error}") from None
+        raise DataError(f"cannot read {sources[0].parent}: {read_fault(sources[0], error)}") from None
 
 
 def _key(kind: str, sources: Sequence[Path]) -> str:

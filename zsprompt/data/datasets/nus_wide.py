@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsprompt._utils.arrays import Bools, Indices, Targets
+from zsprompt._utils.files import unreadable
 from zsprompt.data.dataset import Dataset
 from zsprompt.data.datasets.find_folder import find_base
 from zsprompt.data.datasets.image_index import ImageIndex
@@ -275,10 +276,8 @@ def _image_list(path: Path) -> tuple[str, ...]:
 def _lines(path: Path) -> list[str]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: expected UTF-8, found byte 0x{error.object[error.start]:02x}") from None
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(unreadable(path, error)) from None
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
         raise DataError(f"expected one name per line in {path}, found an empty file")
@@ -336,7 +335,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
             next(reader, None)
             yield from ((reader.line_num, [cell.strip() for cell in cells]) for cells in reader if cells)
     except (OSError, ValueError, csv.Error) as error:
-        raise DataError(f"cannot read {path}: {error}") from None
+        raise DataError(unreadable(path, error)) from None
 
 
 def _test_classes(path: Path, table: Table) -> set[str]:
@@ -346,7 +345,7 @@ def _test_classes(path: Path, table: Table) -> set[str]:
     except FileNotFoundError:
         raise DataError(f"expected {path} next to data.csv (it names the unseen classes), found none") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"cannot read {path}: {error}") from None
+        raise DataError(unreadable(path, error)) from None
     except (KeyError, TypeError):
         raise DataError(f"expected a list 'test class' in {path}, found none") from None
     if missing := sorted(names - set(table.labels)):

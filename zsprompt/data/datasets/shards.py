@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from zsprompt._utils.arrays import Targets
+from zsprompt._utils.files import read_fault, unreadable
 from zsprompt.data.dataset import Dataset
 from zsprompt.data.datasets.find_folder import find_base, listed
 from zsprompt.data.tars import TarMember, read_members
@@ -62,7 +63,7 @@ def _shards(root: Path, split: str | None) -> tuple[list[Path], str]:
     try:
         alone = root.is_file()
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {root}: {error}") from None
+        raise DataError(f"cannot read {root}: {read_fault(root, error)}") from None
     if alone:
         base, every = root.parent, [root]
     else:
@@ -123,7 +124,7 @@ def _classes(folder: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8-sig").splitlines() if path.is_file() else []
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {error}") from None
+        raise DataError(unreadable(path, error)) from None
 
 
 def _labels(sample: _Sample, classes: Sequence[str]) -> set[str]:
@@ -173,4 +174,5 @@ def _text(sample: _Sample, ending: str) -> str:
     try:
         return member.read().decode("utf-8-sig").strip() if member.size else ""
     except (ImageError, UnicodeDecodeError) as error:
-        raise DataError(f"{member.tar}: cannot read {member.name} as UTF-8 text: {error}") from None
+        reason = read_fault(member.tar / member.name, error)
+        raise DataError(f"{member.tar}: cannot read {member.name} as UTF-8 text: {reason}") from None

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from zsprompt._utils.arrays import Targets
+from zsprompt._utils.files import read_fault
 from zsprompt.data.dataset import Dataset
 from zsprompt.data.images import ImageFile
 from zsprompt.errors import DataError, UnknownName
@@ -94,7 +95,7 @@ def _read_list(folder: Path, split: str) -> list[str]:
         # the list of a single label has a second column with its flag
         ids = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot read image list {path}: {error}") from None
+        raise DataError(f"cannot read image list {path}: {read_fault(path, error)}") from None
     if not ids:
         raise DataError(f"expected image names in {path}, found an empty list")
     repeated = (
@@ -114,7 +115,7 @@ def _read_annotation(path: Path) -> Targets:
     except FileNotFoundError:
         raise DataError(f"expected annotation {path}, found none") from None
     except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:  # the last two come from odd encodings
-        raise DataError(f"cannot read annotation {path}: {error}") from None
+        raise DataError(f"cannot read annotation {path}: {read_fault(path, error)}") from None
     if root.tag != "annotation":
         raise DataError(f"expected <annotation> in {path}, found <{root.tag}>")
     targets = np.zeros(len(RAW_NAMES), dtype=np.int8)

@@ -12,6 +12,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zsprompt._utils.files import read_fault
 from zsprompt._utils.http_download import sha256_file
 from zsprompt._utils.text import words_of
 from zsprompt.encoders.base import Precision
@@ -58,7 +59,7 @@ def _read(path: Path, device: str, precision: Precision = "auto") -> Tiny:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - safe_open is no dict
         ids = state.pop("token_ids").long()
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise ModelError(f"cannot read {path} ({error}); install zsprompt again") from None
+        raise ModelError(f"cannot read {path} ({read_fault(path, error)}); install zsprompt again") from None
     table = state["token_embedding.weight"]
     rows = torch.zeros(_TOKENS, dtype=torch.long)  # row 0 is for every token that was not seen in training
     rows[ids] = torch.arange(1, len(ids) + 1)

@@ -6,7 +6,7 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, TypedDict, get_args, get_type_hints
 
-from zsprompt._utils.files import read_text
+from zsprompt._utils.files import read_fault, read_text
 from zsprompt._utils.validate import Must, Section, first_fault
 from zsprompt.errors import PlanError, UsageError, ZspromptError
 from zsprompt.experiments.spec import RunSpec
@@ -45,7 +45,7 @@ def read_plan(path: Path | str) -> list[RunSpec]:
     try:
         data = parse_toml(path, read_text(path))
     except (OSError, ValueError, ZspromptError) as error:
-        raise PlanError(f"cannot read plan {path}: {getattr(error, 'strerror', None) or error}") from None
+        raise PlanError(f"cannot read plan {path}: {read_fault(path, error)}") from None
     if "row" not in data or first_fault(data, _Plan):
         raise PlanError(f"expected [[row]] sections and at most one [all] in {path}, found {', '.join(data) or 'none'}")
     plan: list[RunSpec] = []
