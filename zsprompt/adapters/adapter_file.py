@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from zsprompt._utils.arguments import checked
 from zsprompt._utils.arrays import Floats
 from zsprompt._utils.digests import digest as value_digest
 from zsprompt._utils.specs import restored
@@ -162,6 +163,7 @@ def save_adapter(trained: Trained, path: Path) -> None:
     write_arrays(path, trained.weights, facts)
 
 
+@checked
 def load_adapter(path: Path | str) -> Trained:
     """The adapter of a file, or of a folder of `zsprompt train`.
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from zsprompt._utils.arguments import checked
 from zsprompt._utils.arrays import Bools, Floats, Targets
 from zsprompt._utils.files import read_fault, read_text, remove, require_folder, to_json, whole_file
 from zsprompt._utils.validate import Must, Section, first_fault
@@ -43,12 +44,14 @@ _FACTS = {
 _CONTENT = Section(_FACTS | {"captions": dict[str, Any]}, _FACTS.keys())
 
 
-def save_result(result: Result, folder: Path) -> None:
+@checked
+def save_result(result: Result, folder: Path | str) -> None:
     """Write scores.csv, per_class.csv and finally result.json: a folder with a result.json is complete.
 
     Raises:
         OutputError: the folder cannot be written, or the disk is full.
     """
+    folder = Path(folder)
     require_folder(folder)
     remove(folder / RESULT)
     remove(folder / PROBABILITIES)
@@ -61,6 +64,7 @@ def save_result(result: Result, folder: Path) -> None:
         file.write(to_json(result.to_dict()) + "\n")
 
 
+@checked
 def load_result(folder: Path | str) -> Result:
     """Read what `save_result` wrote, bit for bit; measures are computed again from the scores.
 

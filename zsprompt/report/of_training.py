@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from zsprompt._utils.arguments import checked
 from zsprompt._utils.files import whole_file
 from zsprompt.adapters.registry import name_of
 from zsprompt.adapters.training import Course
@@ -12,6 +13,7 @@ from zsprompt.report.figures import training_curve
 CURVE = "training.svg"
 
 
+@checked
 def save_training_curve(course: Course, folder: Path | str) -> Path | None:
     """Plot loss and validation mAP by epoch into `folder`. Returns the file; None for an adapter without epochs.
 

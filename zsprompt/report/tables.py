@@ -8,6 +8,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
+from zsprompt._utils.arguments import checked
 from zsprompt._utils.files import require_folder, to_json, whole_file
 from zsprompt.evaluation.measures import Measure, number_text, shown_in, texts
 from zsprompt.experiments.ablation import Ablation
@@ -19,8 +20,10 @@ JSON = "ablation.json"
 Record = Mapping[str, Any]
 
 
-def save_ablation(ablation: Ablation, folder: Path) -> None:
+@checked
+def save_ablation(ablation: Ablation, folder: Path | str) -> None:
     """Write ablation.csv, .md, .tex and finally .json into `folder`. Raises OutputError."""
+    folder = Path(folder)
     require_folder(folder)
     records = ablation.records()
     with whole_file(folder / "ablation.csv") as file:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
+from zsprompt._utils.arguments import check_fields
 from zsprompt._utils.registry import object_path
 from zsprompt._utils.text import counted
 from zsprompt.adapters import Trained
@@ -38,6 +39,7 @@ class Adapter:
     supervision: ClassVar[Supervision] = "trained"
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not 0 < self.threshold < 1:
             raise UsageError(f"expected a threshold between 0 and 1, a probability, got {self.threshold:g}")
         if self.device not in ("auto", "cpu", "cuda"):

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from zsprompt._utils.arguments import check_fields
 from zsprompt._utils.arrays import Bools, Doubles, Floats
 from zsprompt.errors import UsageError
 from zsprompt.prompts import LabelSet, PromptSet, load_prompts
@@ -52,6 +53,9 @@ class ListAll:
     max_labels: int | None = None
     scale: float | None = None
     supervision: ClassVar[Supervision] = "label-free"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def refuse_labels(self, labels: Sequence[str]) -> None:
         """See RefusesLabels. Raises UsageError, and PromptError for prompts without [set]."""

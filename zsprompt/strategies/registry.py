@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from zsprompt._utils.arguments import checked
 from zsprompt._utils.digests import digest
 from zsprompt._utils.registry import Table, find, installed, object_path
 from zsprompt._utils.specs import construct, field_names, settings_of, split_spec
@@ -53,6 +54,7 @@ def available_strategies() -> dict[str, str]:
     return built_in | wrappers | {f"{ADAPTER}:FILE": _about(Adapter)} | others
 
 
+@checked
 def load_strategy(text: str, *, prompts: PromptSet | str | None = None) -> Strategy:
     """The strategy of a specification [WRAPPER:…]NAME[,field=value…].
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from zsprompt._utils.arguments import checked
 from zsprompt._utils.arrays import Bools, Doubles, Floats
 from zsprompt._utils.digests import digest
 from zsprompt._utils.files import read_fault, read_text, whole_file
@@ -109,12 +110,14 @@ def thresholds_dict(thresholds: Thresholds) -> dict[str, Any]:
     }
 
 
-def save_thresholds(thresholds: Thresholds, path: Path) -> None:
+@checked
+def save_thresholds(thresholds: Thresholds, path: Path | str) -> None:
     """Write a JSON file that `load_thresholds` reads. The write is atomic. Raises OutputError."""
-    with whole_file(path) as file:
+    with whole_file(Path(path)) as file:
         file.write(json.dumps(thresholds_dict(thresholds), indent=1, allow_nan=False) + "\n")
 
 
+@checked
 def load_thresholds(path: Path | str) -> Thresholds:
     """The thresholds of a file.
 

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from zsprompt._utils.arguments import check_fields
 from zsprompt._utils.arrays import Doubles, Floats, Indices
 from zsprompt.prompts import LabelSet, PromptSet, load_prompts
 from zsprompt.prompts.labels import TextSpace, check_labels, require_fit
@@ -43,6 +44,9 @@ class TopAll:
     order: Literal["rank", "alphabetical"] = "rank"
     scale: float | None = None
     supervision: ClassVar[Supervision] = "label-free"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def refuse_labels(self, labels: Sequence[str]) -> None:
         """See RefusesLabels. Raises PromptError for prompts without [set], and UsageError for the scale."""

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from zsprompt._utils.arguments import checked
 from zsprompt._utils.digests import digest
 from zsprompt._utils.files import remove, require_folder
 from zsprompt._utils.progress import Progress, quiet
@@ -43,6 +44,7 @@ _CEILING = 0.995  # notes mention the ceiling of a measure below this
 _Job = tuple[Settings, int]  # and a seed
 
 
+@checked
 def reproduce(
     table: Table | str,
     *,
