@@ -208,7 +208,11 @@ def test_offline_asks_nothing_and_replaces_no_file_by_nothing(
     (tmp_path / "captions.csv").write_text("mine", encoding="utf-8")
     done = cli("caption-images", "photos", *asking(llm, offline="yes"), "--out", "captions.csv")
     assert done.stdout == "0 captions, 0 requests now\n"
-    assert done.stderr == ("12 images without a stored answer; the same command without offline=yes asks about them\n")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "12 images without a stored answer; the same command without offline=yes asks about them\n"
+        "error: expected answers about 12 images, found none to use; the reasons are above\n"
+    )
     assert (server.connections, (tmp_path / "captions.csv").read_text(encoding="utf-8")) == (0, "mine")
 
 
@@ -228,17 +232,24 @@ def test_pictures_that_cannot_be_read_are_named_and_the_others_go_on(
     assert rows(tmp_path / "captions.csv") == [row for n, row in enumerate(expected()) if n not in (4, 8, 9)]
 
 
-@pytest.mark.parametrize("message", ["invalid content of messages[0]", "this model does not support images"])
+@pytest.mark.parametrize(
+    ("message", "asked", "text"),
+    [
+        ("invalid content of messages[0]", 5, "{url} refused the request ({shown}); if seer sees no images, choose"),
+        ("this model does not support images", 1, "seer at {url} sees no images ({shown}); choose"),
+    ],
+)
 def test_a_server_without_eyes_is_one_line_that_says_so(
-    server: ChatServer, llm: list[str], photos: Path, cli: Cli, tmp_path: Path, message: str
+    server: ChatServer, llm: list[str], photos: Path, cli: Cli, tmp_path: Path, message: str, asked: int, text: str
 ) -> None:
+    """A refusal without a known reason may be about one image: five are asked about before it means all."""
     server.behaviour = always(error(400, message))
     (tmp_path / "captions.csv").write_text("mine", encoding="utf-8")
     done = cli("caption-images", "photos", *llm, "--out", "captions.csv", env={"ZSPROMPT_LLM_CONCURRENCY": "1"})
-    assert (done.returncode, done.stdout, server.count) == (1, "", 1)
+    assert (done.returncode, done.stdout, server.count) == (1, "", asked)
     assert done.stderr == (
-        f"error: {server.url} refused the request (400: {message}); "
-        "if seer sees no images, choose a vision model with --llm MODEL\n"
+        f"error: {text.format(url=server.url, shown=f'400: {message}')} "
+        "a model that does, for example --llm openai:gpt-4o-mini or --llm qwen:qwen3-vl-plus\n"
     )
     assert (tmp_path / "captions.csv").read_text(encoding="utf-8") == "mine"
 

@@ -300,6 +300,7 @@ WRITERS = [
         "describe-folder",
         "describe --dataset folder --root photos --split test --limit 5 --question 'What is it?'"
         f" {SERVER} --offline --out made.csv --json",
+        status=1,  # no image has a stored answer
     ),
     case(
         "rewrite-random-words",

@@ -29,6 +29,7 @@ RATES = st.none() | st.floats(0, 1e6, allow_nan=False)
         concurrency=COUNTS,
         requests_per_minute=RATES,
         tokens_per_minute=RATES,
+        answer_tokens=COUNTS,
         offline=st.booleans(),
     )
 )

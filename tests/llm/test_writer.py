@@ -179,11 +179,29 @@ def test_answers_do_not_depend_on_key_or_limits(server: ChatServer, tmp_path: Pa
     assert server.count == len(SETS)
 
 
-@pytest.mark.parametrize("options", [{"model": "parrot-2"}, {"answer_tokens": 99}], ids=["model", "length"])
-def test_another_model_or_length_is_a_new_request(server: ChatServer, tmp_path: Path, options: dict) -> None:
+def test_another_model_is_a_new_request(server: ChatServer, tmp_path: Path) -> None:
     write(server.url, tmp_path / "a")
-    write(server.url, tmp_path / "a", **options)
+    write(server.url, tmp_path / "a", model="parrot-2")
     assert server.sets == dict.fromkeys(SETS, 2)
+
+
+def test_a_whole_answer_does_not_depend_on_its_maximum_length(server: ChatServer, tmp_path: Path) -> None:
+    write(server.url, tmp_path / "a")
+    for tokens in (99, 999):
+        write(server.url, tmp_path / "a", answer_tokens=tokens)
+    assert server.count == len(SETS)
+
+
+def test_an_answer_that_broke_off_is_asked_for_again_where_it_may_be_longer(server: ChatServer, tmp_path: Path) -> None:
+    server.behaviour = lambda body, number: completion(
+        "A cat and a dog" + ", and so on" * 9, finish="length" if body["max_tokens"] < 500 else "stop"
+    )
+    cut = write(server.url, tmp_path / "a", [BOTH], at_most(20))
+    assert (texts(cut), server.count) == ({BOTH: "A cat and a dog"}, 2)
+    write(server.url, tmp_path / "a", [BOTH], answer_tokens=150)
+    assert server.count == 2
+    whole = write(server.url, tmp_path / "a", [BOTH], answer_tokens=500)
+    assert (texts(whole), server.count) == ({BOTH: "A cat and a dog" + ", and so on" * 9}, 3)
 
 
 def test_another_server_is_a_new_request(server: ChatServer, tmp_path: Path) -> None:
@@ -252,12 +270,13 @@ def test_questions_of_another_kind(server: ChatServer, tmp_path: Path) -> None:
     server.behaviour = lambda body, number: completion(f"Not {body['messages'][0]['content']}")
     for _ in range(2):
         with writing(server.url, tmp_path / "a", concurrency=1) as writer:
-            answers, unasked = writer.answer(asked)
-        assert [answers[question].text for question in asked[:2]] == ["Not What is a cat?", "Not What is a dog?"]
-        assert (len(answers), unasked, server.count) == (2, 0, 2)
+            replies = writer.answer(asked)
+        texts = [replies.answers[question].text for question in asked[:2]]
+        assert texts == ["Not What is a cat?", "Not What is a dog?"]
+        assert (len(replies.answers), replies.refused, replies.unasked, server.count) == (2, {}, 0, 2)
     with writing(server.url, tmp_path / "b", budget=Budget(calls=1), concurrency=1) as writer:
-        answers, unasked = writer.answer(asked)
-    assert (list(answers), unasked) == ([asked[0]], 1)
+        replies = writer.answer(asked)
+    assert (list(replies.answers), replies.unasked) == ([asked[0]], 1)
 
 
 # -- budget ------------------------------------------------------------------------------------------------------

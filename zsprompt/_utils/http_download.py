@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential_jitter
 
+from zsprompt._utils.http_environment import usable_environment
 from zsprompt._utils.progress import Advance, Progress
 from zsprompt._utils.text import in_bytes
 from zsprompt.errors import DownloadError
@@ -211,7 +212,9 @@ class _Source:
 
 def _fetch_all(source: _Source, transport: httpx.BaseTransport | None, attempts: int) -> None:
     hooks = {"request": [_only_safe(source.url)]}
-    with httpx.Client(transport=transport, follow_redirects=True, timeout=source.timeout, event_hooks=hooks) as client:
+    with usable_environment(DownloadError):
+        client = httpx.Client(transport=transport, follow_redirects=True, timeout=source.timeout, event_hooks=hooks)
+    with client:
         Retrying(
             retry=retry_if_exception(_is_temporary),
             stop=_nothing_new(source, attempts),

@@ -12,6 +12,7 @@ import typer
 from zsprompt._utils.text import counted
 from zsprompt.cli.caption_labels import NO_LLM
 from zsprompt.cli.given_run import GivenRun, takes_run
+from zsprompt.cli.llm_outcome import exit_if_incomplete, name_refused
 from zsprompt.cli.options import CAPTIONS, Json, argument, option
 from zsprompt.cli.session import note, refusals
 from zsprompt.errors import UsageError
@@ -77,8 +78,8 @@ def caption_images(
         else:
             typer.echo(_save(done, writer.budget, out, json))
         _tell(done, len(refs), options.offline, dry_run)
-        if done.bad:
-            raise typer.Exit(1)
+        if done.bad or not dry_run:
+            exit_if_incomplete(done.refused, len(done.captions), len(refs), "image", told=bool(done.bad))
 
 
 def _images(paths: Sequence[Path], spec: RunSpec, resources: Resources) -> list[ImageRef]:
@@ -126,6 +127,7 @@ def _facts(done: ImageCaptions, budget: Budget) -> dict[str, Any]:
         "requests": budget.calls_made,
         "tokens": budget.tokens_used,
         "failed": done.failed,
+        "refused": done.refused,
         "bad": done.bad,
         "unasked": done.unasked,
     }
@@ -146,6 +148,7 @@ def _tell(done: ImageCaptions, images: int, offline: bool, dry_run: bool) -> Non
         note(f"two answers were rejected for {printable(image)}: {complaint}")
     if done.failed:
         note(f"{counted(len(done.failed), 'image')} without a caption; try another --question or model")
+    name_refused(done.refused)
     for image, reason in done.bad.items():
         note(f"cannot read {printable(image)}: {reason}")
     if done.bad:

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zsprompt._utils.text import finite
+from zsprompt._utils.text import counted, finite
 from zsprompt.cli.given_run import GivenRun, Old, takes_run
+from zsprompt.cli.llm_outcome import exit_if_incomplete, name_refused
 from zsprompt.cli.options import CAPTIONS, Json, option
 from zsprompt.cli.session import note, refusals
 from zsprompt.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from zsprompt.experiments.spec import Prepared, Resolved
     from zsprompt.llm import Budget, Captions, Plan, Written
@@ -90,6 +91,9 @@ def caption_labels(
             written = captions.fetch(sets, prepared.labels, prepared.store.fits)
         if captions.writer is not None:
             _finish(written, captions.writer.budget, out, json)
+            refused = _named(written.refused)
+            name_refused(refused)
+            exit_if_incomplete(refused, len(written.captions), len(sets), "label set")
 
 
 def _fixed_sets(resolved: Resolved, largest: int) -> Sequence[LabelSet] | None:
@@ -187,28 +191,37 @@ def _planned(plan: Plan, captions: Captions, price: _Price) -> str:
 def _finish(written: Written, budget: Budget, out: Path | None, json: bool) -> None:
     from zsprompt.prompts import save_bank
 
-    if out:
+    if out and written.captions:
         save_bank(written.captions.values(), out)
     facts = {
         "captions": len(written.captions),
         "requests": budget.calls_made,
         "tokens": budget.tokens_used,
         "shortened": len(written.shortened),
-        "failed": {" + ".join(sorted(key)): complaint for key, complaint in written.failed.items()},
+        "failed": _named(written.failed),
+        "refused": _named(written.refused),
         "unasked": written.unasked,
     }
-    kept = f"; written to {out}" if out else ""
+    kept = f"; written to {out}" if out and written.captions else ""
     typer.echo(
         _json(facts) if json else f"{len(written.captions):,} captions, {budget.calls_made:,} requests now{kept}"
     )
     if written.shortened:
         note(f"{len(written.shortened):,} cut at the end of a clause to fit the model")
-    for key, complaint in list(written.failed.items())[:_NAMED]:
-        note(f"two answers were rejected for {' + '.join(sorted(key)) or 'the empty set'}: {complaint}")
-    if written.failed:
-        note(f"{len(written.failed):,} sets have no caption; in a run the template words them")
+    for name, complaint in list(_named(written.failed).items())[:_NAMED]:
+        note(f"two answers were rejected for {name}: {complaint}")
+    if without := len(written.failed) + len(written.refused):
+        note(
+            f"{counted(without, 'label set')} without a caption; a run with --llm uses the template for them, "
+            "a run with --captions the captions of their parts"
+        )
     if written.unasked:
         note(f"the budget ended with {written.unasked:,} sets left; the same command continues from there")
+
+
+def _named(sets: Mapping[frozenset[str], str]) -> dict[str, str]:
+    """The reasons by label set, named."""
+    return {" + ".join(sorted(key)) or "the empty set": reason for key, reason in sets.items()}
 
 
 def _json(facts: dict[str, Any]) -> str:

@@ -250,7 +250,7 @@ RUN_OPTIONS: tuple[RunOption, ...] = (
         str,
         ("llm",),
         "The LLM to ask: [SERVER:]MODEL[,field=value…]. SERVER: openai, qwen, qwen-cn or local. "
-        "Fields: url, model, timeout, max_calls, max_tokens, offline.",
+        "Fields: url, model, timeout, max_calls, max_tokens, answer_tokens, offline.",
         _as("llm"),
         CAPTIONS,
         default="ZSPROMPT_LLM_…",

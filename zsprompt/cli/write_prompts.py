@@ -10,6 +10,7 @@ import typer
 
 from zsprompt.cli.caption_labels import NO_LLM
 from zsprompt.cli.given_run import GivenRun, Old, takes_run
+from zsprompt.cli.llm_outcome import exit_if_incomplete, name_refused
 from zsprompt.cli.options import argument, option
 from zsprompt.cli.session import note, refusals
 from zsprompt.errors import UsageError
@@ -62,7 +63,10 @@ def write_prompts(
         writer = resources.writer(spec.llm)
         if writer is None:
             raise UsageError(NO_LLM)
-        typer.echo(_texts_of_llm(writer, kind, out, labels, template, count))
+        if kind is Kind.paraphrases:
+            typer.echo(_paraphrases(writer, out, template, count))
+        else:
+            _descriptions(writer, out, labels, count)
 
 
 def _required(labels: Sequence[str] | None) -> Sequence[str]:
@@ -86,20 +90,39 @@ def _random_words(out: Path, like: str, labels: Sequence[str] | None, seed: int)
     return _in_words(out, texts)
 
 
-def _texts_of_llm(writer: Writer, kind: Kind, out: Path, labels: Sequence[str], template: str, count: int) -> str:
+def _paraphrases(writer: Writer, out: Path, template: str, count: int) -> str:
     """Write what an LLM answers; returns a summary."""
     from zsprompt.llm import rewrites
 
-    source = f"{writer.client.server.model}, asked by zsprompt write-prompts {kind.value}"
-    if kind is Kind.paraphrases:
-        templates = rewrites.paraphrase(writer, template, count)
-        rewrites.save_templates(out, about=f"Paraphrases of {template!r}.", source=source, templates=templates)
-        return f"{out}: {len(templates)} templates"
-    texts = rewrites.describe(writer, labels, count)
-    rewrites.save_prompts(out, about="Visual descriptions of labels.", source=source, described=texts)
-    if without := [label for label, own in texts.items() if not own]:
+    templates = rewrites.paraphrase(writer, template, count)
+    about = f"Paraphrases of {template!r}."
+    rewrites.save_templates(out, about=about, source=_source(writer, Kind.paraphrases), templates=templates)
+    return f"{out}: {len(templates)} templates"
+
+
+def _descriptions(writer: Writer, out: Path, labels: Sequence[str], count: int) -> None:
+    """Write what an LLM answers, if anything, and print a summary. Raises typer.Exit if labels were refused."""
+    from zsprompt.llm import rewrites
+
+    done = rewrites.describe(writer, labels, count)
+    described = sum(map(bool, done.texts.values()))
+    if described:
+        source = _source(writer, Kind.descriptions)
+        rewrites.save_prompts(out, about="Visual descriptions of labels.", source=source, described=done.texts)
+        typer.echo(_in_words(out, done.texts))
+    if without := [label for label, texts in done.texts.items() if not texts and label not in done.refused]:
         note(f"every sentence was rejected for {', '.join(without)}; the template words them")
-    return _in_words(out, texts)
+    if done.cut:
+        note(
+            f"the answer broke off for {', '.join(done.cut)} (finish_reason length); "
+            "set a larger --llm …,answer_tokens=N, or a smaller --count"
+        )
+    name_refused(done.refused)
+    exit_if_incomplete(done.refused, described, len(labels), "label")
+
+
+def _source(writer: Writer, kind: Kind) -> str:
+    return f"{writer.client.server.model}, asked by zsprompt write-prompts {kind.value}"
 
 
 def _in_words(out: Path, texts: dict[str, list[str]]) -> str:

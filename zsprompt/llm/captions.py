@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from zsprompt.llm.server import Server
 from zsprompt.llm.writer import Fits, Writer, Written, question, require_all
 from zsprompt.prompts import LabelSet, PromptSet
 from zsprompt.prompts.caption_bank import Bank
+
+logger = logging.getLogger("zsprompt")
 
 _LISTED = 3  # label sets that an error message names
 
@@ -87,7 +90,7 @@ class Captions:
         Args:
             labels: all labels of the data set.
             fits: whether each text fits the encoder.
-            fallback: words a set if two answers were rejected.
+            fallback: words a set if two answers were rejected, or the server refused.
             compose: without a server, compose a missing caption from the captions of subsets.
         """
         return Wording(self, labels, fits, fallback, compose)
@@ -99,7 +102,7 @@ class Wording:
     Attributes:
         tally: number of distinct label sets so far, by the origin of their text: "banked" (the bank), "composed"
             (captions of subsets), "written" (a server, now or earlier), "shortened" (the same, cut at the end of a
-            clause), "template" (two answers were rejected).
+            clause), "template" (two answers were rejected, or the server refused).
     """
 
     def __init__(
@@ -143,8 +146,10 @@ class Wording:
         written = writer.write(new, self._labels, self._fits)
         if not writer.offline:
             require_all(written, "max_calls or max_tokens (--llm …,max_calls=N)")
+        for key, reason in written.refused.items():
+            logger.warning(f"no caption for {' + '.join(sorted(key)) or 'the empty set'}: {reason}")
         for key in new:
-            if key in written.failed:
+            if key in written.failed or key in written.refused:
                 self._take(key, "template", self._fallback.texts([tuple(sorted(key))])[0])
             elif key in written.captions:
                 self._take(key, "shortened" if key in written.shortened else "written", written.captions[key].caption)

@@ -9,7 +9,7 @@ from functools import cache, lru_cache
 
 from zsprompt._utils.files import read_fault, read_text
 from zsprompt.errors import PromptError
-from zsprompt.llm.client import clean
+from zsprompt.llm.caption_lines import caption_lines
 from zsprompt.prompts import parse_toml, prompts_folder
 
 _REFUSAL = re.compile(
@@ -18,7 +18,6 @@ _REFUSAL = re.compile(
     re.I,
 )
 _IRREGULAR = {"mouse": "mice", "goose": "geese", "foot": "feet", "child": "children", "man": "men", "woman": "women"}
-_QUOTES = "\"'“”‘’«»`* \n"
 _CLAUSE = re.compile(r"[.;:,]| while | with | and ")
 _END = re.compile(r"[\s,;:.]+$")
 
@@ -30,18 +29,17 @@ class Complaint:
     Attributes:
         reason: one clause, sent to the LLM when it is asked again.
         too_long: whether a shorter caption could be accepted.
+        final: whether it is no use to ask again.
     """
 
     reason: str
     too_long: bool = False
+    final: bool = False
 
 
 def tidy(answer: str) -> str:
-    """The caption in an answer: without quotes and final full stop, and with control characters as spaces."""
-    lines = [clean(line) for line in answer.strip().splitlines()]
-    text = "\n".join(line for line in lines if line)
-    text = re.sub(r"^(caption|image caption)\s*:\s*", "", text, flags=re.I)
-    return text.strip(_QUOTES).removesuffix(".").strip(_QUOTES)
+    """The caption in an answer, see `caption_lines`. It should be one line."""
+    return "\n".join(caption_lines(answer))
 
 
 def complaint(text: str, wanted: Sequence[str], labels: Sequence[str]) -> Complaint | None:

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import logging
 import math
 import ssl
-import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import tenacity
 
+from zsprompt._utils.http_environment import usable_environment
 from zsprompt.errors import LLMError
+from zsprompt.llm.dialect import Dialect
+from zsprompt.llm.faults import BROKEN, CUT, LONG, PAGE, REFUSED, UNREACHABLE, Fault, fault_of_finish, find_fault
+from zsprompt.llm.responses import Completion, Problem, is_page, read_body
 from zsprompt.llm.server import Server
+from zsprompt.llm.thinking import misplaced_answer, spoken
 
-A = TypeVar("A")
+logger = logging.getLogger("zsprompt")
 Messages = tuple[tuple[str, str], ...]
 """(role, content) of each message, oldest first."""
 
@@ -29,10 +32,12 @@ _ATTEMPTS = 6
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
 _LONGEST_RETRY_AFTER = 120.0
 _LARGEST_ANSWER = 2**20
+_LARGEST_STREAM = 2**25  # each token is an event of some hundred bytes
 _SHOWN = 200  # characters of a server's message that are shown
-_RETRIED = frozenset((408, 409, 429))
-_NO_QUOTA = ("insufficient_quota", "quota_exceeded", "billing", "arrearage")  # in an error's code or type
-_MOST_TOKENS = 10**9  # a larger count is a server's mistake
+_LONGER = 4  # times the maximum length, if thinking took it all
+_ADAPTABLE = (REFUSED, LONG)
+_UNSENDABLE = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.ProxyError, httpx.InvalidURL)
+_BEGUN = (httpx.ReadError, httpx.RemoteProtocolError, httpx.ReadTimeout, httpx.DecodingError)  # the server was reached
 _CHARACTERS_PER_TOKEN = 4  # approximately, in English
 
 
@@ -44,23 +49,59 @@ class Answer:
         text: unchanged; it may be empty, a refusal, or anything else.
         cut: whether it ended at the maximum length.
         tokens: of question and answer, as counted by the server, else estimated.
+        refused: whether the server marks the text as a refusal.
+        thought: whether the model thought before it answered.
+        limit: maximum length that was asked for, in tokens.
     """
 
     text: str
     cut: bool
     tokens: int
+    refused: bool = False
+    thought: bool = False
+    limit: int = Server.answer_tokens
+
+    @property
+    def spoken(self) -> str:
+        """The text without thinking."""
+        return spoken(self.text)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether thinking took tokens that the text needed."""
+        return self.cut and (self.thought or not self.spoken)
 
 
 class RefusedRequestError(LLMError):
-    """The server understood the request and refused it, for a reason other than the key, the model or a limit."""
+    """A request failed for good, and others may not.
+
+    Attributes:
+        fault: its kind.
+        reason: the kind, and what the server said.
+    """
+
+    def __init__(self, message: str, fault: Fault, reason: str) -> None:
+        super().__init__(message)
+        self.fault = fault
+        self.reason = reason
 
 
 class _TransientError(Exception):
     """A failure that may not occur again."""
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, fault: Fault, retry_after: float | None = None) -> None:
         super().__init__(message)
+        self.fault = fault
         self.retry_after = retry_after
+
+
+@dataclass(frozen=True)
+class _Response:
+    """A whole response."""
+
+    status: int
+    headers: httpx.Headers
+    content: bytes
 
 
 class ChatClient:
@@ -83,23 +124,45 @@ class ChatClient:
         self.requests = 0
         self._transport = transport
         self._sleep = sleep
-        self._refused_parameters: set[str] = set()
+        self.answer_tokens = server.answer_tokens
+        self._dialect = Dialect()
+        self._has_answered = False
         self._request_pace = _Pace(server.requests_per_minute)
         self._token_pace = _Pace(server.tokens_per_minute)
 
     def body(self, messages: Messages) -> dict[str, Any]:
-        """The request without the key: everything that an answer depends on."""
+        """The request without the key, as it is sent unless the server wants it otherwise."""
         turns = [{"role": role, "content": content} for role, content in messages]
         return {
             "model": self.server.model,
             "messages": turns,
-            "max_tokens": self.server.answer_tokens,
+            "max_tokens": self.answer_tokens,
             "temperature": 0,
         }
 
+    def identity(self, messages: Messages) -> dict[str, Any]:
+        """Everything that an answer depends on. A whole answer does not depend on its maximum length."""
+        return self.body(messages) | {"max_tokens": Server.answer_tokens}
+
     def estimated_tokens(self, messages: Messages) -> int:
         """Estimated tokens of a question and its longest answer."""
-        return question_tokens(messages) + self.server.answer_tokens
+        return question_tokens(messages) + self.answer_tokens
+
+    def is_too_short(self, answer: Answer) -> bool:
+        """Whether a longer maximum length, which was not asked for yet, may give a whole answer."""
+        if answer.unfinished:
+            return answer.limit < _LONGER * self.server.answer_tokens
+        return answer.cut and answer.limit < self.server.answer_tokens
+
+    def lengthen(self, answer: Answer) -> None:
+        """From now on, ask for answers that may be longer than this one, which is too short."""
+        if answer.limit < self.answer_tokens:
+            return
+        self.answer_tokens = _LONGER * self.server.answer_tokens
+        logger.info(
+            f"{self.server.model} thinks, and used all {answer.limit:,} tokens of an answer (finish_reason length): "
+            f"asking again for up to {self.answer_tokens:,}; --llm …,answer_tokens=N sets the number"
+        )
 
     async def ask(self, http: httpx.AsyncClient, messages: Messages) -> Answer:
         """The server's answer to a question.
@@ -117,113 +180,133 @@ class ChatClient:
         try:
             return await retrying(self._attempt, http, messages)
         except _TransientError as error:
-            raise LLMError(
+            text = (
                 f"{self.server.base_url} failed {_ATTEMPTS} times, the last time with: {error}; "
                 "run again later, answers are kept"
-            ) from None
+            )
+            if error.fault.for_all:
+                raise LLMError(text) from None
+            reason = f"{error.fault.name}, {_ATTEMPTS} times ({error})"
+            raise RefusedRequestError(text, error.fault, reason) from None
 
     def open(self) -> httpx.AsyncClient:
-        """The connections, as an asynchronous context manager."""
-        headers = {"Authorization": f"Bearer {self.server.key}"} if self.server.key else {}
-        limits = httpx.Limits(max_connections=self.server.concurrency)
-        return httpx.AsyncClient(headers=headers, timeout=self.server.timeout, limits=limits, transport=self._transport)
+        """The connections, as an asynchronous context manager.
+
+        Raises:
+            LLMError: the environment's proxy or certificates cannot be used.
+        """
+        with usable_environment(LLMError):
+            return httpx.AsyncClient(
+                headers={"Authorization": f"Bearer {self.server.key}"} if self.server.key else {},
+                timeout=self.server.timeout,
+                limits=httpx.Limits(max_connections=self.server.concurrency),
+                # no proxy reaches this machine
+                mounts=dict.fromkeys(("http://", "https://", "all://")) if self.server.is_here else None,
+                transport=self._transport,
+            )
 
     async def _attempt(self, http: httpx.AsyncClient, messages: Messages) -> Answer:
         await self._request_pace.wait(1)
         expected = self.estimated_tokens(messages)
         await self._token_pace.wait(expected)
-        body = {key: value for key, value in self.body(messages).items() if key not in self._refused_parameters}
-        try:
-            status, headers, content = await asyncio.wait_for(self._post(http, body), self.server.timeout)
-        except (TimeoutError, asyncio.TimeoutError):
-            raise _TransientError(f"no complete answer within {self.server.timeout:g} s") from None
-        except httpx.RequestError as error:
-            raise self._unreachable(error) from None
-        if status == 400 and (refused := self._refused_parameter(content, body)):
-            self._refused_parameters.add(refused)
-            return await self._attempt(http, messages)
-        answer = self._read(status, headers, content, expected)
+        limit, body = self.answer_tokens, self.body(messages)
+        sent = self._dialect.worded(body)
+        response = await self._sent(http, sent)
+        read = read_body(response.status, response.headers.get("content-type", ""), response.content)
+        if read.problem is not None or response.status != 200:
+            problem = read.problem or Problem()
+            fault = find_fault(response.status, problem, with_image=_has_image(messages))
+            if fault in _ADAPTABLE and self._dialect.learn(body, sent, problem):
+                return await self._attempt(http, messages)
+            raise self._failure(fault, response, problem.message)
+        answer = self._answer(response, read.completion, limit, expected)
         self._token_pace.correct(answer.tokens - expected)
+        self._has_answered = True
         return answer
 
-    async def _post(self, http: httpx.AsyncClient, body: dict[str, Any]) -> tuple[int, httpx.Headers, bytes]:
+    async def _sent(self, http: httpx.AsyncClient, body: dict[str, Any]) -> _Response:
+        """The response to a request."""
+        try:
+            return await asyncio.wait_for(self._post(http, body), self.server.timeout)
+        except (TimeoutError, asyncio.TimeoutError):
+            raise _TransientError(f"no complete answer within {self.server.timeout:g} s", BROKEN) from None
+        except (httpx.RequestError, httpx.InvalidURL) as error:
+            raise self._unreachable(error) from None
+
+    async def _post(self, http: httpx.AsyncClient, body: dict[str, Any]) -> _Response:
         self.requests += 1
         async with http.stream("POST", f"{self.server.base_url}/chat/completions", json=body) as response:
+            streamed = "event-stream" in response.headers.get("content-type", "")
+            largest = _LARGEST_STREAM if streamed else _LARGEST_ANSWER
             parts, size = [], 0
             async for part in response.aiter_bytes():
                 parts.append(part)
                 size += len(part)
-                if size > _LARGEST_ANSWER:
+                if size > largest:
                     raise LLMError(
-                        f"expected answers of at most {_LARGEST_ANSWER:,} bytes from {self.server.base_url}, found more"
+                        f"expected answers of at most {largest:,} bytes from {self.server.base_url}, found more"
                     )
-            return response.status_code, response.headers, b"".join(parts)
+            return _Response(response.status_code, response.headers, b"".join(parts))
 
-    def _unreachable(self, error: httpx.RequestError) -> Exception:
+    def _unreachable(self, error: Exception) -> Exception:
         reason = self._clean(str(error)) or type(error).__name__
         if _is_caused_by(error, ssl.SSLError):
-            return LLMError(f"no secure connection to {self.server.base_url} ({reason}); check URL and certificates")
-        if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError | httpx.ProxyError):
+            return LLMError(
+                f"no secure connection to {self.server.base_url} ({reason}); check URL and certificates "
+                "(SSL_CERT_FILE names a file with your own)"
+            )
+        if isinstance(error, _UNSENDABLE):
             return LLMError(f"cannot send requests to {self.server.base_url} ({reason}); check URL and proxy")
-        return _TransientError(f"cannot reach it ({reason})")
+        begun = isinstance(error, _BEGUN)
+        return _TransientError(f"cannot reach it ({reason})", BROKEN if begun else UNREACHABLE)
 
-    def _refused_parameter(self, content: bytes, body: dict[str, Any]) -> str | None:
-        """The optional parameter that a response with status 400 names, if it was sent.
+    def _answer(self, response: _Response, completion: Completion | None, limit: int, expected: int) -> Answer:
+        if completion is None:
+            shown = self._clean(response.content.decode("utf-8", "replace"))
+            if is_page(response.content) and not self._has_answered:
+                raise self._failure(PAGE, response, "")
+            raise _TransientError(f"expected a chat completion, found {shown}", BROKEN)
+        if fault := fault_of_finish(completion.finish):
+            raise self._failure(fault, response, f"finish_reason {completion.finish}")
+        text, cut = completion.text, completion.finish in CUT
+        if not text and not cut:
+            text = misplaced_answer(completion.reasoning)
+        thought = bool(completion.reasoning) or spoken(text) != text.strip()
+        tokens = expected if completion.tokens is None else completion.tokens
+        return Answer(text, cut, tokens, completion.refused, thought, limit)
 
-        Not every server fills in `param`. Some only quote the parameter's name in the message.
-        """
-        error = _error(_json(content))
-        for name in ("max_tokens", "temperature"):
-            if name in body and (error.get("param") == name or name in _text(error.get("message"))):
-                return name
-        return None
-
-    def _read(self, status: int, headers: httpx.Headers, content: bytes, expected: int) -> Answer:
-        data = _json(content)
-        error = _error(data)
-        if status == 200 and isinstance(error.get("code"), int) and error["code"] >= 400:
-            status = error["code"]  # some gateways respond with 200 and put the status inside
-        if status != 200 or error:
-            raise self._failure(status, headers, error, content)
-        choice = _first(data, "choices")
-        message = choice.get("message") if isinstance(choice, dict) else None
-        if not isinstance(message, dict):
-            shown = self._clean(content.decode("utf-8", "replace"))
-            raise _TransientError(f"expected a chat completion, found {shown}")
-        text = _text(message.get("content")) or _text(message.get("refusal"))
-        usage = data.get("usage") if isinstance(data, dict) else None
-        total = usage.get("total_tokens") if isinstance(usage, dict) else None
-        total = total if type(total) is int and 0 <= total <= _MOST_TOKENS else expected
-        return Answer(text, choice.get("finish_reason") == "length", total)
-
-    def _failure(self, status: int, headers: httpx.Headers, error: dict[str, Any], content: bytes) -> Exception:
-        message = error.get("message")
-        shown = self._clean(message if isinstance(message, str) else content.decode("utf-8", "replace"))
-        url, code = self.server.base_url, f"{_text(error.get('code'))} {_text(error.get('type'))}".lower()
-        if status in (401, 403):
-            return LLMError(f"{url} refused the key ({status}: {shown}); set ZSPROMPT_LLM_KEY")
-        if status == 404:
-            return LLMError(
-                f"{url} has no model {self.server.model!r}, or the URL is wrong (404: {shown}); "
-                "check --llm [SERVER:]MODEL and its url=URL"
-            )
-        if any(word in code for word in _NO_QUOTA):
-            return LLMError(
-                f"the quota at {url} is used up ({status}: {shown}); raise it and run again: answers are kept"
-            )
-        if status in _RETRIED or status >= 500:
-            after = _retry_after(headers.get("retry-after"))
+    def _failure(self, fault: Fault, response: _Response, message: str) -> Exception:
+        shown = self._clean(f"{response.status}: {message or self._plain(response)}")
+        if fault.passing:
+            after = _retry_after(response.headers.get("retry-after"))
             if after is not None and after > _LONGEST_RETRY_AFTER:
                 return LLMError(
-                    f"{url} asks to wait {after:,.0f} s ({status}: {shown}); run again later: answers are kept"
+                    f"{self.server.base_url} asks to wait {after:,.0f} s ({shown}); run again later: answers are kept"
                 )
-            return _TransientError(f"{status}: {shown}", after)
-        return RefusedRequestError(f"{url} refused the request ({status}: {shown})")
+            return _TransientError(shown, fault, after)
+        text = fault.says.format(
+            url=self.server.base_url,
+            model=self.server.model,
+            shown=shown,
+            version="" if self.server.names_a_version else ", which mostly ends with /v1",
+            vision=self.server.vision_model,
+        )
+        return LLMError(text) if fault.for_all else RefusedRequestError(text, fault, f"{fault.name} ({shown})")
+
+    def _plain(self, response: _Response) -> str:
+        """What a response without a message says."""
+        if location := response.headers.get("location"):
+            return str(location).partition("?")[0].removesuffix("/chat/completions")
+        return response.content.decode("utf-8", "replace")
 
     def _clean(self, text: str) -> str:
         """A server's message for display: one line, no control characters, never the key."""
         text = clean(text)
         return (text.replace(self.server.key, "…") if self.server.key else text)[:_SHOWN]
+
+
+def _has_image(messages: Messages) -> bool:
+    return any(not isinstance(content, str) for _, content in messages)
 
 
 def question_tokens(messages: Messages) -> int:
@@ -234,52 +317,6 @@ def question_tokens(messages: Messages) -> int:
 def clean(text: str) -> str:
     """`text` on one line, without control characters: a server's text is not trusted."""
     return " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())
-
-
-def run_in_loop(job: Callable[[], Coroutine[Any, Any, A]]) -> A:
-    """Run `job()` in a new event loop in a new thread: the caller's thread may already run a loop.
-
-    An interruption cancels the job, waits until its connections are closed, and is then raised here.
-    """
-    result: list[A] = []
-    failed: list[BaseException] = []
-    loop = asyncio.new_event_loop()
-    task: asyncio.Task[A] | None = None
-
-    async def watched() -> None:
-        nonlocal task
-        task = asyncio.ensure_future(job())
-        try:
-            result.append(await task)
-        except asyncio.CancelledError:
-            pass
-        except BaseException as error:
-            failed.append(error)
-
-    done = threading.Event()
-
-    def work() -> None:
-        try:
-            loop.run_until_complete(watched())
-        finally:
-            loop.close()
-            done.set()
-
-    thread = threading.Thread(target=work, name="zsprompt-llm", daemon=True)
-    thread.start()
-    try:
-        while not done.wait(0.1):  # in steps: on some systems, Ctrl-C does not interrupt a longer wait
-            pass
-    except BaseException:
-        with suppress(RuntimeError):  # the loop may just have been closed
-            loop.call_soon_threadsafe(lambda: task and task.cancel())
-        done.wait()  # not join: after an interruption, it may return while the thread still runs
-        raise
-    finally:
-        thread.join()
-    if failed:
-        raise failed[0]
-    return result[0]
 
 
 class _Pace:
@@ -330,34 +367,3 @@ def _retry_after(value: str | None) -> float | None:
         except (TypeError, ValueError, OverflowError, IndexError):
             return None
     return None if math.isnan(seconds) else max(0.0, seconds)
-
-
-def _json(content: bytes) -> Any:
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _error(data: Any) -> dict[str, Any]:
-    """The error inside a response, in the shapes that servers use; empty if there is none."""
-    error = _first(data, "error") if isinstance(data, list) else data.get("error") if isinstance(data, dict) else None
-    if isinstance(error, str):
-        return {"message": error}
-    return error if isinstance(error, dict) else {}
-
-
-def _first(data: Any, key: str) -> Any:
-    if isinstance(data, list):  # some gateways wrap the response in a list
-        data = data[0] if data else None
-        return data.get(key) if isinstance(data, dict) else None
-    items = data.get(key) if isinstance(data, dict) else None
-    return items[0] if isinstance(items, list) and items else None
-
-
-def _text(content: Any) -> str:
-    """The text of a message, which is a string or a list of parts with a text."""
-    if isinstance(content, list):
-        texts = (part.get("text") for part in content if isinstance(part, dict))
-        return "".join(text for text in texts if isinstance(text, str))
-    return content if isinstance(content, str) else ""

@@ -17,7 +17,8 @@ from zsprompt.data.images import ImageRef, decode
 from zsprompt.errors import ImageError, LLMError, UsageError
 from zsprompt.llm.checks import Complaint, complaint, tidy
 from zsprompt.llm.client import Answer, Messages, RefusedRequestError
-from zsprompt.llm.writer import SpentError, Writer, once_more
+from zsprompt.llm.faults import REFUSED
+from zsprompt.llm.writer import SpentError, Writer, broken_off, cut_off, once_more
 
 # Answers are stored under the text of the request: to change these texts is to ask and pay anew.
 QUESTION = "Please caption this image in English, naming every object that can be seen."
@@ -38,21 +39,22 @@ class ImageCaptions:
     Attributes:
         captions: one line each.
         failed: images for which two answers were rejected, with the last reason.
+        refused: images for which the server gives no answer, with the reason.
         bad: unreadable images, with the reason.
         unasked: number of images that the budget did not cover.
     """
 
     captions: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
     bad: dict[str, str] = field(default_factory=dict)
     unasked: int = 0
 
     def sorted(self, order: Sequence[str]) -> ImageCaptions:
         """The same, in the order of these ids."""
-        captions, failed, bad = (
-            {image: part[image] for image in order if image in part} for part in (self.captions, self.failed, self.bad)
-        )
-        return ImageCaptions(captions, failed, bad, self.unasked)
+        parts = (self.captions, self.failed, self.refused, self.bad)
+        captions, failed, refused, bad = ({image: part[image] for image in order if image in part} for part in parts)
+        return ImageCaptions(captions, failed, refused, bad, self.unasked)
 
 
 def caption_images(
@@ -70,7 +72,7 @@ def caption_images(
 
     Raises:
         UsageError: the question is blank, or the number of words is out of range.
-        LLMError: the server cannot be reached or refuses. Answers are kept.
+        LLMError: the server cannot be reached, or refuses all requests. Answers are kept.
 
     Source: the second caption of Chen and Wu, Multi-Label Classification on MS COCO, who used their own captioning
         model.
@@ -83,8 +85,11 @@ def caption_images(
     try:
         writer.each(images, job.caption, "images")
     except RefusedRequestError as error:
-        model = writer.client.server.model
-        raise LLMError(f"{error}; if {model} sees no images, choose a vision model with --llm MODEL") from None
+        if error.fault is not REFUSED:
+            raise
+        server = writer.client.server
+        hint = f"if {server.model} sees no images, choose a model that does, for example {server.vision_model}"
+        raise LLMError(f"{error}; {hint}") from None
     return job.result.sorted([image.id for image in images])
 
 
@@ -127,6 +132,8 @@ class _Job:
             self.result.bad[image.id] = str(error)
         except SpentError:
             self.result.unasked += 1
+        except RefusedRequestError as error:
+            self.result.refused[image.id] = self._writer.refusal(error)
         else:
             if problem is None:
                 self.result.captions[image.id] = text
@@ -136,17 +143,15 @@ class _Job:
     async def _caption(self, http: httpx.AsyncClient, jpeg: bytes) -> tuple[str, Complaint | None]:
         messages = _with_image(self._question, jpeg)
         text, problem = await self._checked(http, messages)
-        if problem is None:
-            return text, None
+        if problem is None or problem.final:
+            return text, problem
         words = max(1, self._words // 2) if problem.too_long else self._words
         return await self._checked(http, (*messages, *once_more(text[:_REPEATED], problem, words)))
 
     async def _checked(self, http: httpx.AsyncClient, messages: Messages) -> tuple[str, Complaint | None]:
         answer = await self._answer(http, messages)
-        text = tidy(answer.text)
-        problem = complaint(text, (), ())
-        if problem is None and answer.cut:
-            problem = Complaint("it broke off before its end", too_long=True)
+        text = tidy(answer.spoken)
+        problem = broken_off(answer) or complaint(text, (), ()) or cut_off(answer)
         if problem is None and (len(text.split()) > self._words or len(text) > self._words * _CHARACTERS_PER_WORD):
             problem = Complaint(f"it has more than {self._words} words", too_long=True)
         return text, problem

@@ -37,6 +37,7 @@ class LlmOptions:
         concurrency: number of simultaneous requests.
         requests_per_minute: rate limit; None for no limit.
         tokens_per_minute: rate limit; None for no limit.
+        answer_tokens: maximum number of tokens in an answer; None for 200.
         offline: send nothing; use stored answers only.
     """
 
@@ -48,6 +49,7 @@ class LlmOptions:
     concurrency: int | None = None
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
+    answer_tokens: int | None = None
     offline: bool = False
 
     def __post_init__(self) -> None:
@@ -132,6 +134,7 @@ def open_writer(options: LlmOptions, *, cache: Path | None = None, progress: Pro
         concurrency=options.concurrency,
         requests_per_minute=options.requests_per_minute,
         tokens_per_minute=options.tokens_per_minute,
+        answer_tokens=options.answer_tokens,
     )
     if server is None:
         return None

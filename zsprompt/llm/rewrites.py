@@ -6,14 +6,16 @@ import json
 import random
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from zsprompt._utils.files import whole_file
 from zsprompt._utils.text import counted, words_of
 from zsprompt.errors import CaptionError, LLMError, PromptError, UsageError
-from zsprompt.llm.checks import complaint, is_refusal, tidy
-from zsprompt.llm.client import Messages
-from zsprompt.llm.writer import Writer
+from zsprompt.llm.caption_lines import caption_lines
+from zsprompt.llm.checks import complaint, is_refusal
+from zsprompt.llm.client import Answer, Messages
+from zsprompt.llm.writer import Replies, Writer, broken_off
 from zsprompt.prompts import PromptSet
 from zsprompt.prompts.articles import with_article
 from zsprompt.prompts.caption_bank import Bank, Caption
@@ -27,45 +29,66 @@ _PARAPHRASE = (
     "Rewrite the text below in {count} other ways, one a line, for captions of photos. Keep {{a_label}} exactly as it "
     "stands, once in every line: it is replaced by the name of a thing. No numbering, nothing else.\n\n{template}"
 )
-_BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s*")
 _TEMPLATE = "a photo of {a_label}"
 _MOST = 50
 
 
-def describe(writer: Writer, labels: Sequence[str], count: int) -> dict[str, list[str]]:
-    """Up to `count` visual sentences per label. A label gets none if all its sentences are rejected.
+@dataclass(frozen=True)
+class Descriptions:
+    """Visual sentences about labels.
+
+    Attributes:
+        texts: by label; none if all its sentences were rejected, or the server refused.
+        refused: labels for which the server gives no answer, with the reason.
+        cut: labels whose answer broke off before its end.
+    """
+
+    texts: dict[str, list[str]]
+    refused: dict[str, str]
+    cut: list[str]
+
+
+def describe(writer: Writer, labels: Sequence[str], count: int) -> Descriptions:
+    """Up to `count` visual sentences per label.
 
     Raises:
-        LLMError: the server cannot be reached or refuses, or the budget ended. Answers are kept.
+        LLMError: the server cannot be reached, refuses all requests, or the budget ended. Answers are kept.
         UsageError: the count is below 1 or above 50.
     """
     _check_count(count)
     questions: dict[str, Messages] = {
         label: (("user", _DESCRIBE.format(label=label, a_label=with_article(label), count=count)),) for label in labels
     }
-    lines = _answers(writer, list(questions.values()))
-    descriptions = {}
+    replies = _replies(writer, list(questions.values()))
+    texts: dict[str, list[str]] = {}
     for label, messages in questions.items():
-        texts = [text for text in lines[messages] if complaint(text, [label], [label]) is None]
-        descriptions[label] = texts[:count]
-    return descriptions
+        lines = _lines(replies.answers.get(messages))
+        texts[label] = [text for text in lines if complaint(text, [label], [label]) is None][:count]
+    refused = {label: replies.refused[asked] for label, asked in questions.items() if asked in replies.refused}
+    cut = [label for label, asked in questions.items() if asked in replies.answers and replies.answers[asked].cut]
+    return Descriptions(texts, refused, cut)
 
 
 def paraphrase(writer: Writer, template: str, count: int) -> list[str]:
     """`template` and up to `count` paraphrases of it, each with {a_label} once.
 
     Raises:
-        LLMError: see `describe`; or every paraphrase is rejected.
+        LLMError: see `describe`; or the server refuses, or every paraphrase is rejected.
         UsageError: the template does not have {a_label} once, or the count is below 1 or above 50.
     """
     _check_count(count)
     if template.count("{a_label}") != 1:
         raise UsageError(f"expected a template with {{a_label}} once, found {template!r}")
     question: Messages = (("user", _PARAPHRASE.format(template=template, count=count)),)
-    lines = _answers(writer, [question])[question]
-    good = [line for line in lines if line.count("{a_label}") == 1 and not re.search(r"[{}]", _without(line))]
+    replies = _replies(writer, [question])
+    if question in replies.refused:
+        raise LLMError(f"{writer.client.server.base_url} gives no answer: {replies.refused[question]}")
+    answer = replies.answers[question]
+    good = [line for line in _lines(answer) if line.count("{a_label}") == 1 and not re.search(r"[{}]", _without(line))]
     if not good:
-        raise LLMError(f"{writer.client.server.base_url} gave no wording with {{a_label}}; try another model")
+        problem = broken_off(answer)
+        why = problem.reason if problem else "try another model"
+        raise LLMError(f"{writer.client.server.base_url} gave no wording with {{a_label}}; {why}")
     return list(dict.fromkeys([template, *good]))[: count + 1]
 
 
@@ -134,20 +157,24 @@ def save_templates(path: Path, *, about: str, source: str, templates: Sequence[s
         file.write(f"about = {_quoted(about)}\nsource = {_quoted(source)}\nlabel = [\n{rows}]\n")
 
 
-def _answers(writer: Writer, questions: Sequence[Messages]) -> dict[Messages, list[str]]:
-    """The usable lines of the answer to each question."""
-    answers, unasked = writer.answer(questions)
-    if unasked:
+def _replies(writer: Writer, questions: Sequence[Messages]) -> Replies:
+    """The replies to all questions. Raises LLMError if the budget does not cover them."""
+    replies = writer.answer(questions)
+    if replies.unasked:
         raise LLMError(
-            f"the budget ended with {counted(unasked, 'question')} left; answers are kept, "
+            f"the budget ended with {counted(replies.unasked, 'question')} left; answers are kept, "
             "run again with larger max_calls or max_tokens (--llm …,max_calls=N)"
         )
-    return {question: _lines(answer.text) for question, answer in answers.items()}
+    return replies
 
 
-def _lines(text: str) -> list[str]:
-    lines = [tidy(_BULLET.sub("", line)) for line in text.splitlines()]
-    return list(dict.fromkeys(line for line in lines if line and not is_refusal(line)))
+def _lines(answer: Answer | None) -> list[str]:
+    """The usable lines of an answer. One that broke off lacks the end of its last line."""
+    if answer is None or answer.refused:
+        return []
+    lines = caption_lines(answer.spoken)
+    whole = lines[:-1] if answer.cut else lines
+    return list(dict.fromkeys(line for line in whole if not is_refusal(line)))
 
 
 def _scrambled(label: str, text: str, pool: Sequence[str], chance: random.Random) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 
 import httpx
 
@@ -20,6 +22,9 @@ PRESETS = {
     "local": ("http://localhost:11434/v1", ""),
 }
 _MODELS = {"openai": "gpt-4o-mini", "qwen": "qwen-plus", "qwen-cn": "qwen-plus"}
+# Models that see images, for hints. Sources: the providers' lists of models.
+_VISION_MODELS = {"openai": "gpt-4o-mini", "qwen": "qwen3-vl-plus", "qwen-cn": "qwen3-vl-plus", "local": "qwen2.5vl"}
+_ENDPOINT = "/chat/completions"
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class Server:
         timeout: seconds for a whole answer.
         concurrency: maximum number of concurrent requests.
         requests_per_minute, tokens_per_minute: limits; None for no limit.
-        answer_tokens: maximum number of tokens in an answer.
+        answer_tokens: maximum number of tokens in an answer; four times as many if thinking takes them all.
     """
 
     base_url: str
@@ -60,6 +65,28 @@ class Server:
             if limit is not None and not 0 < limit < math.inf:  # false for NaN too
                 raise UsageError(f"expected LLM timeout, concurrency, answer length and limits above 0, found {limit}")
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the server runs on this machine."""
+        host = httpx.URL(self.base_url).host
+        try:
+            return ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost"
+
+    @property
+    def names_a_version(self) -> bool:
+        """Whether the URL has a part such as /v1."""
+        return bool(re.search(r"/v\d", httpx.URL(self.base_url).path))
+
+    @property
+    def vision_model(self) -> str:
+        """A model of this server that sees images, as for --llm; else one of another server."""
+        for preset, (url, _) in PRESETS.items():
+            if url == self.base_url:
+                return f"--llm {preset}:{_VISION_MODELS[preset]}"
+        return " or ".join(f"--llm {preset}:{_VISION_MODELS[preset]}" for preset in ("openai", "qwen"))
+
 
 def find_server(
     *,
@@ -69,6 +96,7 @@ def find_server(
     concurrency: int | None = None,
     requests_per_minute: float | None = None,
     tokens_per_minute: float | None = None,
+    answer_tokens: int | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> Server | None:
     """The server that the arguments or the environment name; None if neither names one.
@@ -83,6 +111,7 @@ def find_server(
         concurrency: see Server.
         requests_per_minute: see Server.
         tokens_per_minute: see Server.
+        answer_tokens: see Server.
         environment: the environment variables.
 
     Raises:
@@ -103,15 +132,17 @@ def find_server(
         "concurrency": concurrency,
         "requests_per_minute": requests_per_minute,
         "tokens_per_minute": tokens_per_minute,
+        "answer_tokens": answer_tokens,
     }
     numbers = {
         name: _number(environment, name.upper()) if value is None else value for name, value in arguments.items()
     }
     key = (environment.get("ZSPROMPT_LLM_KEY") or environment.get(variable) or "").strip()
     limits = {name: value for name, value in numbers.items() if value is not None}
-    if math.isfinite(limits.get("concurrency", math.nan)):
-        limits["concurrency"] = math.ceil(limits["concurrency"])
-    return Server(url.rstrip("/"), model, key, **limits)  # type: ignore[arg-type]
+    for name in ("concurrency", "answer_tokens"):
+        if math.isfinite(limits.get(name, math.nan)):
+            limits[name] = math.ceil(limits[name])
+    return Server(url.rstrip("/").removesuffix(_ENDPOINT).rstrip("/"), model, key, **limits)  # type: ignore[arg-type]
 
 
 def _provider(environment: Mapping[str, str]) -> str:

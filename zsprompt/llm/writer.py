@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TypeVar
@@ -17,7 +16,8 @@ from zsprompt._utils.text import counted
 from zsprompt.errors import LLMError
 from zsprompt.llm.answers import Answers
 from zsprompt.llm.checks import Complaint, complaint, shortened, tidy
-from zsprompt.llm.client import Answer, ChatClient, Messages, run_in_loop
+from zsprompt.llm.client import Answer, ChatClient, Messages, RefusedRequestError
+from zsprompt.llm.event_loop import run_in_loop
 from zsprompt.prompts.caption_bank import Caption
 
 A = TypeVar("A")
@@ -73,12 +73,29 @@ class Written:
         captions: by label set.
         shortened: sets whose caption was cut at the end of a clause, to fit the encoder.
         failed: sets for which two answers were rejected, with the last reason.
+        refused: sets for which the server gives no answer, with the reason.
         unasked: number of sets that the budget did not cover.
     """
 
     captions: dict[frozenset[str], Caption] = field(default_factory=dict)
     shortened: set[frozenset[str]] = field(default_factory=set)
     failed: dict[frozenset[str], str] = field(default_factory=dict)
+    refused: dict[frozenset[str], str] = field(default_factory=dict)
+    unasked: int = 0
+
+
+@dataclass
+class Replies:
+    """The answers to some questions.
+
+    Attributes:
+        answers: by question.
+        refused: questions that the server does not answer, with the reason.
+        unasked: number of questions that the budget did not cover.
+    """
+
+    answers: dict[Messages, Answer] = field(default_factory=dict)
+    refused: dict[Messages, str] = field(default_factory=dict)
     unasked: int = 0
 
 
@@ -108,6 +125,8 @@ class Writer:
         self.budget = Budget(calls=0) if offline else budget or Budget()
         self._progress = progress
         self._pending: set[asyncio.Future[Answer]] = set()
+        self._has_answers = False
+        self._refused_in_a_row = 0
 
     def write(self, sets: Iterable[frozenset[str]], labels: Sequence[str], fits: Fits) -> Written:
         """Captions for label sets.
@@ -118,28 +137,33 @@ class Writer:
             fits: whether each text fits the encoder.
 
         Raises:
-            LLMError: the server cannot be reached or refuses. Answers are kept.
+            LLMError: the server cannot be reached, or refuses all requests. Answers are kept.
         """
         distinct = list(dict.fromkeys(sets))
         job = _Job(self, labels, fits, Written())
         self.each(distinct, job.caption, "captions")
         return job.written
 
-    def answer(self, questions: Iterable[Messages]) -> tuple[dict[Messages, Answer], int]:
-        """The answer to each question, and the number of questions that the budget did not cover.
+    def answer(self, questions: Iterable[Messages]) -> Replies:
+        """The answer to each question, in the order of the questions.
 
         Raises:
-            LLMError: the server cannot be reached or refuses. Answers are kept.
+            LLMError: the server cannot be reached, or refuses all requests. Answers are kept.
         """
         distinct = list(dict.fromkeys(questions))
-        answers: dict[Messages, Answer] = {}
+        replies = Replies()
 
         async def answer_one(http: httpx.AsyncClient, messages: Messages) -> None:
-            with suppress(SpentError):
-                answers[messages] = await self.ask(http, messages)
+            try:
+                replies.answers[messages] = await self.ask(http, messages)
+            except SpentError:
+                replies.unasked += 1
+            except RefusedRequestError as error:
+                replies.refused[messages] = self.refusal(error)
 
         self.each(distinct, answer_one, "questions")
-        return {asked: answers[asked] for asked in distinct if asked in answers}, len(distinct) - len(answers)
+        replies.answers = {asked: replies.answers[asked] for asked in distinct if asked in replies.answers}
+        return replies
 
     def each(self, items: Sequence[A], work: Callable[[httpx.AsyncClient, A], Awaitable[None]], unit: str) -> None:
         """Run `work` on each item, as concurrently as the server allows. Progress is shown in `unit`.
@@ -160,12 +184,35 @@ class Writer:
 
         Raises:
             SpentError: the budget does not cover the question.
-            LLMError: the server cannot be reached or refuses.
+            RefusedRequestError: the server refuses this question; see `refusal`. It is not stored: filters err, and
+                change.
+            LLMError: the server cannot be reached, or refuses all requests.
         """
-        body = self.client.body(messages)
-        stored = self.answers.get(self.client.server.base_url, body)
-        if stored is not None:
-            return stored
+        identity = self.client.identity(messages)
+        answer = self.answers.get(self.client.server.base_url, identity)
+        while answer is None or self.client.is_too_short(answer):
+            if answer is not None:
+                self.client.lengthen(answer)
+            answer = await self._request(http, messages, extra_tokens)
+            if not self.client.is_too_short(answer):
+                self.answers.put(self.client.server.base_url, identity, answer)
+        self._has_answers, self._refused_in_a_row = True, 0
+        return answer
+
+    def refusal(self, error: RefusedRequestError) -> str:
+        """The reason why a request failed while others may succeed.
+
+        Raises:
+            RefusedRequestError: too many failed one after the other: it is no use to go on.
+        """
+        self._refused_in_a_row += 1
+        most = error.fault.stops[self._has_answers]
+        if most is not None and self._refused_in_a_row >= most:
+            raise error
+        return error.reason
+
+    async def _request(self, http: httpx.AsyncClient, messages: Messages, extra_tokens: int) -> Answer:
+        """The server's answer, within the budget."""
         expected = self.client.estimated_tokens(messages) + extra_tokens
         while not self.budget.take(expected):
             if not self._pending or not self.budget.calls_left():
@@ -174,14 +221,15 @@ class Writer:
             await asyncio.wait(self._pending, return_when=asyncio.FIRST_COMPLETED)
         request = asyncio.ensure_future(self.client.ask(http, messages))
         self._pending.add(request)
+        used = 0  # a refused request costs no tokens
         try:
             answer = await request
-            self.budget.tokens_used += answer.tokens - expected
+            used = answer.tokens
+            return answer
         finally:
+            self.budget.tokens_used += used - expected
             request.cancel()
             self._pending.discard(request)
-        self.answers.put(self.client.server.base_url, body, answer)
-        return answer
 
     async def _each(
         self,
@@ -208,8 +256,11 @@ class Writer:
 
     def unanswered(self, questions: Iterable[Messages]) -> list[Messages]:
         """The questions without a stored answer."""
-        url = self.client.server.base_url
-        return [messages for messages in questions if self.answers.get(url, self.client.body(messages)) is None]
+        return [messages for messages in questions if not self._is_answered(messages)]
+
+    def _is_answered(self, messages: Messages) -> bool:
+        stored = self.answers.get(self.client.server.base_url, self.client.identity(messages))
+        return stored is not None and not self.client.is_too_short(stored)
 
 
 @dataclass
@@ -226,11 +277,14 @@ class _Job:
         messages = question(key, self.labels)
         try:
             text, problem = await self._checked(http, key, messages)
-            if problem is not None:
+            if problem is not None and not problem.final:
                 words = _FEWER_WORDS if problem.too_long else _WORDS
                 text, problem = await self._checked(http, key, (*messages, *once_more(text, problem, words)))
         except SpentError:
             self.written.unasked += 1
+            return
+        except RefusedRequestError as error:
+            self.written.refused[key] = self.writer.refusal(error)
             return
         if problem is not None and problem.too_long:
             text, problem = self._shortened(key, text, problem)
@@ -245,10 +299,8 @@ class _Job:
         self, http: httpx.AsyncClient, key: frozenset[str], messages: Messages
     ) -> tuple[str, Complaint | None]:
         answer = await self.writer.ask(http, messages)
-        text = tidy(answer.text)
-        problem = complaint(text, sorted(key), self.labels)
-        if problem is None and answer.cut:
-            problem = Complaint("it broke off before its end", too_long=True)
+        text = tidy(answer.spoken)
+        problem = broken_off(answer) or complaint(text, sorted(key), self.labels) or cut_off(answer)
         if problem is None and not self.fits([text]).all():
             problem = Complaint("it is too long", too_long=True)
         return text, problem
@@ -259,6 +311,24 @@ class _Job:
                 self.written.shortened.add(key)
                 return short, None
         return text, problem
+
+
+def broken_off(answer: Answer) -> Complaint | None:
+    """Why an answer is no caption, whatever its text."""
+    if answer.refused:
+        return Complaint("it is a refusal and no caption")
+    if answer.unfinished and not answer.spoken:
+        return Complaint(
+            f"thinking took all {answer.limit:,} tokens of the answer (finish_reason length); "
+            "set a larger --llm …,answer_tokens=N",
+            final=True,
+        )
+    return None
+
+
+def cut_off(answer: Answer) -> Complaint | None:
+    """The complaint about an answer that reached its maximum length."""
+    return Complaint("it broke off before its end", too_long=True) if answer.cut else None
 
 
 def question(key: frozenset[str], labels: Sequence[str]) -> Messages:
