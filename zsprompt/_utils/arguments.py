@@ -123,6 +123,7 @@ def matches(value: Any, hint: Any) -> bool:
         return isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool)
     if kind is tuple:
         kind = (tuple, list)  # a list of labels may stand for a tuple
+    # typing.is_protocol is new in Python 3.13
     if getattr(kind, "_is_protocol", False) and not getattr(kind, "_is_runtime_protocol", False):
         return callable(value) if "__call__" in vars(kind) else True
     if kind is Callable:

@@ -361,11 +361,16 @@ class Resolved:
         resources.check_model(self.model, self.spec.device, self.spec.precision)
 
     def _refuse_another_model(self) -> None:
-        """Raise AdapterError, ThresholdError if the names show that the model is another one. Prepared runs compare
-        fingerprints; a name that is no entry of the table may be another name of the same model."""
+        """Raise AdapterError, ThresholdError if the names show that the model is another one.
+
+        A name that is not in the table may stand for the same model; `prepared` compares fingerprints.
+        """
         trained_on = own_model(self.strategy)
         if _is_another(self.model, trained_on):
-            raise AdapterError(f"expected the model this adapter was trained on, {trained_on}, found {self.model}")
+            raise AdapterError(
+                f"expected the model this adapter was trained on, {trained_on}, found {self.model}; "
+                f"use --model {trained_on}, or train an adapter on {self.model}"
+            )
         made_for = self.thresholds.made_for.get("model") if self.thresholds else None
         if _is_another(self.model, made_for):
             raise ThresholdError(
