@@ -203,6 +203,8 @@ def _make(name: str, kind: Any, settings: dict[str, str], prompts: PromptSet | s
         made = construct(kind, settings, {"prompts": chosen} if chosen is not None else {}, _NO_SETTINGS)
     elif settings:
         raise UsageError(f"{name} is not a dataclass and takes no fields, found {', '.join(settings)}")
+    elif prompts is not None:
+        raise UsageError(f"expected no prompts for {name}, which is made already and has its own, found some")
     if isinstance(made, type) or not isinstance(made, Strategy):
         raise UsageError(f"expected {name} to be a strategy or a dataclass that makes one, found {made!r}")
     return made
