@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_line import Cli, one_line
 from fakes import LABELS, PlantedEncoder, draw_files
 from messages import heard_by
 from PIL import Image
@@ -348,3 +349,11 @@ def test_captions_without_any_use_are_refused(data: Dataset) -> None:
     with pytest.raises(UsageError, match="captions are for strategy llm"):
         RunSpec("per-label", data, captions="scenes", model=PlantedEncoder()).run()
     assert Llm().lacks_captions
+
+
+@pytest.mark.parametrize("command", ["predict", "thresholds"])
+def test_images_are_looked_for_before_a_model_is_loaded(command: str, cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "damaged.pt").write_text("no weights")
+    out = ["--out", "t.json"] if command == "thresholds" else []
+    done = cli(command, "nowhere", "--labels", "dog, cat", "--model", "damaged.pt", *out)
+    assert "nowhere" in one_line(done.stderr)

@@ -14,7 +14,7 @@ from fakes import PlantedEncoder
 
 import zsprompt as zs
 from zsprompt._utils.arguments import matches
-from zsprompt.errors import PlanError, UnknownName, UsageError
+from zsprompt.errors import DataError, PlanError, UnknownName, UsageError
 from zsprompt.prompts import load_bank
 from zsprompt.testing import planted_world
 
@@ -270,6 +270,12 @@ def test_predict_takes_names(tmp_path: Path, tiny: zs.EmbeddingStore) -> None:
     made = zs.predict([tmp_path], ["dog", "car"], tiny, strategy=zs.YesOrNo(zs.load_prompts("seed-code")))
     np.testing.assert_allclose(named.scores, made.scores, rtol=ROUNDING)
     assert named.labels == made.labels == ("dog", "car")
+
+
+def test_images_are_looked_for_before_a_model_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "damaged.pt").write_text("no weights")
+    with pytest.raises(DataError, match="expected an image or a folder of images at"):
+        zs.predict(tmp_path / "nowhere", "dog", str(tmp_path / "damaged.pt"))
 
 
 def test_an_adapter_by_name_predicts_its_own_labels(tmp_path: Path, tiny: zs.EmbeddingStore) -> None:

@@ -45,6 +45,7 @@ def predict(
     """Find which of your labels are in each image."""
     with refusals():
         from zsprompt._utils.files import require_writable
+        from zsprompt.data.inputs import find_sources
         from zsprompt.evaluation.predict import Totals, predict_in_parts
         from zsprompt.evaluation.provenance import describe, made_up, undescribed
 
@@ -56,7 +57,7 @@ def predict(
             resolved, strategy=_with_threshold(resolved.strategy, threshold, str(spec.strategy))
         )
         resolved.check(resources)
-        labels = resolved.labels
+        labels, sources = resolved.labels, find_sources(images)
         if out:
             require_writable(out)
         totals = Totals()
@@ -64,7 +65,7 @@ def predict(
             strategy = resolved.prepared(store).strategy
             recipe = describe(strategy, store)
             captions = resolved.image_captions
-            parts = totals.watch(predict_in_parts(images, labels, store, strategy=strategy, captions=captions))
+            parts = totals.watch(predict_in_parts(sources, labels, store, strategy=strategy, captions=captions))
             _show(parts, labels, recipe, out, json)
         _say_totals(totals, labels, recipe, out)
         for warning in (*undescribed(strategy, labels), *made_up(totals.worded)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,6 +14,7 @@ from zsprompt.cli.session import can_print, note, refusals
 from zsprompt.errors import UsageError
 
 if TYPE_CHECKING:
+    from zsprompt.data.inputs import Sources
     from zsprompt.experiments.spec import Prepared
     from zsprompt.strategies import Thresholds
 
@@ -85,6 +85,7 @@ def thresholds(
     old = {_FIELDS.get(name, name): value for name, value in given.old.items() if name != "share"}
     with refusals():
         from zsprompt._utils.files import require_writable
+        from zsprompt.data.inputs import find_sources
         from zsprompt.strategies import save_thresholds
 
         spec = given.spec()
@@ -98,8 +99,9 @@ def thresholds(
         if spec.dataset is not None and (expect is not None or shares):
             raise UsageError("expected --expect with unlabelled images, found --dataset; --rule chooses by targets")
         require_writable(out)
+        sources = find_sources(images) if images else None  # before a model is loaded
         with spec.prepare(given.resources()) as prepared:
-            made = _from_expectation(prepared, images, expectation) if images else _from_targets(prepared, chosen)
+            made = _from_expectation(prepared, sources, expectation) if sources else _from_targets(prepared, chosen)
         save_thresholds(made, out)
         _show(made, out, json)
 
@@ -118,7 +120,7 @@ def _from_targets(prepared: Prepared, rule: _Rule) -> Thresholds:
     )
 
 
-def _from_expectation(prepared: Prepared, images: Sequence[Path], expect: _Expectation) -> Thresholds:
+def _from_expectation(prepared: Prepared, sources: Sources, expect: _Expectation) -> Thresholds:
     """Thresholds chosen by the expected number of labels, without targets."""
     from zsprompt.evaluation.predict import predict
     from zsprompt.evaluation.provenance import describe
@@ -126,7 +128,7 @@ def _from_expectation(prepared: Prepared, images: Sequence[Path], expect: _Expec
 
     labels, per_image = prepared.labels, expect.labels
     captions = prepared.resolved.image_captions
-    answer = predict(images, labels, prepared.store, strategy=prepared.strategy, captions=captions)
+    answer = predict(sources, labels, prepared.store, strategy=prepared.strategy, captions=captions)
     if expect == _Expectation():
         per_image = min(_EXPECTED, len(labels) / 2)
     recipe = describe(prepared.strategy, prepared.store)

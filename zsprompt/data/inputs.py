@@ -11,6 +11,9 @@ from zsprompt.data.images import ImageFile, ImageRef, find_images
 from zsprompt.data.tars import PACKED_SUFFIXES, TAR_SUFFIXES, read_members
 from zsprompt.errors import DataError
 
+Paths = Sequence[Path | str] | Path | str
+"""One path or several."""
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -33,6 +36,11 @@ class Sources:
         yield from self.files
         for path in self.streams:
             yield from (ref for ref in _refs(path) if ref is not None)
+
+
+def sources_of(paths: Paths) -> Sources:
+    """The images at one path or several. Raises DataError, see `find_sources`."""
+    return find_sources([Path(path) for path in ([paths] if isinstance(paths, Path | str) else paths)])
 
 
 def find_sources(paths: Sequence[Path]) -> Sources:

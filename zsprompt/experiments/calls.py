@@ -15,11 +15,12 @@ from zsprompt.adapters import Kind, Schedule
 from zsprompt.adapters import training as adapter_training
 from zsprompt.adapters.training import Course
 from zsprompt.data import TRAINING, Dataset
+from zsprompt.data.inputs import sources_of
 from zsprompt.encoders import Encoder
 from zsprompt.evaluation import predict as prediction
 from zsprompt.evaluation.predict import Predictions
 from zsprompt.evaluation.result import Result
-from zsprompt.experiments.spec import Prepared, Resources, RunSpec
+from zsprompt.experiments.spec import Prepared, Resolved, Resources, RunSpec
 from zsprompt.prompts import PromptSet
 from zsprompt.store import EmbeddingStore
 from zsprompt.strategies import Strategy, Thresholded, Thresholds
@@ -63,7 +64,7 @@ def run(
     """
     spec = RunSpec(strategy, dataset, prompts, _model(store), difficult=difficult)
     spec = replace(spec, skip_bad=True) if skip_bad else spec
-    with _opened(spec, store) as prepared:
+    with _opened(*_resolved(spec, store), store) as prepared:
         return prepared.run(resamples=resamples)
 
 
@@ -96,8 +97,12 @@ def predict(
     """
     wanted = labels if labels is None or isinstance(labels, str) else tuple(labels)
     spec = RunSpec(strategy or _DEFAULT, None, prompts, _model(store), labels=wanted)
-    with _opened(spec, store, captions) as prepared:
-        return prediction.predict(paths, prepared.labels, prepared.store, strategy=prepared.strategy, captions=captions)
+    resolved, resources = _resolved(spec, store, captions)
+    sources = sources_of(paths)
+    with _opened(resolved, resources, store) as prepared:
+        return prediction.predict(
+            sources, prepared.labels, prepared.store, strategy=prepared.strategy, captions=captions
+        )
 
 
 @checked
@@ -146,7 +151,7 @@ def train(
         spec = replace(spec, split=TRAINING.get(spec.dataset_name))
     if isinstance(validation, str):
         validation = RunSpec(dataset=validation).resolve(Resources()).data
-    with _opened(spec, store) as prepared:
+    with _opened(*_resolved(spec, store), store) as prepared:
         return adapter_training.train(
             kind,
             prepared.data,
@@ -187,20 +192,25 @@ def with_thresholds(
     """
     used = str(thresholds) if isinstance(thresholds, Path) else thresholds
     spec = RunSpec(strategy, dataset, prompts, _model(store), thresholds=used)
-    with _opened(spec, store) as prepared:
+    with _opened(*_resolved(spec, store), store) as prepared:
         return cast("Thresholded", prepared.strategy)  # prepared with thresholds
 
 
-@contextmanager
-def _opened(spec: RunSpec, store: Store, captions: Mapping[str, str] | None = None) -> Iterator[Prepared]:
-    """The run on a store that was given, which stays open, or on one that is opened and closed."""
+def _resolved(spec: RunSpec, store: Store, captions: Mapping[str, str] | None = None) -> tuple[Resolved, Resources]:
+    """The run with everything loaded and checked except its model."""
     resources = Resources() if not isinstance(store, EmbeddingStore) else Resources(make_store=lambda _: store)
     resolved = replace(spec.resolve(resources), captions=captions)
     resolved.check(resources)
+    return resolved, resources
+
+
+@contextmanager
+def _opened(resolved: Resolved, resources: Resources, store: Store) -> Iterator[Prepared]:
+    """The run on a store that was given, which stays open, or on one that is opened and closed."""
     if isinstance(store, EmbeddingStore):
         yield resolved.prepared(store)
     else:
-        with resources.open_store(resolved.model, spec.device) as opened:
+        with resources.open_store(resolved.model, resolved.spec.device) as opened:
             yield resolved.prepared(opened)
 
 

@@ -319,7 +319,7 @@ class Resolved:
         own = self.thresholds.labels if self.thresholds else own_labels(self.strategy)
         labels = self.spec.label_list or own
         if labels is None:
-            raise UsageError('expected --labels "dog, cat" or --labels @FILE, found neither')
+            raise UsageError('expected --labels "dog, cat" or --labels @FILE (labels=…), found neither')
         return labels
 
     @property
