@@ -222,6 +222,21 @@ def _end_to_end() -> str:
     return _table(columns, [[record["photos"], *seconds, f"{float(record['loop_over_cold']):.0f}"]], numbers=0)
 
 
+def _layouts() -> str:
+    columns = ["tool", "layout", "`--dataset`", "`data check`", "`run`", "labels", "named"]
+    return _table(columns, [_layout_row(record) for record in _read("layouts.csv")], numbers=len(columns))
+
+
+def _layout_row(record: Record) -> list[str]:
+    status = ["passes" if record[key] == "0" else "refused" for key in ("check", "run")]
+    named = record["refusal"] or record["remarks"].replace(" ", ", ")
+    tool = " ".join(filter(None, [record["tool"], record["version"]]))
+    return [
+        *(tool, record["layout"].replace("|", "\\|"), f"`{record['dataset']}`", *status),
+        *(record["labels"], named.replace("|", "\\|")),
+    ]
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "ablation-scenes": lambda: _ablation("ablation-scenes-tiny-torch2.14-cpu2core.csv"),
     "ablation-photographs": lambda: _ablation("ablation-voc2007-500photos-conse-torch2.14-cpu2core.csv"),
@@ -232,6 +247,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "towers": _towers,
     "gpu": _gpu,
     "end-to-end": _end_to_end,
+    "layouts": _layouts,
 }
 """Placeholder -> its content."""
 

@@ -29,6 +29,7 @@ WITHOUT_PHOTOS = {
     "llm": ["--captions", "48", "--kills", "1", "--limit", "60"],
     "full_size": ["--scale", "0.01"],
     "streams": ["--largest", "10000"],
+    "layouts": [],
     "pyramid": ["--images", "2", "--rounds", "1"],
     "adapter_speed": ["--images", "200", "--decoded", "60", "--epochs", "1"],
 }

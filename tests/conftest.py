@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from browser import Browser, chromium
 from command_line import Cli, run_here, run_process
 from fakes import PlantedEncoder
 
@@ -91,3 +92,11 @@ def cli(tmp_path: Path, request: pytest.FixtureRequest) -> Cli:
     """
     run = run_process if request.config.getoption("--installed") else run_here
     return lambda *args, env=None, cwd=tmp_path: run(*args, cwd=cwd, env=env or {})
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser with one page. Skips the test where there is none."""
+    chromium()
+    with Browser(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened

@@ -121,7 +121,7 @@ def test_bad_pictures_refuse_the_run_and_are_all_listed(photos: Path, cli: Cli) 
     assert (done.returncode, done.stdout) == (1, "")
     message = one_line(done.stderr)
     assert "3 of 8 images cannot be read" in message
-    for part in ("0001.png: empty file", "0002.png: not an image", "0003.png: No such file", "--skip-bad"):
+    for part in ("0001.png: empty file", "0002.png: an HTML page", "0003.png: No such file", "--skip-bad"):
         assert part in message
     skipping = cli(*run_on(photos, "--skip-bad", "--json"))
     result = json.loads(skipping.stdout)
@@ -190,7 +190,7 @@ def test_predict_says_what_is_on_each_picture(photos: Path, cli: Cli) -> None:
     assert " dog " not in lines["0000.png"]
     assert lines["0001.png"].count(",") == 1
     assert lines["0002.png"].endswith("–")
-    assert "skipped 1 other file\n" in done.stderr
+    assert "left out 1 file that is not an image" in done.stderr
     assert "8 images, 5 labels, model planted" in done.stderr
 
 
@@ -285,7 +285,7 @@ def test_predict_refuses_in_one_line(photos: Path, cli: Cli, options: list[str],
 def test_predict_refuses_missing_and_empty_folders(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "found nothing there" in one_line(cli("predict", "nowhere", "--labels", "cat", *PLANTED).stderr)
-    assert "found 0 other files" in one_line(cli("predict", "empty", "--labels", "cat", *PLANTED).stderr)
+    assert "found none: nothing" in one_line(cli("predict", "empty", "--labels", "cat", *PLANTED).stderr)
 
 
 def test_the_threshold_option(photos: Path, cli: Cli) -> None:

@@ -136,8 +136,9 @@ def test_check_names_what_to_mend(cli: Cli, photos: Path) -> None:
         assert line in done.stdout.splitlines()
     assert one_line(done.stderr) == (
         "error: expected folder to be complete, found 1 image missing; 1 image unreadable; 1 image duplicated with "
-        "different labels; labels that look alike: 'Cat', 'cat'. Fix the label file or the named images; "
-        "`zsprompt run --skip-bad` excludes unreadable images"
+        "different labels; labels that look alike: 'Cat', 'cat'. To fix it: correct the file names or add the images; "
+        "replace the unreadable images; give duplicates the same labels, or remove them; spell each label in one way; "
+        "`zsprompt run --skip-bad` excludes missing and unreadable images"
     )
 
 
@@ -190,7 +191,8 @@ def test_check_of_real_photos(cli: Cli, test_data: Path) -> None:
     assert "person             199       2007         8" in done.stdout
     assert "500 images read: 0 missing, 0 unreadable, 0 duplicated; 0 other images in no split" in done.stdout
     assert "not present, so not checked: trainval" in done.stderr
-    assert "test has 500 images, but 4,952 are published. `zsprompt data fetch voc --again` downloads it" in done.stderr
+    again = f"`zsprompt data fetch voc --again --root {test_data}` downloads it again; for images of your own use"
+    assert f"test has 500 images, but 4,952 are published. {again} --dataset voc-xml" in done.stderr
 
 
 def test_check_of_what_is_not_there(cli: Cli, tmp_path: Path) -> None:
@@ -214,6 +216,38 @@ def test_check_of_a_small_one_of_every_kind(
     assert bool(facts["faults"]) == (name in CATALOGUE or contrary)
     assert done.exit_code == bool(facts["faults"])
     assert facts["in_no_list"] == []
+
+
+OWN = [name for name in DATASETS if name not in (*CATALOGUE, "scenes")]
+
+
+def damaged_small_one(name: str, root: Path) -> None:
+    """A small data set, one of whose files is no image and no tar any more."""
+    MAKERS[name](root)
+    path = next(path for path in sorted(root.rglob("*")) if path.suffix in (".png", ".jpg", ".JPEG", ".tar"))
+    path.write_bytes(b"x")
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_check_never_advises_to_fetch_files_of_your_own(command: Command, tmp_path: Path, name: str) -> None:
+    damaged_small_one(name, tmp_path)
+    done = command("data", "check", name, "--root", tmp_path)
+    assert done.exit_code == 1
+    assert "fetch" not in done.stdout + done.stderr
+    assert name == "shards" or "To fix it: replace the unreadable images" in done.stderr
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_check_of_an_official_layout_in_a_folder_of_yours_names_both_ways(
+    command: Command, tmp_path: Path, name: str
+) -> None:
+    MAKERS[name](tmp_path)
+    done = command("data", "check", name, "--root", tmp_path)
+    own = f"for images of your own use --dataset {CATALOGUE[name].own}"
+    assert own in " ".join(done.stderr.split())
+    if CATALOGUE[name].size:
+        assert f"`zsprompt data fetch {name} --again --root {tmp_path}` downloads it again" in done.stderr
+    assert CATALOGUE[name].own in OWN
 
 
 # -- run names the way to get it

@@ -40,7 +40,7 @@ def row(dataset: Dataset, position: int = 0) -> dict[str, int]:
 
 # folder
 
-NO_HEADER = "FILE, line 1: expected an image column and at least one more column, separated by ','"
+NO_HEADER = "FILE, line 1: expected a header with a column 'image', found a blank line or nothing"
 NAMES = "image,labels\na.png,cat|potted plant\nb.png,dog\nc.png,\n"
 
 
@@ -365,7 +365,7 @@ def test_folder_one_flag_column(tmp_path: Path) -> None:
     assert data.targets.tolist() == [[1], [0], [-1]]
 
 
-@pytest.mark.parametrize("value", ["2", "yes", "", "1.0", "o"])
+@pytest.mark.parametrize("value", ["2", "maybe", "", "1.5", "o"])
 def test_one_flag_column_with_another_value_is_not_a_column_of_names(tmp_path: Path, value: str) -> None:
     text = refusal(tmp_path, f"image,cat\na.png,1\nb.png,{value}\nc.png,0\n")
     assert text == f"FILE, line 3: expected 1, 0 or -1 (left out) for 'cat', found {value!r}"
@@ -426,13 +426,16 @@ def test_names_in_any_script(tmp_path: Path) -> None:
         ("image,cat,dog\na.png,1,0,1\n", "FILE, line 2: expected 3 columns, found 4"),
         ('image,cat,dog\n"a\nb.png",1,0\n\nc.png,1\n', "FILE, line 5: expected 3 columns, found 2"),
         ("image,cat\n ,1\n", "FILE, line 2: expected the file name of an image, found a blank"),
-        ("image,cat\na,1\nb,1\na,0\n", "FILE, line 4: expected each image once, found 'a' again (line 2)"),
-        ("image,cat,dog\na,1,x\n", "FILE, line 2: expected 1, 0 or -1 (left out) for 'dog', found 'x'"),
+        (
+            "image,cat\na,1\nb,1\na,0\n",
+            "FILE, line 4: expected each image once, found 'a' again (line 2); write all its labels in one row",
+        ),
+        ("image,cat,dog\na,1,0\nb,1,o\n", "FILE, line 3: expected 1, 0 or -1 (left out) for 'dog', found 'o'"),
         ("image,cat,dog,cat\na,1,0,1\n", "FILE, line 1: expected each column once, found 'cat' again"),
         ("image,labels\na,\nb,\n", "expected label names under 'labels' in FILE, found none"),
         ("image,cat\n", "expected rows in FILE, found none"),
-        ("", f"{NO_HEADER}, found a blank line or nothing"),
-        ("\n\n", f"{NO_HEADER}, found a blank line or nothing"),
+        ("", NO_HEADER),
+        ("\n\n", NO_HEADER),
     ],
 )
 def test_folder_refuses(tmp_path: Path, content: str, expected: str) -> None:
@@ -442,12 +445,11 @@ def test_folder_refuses(tmp_path: Path, content: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("content", "part"),
     [
-        ("image;cat;dog\na;1;0\n", NO_HEADER),
         ("image,cat,,dog\na,1,0,1\n", "FILE, line 1: expected a label above each column, found a blank"),
         ("image,split\na,test\n", "expected a column 'labels' or one column per label in FILE, found none"),
         ("image,Hündin\n".encode("latin-1"), "FILE, line 1: expected UTF-8, found byte 0xfc"),
         ("image,cat\na,1\ncafé,0\n".encode("latin-1"), "FILE, line 3: expected UTF-8, found byte 0xe9"),
-        (FLAGS.encode("utf-16"), "FILE, line 1: expected UTF-8"),
+        (FLAGS.encode("utf-16")[2:], "FILE, line 1: expected UTF-8, found a zero byte, as in UTF-16"),
         ('image,cat\na,1\n"b,1\n', "FILE, line 3: expected cells separated by ','"),
         ('image,cat\n"a"b,1\nc,1\n', "FILE, line 2: expected cells separated by ','"),
     ],

@@ -86,7 +86,7 @@ def test_unreadable_images_have_their_reason(tmp_path: Path) -> None:
     reasons = dict(report.unreadable)
     assert "damaged image" in reasons.pop("a.png")
     assert reasons == {
-        "b.png": "not an image in a known format",
+        "b.png": "an HTML page, perhaps an error message: download it again",
         "d.png": "empty file",
         "e.png": "not a regular file",
     }

@@ -17,8 +17,7 @@ from pyarrow import parquet
 from trees import LIST_ROWS, make_list, message, present, save_image, write
 
 from zsprompt.data import Dataset, load_dataset
-from zsprompt.data import image_lists as rows
-from zsprompt.data.image_lists import image_folder, read_rows
+from zsprompt.data.image_lists import find_place, parquet_file, read_rows
 from zsprompt.errors import DataError, UnknownName
 
 
@@ -99,8 +98,8 @@ def test_images_are_next_to_the_list_or_in_data_or_images(tmp_path: Path) -> Non
         moved = write(tmp_path / where / "x" / "list.jsonl", path.read_bytes())
         (moved.parent / "photos").mkdir()
     save_image(tmp_path / "other" / "images" / "a.png")
-    assert image_folder(tmp_path / "other" / "x.csv", "a.png") == tmp_path / "other" / "images"
-    assert image_folder(tmp_path / "other" / "x.csv", "gone\0.png") == tmp_path / "other"
+    assert find_place(tmp_path / "other" / "x.csv", ["a.png"]).folder == tmp_path / "other" / "images"
+    assert find_place(tmp_path / "other" / "x.csv", ["gone\0.png"]).folder == tmp_path / "other"
 
 
 @pytest.mark.parametrize(
@@ -129,7 +128,12 @@ def test_images_are_next_to_the_list_or_in_data_or_images(tmp_path: Path) -> Non
         ("x.csv", "image,cat,cat\na,1,1\n", "expected each column once, found 'cat' again"),
         ("x.csv", "image,cat\n,1\n", "line 2: expected the file name of an image, found a blank"),
         ("x.csv", "image,Hündin\na,1\n".encode("latin-1"), "expected UTF-8, found byte 0xfc"),
-        ("x.csv", "image,cat\na,1\n".encode("utf-16"), "expected UTF-8, found byte 0xff"),
+        (
+            "x.csv",
+            "image,cat\na,1\n".encode("utf-16")[2:],
+            "line 1: expected UTF-8, found a zero byte, as in UTF-16; save it as UTF-8",
+        ),
+        ("x.csv", b"PK\x03\x04", "found an Excel workbook; save it as CSV UTF-8"),
         ("x.csv", "image,cat\n", "expected rows"),
         ("x.parquet", "PAR1 cut short", "expected a Parquet file"),
         ("x.parquet", "", "expected a Parquet file"),
@@ -168,7 +172,7 @@ def test_parquet_damaged_at_random_is_one_line_or_no_matter(tmp_path: Path) -> N
     assert refused > 200
 
 
-@pytest.mark.parametrize("values", [{"image": [b"bytes"]}, {"image": [1]}, {"photo": ["a"]}])
+@pytest.mark.parametrize("values", [{"image": [b"bytes"]}, {"image": [1]}, {"holiday": ["a"]}])
 def test_parquet_needs_a_column_of_file_names(tmp_path: Path, values: dict[str, list]) -> None:
     path = as_parquet(tmp_path / "x.parquet", values)
     assert "expected a column 'image' of file names (string), found" in message(
@@ -208,7 +212,7 @@ def test_names_round_trip_through_every_format(tmp_path: Path, found: list[str],
         as_parquet(tmp_path / "x.parquet", {"image": found, "cat": [1] * len(found)}),
     ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rows, "_PARQUET_ROWS", block)
+        patch.setattr(parquet_file, "_ROWS", block)
         for path in paths:
             assert [row.image for row in read_rows(path, images_only=True)] == found, path
             assert {int(row.values["cat"]) for row in read_rows(path)} == {1}

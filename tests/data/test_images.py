@@ -230,9 +230,9 @@ def test_a_cut_file_is_never_half_an_image(kind: str, options: dict) -> None:
     ("data", "reason"),
     [
         pytest.param(b"", "not an image in a known format", id="nothing"),
-        pytest.param(bytes(2000), "not an image in a known format", id="zero bytes"),
+        pytest.param(bytes(2000), "a file of zeros only: download it again", id="zero bytes"),
         pytest.param(b"just some words\n" * 40, "not an image in a known format", id="text"),
-        pytest.param(b"<!doctype html><html><body>404</body></html>", "not an image in a known format", id="HTML"),
+        pytest.param(b"<!doctype html><html><body>404</body></html>", "an HTML page, perhaps", id="HTML"),
         pytest.param(saved(corners(), "JPEG")[:400], "damaged image", id="cut JPEG"),
         pytest.param(saved(noise())[:1000], "damaged image", id="cut PNG"),
         pytest.param(saved(corners(), "EPS"), "PostScript", id="EPS"),
@@ -389,7 +389,7 @@ def test_read_without_permission(tmp_path: Path) -> None:
 def test_file_name_that_is_not_utf8(tmp_path: Path) -> None:
     path = write(Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")), b"content")
     (found,), passed = find_images([tmp_path])
-    assert (found.path, passed) == (path, 0)
+    assert (found.path, passed) == (path, ())
     assert found.read() == b"content"
 
 
@@ -402,7 +402,7 @@ def test_folders_are_searched_to_any_depth_in_sorted_order(tmp_path: Path) -> No
         write(tmp_path / name)
     images, passed = find_images([tmp_path])
     assert names(images, tmp_path) == ["0.tiff", "a/deep/er/x.JPeG", "b/1.jpg", "b/10.gif", "b/2.PNG", "z.webp"]
-    assert passed == 0
+    assert passed == ()
     assert [image.id for image in images] == [str(image.path) for image in images]
 
 
@@ -418,7 +418,9 @@ def test_hidden_files_are_ignored_and_others_counted(tmp_path: Path) -> None:
         write(tmp_path / name)
     images, passed = find_images([tmp_path])
     assert names(images, tmp_path) == ["a.jpg"]
-    assert passed == 4
+    hidden, others = passed
+    assert (hidden.kind, hidden.count, others.kind, others.count) == ("hidden", 3, "other-file", 4)
+    assert others.groups == (("no suffix", 2), (".csv", 1), (".txt", 1))
 
 
 def test_a_hidden_folder_that_is_named_is_searched(tmp_path: Path) -> None:
@@ -448,7 +450,7 @@ def test_links_with_names_of_their_own_stay(tmp_path: Path) -> None:
 def test_a_file_that_is_named_is_taken_whatever_its_ending(tmp_path: Path) -> None:
     images, passed = find_images([write(tmp_path / "photo.xyz"), write(tmp_path / "no_ending")])
     assert names(images, tmp_path) == ["photo.xyz", "no_ending"]
-    assert passed == 0
+    assert passed == ()
 
 
 @pytest.mark.parametrize(
@@ -470,7 +472,7 @@ def test_missing_path(tmp_path: Path, name: str, reason: str) -> None:
 def test_nothing_found_names_the_folders(tmp_path: Path) -> None:
     write(tmp_path / "a" / "notes.txt")
     (tmp_path / "b").mkdir()
-    with pytest.raises(DataError, match="found 1 other file") as caught:
+    with pytest.raises(DataError, match="left out 1 file that is not an image") as caught:
         find_images([tmp_path / "a", tmp_path / "b"])
     assert str(tmp_path / "a") in str(caught.value)
     assert str(tmp_path / "b") in str(caught.value)

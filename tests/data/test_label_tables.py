@@ -63,7 +63,7 @@ def test_another_content_parser_or_format_is_another_table(tmp_path: Path, monke
     write(source, "contenu")
     assert equal(cached("k", [source], lambda: table(0)), table(0))
     write(source, "content")
-    monkeypatch.setattr(tables, "FORMAT", 2)
+    monkeypatch.setattr(tables, "FORMAT", tables.FORMAT + 1)
     assert equal(cached("k", [source], lambda: table(0)), table(0))
 
 

@@ -55,7 +55,7 @@ def test_a_measure_that_a_result_cannot_have_has_no_key() -> None:
 
 def test_every_note_can_be_written() -> None:
     known = texts(numbers(planted_result(targets=np.zeros((60, 3), dtype=np.int8))))
-    for measure in shown_in("terminal", "interpolated", "page", "ablation table"):
+    for measure in shown_in("terminal", "interpolated", "headline", "page", "ablation table"):
         assert all(note and "{" not in note for note in measure.remarks(known))
 
 
@@ -66,7 +66,7 @@ def test_one_line_shows_a_number_in_json_terminal_and_page(monkeypatch: pytest.M
     value = result.prediction.decisions.mean()
     assert (result.to_dict()["share"], result.to_dict()["share_ceiling"]) == (pytest.approx(value), 1.0)
     assert f"Share       {100 * value:.1f}   at most 100.0" in result_table(result)
-    card = run_report(result, {}, quiet, []).page.cards[-1]
+    card = run_report(result, {}, quiet, []).page.more[-1]
     assert (card.name, card.value, list(card.remarks)) == ("Share", f"{100 * value:.1f}", ["at most 100.0"])
 
 

@@ -65,10 +65,10 @@ def test_the_size_of_parts_changes_nothing(
     found = predict(list(given_ways.values()), WORDS, store, strategy=TopAll())
     np.testing.assert_array_equal(found.scores, expected.scores)
     np.testing.assert_array_equal(found.decisions, expected.decisions)
-    assert (found.images, found.bad, found.passed_over, found.overflowed) == (
+    assert (found.images, found.bad, found.remarks, found.overflowed) == (
         expected.images,
         expected.bad,
-        expected.passed_over,
+        expected.remarks,
         expected.overflowed,
     )
 
@@ -89,7 +89,7 @@ def test_bad_images_and_other_files_are_counted_over_all_parts(
     answer = predict([path, lost], WORDS, store)
     assert [image.rsplit("/", 1)[1] for image in answer.images] == ["a.png", "d.png"]
     assert dict(answer.bad).keys() == {f"{path}/b.png", f"{path}/e.png", "gone.png"}
-    assert answer.passed_over == 1
+    assert [(remark.kind, remark.names) for remark in answer.remarks] == [("other-file", (f"{path}/c.txt",))]
 
 
 def test_a_tar_is_recognised_without_being_read_again(
@@ -142,7 +142,7 @@ def test_missing_and_empty_ones(tmp_path: Path) -> None:
     for name in ("x.tar", "x.csv", "x.parquet"):
         assert "found none" in message(DataError, lambda name=name: find_sources([tmp_path / name]))
     path = tar(tmp_path / "x.tar", [("a.txt", b"x")])
-    assert f"expected images in {path}, found 1 other files" in message(DataError, lambda: find_sources([path]))
+    assert "left out 1 file that is not an image" in message(DataError, lambda: find_sources([path]))
     os.mkfifo(tmp_path / "pipe.csv")
     assert "found a pipe or device" in message(DataError, lambda: find_sources([tmp_path / "pipe.csv"]))
     (tmp_path / "folder.tar").mkdir()
@@ -163,7 +163,7 @@ def test_a_caption_csv_without_labels_is_a_list_too(tmp_path: Path, store: Embed
 def test_shards_of_samples_are_predicted_image_by_image(tmp_path: Path, store: EmbeddingStore) -> None:
     make_shards(tmp_path)
     answer = predict(sorted(tmp_path.glob("*.tar")), WORDS, store)
-    assert (len(answer.images), answer.passed_over) == (3, 6)
+    assert (len(answer.images), [remark.groups for remark in answer.remarks]) == (3, [((".json", 3), (".txt", 3))])
 
 
 @pytest.mark.slow

@@ -79,11 +79,13 @@ class Browser:
                 return answer["result"]
             self.events.append(answer)
 
-    def open(self, page: Path, *, width: int = 1100, height: int = 900, dark: bool = False) -> float:
+    def open(
+        self, page: Path, *, width: int = 1100, height: int = 900, dark: bool = False, media: str = "screen"
+    ) -> float:
         """Open a file. Returns the seconds until everything is loaded."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.call("Emulation.setEmulatedMedia", features=[scheme])
+        self.call("Emulation.setEmulatedMedia", media=media, features=[scheme])
         self.events.clear()
         start = time.monotonic()
         self.call("Page.navigate", url=page.resolve().as_uri())

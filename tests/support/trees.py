@@ -282,6 +282,25 @@ def make_voc(
     return base
 
 
+def make_voc_xml(root: Path) -> Path:
+    """CVAT's layout with PNG images: Annotations/, and one list; returns the folder."""
+    write(root / "ImageSets" / "Main" / "default.txt", "".join(f"{image}\n" for image in VOC_IMAGES))
+    for n, (image, objects) in enumerate(VOC_IMAGES.items()):
+        write(root / "Annotations" / f"{image}.xml", annotation(*objects))
+        save_image(root / "JPEGImages" / f"{image}.png", noise=n)
+    return root
+
+
+def make_coco_json(root: Path) -> Path:
+    """Roboflow's layout: valid/ with images and _annotations.coco.json, whose first category only groups."""
+    content = coco_json({139: [(1, 0), (1, 1)], 42: [(18, 0), (64, 0)], 73: []})
+    groups = [{"id": 0, "name": "things", "supercategory": "none"}]
+    content["categories"] = [*groups, *({**one, "supercategory": "things"} for one in content["categories"])]
+    for n, image in enumerate(content["images"]):
+        save_image(root / "valid" / str(image["file_name"]), noise=n)
+    return write(root / "valid" / "_annotations.coco.json", json.dumps(content))
+
+
 FLAGS = "image,cat,dog,potted plant\na.png,1,0,-1\nsub/b.png,0,1,0\nc.png,0,0,0\n"
 
 
@@ -303,6 +322,8 @@ MAKERS: dict[str, Callable[[Path], object]] = {
     "captions-csv": make_captions_csv,
     "folder": make_folder,
     "list": make_list,
+    "voc-xml": make_voc_xml,
+    "coco-json": make_coco_json,
     "image-folders": make_image_folders,
     "shards": make_shards,
 }

@@ -42,6 +42,9 @@ READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
 }
 """Every reader of one file, with a name that it takes."""
 
+READ_UTF_16 = ("csv list", "image captions")
+"""Readers of CSV files, which Excel writes in UTF-16; its byte-order mark leaves no doubt."""
+
 WHOLE = ("labels", "thresholds", "prompts", "plan", "caption bank", "result", "ablation")
 """Readers of small files, which are read as a whole."""
 
@@ -70,7 +73,17 @@ def test_a_latin_1_file_says_so(reader: str, tmp_path: Path) -> None:
     assert f"iconv -f WINDOWS-1252 -t UTF-8 {name} > new-{name}" in text
 
 
-@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("reader", READ_UTF_16)
+def test_a_csv_in_utf_16_is_read(reader: str, tmp_path: Path) -> None:
+    name, read = READERS[reader]
+    text = "image\tcaption\nkäfer.png\tein Käfer\n"
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    expected = read(tmp_path / name)
+    (tmp_path / name).write_text(text, encoding="utf-16")
+    assert read(tmp_path / name) == expected
+
+
+@pytest.mark.parametrize("reader", [reader for reader in READERS if reader not in READ_UTF_16])
 def test_a_utf_16_file_says_so(reader: str, tmp_path: Path) -> None:
     name, read = READERS[reader]
     (tmp_path / name).write_bytes(UTF_16)
@@ -97,8 +110,15 @@ def test_a_file_that_is_missing_or_a_folder_is_one_plain_line(reader: str, what:
     assert_readable(refusal(lambda: read(tmp_path / name)))
 
 
-@pytest.mark.parametrize("dataset", [name for name in MAKERS if name != "scenes"])
-@pytest.mark.parametrize("content", [LATIN, UTF_16], ids=["latin-1", "utf-16"])
+@pytest.mark.parametrize(
+    ("dataset", "content"),
+    [
+        pytest.param(name, content, id=f"{encoding}-{name}")
+        for name in MAKERS
+        for encoding, content in (("latin-1", LATIN), ("utf-16", UTF_16))
+        if name != "scenes" and (name, content) != ("folder", UTF_16)  # which is a CSV
+    ],
+)
 def test_a_data_set_names_the_encoding_of_its_files(dataset: str, content: bytes, tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()

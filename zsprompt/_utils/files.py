@@ -30,7 +30,7 @@ def read_text(path: Path) -> str:
     if len(text) > _LARGEST_TEXT:
         raise ValueError("more than 16 MB")
     if "\0" in text:  # every second byte of English in UTF-16; no text has one
-        raise ValueError(_other_encoding(path, "a zero byte", "UTF-16LE"))
+        raise ValueError(other_encoding(path, "a zero byte", "UTF-16LE"))
     return text
 
 
@@ -40,7 +40,7 @@ def read_fault(path: Path, error: Exception) -> str:
     A file in another encoding is named with its likely encoding and the command that converts it.
     """
     if isinstance(error, UnicodeDecodeError):
-        return _other_encoding(path, f"byte 0x{error.object[error.start]:02x}", _marked(path) or "WINDOWS-1252")
+        return other_encoding(path, f"byte 0x{error.object[error.start]:02x}", _marked(path) or "WINDOWS-1252")
     if isinstance(error, OSError):
         return error.strerror or str(error)
     return str(error)
@@ -54,7 +54,8 @@ def unreadable(path: Path, error: Exception) -> str:
     )
 
 
-def _other_encoding(path: Path, found: str, encoding: str) -> str:
+def other_encoding(path: Path, found: str, encoding: str) -> str:
+    """What is wrong with a text file in another encoding, and the command that converts it."""
     named = "Latin-1 (Windows-1252)" if encoding == "WINDOWS-1252" else encoding[:6]
     convert = f"iconv -f {encoding} -t UTF-8 {path.name} > new-{path.name}"
     return f"expected UTF-8, found {found}, as in {named}; save it as UTF-8, or convert it: {convert}"

@@ -10,7 +10,7 @@ import typer
 from zsprompt._utils.text import counted
 from zsprompt.cli.given_run import GivenRun, takes_run
 from zsprompt.cli.options import Json, option
-from zsprompt.cli.session import note, refusals
+from zsprompt.cli.session import note, notes, refusals
 from zsprompt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def ablate(
         save_ablation(done, out)
         records = done.records()
         typer.echo(to_json({"rows": records}) if json else terminal_table(records))
+        notes(done.notes)
         note(f"wrote the table to {out}; `zsprompt report {out}` makes a page of it")
         failed = [record["row"] for record in records if record["error"]]
         if failed:

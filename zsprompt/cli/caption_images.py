@@ -89,13 +89,14 @@ def _images(paths: Sequence[Path], spec: RunSpec, resources: Resources) -> list[
             raise UsageError("expected either images or --dataset, found both")
         return _each_once(spec.resolve(resources).data.images)
     from zsprompt.data.inputs import find_sources
+    from zsprompt.report import printable
 
     if not paths:
         raise UsageError("expected images or --dataset NAME, found neither")
     spec.resolve(resources)  # refuses options of a data set
     sources = find_sources(paths)
-    if sources.passed_over:
-        note(f"skipped {counted(sources.passed_over, 'other file')}")
+    for remark in sources.remarks:
+        note(printable(remark.sentence))
     return _each_once(sources)
 
 

@@ -14,7 +14,7 @@ from zsprompt._utils.text import counted, finite
 from zsprompt.cli.given_run import GivenRun, Old, takes_run
 from zsprompt.cli.llm_outcome import exit_if_incomplete, name_refused
 from zsprompt.cli.options import CAPTIONS, Json, option
-from zsprompt.cli.session import note, refusals
+from zsprompt.cli.session import note, notes, refusals
 from zsprompt.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def caption_labels(
         captions = captions_from(bank or (resolved.dataset.bank if resolved.dataset else None), writer)
         if captions is None or (captions.writer is None and not dry_run):
             raise UsageError(NO_LLM)
+        notes(resolved.label_warnings)  # before a server is asked
         if dry_run and fixed is not None:  # needs no model
             _show_plan(captions.plan(fixed, resolved.labels), captions, cost, json, dry_run)
             return

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from zsprompt.data import Dataset
     from zsprompt.data.download.catalogue import CatalogueEntry
     from zsprompt.data.download.check import Report, SplitCheck
+    from zsprompt.data.remarks import Remark
+    from zsprompt.prompts.odd_labels import OddLabel
 
 data_app = typer.Typer(
     cls=SectionedGroup, rich_markup_mode=None, no_args_is_help=True, help="List the data sets, check one, or fetch one."
@@ -74,13 +76,17 @@ def check(
         report = look_over(
             loaded, root=where, entry=known, absent=absent, read=not quick, complete=split is None, progress=terminal
         )
-        typer.echo(_json(_report_dict(report)) if json else "\n".join(_report_lines(report)))
+        odd = _odd_labels(name, root, loaded)
+        facts = _report_dict(report) | {"odd_labels": [_odd_dict(one) for one in odd]}
+        typer.echo(_json(facts) if json else "\n".join((*_report_lines(report), *_odd_lines(odd))))
         for sentence in dict.fromkeys(sentence for data in loaded for sentence in data.notes):
             note(sentence)
         if absent:
             note(f"not present, so not checked: {', '.join(absent)}")
         if report.faults:
-            raise DataError(f"expected {name} to be complete, found {'; '.join(report.faults)}. {_advice(known)}")
+            raise DataError(
+                f"expected {name} to be complete, found {'; '.join(report.faults)}. {_advice(report, known, root)}"
+            )
 
 
 @data_app.command("fetch", cls=Command)
@@ -176,12 +182,16 @@ def _load_splits(
     return loaded or [load(split=split)], absent
 
 
-def _advice(official: CatalogueEntry | None) -> str:
-    if official is None:
-        return "Fix the label file or the named images; `zsprompt run --skip-bad` excludes unreadable images"
-    again = f"`zsprompt data fetch {official.name} --again` downloads it again"
+def _advice(report: Report, official: CatalogueEntry | None, root: Path | None) -> str:
+    """What to do about the faults. Only an official data set is fetched; in a given folder it may be one's own."""
+    if official is None or not report.incomplete:
+        return f"To fix it: {'; '.join(report.remedies)}"
+    where = f" --root {root}" if root else ""
+    again = f"`zsprompt data fetch {official.name} --again{where}` downloads it again"
     by_hand = f"To get it: {official.manual}"
-    return f"{again if official.size else by_hand}; or state with every result which images it was measured on"
+    own = f"; for images of your own use --dataset {official.own}" if root else ""
+    states = "state with every result which images it was measured on"
+    return f"{again if official.size else by_hand}{own}; or {states}"
 
 
 def _report_dict(report: Report) -> dict[str, Any]:
@@ -197,7 +207,43 @@ def _report_dict(report: Report) -> dict[str, Any]:
         "in_no_list": None if report.unlisted is None else list(report.unlisted),
         "in_several_lists": list(report.shared),
         "labels_alike": [list(group) for group in report.similar_labels],
+        "remarks": [_remark_dict(remark) for remark in report.remarks],
         "faults": report.faults,
+    }
+
+
+def _odd_labels(name: str, root: Path | None, loaded: Sequence[Dataset]) -> tuple[OddLabel, ...]:
+    """Labels that look unlike names, as a run would use them: odd spellings of the files may have readable names."""
+    from zsprompt.data import load_dataset
+    from zsprompt.prompts.odd_labels import odd_labels
+
+    places = {label: place for data in reversed(loaded) for label, place in data.places.items()}
+    odd = odd_labels(loaded[0].labels, places)
+    if not odd or loaded[0].origin is None:
+        return odd
+    readable = load_dataset(name, root=root, split=loaded[0].origin.split)
+    return odd if readable.labels == loaded[0].labels else odd_labels(readable.labels, readable.places)
+
+
+def _odd_lines(odd: Sequence[OddLabel]) -> Iterator[str]:
+    from zsprompt.prompts.odd_labels import in_sentences
+    from zsprompt.report import printable
+
+    yield from map(printable, in_sentences(odd))
+
+
+def _odd_dict(odd: OddLabel) -> dict[str, Any]:
+    return {"label": odd.label, "place": odd.place or None, "looks_like": odd.rule.one, "perhaps": list(odd.meant)}
+
+
+def _remark_dict(remark: Remark) -> dict[str, Any]:
+    return {
+        "kind": remark.kind,
+        "guessed": remark.guessed,
+        "count": remark.count,
+        "groups": dict(remark.groups),
+        "names": list(remark.names),
+        "sentence": remark.sentence,
     }
 
 
@@ -215,6 +261,7 @@ def _split_dict(checked: SplitCheck) -> dict[str, Any]:
 
 def _report_lines(report: Report) -> Iterator[str]:
     from zsprompt._utils.text import counted
+    from zsprompt.report import printable
 
     for checked in report.splits:
         yield from _split_lines(report.name, checked)
@@ -230,6 +277,7 @@ def _report_lines(report: Report) -> Iterator[str]:
     yield from _named("same content", [_group(group, differ) for group, differ in report.duplicates])
     yield from _named("in no split", report.unlisted or ())
     yield from _named("in several splits", report.shared)
+    yield from (printable(remark.sentence) for remark in report.remarks)
 
 
 def _split_lines(name: str, checked: SplitCheck) -> Iterator[str]:

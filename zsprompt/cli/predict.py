@@ -12,7 +12,7 @@ import typer
 from zsprompt._utils.registry import DEFAULT_MODEL
 from zsprompt.cli.given_run import GivenRun, takes_run
 from zsprompt.cli.options import DECISIONS, Images, Json, option
-from zsprompt.cli.session import note, refusals
+from zsprompt.cli.session import note, notes, refusals
 from zsprompt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,8 +68,7 @@ def predict(
             parts = totals.watch(predict_in_parts(sources, labels, store, strategy=strategy, captions=captions))
             _show(parts, labels, recipe, out, json)
         _say_totals(totals, labels, recipe, out)
-        for warning in (*undescribed(strategy, labels), *made_up(totals.worded)):
-            note(warning)
+        notes((*resolved.label_warnings, *undescribed(strategy, labels), *made_up(totals.worded)))
         if totals.bad:
             raise typer.Exit(1)
 
@@ -117,8 +116,8 @@ def _say_totals(totals: Totals, labels: Sequence[str], recipe: dict[str, Any], o
 
     for image, reason in totals.bad:
         note(f"cannot read {printable(image)}: {reason}")
-    if totals.passed_over:
-        note(f"skipped {counted(totals.passed_over, 'other file')}")
+    for remark in totals.remarks.found():
+        note(printable(remark.sentence))
     if totals.overflowed:
         note(f"left out {counted(totals.overflowed, 'candidate')} whose text does not fit the model")
     for warning in never_seen(recipe["model"], tuple(totals.unfamiliar)):

@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import typer
@@ -20,6 +20,12 @@ def note(text: str) -> None:
     """Print a line on stderr."""
     with suppress(OSError):  # stderr may be closed too
         typer.echo(text, err=True)
+
+
+def notes(texts: Iterable[str]) -> None:
+    """Print lines on stderr."""
+    for text in texts:
+        note(text)
 
 
 def named_lines(entries: Sequence[tuple[str, str]]) -> str:

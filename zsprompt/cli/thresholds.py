@@ -10,7 +10,7 @@ import typer
 
 from zsprompt.cli.given_run import GivenRun, Old, read_family, takes_run
 from zsprompt.cli.options import DECISIONS, Json, argument, option
-from zsprompt.cli.session import can_print, note, refusals
+from zsprompt.cli.session import can_print, note, notes, refusals
 from zsprompt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -99,8 +99,13 @@ def thresholds(
         if spec.dataset is not None and (expect is not None or shares):
             raise UsageError("expected --expect with unlabelled images, found --dataset; --rule chooses by targets")
         require_writable(out)
+        resources = given.resources()
+        resolved = spec.resolve(resources)
+        resolved.check(resources)
         sources = find_sources(images) if images else None  # before a model is loaded
-        with spec.prepare(given.resources()) as prepared:
+        with resources.open_store(resolved.model, spec.device, spec.precision) as store:
+            prepared = resolved.prepared(store)
+            notes(resolved.label_warnings)
             made = _from_expectation(prepared, sources, expectation) if sources else _from_targets(prepared, chosen)
         save_thresholds(made, out)
         _show(made, out, json)

@@ -14,7 +14,7 @@ from zsprompt._utils.registry import DEFAULT_MODEL
 from zsprompt._utils.text import finite
 from zsprompt.cli.given_run import GivenRun, Old, read_family, takes_run
 from zsprompt.cli.options import Json, option
-from zsprompt.cli.session import note, refusals
+from zsprompt.cli.session import note, notes, refusals
 from zsprompt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -107,6 +107,7 @@ def train(
         }
         tested = load(test) if test else None
         resolved = spec.resolve(resources)
+        notes(resolved.label_warnings)
         with resources.open_store(resolved.model, spec.device, spec.precision) as store:
             if fraction or seeds > 1:
                 plan = {"fractions": fraction or [1.0], "seeds": seeds, "test": tested}

@@ -12,7 +12,7 @@ from zsprompt.cli.caption_labels import NO_LLM
 from zsprompt.cli.given_run import GivenRun, Old, takes_run
 from zsprompt.cli.llm_outcome import exit_if_incomplete, name_refused
 from zsprompt.cli.options import argument, option
-from zsprompt.cli.session import note, refusals
+from zsprompt.cli.session import note, notes, refusals
 from zsprompt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,9 +53,11 @@ def write_prompts(
     """Write a prompt file: descriptions or paraphrases by an LLM, or random words as their control."""
     with refusals():
         from zsprompt._utils.files import require_writable
+        from zsprompt.prompts.odd_labels import label_warnings
 
         spec, resources = given.spec(), given.resources()
         require_writable(out)
+        notes(label_warnings(spec.label_list or (), spec.label_places))
         if kind is Kind.random_words:
             typer.echo(_random_words(out, like, spec.label_list, given.old.get("seed_of_words", random_seed)))
             return

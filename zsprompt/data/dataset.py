@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from zsprompt._utils.arguments import require
 from zsprompt._utils.arrays import Indices, Targets
 from zsprompt._utils.digests import digest
 from zsprompt.data.images import ImageRef
+from zsprompt.data.remarks import Remark
 from zsprompt.data.sampling import stratified
 from zsprompt.errors import BadImages, DataError, UsageError
 
@@ -47,6 +48,8 @@ class Dataset:
         model: default model of the data set, or None.
         bank: name of the shipped caption bank for its labels, or None.
         notes: caveats about the data, one sentence each; results repeat them.
+        remarks: what the loader left out, or guessed from names alone; results repeat them too.
+        places: label -> file and line where it was first met ("labels.csv, line 3"), where known.
         origin: arguments of `load_dataset`; None if it was built otherwise.
 
     Raises:
@@ -64,12 +67,14 @@ class Dataset:
     model: str | None = None
     bank: str | None = None
     notes: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+    places: Mapping[str, str] = field(default_factory=dict)
     origin: Origin | None = None
 
     def __post_init__(self) -> None:
         kinds = {"name": str, "labels": Sequence, "images": Sequence, "targets": np.ndarray}
-        for field, kind in kinds.items():  # what is in them, zsprompt.testing.check_dataset checks
-            require(field, getattr(self, field), kind)
+        for name, kind in kinds.items():  # what is in them, zsprompt.testing.check_dataset checks
+            require(name, getattr(self, name), kind)
         expected = (len(self.images), len(self.labels))
         if self.targets.shape != expected:
             raise DataError(f"expected targets of shape {expected} in data set {self.name}, found {self.targets.shape}")
@@ -86,6 +91,11 @@ class Dataset:
         """Image captions by source, "given" before "written"; sources without captions are omitted."""
         columns = {"given": self.captions, "written": self.written}
         return {name: texts for name, texts in columns.items() if texts is not None}
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """The notes, and one sentence per remark."""
+        return (*self.notes, *(remark.sentence for remark in self.remarks))
 
     def identity(self, *, captions: bool = False) -> str:
         """A digest of what is measured on or learned from: images, labels, targets, and captions if asked for.

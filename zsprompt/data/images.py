@@ -9,7 +9,7 @@ import threading
 import time
 import warnings
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from io import BytesIO
@@ -17,15 +17,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from zsprompt._utils.arguments import check_fields
+from zsprompt.data.remarks import Remark, Remarks
+from zsprompt.data.signatures import HEAD, is_heif, recognised
 from zsprompt.errors import DataError, ImageError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 SUFFIXES = frozenset(
-    (".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .dib .tif .tiff .ppm .pgm .pbm .pnm .jp2 .avif .tga").split()
+    (
+        ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .dib .tif .tiff .ppm .pgm .pbm .pnm .jp2 .avif .tga "
+        ".heic .heif .hif"
+    ).split()
 )
 """File suffixes (lower case) that count as images in a folder search."""
+
+UNREAD_SUFFIXES = frozenset(
+    (
+        ".jxl .psd .psb .svg .svgz .pdf .eps .ai .xcf .exr .hdr .dng .cr2 .cr3 .crw .nef .nrw .arw .sr2 .srf .orf .rw2 "
+        ".raf .pef .raw .rwl .iiq .3fr .erf .mrw .x3f .kdc .dcr .fits .dcm .djvu .wmf .emf .bpg"
+    ).split()
+)
+"""File suffixes (lower case) of images in formats that are not read; a folder search leaves them out and names them."""
+
+ARCHIVE_SUFFIXES = frozenset(".tar .gz .tgz .bz2 .tbz2 .xz .txz .zst .zip .7z .rar .lmdb .tfrecord".split())
+"""File suffixes (lower case) of archives, which a folder search leaves out and names."""
 
 _WHITE = (255, 255, 255, 255)
 
@@ -148,6 +164,8 @@ def decode(data: bytes) -> Image:
     """
     from PIL import Image, UnidentifiedImageError
 
+    if is_heif(data[:HEAD]):
+        _read_heif()
     try:
         with _quiet, Image.open(BytesIO(data)) as image:
             if image.format == "EPS":
@@ -160,41 +178,95 @@ def decode(data: bytes) -> Image:
     except ImageError:
         raise
     except UnidentifiedImageError:
-        raise ImageError("not an image in a known format") from None
+        raise ImageError(_unknown(data)) from None
     except Image.DecompressionBombError:
         raise ImageError(f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000} million pixels") from None
     except _DAMAGE as error:
         raise ImageError(f"damaged image ({_line(error)})") from None
 
 
-def find_images(paths: Iterable[Path]) -> tuple[list[ImageFile], int]:
-    """Images at `paths`. Folders are searched to any depth for known suffixes; hidden files are skipped.
+def _read_heif() -> None:
+    """Teach Pillow to read HEIC."""
+    try:
+        import pillow_heif
+    except ImportError:
+        raise ImageError("a HEIC image, which needs pillow-heif: pip install 'zsprompt[heif]'") from None
+    pillow_heif.register_heif_opener()
+
+
+def _unknown(data: bytes) -> str:
+    """Why Pillow knows no format for these bytes."""
+    kind = recognised(data)
+    if kind is None:
+        return "not an image in a known format"
+    return "damaged image (its head)" if kind.read else f"{kind.name}: {kind.remedy}"
+
+
+def find_images(paths: Iterable[Path]) -> tuple[list[ImageFile], tuple[Remark, ...]]:
+    """Images at `paths`. Folders are searched to any depth for known suffixes; hidden files are left out.
 
     Returns:
-        The images, each file once and folders in sorted order, and the number of other files that were skipped.
-        The id of an image is its path as given.
+        The images, each file once and folders in sorted order, and what was left out. The id of an image is its path
+        as given.
 
     Raises:
         DataError: a path is missing or not permitted, or there are no images.
     """
     by_location: dict[Path, ImageFile] = {}
-    skipped = 0
+    remarks = Remarks()
     paths = list(paths)
     for path in paths:
         if stat.S_ISDIR(_mode(path)):
-            inside = sorted(_files(path))
-            images = [p for p in inside if p.suffix.lower() in SUFFIXES]
-            skipped += len(inside) - len(images)
             home = path.resolve()
-            for image in images:
-                by_location.setdefault(home / image.relative_to(path), ImageFile(str(image), image))
+            found = [(home / image.relative_to(path), image) for image in images_below(path, remarks)]
         else:
             # two spellings of one path are the same image; a link with another name is a separate image
-            by_location.setdefault(path.parent.resolve() / path.name, ImageFile(str(path), path))
+            found = [(path.parent.resolve() / path.name, path)]
+        for location, image in found:
+            if location in by_location:
+                remarks.add("given-twice", str(image))
+            else:
+                by_location[location] = ImageFile(str(image), image)
     if not by_location:
         where = ", ".join(str(p) for p in paths) or "no path"
-        raise DataError(f"expected images (.jpg, .png, .webp, .gif, .tif, …) in {where}, found {skipped} other files")
-    return list(by_location.values()), skipped
+        raise no_images(where, remarks.found())
+    return list(by_location.values()), remarks.found()
+
+
+def no_images(where: str, remarks: Sequence[Remark]) -> DataError:
+    """The error for inputs without an image, which names what was left out."""
+    others = "; ".join(remark.sentence for remark in remarks) or "nothing"
+    return DataError(f"expected images (.jpg, .png, .webp, .gif, .tif, …) in {where}, found none: {others}")
+
+
+def images_below(folder: Path, remarks: Remarks) -> list[Path]:
+    """Files with a suffix of images in a folder, to any depth and sorted; `remarks` gets what is left out.
+
+    Raises:
+        DataError: a folder cannot be read.
+    """
+    images = []
+    for path in sorted(_files(folder, remarks)):
+        if path.suffix.lower() in SUFFIXES:
+            images.append(path)
+        else:
+            leave_out(str(path), remarks)
+    return images
+
+
+def leave_out(name: str, remarks: Remarks) -> None:
+    """Count a file that is not an image, by its suffix."""
+    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - called per member of a tar file; Path would be slow
+    unread = "unread-format" if suffix in UNREAD_SUFFIXES else "other-file"
+    remarks.add("archive" if suffix in ARCHIVE_SUFFIXES else unread, name, group=suffix or "no suffix")
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is hidden, or one that systems and photo servers add."""
+    return name.startswith(".") or name in _ADDED_FOLDERS
+
+
+_ADDED_FOLDERS = frozenset(("__MACOSX", "@eaDir"))  # with thumbnails of the images, or files that look like images
 
 
 def _mode(path: Path) -> int:
@@ -206,13 +278,18 @@ def _mode(path: Path) -> int:
         raise DataError(f"cannot read {path}: {error.strerror}") from None
 
 
-def _files(folder: Path) -> Iterable[Path]:
+def _files(folder: Path, remarks: Remarks) -> Iterable[Path]:
     def refuse(error: OSError) -> None:
         raise DataError(f"cannot read folder {error.filename}: {error.strerror}")
 
     for base, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(base, name) for name in names if not name.startswith("."))
+        for name in filter(is_hidden, (*folders, *names)):
+            remarks.add("hidden", str(Path(base, name)))
+        folders[:] = [name for name in folders if not is_hidden(name)]
+        for name in folders:
+            if Path(base, name).is_symlink():  # os.walk does not follow it, as it may lead in a circle
+                remarks.add("linked-folder", str(Path(base, name)))
+        yield from (Path(base, name) for name in names if not is_hidden(name))
 
 
 class _Quiet:

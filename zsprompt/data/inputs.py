@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
-from zsprompt.data.image_lists import LIST_SUFFIXES, image_folder, read_rows
-from zsprompt.data.images import ImageFile, ImageRef, find_images
+from zsprompt.data.image_lists import LIST_SUFFIXES, find_place, read_rows
+from zsprompt.data.images import ImageFile, ImageRef, find_images, leave_out, no_images
+from zsprompt.data.remarks import Remark, Remarks
 from zsprompt.data.tars import PACKED_SUFFIXES, TAR_SUFFIXES, read_members
 from zsprompt.errors import DataError
 
 Paths = Sequence[Path | str] | Path | str
 """One path or several."""
+
+_DECIDING = 20  # rows of a list that decide where its images are
 
 
 @dataclass(frozen=True)
@@ -23,19 +27,19 @@ class Sources:
         files: images given as files or in folders.
         streams: tar files and lists, in the given order.
         count: number of all images.
-        passed_over: number of other files in folders and tar files.
+        remarks: what was left out of folders and tar files, or guessed.
     """
 
     files: tuple[ImageFile, ...]
     streams: tuple[Path, ...]
     count: int
-    passed_over: int
+    remarks: tuple[Remark, ...]
 
     def __iter__(self) -> Iterator[ImageRef]:
         """Files and folders first, then tar files and lists in the given order."""
         yield from self.files
         for path in self.streams:
-            yield from (ref for ref in _refs(path) if ref is not None)
+            yield from _refs(path, Remarks())
 
 
 def sources_of(paths: Paths) -> Sources:
@@ -47,7 +51,7 @@ def find_sources(paths: Sequence[Path]) -> Sources:
     """Check and count the images at `paths`. Tar files and lists are read once, so that errors surface early.
 
     Args:
-        paths: images; folders, searched to any depth; .tar files; .csv, .tsv, .jsonl and .parquet lists of file
+        paths: images; folders, searched to any depth; .tar files; .csv, .tsv, .jsonl, .json and .parquet lists of file
             names relative to the list.
 
     Raises:
@@ -55,17 +59,17 @@ def find_sources(paths: Sequence[Path]) -> Sources:
     """
     streams = tuple(path for path in paths if _is_stream(path))
     others = [path for path in paths if not _is_stream(path)]
-    files, passed_over = find_images(others) if others or not streams else ([], 0)
+    files, left_out = find_images(others) if others or not streams else ([], ())
+    remarks = Remarks()
+    remarks.add_all(left_out)
     count = len(files)
     for path in streams:
         if path.exists() and not path.is_file():
             raise DataError(f"expected a file at {path}, found a pipe or device; save it first, as it is read twice")
-        for ref in _refs(path):
-            count += ref is not None
-            passed_over += ref is None
+        count += sum(1 for _ in _refs(path, remarks))
     if not count:
-        raise DataError(f"expected images in {', '.join(map(str, paths))}, found {passed_over:,} other files")
-    return Sources(tuple(files), streams, count, passed_over)
+        raise no_images(", ".join(map(str, paths)), remarks.found())
+    return Sources(tuple(files), streams, count, remarks.found())
 
 
 def _is_stream(path: Path) -> bool:
@@ -73,16 +77,21 @@ def _is_stream(path: Path) -> bool:
     return name.endswith((*TAR_SUFFIXES, *PACKED_SUFFIXES, *LIST_SUFFIXES)) and not path.is_dir()
 
 
-def _refs(path: Path) -> Iterator[ImageRef | None]:
-    """The images of a tar file or list; None for each other file."""
+def _refs(path: Path, remarks: Remarks) -> Iterator[ImageRef]:
+    """The images of a tar file or list; `remarks` gets the other files."""
     if path.name.lower().endswith(LIST_SUFFIXES):
-        yield from _listed(path)
-    else:
-        yield from (member if member.is_image else None for member in read_members(path))
+        yield from _listed(path, remarks)
+        return
+    for member in read_members(path, remarks):
+        if member.is_image:
+            yield member
+        else:
+            leave_out(member.id, remarks)
 
 
-def _listed(path: Path) -> Iterator[ImageFile]:
-    folder = None
-    for row in read_rows(path, images_only=True):
-        folder = folder or image_folder(path, row.image)
-        yield ImageFile(row.image, folder / row.image)
+def _listed(path: Path, remarks: Remarks) -> Iterator[ImageRef]:
+    rows = iter(read_rows(path, images_only=True, remarks=remarks))
+    first = list(islice(rows, _DECIDING))
+    place = find_place(path, [row.image for row in first if row.ref is None], remarks)
+    for row in chain(first, rows):
+        yield row.ref or place.image(row.image)

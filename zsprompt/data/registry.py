@@ -60,6 +60,8 @@ DATASETS = {
         DatasetEntry("captions-csv", "captions_csv:load", training="train"),
         DatasetEntry("folder", "image_list:load_folder"),
         DatasetEntry("list", "image_list:load"),
+        DatasetEntry("voc-xml", "voc_xml:load"),
+        DatasetEntry("coco-json", "coco_json:load"),
         DatasetEntry("image-folders", "image_folders:load"),
         DatasetEntry("shards", "shards:load"),
     )

@@ -18,12 +18,15 @@ from zsprompt.metrics import mean_over_labels, prevalence
 if TYPE_CHECKING:
     from zsprompt.evaluation.result import Result
 
-Place = Literal["terminal", "interpolated", "page", "comparison", "ablation", "ablation table", "reproduction"]
+Place = Literal[
+    "terminal", "interpolated", "headline", "page", "comparison", "ablation", "ablation table", "reproduction"
+]
 """Where a measure is shown. JSON has all measures.
 
 - terminal: a line in the output of `zsprompt run`.
 - interpolated: the same, with --eleven-point only.
-- page: a card on the page of a run.
+- headline: one of the three large cards on the page of a run.
+- page: one of the other numbers there.
 - comparison: its change, a card on the page of two runs.
 - ablation: a column of ablation.csv.
 - ablation table: a column of the printed tables.
@@ -133,7 +136,7 @@ MEASURES: tuple[Measure, ...] = (
         key="mAP",
         title="mAP",
         of=lambda r: r.mAP,
-        shown=("terminal", "page", "ablation", "reproduction"),
+        shown=("terminal", "headline", "ablation", "reproduction"),
         interval=lambda r: r.mAP_interval,
         notes=("chance {chance}",),
     ),
@@ -154,7 +157,13 @@ MEASURES: tuple[Measure, ...] = (
         notes=("computed from the decisions",),
     ),
     Measure("chance", "chance", lambda r: r.chance, ("ablation",)),
-    Measure("sample_f1", "sample F1", lambda r: r.f1.sample, EVERYWHERE, notes=("micro {micro_f1}, macro {macro_f1}",)),
+    Measure(
+        key="sample_f1",
+        title="sample F1",
+        of=lambda r: r.f1.sample,
+        shown=("terminal", "headline", "comparison", *_TABLES),
+        notes=("micro {micro_f1}, macro {macro_f1}",),
+    ),
     Measure("micro_f1", "micro F1", lambda r: r.f1.micro, _TABLES),
     Measure("macro_f1", "macro F1", lambda r: r.f1.macro, _TABLES),
     Measure("CP", "CP", lambda r: r.f1.overall.CP),
@@ -172,7 +181,7 @@ MEASURES: tuple[Measure, ...] = (
         key="OF1",
         title="OF1",
         of=lambda r: r.f1.overall.OF1,
-        shown=("page", "ablation"),
+        shown=("headline", "ablation"),
         notes=("over all decisions: precision {OP}, recall {OR}",),
     ),
     Measure(

@@ -12,6 +12,7 @@ import numpy as np
 from zsprompt._utils.arrays import Bools, Floats
 from zsprompt.data.images import ImageRef
 from zsprompt.data.inputs import Paths, Sources, sources_of
+from zsprompt.data.remarks import Remark, Remarks
 from zsprompt.errors import DataError
 from zsprompt.prompts.labels import check_labels
 from zsprompt.store import EmbeddingStore
@@ -32,7 +33,7 @@ class Predictions:
         scores: [N, C] float32, higher = more likely present; their scale depends on the strategy.
         decisions: [N, C] whether the strategy predicts each label.
         bad: (id, reason) of the images that could not be read.
-        passed_over: number of other files in the folders.
+        remarks: what was left out of folders and tar files, or guessed from names.
         unfamiliar: words that the model was never trained on.
         overflowed: number of candidates left out because their text does not fit the model, over all images.
         worded: number of label-set captions per origin.
@@ -44,7 +45,7 @@ class Predictions:
     scores: Floats
     decisions: Bools
     bad: tuple[tuple[str, str], ...] = ()
-    passed_over: int = 0
+    remarks: tuple[Remark, ...] = ()
     overflowed: int = 0
     unfamiliar: tuple[str, ...] = ()
     worded: Mapping[str, int] = field(default_factory=dict)
@@ -103,12 +104,12 @@ def predict_in_parts(
     sources = paths if isinstance(paths, Sources) else sources_of(paths)
     chosen = strategy or Normalised(PerLabel())
     refuse(chosen, labels, store)
-    passed_over = sources.passed_over
+    remarks = sources.remarks
     refs = iter(sources)
     done = 0
     while part := list(islice(refs, PART)):
-        yield replace(_predicted(part, labels, store, chosen, captions), passed_over=passed_over)
-        passed_over = 0  # count these files once
+        yield replace(_predicted(part, labels, store, chosen, captions), remarks=remarks)
+        remarks = ()  # count these files once
         done += len(part)
     if done != sources.count:
         raise DataError(
@@ -160,7 +161,7 @@ def joined(parts: Iterable[Predictions]) -> Predictions:
         decisions=np.concatenate([part.decisions for part in every]),
         probabilities=_joined_probabilities(every),
         bad=tuple(totals.bad),
-        passed_over=totals.passed_over,
+        remarks=totals.remarks.found(),
         overflowed=totals.overflowed,
         unfamiliar=tuple(totals.unfamiliar),
         worded=dict(totals.worded),
@@ -181,7 +182,7 @@ class Totals:
 
     images: int = 0
     bad: list[tuple[str, str]] = field(default_factory=list)
-    passed_over: int = 0
+    remarks: Remarks = field(default_factory=Remarks)
     overflowed: int = 0
     unfamiliar: dict[str, None] = field(default_factory=dict)
     worded: Counter[str] = field(default_factory=Counter)
@@ -190,7 +191,7 @@ class Totals:
         """Add one part."""
         self.images += len(part.images)
         self.bad += part.bad
-        self.passed_over += part.passed_over
+        self.remarks.add_all(part.remarks)
         self.overflowed += part.overflowed
         self.unfamiliar |= dict.fromkeys(part.unfamiliar)
         self.worded.update(part.worded)

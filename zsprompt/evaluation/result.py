@@ -146,7 +146,12 @@ class Result:
     @cached_property
     def warnings(self) -> tuple[str, ...]:
         """Warnings about the numbers, one sentence each."""
-        return (*_cautions(self), *self.notes)
+        return (*_rare(self.labels, self.positives), *_cautions(self), *self.notes)
+
+    @cached_property
+    def remarks(self) -> tuple[str, ...]:
+        """The same for a reader who has the table of labels: labels are counted, not named."""
+        return (*_rare(self.labels, self.positives, named=False), *_cautions(self), *self.notes)
 
     def to_dict(self) -> dict[str, Any]:
         """The stable keys of `--json` and result.json; an undefined measure is None."""
@@ -184,7 +189,6 @@ class Result:
 def _cautions(result: Result) -> Iterator[str]:
     """Warnings that follow from the numbers."""
     prediction = result.prediction
-    yield from _rare(result.labels, result.positives)
     if np.isin(prediction.scores, (0, 1)).all():
         yield "all scores are 0 or 1, so mAP measures ties; use scores that rank, or read seed_mAP and F1 instead"
     if prediction.overflowed:
@@ -198,14 +202,17 @@ def _cautions(result: Result) -> Iterator[str]:
         yield f"{texts} embedded but not stored; another run embeds them again"
 
 
-def _rare(labels: Sequence[str], positives: Sequence[int]) -> Iterator[str]:
+def _rare(labels: Sequence[str], positives: Sequence[int], *, named: bool = True) -> Iterator[str]:
+    """Warnings about labels with no or few positives, with their names or their number."""
     without = [label for label, count in zip(labels, positives, strict=True) if count == 0]
     few = [f"{label} {count}" for label, count in zip(labels, positives, strict=True) if 0 < count < FEW_POSITIVES]
+    every = counted(len(labels), "label")
     if without:
-        names = ", ".join(without)
+        names = ", ".join(without) if named else f"{len(without)} of {every}"
         yield f"no positives for {names}: these labels have no AP, mAP excludes them, and macro F1 counts them as 0"
     if few:
+        names = f": {', '.join(few)}" if named else ""
         yield (
-            f"fewer than {FEW_POSITIVES} positives for {len(few)} of {counted(len(labels), 'label')}, "
-            f"so their AP and its interval are imprecise: {', '.join(few)}"
+            f"fewer than {FEW_POSITIVES} positives for {len(few)} of {every}, so their AP and its interval are "
+            f"imprecise{names}"
         )

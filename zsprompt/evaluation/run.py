@@ -20,6 +20,7 @@ from zsprompt.evaluation.provenance import describe, learnt_from, never_seen, ot
 from zsprompt.evaluation.result import Result
 from zsprompt.metrics import Difficult
 from zsprompt.prompts.labels import check_labels
+from zsprompt.prompts.odd_labels import label_warnings
 from zsprompt.store import EmbeddingStore
 from zsprompt.store.embed import embed
 from zsprompt.strategies import Prediction, Strategy, reads, refuse
@@ -72,7 +73,8 @@ def run(
         seconds=clock() - start,
         notes=(
             *never_seen(recipe["model"], store.take_unfamiliar()),
-            *dataset.notes,
+            *dataset.caveats,
+            *label_warnings(dataset.labels, dataset.places),
             *undescribed(strategy, dataset.labels),
             *_shortened(embedded.shortened),
             *other_captions(strategy, list(dataset.caption_columns)),

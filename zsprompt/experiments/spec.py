@@ -25,7 +25,8 @@ from zsprompt.llm.options import LlmOptions, captions_from, open_writer, parse_l
 from zsprompt.llm.writer import Writer
 from zsprompt.metrics import DIFFICULT, RESAMPLES, Difficult
 from zsprompt.prompts import PromptSet, check_labels
-from zsprompt.prompts.label_text import choose_labels, read_labels
+from zsprompt.prompts.label_text import choose_labels, label_places, read_labels
+from zsprompt.prompts.odd_labels import label_warnings
 from zsprompt.store import EmbeddingStore
 from zsprompt.store.embed import require_captions
 from zsprompt.strategies import (
@@ -159,6 +160,11 @@ class RunSpec:
     def label_list(self) -> tuple[str, ...] | None:
         """The labels to ask about; None for all. Raises LabelError for a file that cannot be read."""
         return _listed(self.labels)
+
+    @property
+    def label_places(self) -> dict[str, str]:
+        """Label -> file and line, for labels in a file. Raises LabelError for a file that cannot be read."""
+        return label_places(self.labels) if isinstance(self.labels, str) else {}
 
     @property
     def dataset_name(self) -> str:
@@ -321,6 +327,13 @@ class Resolved:
         if labels is None:
             raise UsageError('expected --labels "dog, cat" or --labels @FILE (labels=…), found neither')
         return labels
+
+    @property
+    def label_warnings(self) -> tuple[str, ...]:
+        """Warnings about labels that look unlike names, one sentence each."""
+        if self.dataset is not None:
+            return label_warnings(self.dataset.labels, self.dataset.places)
+        return label_warnings(self.labels, self.spec.label_places)
 
     @property
     def data(self) -> Dataset:

@@ -43,6 +43,14 @@ def _lines(path: Path) -> list[str]:
         raise LabelError(f"cannot read labels file {path}: {read_fault(path, error)}") from None
 
 
+def label_places(text: str) -> dict[str, str]:
+    """Label -> file and line, for the labels of "@words.txt"; empty for labels that are given as text."""
+    if not text.startswith(FILE_MARK):
+        return {}
+    name = Path(text.removeprefix(FILE_MARK)).name
+    return {label: f"{name}, line {line}" for line, label in reversed(list(enumerate(read_labels(text), 1)))}
+
+
 def choose_labels(
     available: Sequence[str], labels: Sequence[str] | None, without: Sequence[str] = ()
 ) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from zsprompt.errors import UsageError, ZspromptError
 from zsprompt.evaluation.compare import compare
 from zsprompt.evaluation.result import Result
 from zsprompt.evaluation.result_files import load_result
+from zsprompt.report.drawing import svg
 from zsprompt.report.of_ablation import ablation_report
 from zsprompt.report.of_comparison import comparison_report
 from zsprompt.report.of_run import run_report
@@ -94,7 +95,7 @@ def _write(report: Report, out: Path, warnings: Sequence[str] = ()) -> Built:
     require_folder(folder)
     for figure in report.figures:
         with whole_file(folder / f"{figure.name}.svg") as file:
-            file.write(figure.file)
+            file.write(svg(figure.chart))
     with whole_file(out) as file:
         file.write(render(report.page))
     return Built(out, folder, report.text, report.facts, warnings)

@@ -18,7 +18,7 @@ from zsprompt.evaluation.compare import Comparison
 from zsprompt.evaluation.result import Result
 from zsprompt.report.mistakes import Example, examples, flipped, names
 from zsprompt.report.page import Gallery, GalleryImage, Group, Key, Line
-from zsprompt.report.terminal import printable
+from zsprompt.report.terminal import best_first, by_change, printable
 
 _SIDE = 224  # pixels of a thumbnail's longer side
 _QUALITY = 70
@@ -51,11 +51,11 @@ def run_gallery(result: Result, images: Mapping[str, ImageRef], progress: Progre
             Line("true labels", _named(result, result.targets[n] == 1)),
             Line("predicted", _named(result, result.prediction.decisions[n]), "worse"),
             *_left_out(result, n),
-            Line("score", f"{result.prediction.scores[n, c]:.4g}" + _probability(result, n, c)),
+            Line("score", f"{result.prediction.scores[n, c]:.3g}" + _probability(result, n, c)),
         ]
 
     kinds = (("false positive", "false positives"), ("false negative", "false negatives"))
-    return _gallery(result, chosen, kinds, lines, images, progress)
+    return _gallery(result, chosen, kinds, lines, images, best_first(result), progress)
 
 
 def comparison_gallery(comparison: Comparison, images: Mapping[str, ImageRef], progress: Progress = quiet) -> Gallery:
@@ -70,11 +70,11 @@ def comparison_gallery(comparison: Comparison, images: Mapping[str, ImageRef], p
             Line("predicted before", _named(first, first.prediction.decisions[n])),
             Line("predicted now", _named(second, second.prediction.decisions[n]), mood),
             *_left_out(second, n),
-            Line("score", f"{first.prediction.scores[n, c]:.4g}, now {second.prediction.scores[n, c]:.4g}"),
+            Line("score", f"{first.prediction.scores[n, c]:.3g}, now {second.prediction.scores[n, c]:.3g}"),
         ]
 
     kinds = (("now right", "now right"), ("now wrong", "now wrong"))
-    return _gallery(second, flipped(comparison), kinds, lines, images, progress)
+    return _gallery(second, flipped(comparison), kinds, lines, images, by_change(comparison), progress)
 
 
 def _gallery(
@@ -83,14 +83,13 @@ def _gallery(
     kinds: Sequence[tuple[str, str]],
     lines: Callable[[Example], list[Line]],
     images: Mapping[str, ImageRef],
+    order: Sequence[int],
     progress: Progress,
 ) -> Gallery:
     positions = sorted({example.image for example in chosen})
     refs = [images.get(result.images[n]) for n in positions]
     thumbnails = dict(zip(positions, _thumbnails(refs, progress), strict=True))
-    # labels with the most images first, then by AP, the lowest first
     counts = Counter(example.label for example in chosen)
-    order = sorted(range(len(result.labels)), key=lambda c: (-counts[c], float(np.nan_to_num(result.ap[c], nan=2.0))))
     groups = []
     for c in order:
         for kind, _ in kinds:
@@ -98,8 +97,9 @@ def _gallery(
             cards = [_card(result, example, lines(example), thumbnails[example.image]) for example in group]
             heading = f"{printable(result.labels[c])}: {_HEADINGS[kind]}" + ("" if cards else ": none")
             groups.append(Group(str(c), kind, heading, cards))
-    labels = [Key(str(c), printable(result.labels[c])) for c in order]
-    return Gallery(labels, [Key(*kind) for kind in kinds], groups)
+    labels = [Key(str(c), f"{printable(result.labels[c])} ({counts[c]})") for c in order]
+    most = max(order, key=lambda c: counts[c])
+    return Gallery(labels, [Key(*kind) for kind in kinds], groups, first=str(most))
 
 
 def _card(result: Result, example: Example, lines: Sequence[Line], thumbnail: Thumbnail) -> GalleryImage:

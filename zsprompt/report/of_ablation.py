@@ -16,11 +16,11 @@ from zsprompt.errors import ResultError
 from zsprompt.evaluation.result import Result
 from zsprompt.evaluation.result_files import load_result
 from zsprompt.experiments.ablation import COLUMNS
-from zsprompt.report.drawing import Figure
-from zsprompt.report.figures import forest, label_grid
+from zsprompt.report.charts import Figure
+from zsprompt.report.figures import SIGNIFICANT, forest, label_grid, significant
 from zsprompt.report.page import Card, Fold, Page, Report, Section
-from zsprompt.report.tables import JSON, failures, legend, page_table, row_names
-from zsprompt.report.terminal import short
+from zsprompt.report.tables import JSON, legend, page_table, row_names
+from zsprompt.report.terminal import printable, short
 
 
 def ablation_report(folder: Path) -> Report:
@@ -33,46 +33,60 @@ def ablation_report(folder: Path) -> Report:
     done = [record for record in records if not record["error"]]
     names = row_names(records)
     results = {record["row"]: load_result(folder / record["folder"]) for record in done}
-    figures = [forest(records, names)] if done else []
-    grids = _label_grids(records, names, results)
-    failed = [Card("failed", str(len(records) - len(done)))] if len(done) < len(records) else []
-    best = max(done, key=lambda record: record["mAP"] or 0.0, default=None)
+    bars, grids = forest(records, names), _label_grids(records, names, results)
     page = Page(
         title=f"Ablation of {counted(len(records), 'row')}",
         subtitle=", ".join(sorted({f"{record['dataset']} {record['split']}" for record in done})) or "no row measured",
-        cards=[
-            Card("rows", str(len(records))),
-            *([Card("best mAP", short(best["mAP"]), (f"row {names[best['row'] - 1]}",))] if best else []),
-            *failed,
-        ],
-        notes=failures(records),
+        cards=_cards(records, names),
         sections=[
-            Section("table", "Table", texts=[legend(records)], tables=[page_table(records)], figures=figures),
-            Section("labels", "Labels", figures=grids),
-            Section(
-                "provenance",
-                "Provenance",
-                folded=[
-                    Fold(f"Row {names[number - 1]}", to_json(dict(result.recipe))) for number, result in results.items()
-                ],
-            ),
+            Section("table", "Rows", [legend(records)], figures=[bars], tables=[page_table(records)]),
+            *([Section("labels", "Labels", figures=grids)] if grids else []),
+            *([Section("provenance", "Provenance", folded=_recipes(names, results))] if results else []),
         ],
     )
     text = f"{counted(len(records), 'row')}, {len(records) - len(done)} failed"
-    return Report(page, [*figures, *grids], text, {"rows": records})
+    return Report(page, [bars, *grids], text, {"rows": records})
+
+
+def _recipes(names: Sequence[str], results: Mapping[int, Result]) -> list[Fold]:
+    return [Fold(f"Row {names[number - 1]}", to_json(dict(result.recipe))) for number, result in results.items()]
+
+
+def _cards(records: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[Card]:
+    """The best row, how many rows differ from the row they are compared with, and how many were measured."""
+    done = [record for record in records if not record["error"]]
+    if not done:
+        return [Card("measured rows", f"0 of {len(records)}", ("all failed",))]
+    best = max(done, key=lambda record: record["mAP"] or 0.0)
+    changes = [record["change"] for record in done if significant(record)]
+    better, worse = sum(change > 0 for change in changes), sum(change < 0 for change in changes)
+    failed = len(records) - len(done)
+    return [
+        Card("best mAP", short(np.nan if best["mAP"] is None else best["mAP"]), (f"row {names[best['row'] - 1]}",)),
+        Card("changed rows", f"+{better} −{worse}", (f"better (+), worse (−) than the first, p below {SIGNIFICANT}",)),
+        Card("measured rows", f"{len(done)} of {len(records)}", (f"{failed} failed",) if failed else ()),
+    ]
 
 
 def _label_grids(
     records: Sequence[Mapping[str, Any]], names: Sequence[str], results: Mapping[int, Result]
 ) -> list[Figure]:
-    """One grid of rows by labels per data set."""
+    """One grid of rows by labels per data set, with the rows that failed on it."""
     by_data: dict[tuple[str, tuple[str, ...]], list[int]] = {}
     for number, result in results.items():
         by_data.setdefault((str(result.recipe["dataset"]), result.labels), []).append(number)
+    measured = [data for data, _ in by_data]
     grids = []
-    for (data, labels), numbers in by_data.items():
-        ap: Doubles = np.stack([results[number].ap for number in numbers])
-        grids.append(label_grid(labels, [names[number - 1] for number in numbers], ap, data))
+    for place, ((data, labels), numbers) in enumerate(by_data.items()):
+        # a failed row has no labels; one that names none of the data sets stands in each grid
+        failed = [r["row"] for r in records if r["error"] and (r["dataset"] == data or r["dataset"] not in measured)]
+        shown = sorted([*numbers, *failed])
+        none = np.full(len(labels), np.nan)
+        ap: Doubles = np.stack([results[number].ap if number in results else none for number in shown])
+        reasons = {shown.index(n): f"failed: {printable(records[n - 1]['error'])}" for n in failed}
+        again = measured[:place].count(data)  # the same data set with other labels
+        title = f"{data} {again + 1}" if again else data
+        grids.append(label_grid(labels, [names[number - 1] for number in shown], ap, title, reasons))
     return grids
 
 

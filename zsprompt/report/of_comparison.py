@@ -17,7 +17,7 @@ from zsprompt.metrics import Difference
 from zsprompt.report.figures import change_bars
 from zsprompt.report.gallery import comparison_gallery
 from zsprompt.report.page import Card, Page, Report, Section, Table, fact, strategy_name
-from zsprompt.report.terminal import printable, short, text_table
+from zsprompt.report.terminal import by_change, points, printable, range_text, short, text_table
 
 
 def comparison_report(
@@ -30,28 +30,13 @@ def comparison_report(
     """The page of the changes from a first run to a second; `names` are their folders, the rest as for run_report."""
     first, second = comparison.first, comparison.second
     figure = change_bars(comparison)
-    right, wrong = int((comparison.flips == 1).sum()), int((comparison.flips == -1).sum())
-    images_flipped = int((comparison.flips != 0).any(axis=1).sum())
+    measures = _measure_cards(first, second)
     page = Page(
         title=f"{strategy_name(second.recipe)} against {strategy_name(first.recipe)}",
         subtitle=f"{names[1]} against {names[0]}: {counted(len(second.images), 'image')} of "
         f"{second.recipe['dataset']} {second.recipe['split']}, {counted(len(second.labels), 'label')}",
-        cards=[
-            Card(
-                "mAP",
-                f"{_points(comparison.mAP.value)}",
-                (f"95 % interval {_range(comparison.mAP)}", f"p {comparison.mAP.p:.3g}, paired bootstrap"),
-            ),
-            Card("first", short(first.mAP), (f"{short(first.mAP_interval[0])} to {short(first.mAP_interval[1])}",)),
-            Card("second", short(second.mAP), (f"{short(second.mAP_interval[0])} to {short(second.mAP_interval[1])}",)),
-            *_measure_cards(first, second),
-            Card(
-                "decisions",
-                f"+{right:,} −{wrong:,}",
-                (f"became right (+) or wrong (−), on {counted(images_flipped, 'image')}",),
-            ),
-        ],
-        notes=notes,
+        cards=[_change_card(comparison), *measures[:1], _decisions_card(comparison)],
+        more=measures[1:],
         sections=[
             Section("changes", "Changes per label", figures=[figure], tables=[_change_table(comparison)]),
             Section(
@@ -61,6 +46,7 @@ def comparison_report(
                     "For each label, up to twelve images whose decision became right and up to twelve whose decision "
                     "became wrong: those whose rank changed most."
                 ],
+                notes=notes,
                 gallery=comparison_gallery(comparison, images, progress),
             ),
             Section("provenance", "Provenance", tables=[_provenance_table(comparison)]),
@@ -69,13 +55,30 @@ def comparison_report(
     return Report(page, [figure], _text(comparison), _facts(comparison))
 
 
+def _change_card(comparison: Comparison) -> Card:
+    change, runs = comparison.mAP, {"first": comparison.first, "second": comparison.second}
+    remarks = (
+        f"95 % interval {_range(change)}, p {_p(change.p)}, paired bootstrap",
+        *(f"{name} run {short(run.mAP)}, interval {range_text(*run.mAP_interval)}" for name, run in runs.items()),
+    )
+    return Card("change of mAP", points(change.value), remarks)
+
+
+def _decisions_card(comparison: Comparison) -> Card:
+    right, wrong = int((comparison.flips == 1).sum()), int((comparison.flips == -1).sum())
+    images = int((comparison.flips != 0).any(axis=1).sum())
+    remark = f"became right (+) or wrong (−), on {counted(images, 'image')}"
+    return Card("decisions", f"+{right:,} −{wrong:,}", (remark,))
+
+
 def _measure_cards(first: Result, second: Result) -> list[Card]:
     """Cards for the changes of the measures other than mAP."""
     cards = []
     for measure in shown_in("comparison"):
         before, now = measure.of(first), measure.of(second)
         if before is not None and now is not None:
-            cards.append(Card(measure.title, _points(now - before), (f"now {measure.text(now)}",)))
+            remark = f"first run {measure.text(before)}, second run {measure.text(now)}"
+            cards.append(Card(f"change of {measure.title}", points(now - before), (remark,)))
     return cards
 
 
@@ -88,14 +91,14 @@ def _label_rows(comparison: Comparison) -> list[list[str]]:
     """Per label both APs, the change with interval and p, and the numbers of decisions that became right and wrong."""
     first, second = comparison.first, comparison.second
     rows = []
-    for c in _by_change(comparison):
+    for c in by_change(comparison):
         change, flips = comparison.ap[c], comparison.flips[:, c]
         rows.append(
             [
                 printable(second.labels[c]),
                 short(first.ap[c]),
                 short(second.ap[c]),
-                _points(change.value),
+                points(change.value),
                 _range(change),
                 _p(float(comparison.adjusted[c])),
                 f"{int((flips == 1).sum()):,}",
@@ -122,7 +125,7 @@ def _text(comparison: Comparison) -> str:
         [
             table,
             "",
-            f"mAP    {short(first.mAP)} → {short(second.mAP)}: {_points(whole.value)}, 95 % interval {_range(whole)}, "
+            f"mAP    {short(first.mAP)} → {short(second.mAP)}: {points(whole.value)}, 95 % interval {_range(whole)}, "
             f"p {_p(whole.p)}",
             f"decisions: {right:,} became right and {wrong:,} wrong, on {flipped:,} of "
             f"{counted(len(second.images), 'image')}",
@@ -153,18 +156,8 @@ def _facts(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _by_change(comparison: Comparison) -> list[int]:
-    """Positions of the labels, the largest change first."""
-    sizes = np.abs(np.array([change.value for change in comparison.ap]))
-    return [int(c) for c in np.argsort(np.nan_to_num(-sizes, nan=1.0), kind="stable")]
-
-
-def _points(value: float) -> str:
-    return "–" if np.isnan(value) else f"{100 * value:+.1f}".replace("-", "−")
-
-
 def _range(change: Difference) -> str:
-    return f"{_points(change.low)} to {_points(change.high)}"
+    return f"{points(change.low)} to {points(change.high)}"
 
 
 def _p(value: float) -> str:

@@ -9,15 +9,15 @@ from zsprompt._utils.files import to_json
 from zsprompt._utils.progress import Progress
 from zsprompt._utils.text import counted
 from zsprompt.data.images import ImageRef
-from zsprompt.evaluation.measures import LABEL_MEASURES, numbers, shown_in, texts
+from zsprompt.evaluation.measures import LABEL_MEASURES, Place, numbers, shown_in, texts
 from zsprompt.evaluation.result import Result
 from zsprompt.evaluation.thresholds import calibrated_out_of_fold
-from zsprompt.report.drawing import Figure
+from zsprompt.report.charts import Figure
 from zsprompt.report.figures import run_figures
 from zsprompt.report.gallery import run_gallery
 from zsprompt.report.mistakes import most_mistaken
 from zsprompt.report.page import Card, Fold, Page, Report, Section, Table, fact, strategy_name
-from zsprompt.report.terminal import best_first, printable, result_table, short
+from zsprompt.report.terminal import best_first, printable, range_text, result_table
 from zsprompt.strategies.calibration import Method
 
 _FOLDS = 5
@@ -30,7 +30,7 @@ def run_report(result: Result, images: Mapping[str, ImageRef], progress: Progres
         result: the run.
         images: its images by id, as far as they exist.
         progress: shows progress.
-        notes: remarks for readers, in addition to the warnings of the result.
+        notes: remarks on the images.
     """
     figures = run_figures(result, _reliabilities(result))
     by_name = {figure.name: figure for figure in figures}
@@ -38,12 +38,7 @@ def run_report(result: Result, images: Mapping[str, ImageRef], progress: Progres
     sections = [
         Section("labels", "Labels", figures=[by_name["average-precision"]], tables=[_label_table(result)]),
         Section("curves", "Precision and recall", figures=[by_name["precision-recall"]]),
-        Section(
-            "confusions",
-            "Confusions",
-            figures=[by_name["confusions"]],
-            tables=[_confusion_table(result)],
-        ),
+        _confusion_section(result, by_name["confusions"]),
         Section("scores", "Scores", figures=[by_name["scores"]]),
         *_reliability_section(result, by_name),
         Section(
@@ -53,6 +48,7 @@ def run_report(result: Result, images: Mapping[str, ImageRef], progress: Progres
                 "For each label, up to twelve false positives with the highest scores and up to twelve false negatives "
                 "with the lowest."
             ],
+            notes=notes,
             gallery=gallery,
         ),
         Section("provenance", "Provenance", tables=[_provenance_table(result)], folded=[_everything(result)]),
@@ -62,8 +58,9 @@ def run_report(result: Result, images: Mapping[str, ImageRef], progress: Progres
         title=f"{strategy_name(recipe)} on {recipe['dataset']} {recipe['split']}",
         subtitle=f"{counted(len(result.images), 'image')}, {counted(len(result.labels), 'label')}, model "
         f"{recipe['model']}, supervision: {recipe.get('supervision', 'not declared')}",
-        cards=_headline_cards(result),
-        notes=[*result.warnings, *notes],
+        cards=_cards(result, "headline"),
+        more=_cards(result, "page"),
+        notes=result.remarks,
         sections=sections,
     )
     return Report(page, figures, result_table(result), result.to_dict())
@@ -84,16 +81,16 @@ def _reliability_section(result: Result, figures: Mapping[str, Figure]) -> list[
         return []
     text = (
         "Scores are not probabilities. Calibration turns them into probabilities: it is fitted on four fifths of the "
-        "images and measured on the other fifth. `zsprompt thresholds --rule per-label,calibrate=platt` writes the "
-        "curves to a file. Most labels are absent from most images, so most probabilities are near 0, where the error "
-        "is small."
+        "images and measured on the other fifth. To write the curves to a file, run zsprompt thresholds with "
+        "--rule per-label,calibrate=platt. Most labels are absent from most images, so most probabilities are near 0, "
+        "where the error is small."
     )
     return [Section("reliability", "Reliability", texts=[text], figures=[figures["reliability"]])]
 
 
-def _headline_cards(result: Result) -> list[Card]:
+def _cards(result: Result, place: Place) -> list[Card]:
     shown = texts(numbers(result))
-    measures = [measure for measure in shown_in("page") if measure.key in shown]
+    measures = [measure for measure in shown_in(place) if measure.key in shown]
     return [Card(measure.title, shown[measure.key], measure.remarks(shown)) for measure in measures]
 
 
@@ -106,9 +103,16 @@ def _label_table(result: Result) -> Table:
             columns.append([measure.text(value) for value in measure.of(result)])
             if measure.interval:
                 header.append("95 % interval")
-                columns.append([f"{short(low)} to {short(high)}" for low, high in measure.interval(result)])
+                columns.append([range_text(low, high) for low, high in measure.interval(result)])
     rows = list(zip(*columns, strict=True))
     return Table("Labels, the highest AP first, in percent", header, [rows[c] for c in best_first(result)])
+
+
+def _confusion_section(result: Result, figure: Figure) -> Section:
+    table = _confusion_table(result)
+    if not table.rows:
+        return Section("confusions", "Confusions", ["No label is a false positive on images with another label."])
+    return Section("confusions", "Confusions", figures=[figure], tables=[table])
 
 
 def _confusion_table(result: Result) -> Table:

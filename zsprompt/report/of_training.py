@@ -8,6 +8,7 @@ from zsprompt._utils.arguments import checked
 from zsprompt._utils.files import whole_file
 from zsprompt.adapters.registry import name_of
 from zsprompt.adapters.training import Course
+from zsprompt.report.drawing import svg
 from zsprompt.report.figures import training_curve
 
 CURVE = "training.svg"
@@ -26,5 +27,5 @@ def save_training_curve(course: Course, folder: Path | str) -> Path | None:
     title = f"{name_of(course.trained.kind)} on {facts['data']['dataset']}, {course.trained.model}"
     path = Path(folder) / CURVE
     with whole_file(path) as file:
-        file.write(training_curve(course.history, course.best, facts["recipe"]["loss"], title).file)
+        file.write(svg(training_curve(course.history, course.best, facts["recipe"]["loss"], title).chart))
     return path

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from zsprompt._version import __version__
-from zsprompt.report.drawing import Figure
+from zsprompt.report.charts import Figure
 from zsprompt.report.terminal import printable
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -28,7 +29,14 @@ class Card:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; its first `words` columns are text, the others numbers."""
+    """A table.
+
+    Attributes:
+        caption: what it shows.
+        header: names of its columns.
+        rows: one cell per column each; the last cell of a shorter row spans the rest.
+        words: how many columns, from the first, are text; the others are numbers.
+    """
 
     caption: str
     header: Sequence[str]
@@ -91,11 +99,12 @@ class Key:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Groups of images, and the values of their filters."""
+    """Groups of images, and the values of their filters; `first` is the key of the label that is shown first."""
 
     labels: Sequence[Key]
     kinds: Sequence[Key]
     groups: Sequence[Group]
+    first: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,11 +117,12 @@ class Fold:
 
 @dataclass(frozen=True)
 class Section:
-    """A section of a page."""
+    """A section of a page: texts, notes, figures, tables, a gallery and folded texts, in this order."""
 
     anchor: str
     heading: str
     texts: Sequence[str] = ()
+    notes: Sequence[str] = ()
     figures: Sequence[Figure] = ()
     tables: Sequence[Table] = ()
     gallery: Gallery | None = None
@@ -121,12 +131,22 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """The content of a page."""
+    """The content of a page.
+
+    Attributes:
+        title: its heading.
+        subtitle: a line below.
+        cards: the numbers that matter most, at most three.
+        sections: its sections.
+        more: other numbers.
+        notes: warnings that no table shows.
+    """
 
     title: str
     subtitle: str
     cards: Sequence[Card]
     sections: Sequence[Section]
+    more: Sequence[Card] = ()
     notes: Sequence[str] = field(default_factory=tuple)
 
 
@@ -168,16 +188,29 @@ def strategy_name(recipe: Mapping[str, Any]) -> str:
 
 def render(page: Page) -> str:
     """The HTML of a page. All text is escaped, and its content policy allows no script but its own."""
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    script, style = _source("filter.js"), _source("style.css")
+    script, style = _source("page.js"), _source("style.css")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    environment = Environment(autoescape=True, undefined=StrictUndefined)
-    environment.filters["printable"] = printable
-    template = environment.from_string(_source("page.html"))
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES, encoding="utf-8"), autoescape=True, undefined=StrictUndefined
+    )
+    environment.filters |= {"printable": printable, "unbroken": _unbroken, "longest": _longest}
+    environment.tests["finite"] = isfinite
+    template = environment.get_template("page.html")
     return template.render(
         page=page, style=style, script=script, script_hash=f"sha256-{digest}", version=__version__
     ).lstrip()
+
+
+def _unbroken(number: str) -> str:
+    """A number that may break before the bracket with its interval only."""
+    return number.replace(" to ", "\u00a0to\u00a0")
+
+
+def _longest(names: Iterable[str]) -> int:
+    """The number of characters of the longest name."""
+    return max(map(len, names), default=0)
 
 
 @cache

@@ -17,6 +17,8 @@ from zsprompt.report.terminal import printable, text_table
 
 JSON = "ablation.json"
 
+_NONE = "–"
+
 Record = Mapping[str, Any]
 
 
@@ -71,15 +73,25 @@ def terminal_table(records: Sequence[Record]) -> str:
 
 
 def page_table(records: Sequence[Record]) -> Table:
-    """The table for a page."""
+    """The table for a page; a row that failed says why in place of its numbers."""
     header, rows = _cells(records)
-    return Table("Rows in the order of the plan", header, rows, words=_words(records))
+    words = _words(records)
+    shown = [[*row[:words], *_measured(record, row[words:])] for record, row in zip(records, rows, strict=True)]
+    return Table("Rows in the order of the plan", header, shown, words)
+
+
+def _measured(record: Record, numbers: Sequence[str]) -> list[str]:
+    """The numbers of a row, or one cell that says why there are none."""
+    if record["error"]:
+        return [f"failed: {printable(record['error'])}"]
+    return [number.replace("-", "−") for number in numbers]
 
 
 def row_names(records: Sequence[Record]) -> list[str]:
     """A short name per row: its number and what differs between rows."""
     words, _ = _columns(records)
-    return ["  ".join(make(record) for _, make in words) for record in records]
+    cells = [[make(record) for _, make in words] for record in records]
+    return [" ".join(printable(cell) for cell in row if cell != _NONE) for row in cells]
 
 
 def failures(records: Sequence[Record]) -> list[str]:
@@ -139,7 +151,7 @@ def _columns(records: Sequence[Record]) -> tuple[list[_Column], list[_Column]]:
         ("Δ", lambda r: _with_interval(r, "change", "change_low", "change_high", sign="+")),
         ("p", lambda r: _p_value(r["p_adjusted"])),
         *map(_measure_column, shown_in("ablation table")),
-        ("texts", lambda r: "–" if r["texts"] is None else f"{r['texts']:,}"),
+        ("texts", lambda r: _NONE if r["texts"] is None else f"{r['texts']:,}"),
         ("s cold", lambda r: _seconds(r["seconds_cold"])),
         ("s warm", lambda r: _seconds(r["seconds_warm"])),
     ]
@@ -162,23 +174,23 @@ def _words(records: Sequence[Record]) -> int:
 
 def _with_interval(record: Record, value: str, low: str, high: str, sign: str = "") -> str:
     if record[value] is None:
-        return "failed" if record["error"] and value == "mAP" else "–"
+        return "failed" if record["error"] and value == "mAP" else _NONE
     number = f"{100 * record[value]:{sign}.1f}"
     return number if record[low] is None else f"{number} ({number_text(record[low])} to {number_text(record[high])})"
 
 
 def _p_value(value: float | None) -> str:
     if value is None:
-        return "–"
+        return _NONE
     return "<0.01" if value < 0.01 else f"{value:.2f}"
 
 
 def _seconds(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1f}"
+    return _NONE if value is None else f"{value:.1f}"
 
 
 def _text(value: object) -> str:
-    return "–" if value is None else str(value)
+    return _NONE if value is None else str(value)
 
 
 def _markdown_text(text: str) -> str:

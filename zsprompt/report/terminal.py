@@ -10,6 +10,7 @@ import numpy as np
 
 from zsprompt._utils.arrays import Floats
 from zsprompt._utils.text import counted
+from zsprompt.evaluation.compare import Comparison
 from zsprompt.evaluation.measures import LABEL_MEASURES, number_text, numbers, shown_in, texts
 from zsprompt.evaluation.predict import Predictions
 from zsprompt.evaluation.result import Result
@@ -72,6 +73,12 @@ def result_table(result: Result, *, blocks: bool = True, interpolated: bool = Fa
 def best_first(result: Result) -> list[int]:
     """Positions of the labels by falling AP, labels without AP last."""
     return [int(c) for c in np.argsort(np.nan_to_num(-result.ap, nan=1.0), kind="stable")]
+
+
+def by_change(comparison: Comparison) -> list[int]:
+    """Positions of the labels, the largest change first."""
+    sizes = np.abs(np.array([change.value for change in comparison.ap]))
+    return [int(c) for c in np.argsort(np.nan_to_num(-sizes, nan=1.0), kind="stable")]
 
 
 def bar(share: float, width: int, *, blocks: bool = True) -> str:
@@ -196,3 +203,16 @@ def printable(name: str) -> str:
 def short(value: float) -> str:
     """`value`, 0..1, as text in percent; – for NaN."""
     return number_text(value)
+
+
+def range_text(low: float, high: float) -> str:
+    """An interval, 0..1, as text in percent; – where it has no ends."""
+    return short(np.nan) if np.isnan([low, high]).any() else f"{short(low)} to {short(high)}"
+
+
+def points(value: float) -> str:
+    """A change of a number 0..1, as text in points with its sign; – for NaN."""
+    if np.isnan(value):
+        return "–"
+    text = f"{100 * value:+.1f}".replace("-", "−")
+    return "0.0" if text in ("+0.0", "−0.0") else text

@@ -12,6 +12,7 @@ from zsprompt.data.caption_csv import CaptionFile, CaptionRow, read_captions
 from zsprompt.data.dataset import Dataset
 from zsprompt.data.datasets.find_folder import find_base
 from zsprompt.data.datasets.image_index import ImageIndex
+from zsprompt.data.image_lists.places import with_slashes
 from zsprompt.data.images import ImageFile
 from zsprompt.errors import DataError, UnknownName
 
@@ -57,7 +58,7 @@ def load(root: Path, *, split: str | None = None, names: str = "readable") -> Da
     if not rows:
         raise DataError(f"expected more than {VALIDATION:,} rows in {path} for split train, found {len(file.rows):,}")
     index = ImageIndex.below(path.parent, ("data", "images"))
-    images = [ImageFile(row.image, index.path(row.image)) for row in rows]
+    images = [ImageFile(image, index.path(image)) for image in (with_slashes(row.image) for row in rows)]
     labels = NAMES if names == "readable" else tuple(map(str, NUMBERS))
     captions = tuple(row.caption for row in rows)
     targets, notes = _targets(path, rows), _notes(path, file)

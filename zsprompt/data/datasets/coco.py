@@ -20,6 +20,7 @@ from zsprompt.data.datasets.find_folder import find_base, listed
 from zsprompt.data.datasets.json_stream import read_arrays
 from zsprompt.data.datasets.label_tables import Table, cached
 from zsprompt.data.images import ImageFile
+from zsprompt.data.remarks import Remarks
 from zsprompt.errors import DataError, UnknownName
 
 LABELLED = "-labelled"
@@ -56,7 +57,9 @@ def load_2017(root: Path, *, split: str | None = None, names: str = "readable") 
 
 
 def _load(root: Path, year: str, split: str, names: str) -> Dataset:
-    base = find_base(root, f"instances_*{year}.json in annotations/", ("coco", f"coco{year}", "COCO"), _holds(year))
+    remarks = Remarks()
+    folders = ("coco", f"coco{year}", "COCO")
+    base = find_base(root, f"instances_*{year}.json in annotations/", folders, _holds(year), remarks)
     path = _annotations(base, year, split.removesuffix(LABELLED))
     table = cached("coco", [path], lambda: read_instances(path))
     with_object = np.flatnonzero((table.targets == 1).any(axis=1))
@@ -64,7 +67,9 @@ def _load(root: Path, year: str, split: str, names: str) -> Dataset:
     home = f"{split.removesuffix(LABELLED)}{year}"
     images = [ImageFile(table.ids[n], _image_path(base, home, table.files[n])) for n in kept]
     targets, notes = table.targets[kept], _notes(path, table, with_object, split)
-    return Dataset(f"coco{year}", table.labels, images, targets, split=split, names=names, notes=notes)
+    return Dataset(
+        f"coco{year}", table.labels, images, targets, split=split, names=names, notes=notes, remarks=remarks.found()
+    )
 
 
 def _holds(year: str) -> Callable[[Path], bool]:
@@ -97,10 +102,14 @@ def _notes(path: Path, table: Table, with_object: Indices, split: str) -> tuple[
     return tuple(notes)
 
 
-def read_instances(path: Path) -> Table:
+def read_instances(path: Path, *, orphans: bool = False) -> Table:
     """Read every image of an instances JSON, in the file's order, with the categories of its objects.
 
     Memory stays far below the size of the file: annotations are read one by one, and three numbers of each are kept.
+
+    Args:
+        path: the file.
+        orphans: leave out annotations of images that are not in the file.
 
     Raises:
         DataError: see `load_2014`.
@@ -113,6 +122,9 @@ def read_instances(path: Path) -> Table:
     columns = np.array(sorted(content.categories))
     ids = np.array(list(content.files))
     images, categories, crowds = (np.array(numbers) for numbers in (content.images, content.kinds, content.crowds))
+    known = np.isin(images, ids) if orphans else np.ones(len(images), dtype=np.bool_)
+    left_out = tuple(images[~known].tolist())
+    images, categories, crowds = images[known], categories[known], crowds[known]
     rows = _positions(path, "image", "images", ids, images)
     cells = (rows, _positions(path, "category", "categories", columns, categories))
     present = np.zeros((2, len(ids), len(columns)), dtype=np.int8)  # as single objects, as crowds
@@ -121,7 +133,10 @@ def read_instances(path: Path) -> Table:
     labels = tuple(content.categories[number] for number in columns.tolist())
     counts = {"objects": len(images), "crowd_only_cells": int((present[1] > present[0]).sum())}
     names = tuple(f"{number:012d}" for number in content.files)
-    return Table(names, tuple(content.files.values()), labels, present.max(axis=0), counts)
+    groups = tuple(sorted({group for number, group in content.groups.items() if group != content.categories[number]}))
+    return Table(
+        names, tuple(content.files.values()), labels, present.max(axis=0), counts, groups=groups, orphans=left_out
+    )
 
 
 @dataclass
@@ -131,6 +146,7 @@ class _Instances:
     path: Path
     files: dict[int, str] = field(default_factory=dict)  # image id -> file name
     categories: dict[int, str] = field(default_factory=dict)
+    groups: dict[int, str] = field(default_factory=dict)  # category id -> its supercategory
     images: array[int] = field(default_factory=lambda: array("q"))  # of each annotation
     kinds: array[int] = field(default_factory=lambda: array("q"))
     crowds: array[int] = field(default_factory=lambda: array("b"))
@@ -147,6 +163,7 @@ class _Instances:
                 self._name(self.files, "image", item["id"], item["file_name"])
             else:
                 self._name(self.categories, "category", item["id"], item["name"])
+                self.groups[item["id"]] = str(item.get("supercategory") or "")
         except (KeyError, TypeError, OverflowError, AttributeError) as error:
             shown = str(item)[:60]
             raise DataError(f"{self.path}: expected COCO's fields under {kind!r}, found {shown} ({error})") from None

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from zsprompt._utils.files import whole_file
+from zsprompt._utils.text import counted
 from zsprompt.data.image_lists import ListRow, read_rows
+from zsprompt.data.image_lists.places import with_slashes
+from zsprompt.data.remarks import Remarks
 from zsprompt.errors import DataError
 
 _COLUMNS = ("caption", "captions")
 _NAMED = 10
+_LOGGER = logging.getLogger(__name__)
 
 
 def read_image_captions(path: Path) -> dict[str, str]:
@@ -22,14 +27,17 @@ def read_image_captions(path: Path) -> dict[str, str]:
     """
     captions: dict[str, str] = {}
     columns: dict[str, None] = {}
-    for row in read_rows(path):
+    remarks = Remarks()
+    for row in read_rows(path, remarks=remarks):
         columns |= dict.fromkeys(row.values)
-        text = _caption(path, row)
+        text = _caption(row)
         if text and captions.setdefault(row.image, text) != text:
-            raise DataError(f"{path}, line {row.line}: expected one caption per image, found another for {row.image!r}")
+            raise DataError(f"{row.where}: expected one caption per image, found another for {row.image!r}")
     if not captions:
         names = ", ".join(columns)[:120] or "none except the images"
         raise DataError(f"expected captions in a column 'caption' of {path}, found columns {names}")
+    for remark in remarks.found():
+        _LOGGER.warning(remark.sentence)
     return captions
 
 
@@ -41,7 +49,11 @@ def captions_for(images: Sequence[str], path: Path) -> tuple[str, ...]:
             `read_image_captions`.
     """
     captions = read_image_captions(path)
+    captions = {with_slashes(image): caption for image, caption in captions.items()} | captions
     texts = [captions.get(image.strip()) for image in images]  # cells are read without surrounding blanks
+    wanted = {with_slashes(image.strip()) for image in images}
+    if unused := len({with_slashes(image) for image in captions} - wanted):
+        _LOGGER.info("left out %s of %s of images that are not in the data set", counted(unused, "caption"), path.name)
     missing = [image for image, caption in zip(images, texts, strict=True) if caption is None]
     if missing:
         more = f" and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else ""
@@ -64,9 +76,9 @@ def save_image_captions(captions: Mapping[str, str], path: Path) -> None:
         csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows(captions.items())
 
 
-def _caption(path: Path, row: ListRow) -> str:
+def _caption(row: ListRow) -> str:
     """The row's caption on one line; empty if it has none."""
     value = next((row.values[name] for name in row.values if name.lower() in _COLUMNS), None)
     if value is not None and not isinstance(value, str):
-        raise DataError(f"{path}, line {row.line}: expected a caption, found {str(value)[:60]!r}")
+        raise DataError(f"{row.where}: expected a caption, found {str(value)[:60]!r}")
     return " ".join((value or "").split())

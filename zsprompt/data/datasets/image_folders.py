@@ -11,8 +11,9 @@ import numpy as np
 from zsprompt._utils.arrays import Targets
 from zsprompt._utils.files import read_fault, unreadable
 from zsprompt.data.dataset import Dataset
-from zsprompt.data.datasets.find_folder import listed
-from zsprompt.data.images import SUFFIXES, ImageFile
+from zsprompt.data.datasets.find_folder import USUAL_SPLITS, listed
+from zsprompt.data.images import SUFFIXES, ImageFile, images_below, is_hidden, leave_out
+from zsprompt.data.remarks import Remarks
 from zsprompt.errors import DataError, UnknownName
 
 NAME_FILES = ("classes.txt", "LOC_synset_mapping.txt")
@@ -25,8 +26,6 @@ _SAME_WORDS = {
     "n03710721": "tank suit",
 }
 """ImageNet folders whose first name is also the name of another folder ("crane", "cardigan", "maillot")."""
-
-_SPLITS = ("val", "test", "train", "validation")
 
 
 def load(root: Path, *, split: str | None = None, names: str = "readable") -> Dataset:
@@ -44,51 +43,84 @@ def load(root: Path, *, split: str | None = None, names: str = "readable") -> Da
         DataError: there is no folder with images, or two folders have the same readable name.
         UnknownName: there is no such split.
     """
-    folders = _folders(root)
+    remarks, of_root = Remarks(), Remarks()
+    folders = _folders(root, of_root)
     if split is not None and split != "all" and split not in folders:
         raise UnknownName(f"split (a folder in {root})", split, ["all", *folders])
-    split = split or next((name for name in _SPLITS if name in folders and _folders(root / name)), "all")
-    home = root if split == "all" else root / split
-    raw, refs, columns = _images(home)
-    labels = tuple(raw) if names == "raw" else _readable(raw, _translations(root))
+    home = root / (split or _default_split(root, folders, remarks)) if split != "all" else root
+    if home != root:
+        remarks.add_all(of_root.found())
+    raw, refs, columns = _images(home, remarks)
+    labels = _labels(raw, root, names, remarks)
     targets: Targets = np.zeros((len(refs), len(labels)), dtype=np.int8)
     targets[np.arange(len(refs)), columns] = 1
-    return Dataset(root.resolve().name, labels, refs, targets, split=split, names=names)
+    split = "all" if home == root else home.name
+    places = dict(zip(labels, map("folder {}".format, raw), strict=True))
+    return Dataset(
+        root.resolve().name, labels, refs, targets, split=split, names=names, remarks=remarks.found(), places=places
+    )
 
 
-def _folders(folder: Path) -> list[str]:
+def _default_split(root: Path, folders: Sequence[str], remarks: Remarks) -> str:
+    """The first usual split that has folders; "" if there is none, and the folders are those of labels."""
+    split = next((name for name in USUAL_SPLITS if name in folders and _folders(root / name, Remarks())), "")
+    if split:
+        remarks.add("default-split", f"{split} (of {', '.join(folders)})")
+    return split
+
+
+def _labels(raw: Sequence[str], root: Path, names: str, remarks: Remarks) -> tuple[str, ...]:
+    """The labels of the folders, as named by the file of names, else by the folders."""
+    translations = _translations(root, remarks)
+    for name in raw:
+        if name not in translations and name not in _SAME_WORDS:
+            remarks.add("untranslated-folder" if translations else "folder-label", name)
+    return tuple(raw) if names == "raw" else _readable(raw, translations)
+
+
+def _folders(folder: Path, remarks: Remarks) -> list[str]:
+    """Names of the folders in a folder, sorted; `remarks` gets hidden ones, and the files next to them."""
     try:
         with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+            every = sorted((entry.name, entry.is_dir()) for entry in entries)
     except FileNotFoundError:
         raise DataError(f"expected one folder per label in {folder}, found no such folder") from None
     except (OSError, ValueError) as error:
         reason = read_fault(folder, error)
         raise DataError(f"expected one folder per label in {folder}, cannot read it ({reason})") from None
+    for name, is_folder in every:
+        if is_hidden(name):
+            remarks.add("hidden", str(folder / name))
+        elif not is_folder and name not in NAME_FILES:
+            if Path(name).suffix.lower() in SUFFIXES:
+                remarks.add("outside-labels", str(folder / name))
+            else:
+                leave_out(str(folder / name), remarks)
+    return [name for name, is_folder in every if is_folder and not is_hidden(name)]
 
 
-def _images(home: Path) -> tuple[list[str], list[ImageFile], list[int]]:
+def _images(home: Path, remarks: Remarks) -> tuple[list[str], list[ImageFile], list[int]]:
     """Names of the folders with images, the images in order, and the folder index of each image."""
     labels: list[str] = []
     refs: list[ImageFile] = []
     columns: list[int] = []
-    for name in _folders(home):
-        paths = sorted(
-            Path(where, file)
-            for where, _, files in os.walk(home / name)
-            for file in files
-            if Path(file).suffix.lower() in SUFFIXES
-        )
-        if paths:
-            refs += [ImageFile(path.relative_to(home).as_posix(), path) for path in paths]
-            columns += [len(labels)] * len(paths)
-            labels.append(name)
+    for name in _folders(home, remarks):
+        paths = images_below(home / name, remarks)
+        if not paths:
+            remarks.add("empty-folder", name)
+            continue
+        inside = sorted({path.relative_to(home / name).parts[0] for path in paths if path.parent != home / name})
+        if inside:
+            remarks.add("deep-folder", f"{name} ({listed(inside)})")
+        refs += [ImageFile(path.relative_to(home).as_posix(), path) for path in paths]
+        columns += [len(labels)] * len(paths)
+        labels.append(name)
     if not refs:
-        raise DataError(f"expected one folder of images per label in {home}, found {listed(_folders(home))}")
+        raise DataError(f"expected one folder of images per label in {home}, found {listed(_folders(home, remarks))}")
     return labels, refs, columns
 
 
-def _translations(root: Path) -> dict[str, str]:
+def _translations(root: Path, remarks: Remarks) -> dict[str, str]:
     """Folder name -> its first readable name, from the file of names; empty without such a file."""
     path = next((root / name for name in NAME_FILES if (root / name).is_file()), None)
     if path is None:
@@ -98,6 +130,9 @@ def _translations(root: Path) -> dict[str, str]:
     except (OSError, ValueError) as error:
         raise DataError(unreadable(path, error)) from None
     pairs = [line.split(maxsplit=1) for line in lines if line.strip()]
+    for pair in pairs:
+        if len(pair) < 2:
+            remarks.add("line-without-name", f"{path.name}: {pair[0]}")
     return {pair[0]: pair[1].split(",")[0].strip() for pair in pairs if len(pair) == 2}
 
 

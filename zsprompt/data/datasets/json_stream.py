@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -27,10 +27,22 @@ def read_arrays(path: Path, names: Container[str]) -> Iterator[tuple[str, Any]]:
         DataError: the file is missing, unreadable, not UTF-8, not a JSON object or cut short, or a named value is not
             an array.
     """
+    yield from _read(path, lambda reader: reader.arrays(names))
+
+
+def read_items(path: Path) -> Iterator[Any]:
+    """The items of a file that is one array, in order.
+
+    Raises:
+        DataError: the file is missing, unreadable, not UTF-8, not a JSON array or cut short.
+    """
+    yield from _read(path, lambda reader: reader.items())
+
+
+def _read(path: Path, take: Callable[[_Reader], Iterator[Any]]) -> Iterator[Any]:
     try:
         with path.open(encoding="utf-8-sig") as file:
-            reader = _Reader(path, file)
-            yield from reader.arrays(names)
+            yield from take(_Reader(path, file))
     except FileNotFoundError:
         raise DataError(f"expected annotations at {path}, found none") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -48,17 +60,17 @@ class _Reader:
             name = self._value()
             self._expect(":")
             if name in names:
-                yield from ((name, item) for item in self._items(name))
+                yield from ((name, item) for item in self.items(name))
             elif self._next() == "[":
-                deque(self._items(name), maxlen=0)  # skipped, also item by item
+                deque(self.items(name), maxlen=0)  # skipped, also item by item
             else:
                 self._value()
             if self._next() != "}":
                 self._expect(",")
 
-    def _items(self, name: str) -> Iterator[Any]:
+    def items(self, name: str = "") -> Iterator[Any]:
         if self._next() != "[":
-            raise self._broken(f"expected a list under {name!r}")
+            raise self._broken(f"expected a list under {name!r}" if name else "expected a list")
         self._at += 1
         while self._next() != "]":
             yield self._value()
@@ -114,5 +126,5 @@ class _Reader:
         open_string = at is not None and _OPEN_STRING.fullmatch(rest)
         if open_string or (len(rest) < _LONGEST_SCRAP and not set(rest) & set(",]}")):
             size = self._dropped + len(self._text)
-            return DataError(f"{self._path}: cut short after {size:,} characters; download it again")
+            return DataError(f"{self._path}: cut short after {size:,} characters; create or download it again")
         return DataError(f"{self._path}, character {self._dropped + position + 1:,}: {what}, found {rest[:20]!r}")

@@ -17,9 +17,9 @@ from zsprompt._utils.files import unreadable
 from zsprompt.data.dataset import Dataset
 from zsprompt.data.datasets.find_folder import find_base, listed
 from zsprompt.data.datasets.image_index import ImageIndex
-from zsprompt.data.datasets.image_list import flag_targets
-from zsprompt.data.image_lists import read_rows
+from zsprompt.data.image_lists import flag_targets, read_rows
 from zsprompt.data.images import ImageFile
+from zsprompt.data.remarks import Remarks
 from zsprompt.errors import DataError, UnknownName
 
 RAW_NAMES = ("motorcycle", "truck", "boat", "bus", "cycle", "sitar", "ektara", "flutes", "tabla", "harmonium")
@@ -29,6 +29,7 @@ SHARES = (70, 2, 5, 10, 20)
 """Percentages P of images in train-P; test-(100 − P) holds the rest."""
 
 _READABLE = {"cycle": "bicycle", "flutes": "flute"}
+_NAMES_COLUMN = "Classes"  # the same labels as a text, in the published table
 _IMAGE_COLUMNS = ("Image_Name", "image_name", "image")
 _FOLDERS = ("kaggle10", "multilabel_modified", "archive")
 _SPLIT = re.compile(r"(train|test)-(\d+)")
@@ -49,16 +50,30 @@ def load(root: Path, *, split: str | None = None, names: str = "readable") -> Da
         DataError: files are missing or broken.
         UnknownName: there is no such split.
     """
-    base = find_base(root, "the CSV of Kaggle's ten classes", _FOLDERS, lambda folder: any(folder.glob("*.csv")))
+    remarks = Remarks()
+    expected = "the CSV of Kaggle's ten classes"
+    base = find_base(root, expected, _FOLDERS, lambda folder: any(folder.glob("*.csv")), remarks)
     path = _table_file(base)
-    rows = list(read_rows(path))
+    rows = list(read_rows(path, remarks=remarks))
+    for name in rows[0].values:
+        if name not in (_NAMES_COLUMN, *RAW_NAMES):
+            remarks.add("ignored-column", f"{name!r} of {path.name}")
     _, targets = flag_targets(path, rows, RAW_NAMES)
     ids, notes = _corrected(path, [row.image for row in rows])
     kept = _chosen(ids, split or "all")
     index = ImageIndex.below(base, ("images", "Images", "train"))
     images = [ImageFile(ids[n], index.path(ids[n])) for n in kept]
     labels = RAW_NAMES if names == "raw" else tuple(_READABLE.get(name, name) for name in RAW_NAMES)
-    return Dataset("kaggle10", labels, images, targets[kept], split=split or "all", names=names, notes=notes)
+    return Dataset(
+        "kaggle10",
+        labels,
+        images,
+        targets[kept],
+        split=split or "all",
+        names=names,
+        notes=notes,
+        remarks=remarks.found(),
+    )
 
 
 def _table_file(base: Path) -> Path:

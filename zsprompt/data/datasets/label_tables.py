@@ -20,7 +20,7 @@ from zsprompt._utils.arrays import Targets
 from zsprompt._utils.files import read_fault
 from zsprompt.errors import DataError
 
-FORMAT = 1
+FORMAT = 2
 """Version of the file format; changes whenever older files would be read incorrectly."""
 
 _ENDING = ".table"
@@ -38,6 +38,8 @@ class Table:
         targets: [N, C] int8: 1 present, 0 absent, −1 left out.
         counts: counts made while parsing, by name.
         texts: N texts of the rows (a split, a caption), or none.
+        groups: labels that are also the group of another label (COCO's supercategories).
+        orphans: the unknown image of each annotation that was left out.
     """
 
     ids: tuple[str, ...]
@@ -46,6 +48,8 @@ class Table:
     targets: Targets
     counts: Mapping[str, int] = field(default_factory=dict)
     texts: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    orphans: tuple[int, ...] = ()
 
 
 def tables_folder() -> Path:
@@ -143,6 +147,8 @@ def _packed(table: Table) -> bytes:
         "labels": table.labels,
         "counts": dict(table.counts),
         "texts": table.texts,
+        "groups": table.groups,
+        "orphans": table.orphans,
         "left_out": bool((table.targets < 0).any()),
     }
     body = BytesIO()
@@ -162,4 +168,5 @@ def _unpacked(body: bytes) -> Table:
         targets = targets - np.unpackbits(np.load(file, allow_pickle=False), axis=1, count=width).view(np.int8)
     ids = tuple(names["ids"])
     files = ids if names["files"] is None else tuple(names["files"])
-    return Table(ids, files, tuple(names["labels"]), targets, names["counts"], tuple(names["texts"]))
+    texts, groups, orphans = (tuple(names[key]) for key in ("texts", "groups", "orphans"))
+    return Table(ids, files, tuple(names["labels"]), targets, names["counts"], texts, groups, orphans)

@@ -24,6 +24,7 @@ from zsprompt.data.datasets.find_folder import find_base
 from zsprompt.data.datasets.image_index import ImageIndex
 from zsprompt.data.datasets.label_tables import Table, cached
 from zsprompt.data.images import ImageFile
+from zsprompt.data.remarks import Remarks
 from zsprompt.errors import DataError, UnknownName
 
 _FOLDERS = ("nus-wide", "NUS-WIDE", "nus_wide", "nuswide", "NUS_WIDE")
@@ -61,9 +62,9 @@ def load(root: Path, *, split: str | None = None, names: str = "readable") -> Da
         UnknownName: there is no such list or protocol.
     """
     wanted = _Split.parse(split or "test")
-    base = find_base(
-        root, "ImageList/ and Groundtruth/AllLabels/, or data.csv and benchmark_81_v0.json,", _FOLDERS, _holds
-    )
+    remarks = Remarks()
+    expected = "ImageList/ and Groundtruth/AllLabels/, or data.csv and benchmark_81_v0.json,"
+    base = find_base(root, expected, _FOLDERS, _holds, remarks)
     layout = _official(base, wanted) if (base / "ImageList").is_dir() else _csv_layout(base, wanted)
     index = ImageIndex.below(base, ("Flickr", "images", "image", "Images"))
     kept, notes = _choose(layout, wanted, index)
@@ -71,7 +72,16 @@ def load(root: Path, *, split: str | None = None, names: str = "readable") -> Da
     images = [ImageFile(table.ids[n], index.path(table.files[n])) for n in kept]
     labels = tuple(table.labels[c] for c in layout.columns)
     targets = table.targets[np.ix_(kept, layout.columns)]
-    return Dataset("nus-wide", labels, images, targets, split=str(wanted), names=names, notes=notes)
+    return Dataset(
+        "nus-wide",
+        labels,
+        images,
+        targets,
+        split=str(wanted),
+        names=names,
+        notes=notes,
+        remarks=remarks.found(),
+    )
 
 
 @dataclass(frozen=True)
@@ -315,7 +325,7 @@ def _parse_csv(path: Path) -> Table:
         if len(cells) != 3 or not cells[0] or not cells[2]:
             raise DataError(f"{path}, line {line}: expected an image, its labels and its split, found {cells}")
         names = [name.strip().strip("'\"") for name in cells[1].strip("[]").split(",")]
-        rows.append((cells[0], [name for name in names if name], cells[2]))
+        rows.append((cells[0].replace("\\", "/"), [name for name in names if name], cells[2]))
     ids = tuple(image for image, _, _ in rows)
     if len(set(ids)) < len(ids) or not ids:
         raise DataError(f"expected each image once in {path}, found {len(ids):,} rows with {len(set(ids)):,} names")

@@ -70,6 +70,7 @@ class CatalogueEntry:
         splits: split -> published counts.
         whole: splits that make up the data set, for `zsprompt data check`.
         signs: patterns of paths below a root; a match shows that part of the data set is there.
+        own: data set for images of one's own in a similar layout.
     """
 
     name: str
@@ -83,6 +84,7 @@ class CatalogueEntry:
     splits: Mapping[str, Counts] = field(default_factory=dict)
     whole: tuple[str, ...] = ()
     signs: tuple[str, ...] = ()
+    own: str = "list"
 
     @property
     def size(self) -> int:
@@ -192,6 +194,7 @@ _VOC2007 = CatalogueEntry(
     },
     whole=("test", "trainval"),
     signs=_voc_signs("2007"),
+    own="voc-xml",
 )
 
 _VOC2012 = CatalogueEntry(
@@ -211,6 +214,7 @@ _VOC2012 = CatalogueEntry(
     splits={"val": Counts(5_823), "trainval": Counts(11_540), "train": Counts(5_717)},
     whole=("trainval",),
     signs=_voc_signs("2012"),
+    own="voc-xml",
 )
 
 # -- COCO. Its host has no valid certificate; the address of its storage serves the same files over https.
@@ -279,6 +283,7 @@ _COCO2014 = CatalogueEntry(
     },
     whole=("val", "train"),
     signs=_coco_signs("2014"),
+    own="coco-json",
 )
 
 _COCO2017 = CatalogueEntry(
@@ -310,6 +315,7 @@ _COCO2017 = CatalogueEntry(
     },
     whole=("val", "train"),
     signs=_coco_signs("2017"),
+    own="coco-json",
 )
 
 # -- Data sets to download by hand
@@ -348,6 +354,7 @@ _KAGGLE = CatalogueEntry(
     splits={"all": Counts(7_843, _counts(_KAGGLE_ALL))},
     whole=("all",),
     signs=("kaggle10/*.csv", "multilabel_modified/*.csv", "archive/*.csv", "multilabel_classification.csv"),
+    own="folder",
 )
 
 CATALOGUE: dict[str, CatalogueEntry] = {

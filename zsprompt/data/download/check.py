@@ -17,6 +17,7 @@ from zsprompt._utils.text import counted
 from zsprompt.data.dataset import Dataset
 from zsprompt.data.download.catalogue import CatalogueEntry, Counts
 from zsprompt.data.images import SUFFIXES, ImageFile, ImageRef, decode, find_images
+from zsprompt.data.remarks import Remark
 from zsprompt.errors import DataError, ImageError
 
 _CHUNK = 256  # images per batch of the threads; an interruption waits for one batch at most
@@ -51,6 +52,24 @@ class SplitCheck:
         return {label: (self.positives.get(label, 0), n) for label, n in published if self.positives.get(label, 0) != n}
 
 
+_COUNTS = "compare the splits with the published ones"
+_MISSING = "correct the file names or add the images"
+_UNREADABLE = "replace the unreadable images"
+_SKIP = "`zsprompt run --skip-bad` excludes missing and unreadable images"
+_SHARED = "list each image in one split"
+_CONFLICTS = "give duplicates the same labels, or remove them"
+_ALIKE = "spell each label in one way"
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """A fault, what to do about it in files of one's own, and whether fetching an official data set could end it."""
+
+    text: str
+    remedies: tuple[str, ...]
+    fetched: bool = False
+
+
 @dataclass(frozen=True)
 class Report:
     """Result of `check`.
@@ -67,6 +86,7 @@ class Report:
         unlisted: image files that no split names; None if only some splits were checked.
         shared: ids of images in more than one split.
         similar_labels: groups of labels that differ only in case, blanks, hyphens and underscores.
+        remarks: what the loader left out or guessed, over all splits.
     """
 
     name: str
@@ -80,19 +100,45 @@ class Report:
     unlisted: tuple[str, ...] | None
     shared: tuple[str, ...]
     similar_labels: tuple[tuple[str, ...], ...]
+    remarks: tuple[Remark, ...] = ()
 
     @property
     def faults(self) -> list[str]:
         """Faults to fix before a result on this data set can be trusted; empty if there are none."""
-        conflicts = self.conflicts
-        return [
-            *(fault for checked in self.splits for fault in _count_faults(checked)),
-            *([f"{counted(len(self.missing), 'image')} missing"] if self.missing else []),
-            *([f"{counted(len(self.unreadable), 'image')} unreadable"] if self.unreadable else []),
-            *([f"{counted(len(self.shared), 'image')} in more than one split"] if self.shared else []),
-            *([f"{counted(conflicts, 'image')} duplicated with different labels"] if conflicts else []),
-            *(f"labels that look alike: {', '.join(map(repr, group))}" for group in self.similar_labels),
-        ]
+        return [fault.text for fault in self._faults()]
+
+    @property
+    def remedies(self) -> tuple[str, ...]:
+        """What to do about the faults of files of one's own, each once."""
+        remedies = dict.fromkeys(remedy for fault in self._faults() for remedy in fault.remedies)
+        return tuple(sorted(remedies, key=lambda remedy: remedy == _SKIP))
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether there are faults that fetching an official data set again could end."""
+        return any(fault.fetched for fault in self._faults())
+
+    def _faults(self) -> Iterator[_Fault]:
+        for checked in self.splits:
+            yield from (_Fault(text, (_COUNTS,), fetched=True) for text in _count_faults(checked))
+        if self.missing:
+            yield _Fault(
+                f"{counted(len(self.missing), 'image')} missing",
+                (_MISSING, _SKIP),
+                fetched=True,
+            )
+        if self.unreadable:
+            yield _Fault(
+                f"{counted(len(self.unreadable), 'image')} unreadable",
+                (_UNREADABLE, _SKIP),
+                fetched=True,
+            )
+        if self.shared:
+            yield _Fault(f"{counted(len(self.shared), 'image')} in more than one split", (_SHARED,))
+        if self.conflicts:
+            yield _Fault(f"{counted(self.conflicts, 'image')} duplicated with different labels", (_CONFLICTS,))
+        for group in self.similar_labels:
+            yield _Fault(f"labels that look alike: {', '.join(map(repr, group))}", (_ALIKE,))
 
     @property
     def conflicts(self) -> int:
@@ -139,6 +185,7 @@ def check(
         unlisted=tuple(map(str, unlisted)) if complete else None,
         shared=_shared(datasets),
         similar_labels=_similar_labels(datasets[0].labels),
+        remarks=tuple(dict.fromkeys(remark for data in datasets for remark in data.remarks)),
     )
 
 

@@ -75,6 +75,12 @@ class Ablation:
         """One flat dict per row, measures 0..1 or None: the columns of ablation.csv."""
         return [_record(number, entry) for number, entry in enumerate(self.entries, 1)]
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes of the results of all rows, each once."""
+        results = (entry.measured.facts for entry in self.entries if entry.measured is not None)
+        return tuple(dict.fromkeys(note for facts in results for note in facts["notes"]))
+
 
 def compared(entries: Sequence[Entry]) -> tuple[Entry, ...]:
     """Compare each finished row with the first finished row that measures the same thing."""

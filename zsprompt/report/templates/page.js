@@ -15,8 +15,20 @@ if (form) {
     count.textContent = images === 1 ? "1 image" : images + " images";
   };
   form.hidden = false;
-  label.selectedIndex = Math.min(1, label.options.length - 1);
+  label.value = form.dataset.first;
   form.addEventListener("change", show);
   form.addEventListener("submit", (event) => event.preventDefault());
   show();
 }
+// paper cannot be opened: print folded texts, then fold them again
+const folded = new Set();
+window.addEventListener("beforeprint", () => {
+  for (const details of document.querySelectorAll("details:not([open])")) {
+    details.open = true;
+    folded.add(details);
+  }
+});
+window.addEventListener("afterprint", () => {
+  for (const details of folded) details.open = false;
+  folded.clear();
+});
