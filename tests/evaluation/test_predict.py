@@ -128,16 +128,13 @@ def test_a_fault_shows_before_anything_is_encoded(
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-def test_a_list_that_changes_while_it_is_read_is_an_error(
-    tmp_path: Path, store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch, rows: int
-) -> None:
+def test_a_list_that_changes_while_it_is_read_is_an_error(tmp_path: Path, store: EmbeddingStore, rows: int) -> None:
     draw_files(tmp_path, SETS[:5])
     path = write(tmp_path / "x.jsonl", "".join(f'{{"image": "{n:04}.png"}}\n' for n in range(5)))
     counted = find_sources([path])
     kept = path.read_bytes().splitlines(keepends=True)[:rows]
     write(path, b"".join(kept))
-    monkeypatch.setattr(prediction, "find_sources", lambda paths: counted)
-    reason = message(DataError, lambda: predict(path, WORDS, store))
+    reason = message(DataError, lambda: predict(counted, WORDS, store))
     assert reason == f"expected 5 images as counted before, found {rows}; did a list change meanwhile?"
 
 

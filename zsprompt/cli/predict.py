@@ -47,7 +47,7 @@ def predict(
     with refusals():
         from zsprompt._utils.file_kinds import PREDICTIONS
         from zsprompt._utils.outputs import check_output
-        from zsprompt.data.inputs import reads_sources
+        from zsprompt.data.inputs import find_sources, reads_sources
         from zsprompt.evaluation.predict import Totals, predict_in_parts
         from zsprompt.evaluation.provenance import describe, made_up, often_missed, undescribed
         from zsprompt.experiments.inputs import inputs_of
@@ -60,7 +60,7 @@ def predict(
             resolved, strategy=_with_threshold(resolved.strategy, threshold, str(spec.strategy))
         )
         resolved.check(resources)
-        labels = resolved.labels
+        labels, sources = resolved.labels, find_sources(images)
         if out:
             check_output(out, PREDICTIONS, inputs=[reads_sources(images), *inputs_of(spec)], force=force)
         totals = Totals()
@@ -68,7 +68,7 @@ def predict(
             strategy = resolved.prepared(store).strategy
             recipe = describe(strategy, store, labels)
             captions = resolved.image_captions
-            parts = totals.watch(predict_in_parts(images, labels, store, strategy=strategy, captions=captions))
+            parts = totals.watch(predict_in_parts(sources, labels, store, strategy=strategy, captions=captions))
             _show(parts, labels, recipe, out, json, force)
         _say_totals(totals, labels, recipe, out)
         missed = often_missed(recipe["model"], store.encoder.often_missed(labels))

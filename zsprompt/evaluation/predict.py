@@ -6,13 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 
 from zsprompt._utils.arrays import Bools, Floats
 from zsprompt.data.images import ImageRef
-from zsprompt.data.inputs import find_sources
+from zsprompt.data.inputs import Paths, Sources, sources_of
 from zsprompt.data.remarks import Remark, Remarks
 from zsprompt.errors import DataError
 from zsprompt.prompts.labels import check_labels
@@ -63,7 +62,7 @@ class Predictions:
 
 
 def predict(
-    paths: Sequence[Path | str] | Path | str,
+    paths: Paths | Sources,
     labels: Sequence[str],
     store: EmbeddingStore,
     *,
@@ -73,7 +72,8 @@ def predict(
     """Predict which of `labels` are on the images at `paths`.
 
     Args:
-        paths: image files, folders (searched to any depth), .tar files, and .csv, .jsonl or .parquet lists of files.
+        paths: image files, folders (searched to any depth), .tar files, and .csv, .jsonl or .parquet lists of files; or
+            what was found there.
         labels: C names of your choice.
         store: embeds images and texts.
         strategy: `Normalised(PerLabel())` by default.
@@ -89,7 +89,7 @@ def predict(
 
 
 def predict_in_parts(
-    paths: Sequence[Path | str] | Path | str,
+    paths: Paths | Sources,
     labels: Sequence[str],
     store: EmbeddingStore,
     *,
@@ -103,8 +103,7 @@ def predict_in_parts(
     Args, Raises: see `predict`.
     """
     labels = check_labels(labels)
-    given = [paths] if isinstance(paths, Path | str) else paths
-    sources = find_sources([Path(path) for path in given])
+    sources = paths if isinstance(paths, Sources) else sources_of(paths)
     chosen = strategy or Normalised(PerLabel())
     refuse(chosen, labels, store)
     remarks = sources.remarks

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from zsprompt import metrics
+from zsprompt._utils.arguments import checked
 from zsprompt._utils.arrays import Floats
 from zsprompt._utils.id_digests import count_shared, packed
 from zsprompt.data import Dataset
@@ -30,6 +31,7 @@ _MADE_FOR = ("strategy", "spec", "prompts", *_SAME)
 """Keys of a recipe that thresholds keep: those that determine the scores, and those for readers."""
 
 
+@checked
 def choose_thresholds(
     result: Result,
     *,
@@ -91,6 +93,7 @@ def choose_thresholds(
     )
 
 
+@checked
 def expected_thresholds(
     predictions: Predictions,
     recipe: Mapping[str, Any],

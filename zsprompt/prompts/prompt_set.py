@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
+from zsprompt._utils.arguments import checked
 from zsprompt._utils.files import read_fault, read_text
 from zsprompt._utils.validate import Must, NonBlank, first_fault
 from zsprompt.errors import PromptError, UnknownName
@@ -149,6 +150,7 @@ def available_prompts() -> list[str]:
     return sorted(path.stem for path in prompts_folder().glob("*.toml") if path.stem not in _NO_SETS)
 
 
+@checked
 def load_prompts(name: str | Path) -> PromptSet:
     """Load a shipped prompt set by name, or your own by path (a path has a separator or ends in .toml).
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from zsprompt._utils.arguments import check_fields
 from zsprompt.errors import UsageError
 from zsprompt.prompts.labels import TextSpace, check_labels
 from zsprompt.store.image_embeddings import Images
@@ -46,6 +47,9 @@ class Normalised:
     strategy: Strategy
     threshold: float = THRESHOLD
     supervision: ClassVar[Supervision] = "label-free"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def inner(self) -> Strategy:

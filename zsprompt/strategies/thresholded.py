@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from zsprompt._utils.arguments import check_fields
 from zsprompt.prompts.labels import TextSpace, check_labels
 from zsprompt.store.image_embeddings import Images
 from zsprompt.strategies.base import Prediction, Strategy, Supervision
@@ -26,6 +27,9 @@ class Thresholded:
     strategy: Strategy
     thresholds: Thresholds
     written: ClassVar[str] = ""  # not part of a specification: thresholds come from their own file
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def inner(self) -> Strategy:
