@@ -29,7 +29,7 @@ def draw_files(folder: Path, sets: Sequence[Sequence[str]], labels: Sequence[str
 
 
 class PlantedEncoder(testing.PlantedEncoder):
-    """Waits FAKE_SECONDS per batch, for tests that kill the process."""
+    """Creates the file FAKE_BEGAN and waits FAKE_SECONDS per batch, for tests that kill the process."""
 
     def encode_texts(self, texts: Sequence[str]) -> Floats:
         _wait()
@@ -56,4 +56,6 @@ class SpatialPlanted(PlantedEncoder, testing.SpatialPlantedEncoder):
 
 
 def _wait() -> None:
+    if began := os.environ.get("FAKE_BEGAN"):
+        Path(began).touch()
     time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zsprompt._utils.files import remove, require_folder, whole_file
+from zsprompt._utils import file_kinds
+from zsprompt._utils.file_kinds import FileKind
 from zsprompt._utils.id_digests import packed
+from zsprompt._utils.outputs import check_folder, new_folder, remove, whole_csv
 from zsprompt._utils.progress import Progress, quiet
 from zsprompt._utils.text import counted
 from zsprompt.adapters.adapter_file import FILE, Trained, load_adapter, save_adapter
@@ -31,6 +33,13 @@ from zsprompt.store.embed import Embedded, embed
 logger = logging.getLogger(__name__)
 
 CHECKPOINT, HISTORY = "checkpoint.safetensors", "training.csv"
+
+FILES: dict[str, FileKind] = {
+    FILE: file_kinds.ADAPTER,
+    CHECKPOINT: file_kinds.CHECKPOINT,
+    HISTORY: file_kinds.HISTORY,
+}
+"""The files that a training run writes to its folder."""
 
 VALIDATION = 0.1
 """Default share of the images that choose the best epoch."""
@@ -84,6 +93,7 @@ def train(
     resume: bool = False,
     device: str = "auto",
     progress: Progress = quiet,
+    force: bool = False,
 ) -> Course:
     """Train an adapter on the targets of a data set. Ignored targets (−1) are not used.
 
@@ -102,10 +112,11 @@ def train(
             neither. The result is the same as without an interruption.
         device: where the network computes: "auto", "cpu" or "cuda".
         progress: receives the number of steps.
+        force: replace files in `out` that zsprompt did not write, and without `resume` an adapter or a checkpoint.
 
     Raises:
         TrainingError: labels without positives or negatives; no positives to validate on; numbers that are no longer
-            finite; a folder with another training run; an adapter or a checkpoint in `out` without `resume`.
+            finite; a folder with another training run; an adapter or a checkpoint in `out` without `resume` or `force`.
         UsageError: incompatible settings.
         BadImages, LabelError, ModelError, CacheError, OutputError: see `run` and EmbeddingStore.
     """
@@ -117,8 +128,9 @@ def train(
     check_labels(dataset.labels)
     folder = None if out is None else Path(out)
     if folder is not None:
-        require_folder(folder)
-        _check_folder(folder, resume)
+        check_folder(folder, FILES, force=force)
+        if not resume:
+            _clear_folder(folder, force)
     if validation is None and not kind.has_epochs:
         validation = 0.0
     training, held_out, notes = split_off(dataset, validation, schedule)
@@ -138,25 +150,26 @@ def train(
         if finished:
             return finished
     texts = label_vectors(prompts, dataset.labels, store)
-    fitted, fault = _fitted(
-        lambda: fit(
-            kind,
-            sizes,
-            training_examples,
-            texts,
-            schedule,
-            validation=held_out_examples,
-            checkpoint=folder and folder / CHECKPOINT,
-            identity=identity,
-            device=pick_device(device),
-            progress=progress,
+    with nullcontext() if folder is None else new_folder(folder):
+        fitted, fault = _fitted(
+            lambda: fit(
+                kind,
+                sizes,
+                training_examples,
+                texts,
+                schedule,
+                validation=held_out_examples,
+                checkpoint=folder and folder / CHECKPOINT,
+                identity=identity,
+                device=pick_device(device),
+                progress=progress,
+            )
         )
-    )
-    if fault is not None:
-        notes.append(str(fault))  # users of the adapter file should know it too
-    course = job.course(fitted, sizes, training, held_out, identity, notes, fault)
-    if folder is not None:
-        _keep(course, folder)
+        if fault is not None:
+            notes.append(str(fault))  # users of the adapter file should know it too
+        course = job.course(fitted, sizes, training, held_out, identity, notes, fault)
+        if folder is not None:
+            _keep(course, folder, force)
     if fault is not None:
         raise fault
     return course
@@ -308,14 +321,19 @@ def _settings(kind: Kind, schedule: Schedule) -> dict[str, Any]:
     return asdict(schedule) if kind.has_epochs else {"seed": schedule.seed}
 
 
-def _check_folder(folder: Path, resume: bool) -> None:
-    if (folder / CHECKPOINT).exists() and not resume:
+def _clear_folder(folder: Path, force: bool) -> None:
+    """Refuse a folder with another training run, or delete its checkpoint."""
+    if file_kinds.CHECKPOINT.recognises(folder / CHECKPOINT) and not force:
         raise TrainingError(
-            f"expected no unfinished training run in {folder}, found one; continue it with --resume, or use another "
-            "--out"
+            f"expected no unfinished training run in {folder}, found one; continue it with --resume, use another "
+            "--out, or pass --force (force=True) to start again"
         )
-    if (folder / FILE).exists() and not resume:
-        raise TrainingError(f"expected no adapter in {folder}, found {FILE}; use another --out, or delete it first")
+    if file_kinds.ADAPTER.recognises(folder / FILE) and not force:
+        raise TrainingError(
+            f"expected no adapter in {folder}, found {FILE}; use another --out, or pass --force (force=True) to "
+            "replace it"
+        )
+    remove(folder / CHECKPOINT, file_kinds.CHECKPOINT, force=force)
 
 
 def _finished(folder: Path, adapter: str, settings: Mapping[str, Any], identity: Mapping[str, str]) -> Course | None:
@@ -357,17 +375,15 @@ def _fitted(work: Callable[[], Fitted]) -> tuple[Fitted, TrainingError | None]:
         return error.fitted, TrainingError(str(error))
 
 
-def _keep(course: Course, folder: Path) -> None:
+def _keep(course: Course, folder: Path, force: bool) -> None:
     """Write the files of a finished training run, the adapter last. Then delete the checkpoint."""
     if course.history:
-        with whole_file(folder / HISTORY) as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(asdict(course.history[0]))
-            writer.writerows(
-                ["" if value is None else value for value in asdict(epoch).values()] for epoch in course.history
-            )
-    save_adapter(course.trained, folder / FILE)
-    remove(folder / CHECKPOINT)
+        with whole_csv(folder / HISTORY, file_kinds.HISTORY, force=force) as file:
+            file.header(file_kinds.HISTORY.columns)
+            for epoch in course.history:
+                file.row(asdict(epoch).values())
+    save_adapter(course.trained, folder / FILE, force=force)
+    remove(folder / CHECKPOINT, file_kinds.CHECKPOINT, force=force)
 
 
 def _named(dataset: Dataset) -> str:

@@ -13,7 +13,7 @@ import typer
 from zsprompt._utils.text import counted, finite
 from zsprompt.cli.given_run import GivenRun, Old, takes_run
 from zsprompt.cli.llm_outcome import exit_if_incomplete, name_refused
-from zsprompt.cli.options import CAPTIONS, Json, option
+from zsprompt.cli.options import CAPTIONS, HiddenForce, Json, option
 from zsprompt.cli.session import note, notes, refusals
 from zsprompt.errors import UnknownName, UsageError
 
@@ -58,11 +58,14 @@ def caption_labels(
         bool, option("Print how many requests it would send, and send none.", "--dry-run", panel=CAPTIONS)
     ] = False,
     price: Annotated[str | None, option("in=X,out=Y: price per million tokens, for --dry-run.", panel=CAPTIONS)] = None,
+    force: HiddenForce = False,
     json: Json = False,
 ) -> None:
     """Caption each label set of a run once with an LLM, within a budget."""
     with refusals():
-        from zsprompt._utils.files import require_writable
+        from zsprompt._utils.file_kinds import BANK
+        from zsprompt._utils.outputs import check_output
+        from zsprompt.experiments.inputs import inputs_of
         from zsprompt.llm.options import captions_from
 
         spec, resources = given.spec(strategy="llm"), given.resources()
@@ -70,7 +73,7 @@ def caption_labels(
             raise UsageError("expected --dataset NAME, or --labels for sets of your labels, found neither")
         cost = _price(price, given)
         if out:
-            require_writable(out)
+            check_output(out, BANK, inputs=inputs_of(spec), force=force)
         bank, writer = spec.captions, resources.writer(spec.llm)
         resolved = replace(spec, captions=None, llm=None).resolve(resources)  # listing the sets needs no captions
         of_labels = None
@@ -93,7 +96,7 @@ def caption_labels(
                 return
             written = captions.fetch(sets, prepared.labels, prepared.store.fits)
         if captions.writer is not None:
-            _finish(written, captions.writer.budget, out, json)
+            _finish(written, captions.writer.budget, out, json, force)
             refused = _named(written.refused)
             name_refused(refused)
             exit_if_incomplete(refused, len(written.captions), len(sets), "label set")
@@ -173,11 +176,11 @@ def _planned(plan: Plan, captions: Captions, price: _Price) -> str:
     return f"{text}, which costs {asking:,.2f} to {asking + plan.answer_tokens * (price.out or 0) / 1e6:,.2f}"
 
 
-def _finish(written: Written, budget: Budget, out: Path | None, json: bool) -> None:
+def _finish(written: Written, budget: Budget, out: Path | None, json: bool, force: bool) -> None:
     from zsprompt.prompts import save_bank
 
     if out and written.captions:
-        save_bank(written.captions.values(), out)
+        save_bank(written.captions.values(), out, force=force)
     facts = {
         "captions": len(written.captions),
         "requests": budget.calls_made,

@@ -11,7 +11,7 @@ import typer
 
 from zsprompt._utils.registry import DEFAULT_MODEL
 from zsprompt.cli.given_run import GivenRun, takes_run
-from zsprompt.cli.options import DECISIONS, Images, Json, option
+from zsprompt.cli.options import DECISIONS, Force, Images, Json, option
 from zsprompt.cli.session import note, notes, refusals
 from zsprompt.errors import UsageError
 
@@ -40,13 +40,17 @@ def predict(
         ),
     ] = None,
     out: Annotated[Path | None, option("CSV file for decisions and scores.")] = None,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Find which of your labels are in each image."""
     with refusals():
-        from zsprompt._utils.files import require_writable
+        from zsprompt._utils.file_kinds import PREDICTIONS
+        from zsprompt._utils.outputs import check_output
+        from zsprompt.data.inputs import reads_sources
         from zsprompt.evaluation.predict import Totals, predict_in_parts
         from zsprompt.evaluation.provenance import describe, made_up, often_missed, undescribed
+        from zsprompt.experiments.inputs import inputs_of
 
         spec, resources = given.spec(), given.resources()
         if spec.thresholds is not None and threshold is not None:
@@ -58,14 +62,14 @@ def predict(
         resolved.check(resources)
         labels = resolved.labels
         if out:
-            require_writable(out)
+            check_output(out, PREDICTIONS, inputs=[reads_sources(images), *inputs_of(spec)], force=force)
         totals = Totals()
         with resources.open_store(resolved.model, spec.device, spec.precision) as store:
             strategy = resolved.prepared(store).strategy
             recipe = describe(strategy, store, labels)
             captions = resolved.image_captions
             parts = totals.watch(predict_in_parts(images, labels, store, strategy=strategy, captions=captions))
-            _show(parts, labels, recipe, out, json)
+            _show(parts, labels, recipe, out, json, force)
         _say_totals(totals, labels, recipe, out)
         missed = often_missed(recipe["model"], store.encoder.often_missed(labels))
         notes((*resolved.label_warnings, *undescribed(strategy, labels), *made_up(totals.worded), *missed))
@@ -89,7 +93,12 @@ def _with_threshold(strategy: Strategy, threshold: float | None, name: str) -> S
 
 
 def _show(
-    parts: Iterable[Predictions], labels: Sequence[str], recipe: dict[str, Any], out: Path | None, json: bool
+    parts: Iterable[Predictions],
+    labels: Sequence[str],
+    recipe: dict[str, Any],
+    out: Path | None,
+    json: bool,
+    force: bool,
 ) -> None:
     from zsprompt import report
     from zsprompt._utils.files import to_json
@@ -100,7 +109,7 @@ def _show(
         answer = joined(parts)
         parts = [answer]
     if out:
-        save_predictions(parts, labels, out)
+        save_predictions(parts, labels, out, force=force)
     if json:
         typer.echo(to_json(report.predictions_dict(answer, recipe)))
     elif not out:

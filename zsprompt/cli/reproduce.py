@@ -10,7 +10,7 @@ import typer
 
 from zsprompt._utils.text import counted
 from zsprompt.cli.given_run import cache_folder
-from zsprompt.cli.options import COMPUTATION, CacheFolder, Json, argument, option
+from zsprompt.cli.options import COMPUTATION, CacheFolder, Force, Json, argument, option
 from zsprompt.cli.session import named_lines, note, refusals
 
 
@@ -45,18 +45,25 @@ def reproduce(
     model: Annotated[str | None, option("Model for all rows. [default: the source's]")] = None,
     device: Annotated[Device, option("Where models run.", panel=COMPUTATION)] = Device.auto,
     cache: CacheFolder = None,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Train and measure the rows of a paper's table, and print them next to the published numbers."""
     with refusals(quiet=("zsprompt.adapters.train_loop",)):  # a line per epoch would bury the table's own lines
         from zsprompt._utils.files import to_json
+        from zsprompt._utils.outputs import check_folder, reads_folder
         from zsprompt._utils.progress import terminal
+        from zsprompt.data import data_folder
+        from zsprompt.experiments.reproduction import find_table
         from zsprompt.experiments.reproduction import reproduce as measure
-        from zsprompt.report.of_reproduction import save, terminal_table
+        from zsprompt.report.of_reproduction import output_files, save, terminal_table
 
         if table is None:
             typer.echo(_listed(json))
             return
+        if out:
+            names = output_files(find_table(table).name)
+            check_folder(out, names, inputs=[reads_folder(root or data_folder())], force=force)
         done = measure(
             table,
             on=on.value,
@@ -71,7 +78,7 @@ def reproduce(
             progress=terminal,
         )
         if out:
-            save(done, out)
+            save(done, out, force=force)
         typer.echo(to_json(done.to_dict()) if json else terminal_table(done))
         if done.failed:
             total = counted(len(done.cells), "measurement")

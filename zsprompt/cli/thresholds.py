@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from zsprompt.cli.given_run import GivenRun, Old, read_family, takes_run
-from zsprompt.cli.options import DECISIONS, Json, argument, option
+from zsprompt.cli.options import DECISIONS, HiddenForce, Json, argument, option
 from zsprompt.cli.session import can_print, note, notes, refusals
 from zsprompt.errors import UsageError
 
@@ -79,12 +79,16 @@ def thresholds(
             panel=DECISIONS,
         ),
     ] = None,
+    force: HiddenForce = False,
     json: Json = False,
 ) -> None:
     """Choose thresholds from a labelled data set, or from the number of labels you expect per image."""
     old = {_FIELDS.get(name, name): value for name, value in given.old.items() if name != "share"}
     with refusals():
-        from zsprompt._utils.files import require_writable
+        from zsprompt._utils.file_kinds import THRESHOLDS
+        from zsprompt._utils.outputs import check_output
+        from zsprompt.data.inputs import reads_sources
+        from zsprompt.experiments.inputs import inputs_of
         from zsprompt.strategies import save_thresholds
 
         spec = given.spec()
@@ -97,11 +101,12 @@ def thresholds(
             raise UsageError("expected --rule with --dataset, whose targets it reads, found unlabelled images")
         if spec.dataset is not None and (expect is not None or shares):
             raise UsageError("expected --expect with unlabelled images, found --dataset; --rule chooses by targets")
-        require_writable(out)
+        inputs = [reads_sources(images or ()), *inputs_of(spec)]
+        check_output(out, THRESHOLDS, inputs=inputs, force=force)
         with spec.prepare(given.resources()) as prepared:
             notes(prepared.resolved.label_warnings)
             made = _from_expectation(prepared, images, expectation) if images else _from_targets(prepared, chosen)
-        save_thresholds(made, out)
+        save_thresholds(made, out, force=force)
         _show(made, out, json)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from zsprompt._utils.progress import Progress, quiet
 from zsprompt.adapters import Kind, Schedule, load_kind
 from zsprompt.adapters.adapter_file import FILE
-from zsprompt.adapters.training import CHECKPOINT, Course, train
+from zsprompt.adapters.training import CHECKPOINT, FILES, Course, train
 from zsprompt.data import Dataset
 from zsprompt.errors import UsageError
 from zsprompt.evaluation.result import Result
@@ -63,6 +63,7 @@ def repeat(
     skip_bad: bool = False,
     device: str = "auto",
     progress: Progress = quiet,
+    force: bool = False,
 ) -> list[Repeat]:
     """Train once per fraction and seed. A fraction of the images is a sample in which labels keep their frequency.
 
@@ -80,6 +81,7 @@ def repeat(
         skip_bad: see `train`.
         device: see `train`.
         progress: shows progress.
+        force: replace files in `out` that zsprompt did not write.
 
     Raises:
         UsageError: a fraction or the number of seeds is out of range.
@@ -109,13 +111,14 @@ def repeat(
                 schedule=replace(schedule, seed=seed),
                 prompts=prompts,
                 skip_bad=skip_bad,
-                resume=folder is not None and any((folder / name).exists() for name in (CHECKPOINT, FILE)),
+                resume=folder is not None and any(FILES[name].recognises(folder / name) for name in (CHECKPOINT, FILE)),
                 device=device,
                 progress=progress,
+                force=force,
             )
             result = None if test is None else run(Adapter(course.trained, device=device), test, store)
             if result is not None and folder is not None:
-                save_result(result, folder)
+                save_result(result, folder, force=force)
             repeats.append(Repeat(fraction, seed, course, result))
     return repeats
 

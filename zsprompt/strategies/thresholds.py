@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from zsprompt._utils import file_kinds
 from zsprompt._utils.arrays import Bools, Doubles, Floats
 from zsprompt._utils.digests import digest
-from zsprompt._utils.files import read_fault, read_text, whole_file
+from zsprompt._utils.files import read_fault, read_text
+from zsprompt._utils.outputs import write_json
 from zsprompt._utils.validate import Distinct, Section, first_fault
 from zsprompt.errors import ThresholdError
 from zsprompt.strategies.calibration import Calibration
@@ -109,10 +111,18 @@ def thresholds_dict(thresholds: Thresholds) -> dict[str, Any]:
     }
 
 
-def save_thresholds(thresholds: Thresholds, path: Path) -> None:
-    """Write a JSON file that `load_thresholds` reads. The write is atomic. Raises OutputError."""
-    with whole_file(path) as file:
-        file.write(json.dumps(thresholds_dict(thresholds), indent=1, allow_nan=False) + "\n")
+def save_thresholds(thresholds: Thresholds, path: Path, *, force: bool = False) -> None:
+    """Write a JSON file that `load_thresholds` reads. The write is atomic.
+
+    Args:
+        thresholds: the thresholds.
+        path: the file; earlier thresholds in it are replaced.
+        force: also replace a file that zsprompt did not write.
+
+    Raises:
+        OutputError: another file is at `path`, or the file cannot be written.
+    """
+    write_json(path, file_kinds.THRESHOLDS, thresholds_dict(thresholds), indent=1, force=force)
 
 
 def load_thresholds(path: Path | str) -> Thresholds:

@@ -8,7 +8,7 @@ from pathlib import Path
 from time import perf_counter as clock
 from typing import Any, cast
 
-from zsprompt._utils.files import require_folder
+from zsprompt._utils.outputs import check_folder
 from zsprompt.errors import PlanError, ZspromptError
 from zsprompt.evaluation.compare import what_is_measured
 from zsprompt.evaluation.provenance import prompt_sets
@@ -41,7 +41,7 @@ def ablate(rows: Sequence[RunSpec], out: Path | str, *, resources: Resources | N
     """
     if not rows:
         raise PlanError("expected rows to measure, found none")
-    require_folder(Path(out) / ROWS)
+    check_folder(Path(out) / ROWS, {})
     resources = resources or Resources()
     jobs = [_job(row, Path(out) / ROWS, resources) for row in rows]
     titles = [f"row {number}: {title(row)}" for number, row in enumerate(rows, 1)]

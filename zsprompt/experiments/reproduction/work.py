@@ -10,8 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from zsprompt._utils import file_kinds
 from zsprompt._utils.digests import digest
-from zsprompt._utils.files import remove, require_folder
+from zsprompt._utils.outputs import check_folder, remove
 from zsprompt._utils.progress import Progress, quiet
 from zsprompt._utils.text import counted
 from zsprompt.adapters import Kind, Schedule, Trained, load_adapter, load_kind
@@ -87,7 +88,7 @@ def reproduce(
         if value is not None and value < 1:
             raise UsageError(f"expected {option} of at least 1, got {value}")
     for name in (RESULTS, ADAPTERS) if out is not None else ():
-        require_folder(Path(str(out)) / name)
+        check_folder(Path(str(out)) / name, {})
     data = _Data(root, limit)
     ground, cells = _cells(table, on, data, epochs, model)
     work = _Work(data, None if out is None else Path(out), device, Resources(cache=cache, progress=progress))
@@ -336,11 +337,14 @@ class _Work:
         return Adapter(self.trained[name], device=self.device)
 
     def _trained(self, training: _Training, folder: Path | None, store: EmbeddingStore) -> Trained:
-        """The adapter in `folder`, or a new one, trained from its checkpoint if there is one."""
+        """The adapter in `folder`, or a new one, trained from its checkpoint if there is one.
+
+        The name of the folder is ours alone, so damaged files in it are replaced.
+        """
         if folder is not None and (folder / FILE).exists():
             with suppress(AdapterError):  # damaged since
                 return load_adapter(folder)
-            remove(folder / FILE)
+            remove(folder / FILE, file_kinds.ADAPTER, force=True)
         try:
             course = train(
                 training.kind,
@@ -352,10 +356,12 @@ class _Work:
                 resume=folder is not None and (folder / CHECKPOINT).exists(),
                 device=self.device,
                 progress=self.resources.progress,
+                force=True,
             )
         except TrainingError:
             if folder is not None:
-                remove(folder / FILE)  # the next call must not take a failed training run for a finished one
+                # the next call must not take a failed training run for a finished one
+                remove(folder / FILE, file_kinds.ADAPTER, force=True)
             raise
         return course.trained
 
