@@ -128,7 +128,11 @@ def matches(value: Any, hint: Any) -> bool:
         return callable(value) if "__call__" in vars(kind) else True
     if kind is Callable:
         return callable(value)
-    if not isinstance(value, kind) or (isinstance(value, str) and kind is not str):
+    # A subclass is known by its class: up to Python 3.11, isinstance reads each property of a protocol, and one that
+    # is computed on first use, as an encoder's logit scale is, may load weights.
+    if kind not in type(value).__mro__ and not isinstance(value, kind):
+        return False
+    if isinstance(value, str) and kind is not str:
         return False
     return all(matches(item, item_hint) for item, item_hint in _items(value, hint))
 
