@@ -128,13 +128,19 @@ def matches(value: Any, hint: Any) -> bool:
         return callable(value) if "__call__" in vars(kind) else True
     if kind is Callable:
         return callable(value)
-    # A subclass is known by its class: up to Python 3.11, isinstance reads each property of a protocol, and one that
-    # is computed on first use, as an encoder's logit scale is, may load weights.
-    if kind not in type(value).__mro__ and not isinstance(value, kind):
-        return False
-    if isinstance(value, str) and kind is not str:
+    if not is_instance(value, kind) or (isinstance(value, str) and kind is not str):
         return False
     return all(matches(item, item_hint) for item, item_hint in _items(value, hint))
+
+
+def is_instance(value: object, kind: Any) -> bool:
+    """As isinstance, without reading the properties of a value whose class has `kind`, or one of them, as a base.
+
+    Up to Python 3.11, isinstance reads every member of a protocol. One that is computed on first use, as an encoder's
+    logit scale is, may load weights.
+    """
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    return any(one in type(value).__mro__ for one in kinds) or isinstance(value, kind)
 
 
 def _items(value: Any, hint: Any) -> Iterator[tuple[Any, Any]]:

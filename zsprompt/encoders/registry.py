@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from zsprompt._utils.arguments import checked
+from zsprompt._utils.arguments import checked, is_instance
 from zsprompt._utils.modules import error_text, import_object, is_object_path
 from zsprompt._utils.registry import find, installed
 from zsprompt.encoders.base import Encoder, EncoderLoader, Precision
@@ -201,6 +201,6 @@ def _made(name: str, thing: object, device: str) -> Encoder:
         raise UsageError(
             f"expected {name} to be an encoder or to make one when called with device=…, found {error_text(error)}"
         ) from error
-    if not isinstance(made, Encoder):
+    if not is_instance(made, Encoder):
         raise UsageError(f"expected {name} to be a zsprompt.Encoder, found a {type(made).__name__}")
     return made

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import NoneType, TracebackType
 from typing import Any, Literal, cast, get_args
 
+from zsprompt._utils.arguments import is_instance
 from zsprompt._utils.modules import is_object_path
 from zsprompt._utils.progress import Progress, quiet
 from zsprompt._utils.registry import DEFAULT_MODEL
@@ -471,7 +472,7 @@ def _checked(name: str, value: object) -> object:
 
 def _fits(name: str, value: object) -> bool:
     if name in _OBJECTS:
-        return isinstance(value, _OBJECTS[name][1]) and not isinstance(value, type)
+        return is_instance(value, _OBJECTS[name][1]) and not isinstance(value, type)
     if name in _NUMBERS:
         return value is None or (isinstance(value, int) and not isinstance(value, bool))
     if name == "skip_bad":
@@ -521,4 +522,4 @@ def _plain(value: object) -> object:
         return list(value)
     if isinstance(value, Dataset | PromptSet):
         return value.name
-    return value.name if isinstance(value, Encoder) else repr(value)
+    return value.name if is_instance(value, Encoder) else repr(value)
