@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from zsprompt._utils.arguments import checked, is_instance
 from zsprompt._utils.modules import error_text, import_object, is_object_path
@@ -194,7 +194,7 @@ def _reads_as_path(name: str) -> bool:
 
 def _made(name: str, thing: object, device: str) -> Encoder:
     try:
-        made = thing(device=device) if callable(thing) else thing
+        made: Any = thing(device=device) if callable(thing) else thing
     except ZspromptError:
         raise
     except Exception as error:  # third-party code may raise anything
@@ -203,4 +203,5 @@ def _made(name: str, thing: object, device: str) -> Encoder:
         ) from error
     if not is_instance(made, Encoder):
         raise UsageError(f"expected {name} to be a zsprompt.Encoder, found a {type(made).__name__}")
-    return made
+    encoder: Encoder = made
+    return encoder

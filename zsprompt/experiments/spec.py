@@ -514,7 +514,7 @@ def _loadable_model(name: str | None) -> str | None:
     )
 
 
-def _plain(value: object) -> object:
+def _plain(value: Any) -> object:
     """The value of a field as a JSON type."""
     if isinstance(value, str | int | float | bool):
         return value
