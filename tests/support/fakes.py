@@ -14,7 +14,7 @@ from zsprompt._utils.arrays import Floats, Halves
 from zsprompt.data.images import ImageFile
 from zsprompt.testing import LABELS, draw
 
-__all__ = ["LABELS", "PlantedEncoder", "SpatialPlanted", "draw", "draw_files"]
+__all__ = ["LABELS", "ForgetfulPlanted", "PlantedEncoder", "SpatialPlanted", "draw", "draw_files"]
 
 
 def draw_files(folder: Path, sets: Sequence[Sequence[str]], labels: Sequence[str] = LABELS) -> list[ImageFile]:
@@ -38,6 +38,13 @@ class PlantedEncoder(testing.PlantedEncoder):
     def encode_images(self, images: Sequence[Image.Image]) -> Floats:
         _wait()
         return super().encode_images(images)
+
+
+class ForgetfulPlanted(PlantedEncoder):
+    """An encoder that is known to miss cats."""
+
+    def often_missed(self, labels: Sequence[str]) -> list[str]:
+        return [label for label in labels if label == "cat"]
 
 
 class SpatialPlanted(PlantedEncoder, testing.SpatialPlantedEncoder):

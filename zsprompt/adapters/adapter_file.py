@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsprompt._utils import file_kinds
+from zsprompt._utils.arguments import checked
 from zsprompt._utils.arrays import Floats
 from zsprompt._utils.digests import digest as value_digest
 from zsprompt._utils.specs import restored
@@ -171,6 +172,7 @@ def save_adapter(trained: Trained, path: Path, *, force: bool = False) -> None:
     write_arrays(path, file_kinds.ADAPTER, trained.weights, facts, force=force)
 
 
+@checked
 def load_adapter(path: Path | str) -> Trained:
     """The adapter of a file, or of a folder of `zsprompt train`.
 

@@ -24,11 +24,11 @@ from zsprompt.adapters.schedule import Schedule
 from zsprompt.adapters.train_loop import DivergedError, fit
 from zsprompt.data import Dataset
 from zsprompt.data.dataset import refuse_or_skip
-from zsprompt.errors import TrainingError, UsageError
+from zsprompt.errors import DataError, TrainingError, UsageError
 from zsprompt.prompts import PromptSet, load_prompts
 from zsprompt.prompts.labels import check_labels, label_vectors
 from zsprompt.store import EmbeddingStore
-from zsprompt.store.embed import Embedded, embed
+from zsprompt.store.embed import Embedded, embed, require_captions
 
 logger = logging.getLogger(__name__)
 
@@ -125,17 +125,15 @@ def train(
     kind = load_kind(kind) if isinstance(kind, str) else kind
     schedule = schedule or kind.schedule
     prompts = load_prompts(prompts or PROMPTS) if not isinstance(prompts, PromptSet) else prompts
-    check_labels(dataset.labels)
     folder = None if out is None else Path(out)
+    training, held_out, notes = check_training(kind, dataset, schedule, validation, prompts)
+    device = pick_device(device)
     if folder is not None:
         check_folder(folder, FILES, force=force)
         if not resume:
             _clear_folder(folder, force)
-    if validation is None and not kind.has_epochs:
-        validation = 0.0
-    training, held_out, notes = split_off(dataset, validation, schedule)
     job = _Job(kind, store, prompts, schedule, skip_bad, folder)
-    _check_targets(training)
+    texts = label_vectors(prompts, dataset.labels, store)  # before the images: it refuses labels that are too long
     training, training_examples = job.examples(training)
     _check_targets(training)  # again, without the images that cannot be read
     held_out_examples = None
@@ -149,7 +147,6 @@ def train(
         finished = _finished(folder, spec_of(kind), _settings(kind, schedule), identity)
         if finished:
             return finished
-    texts = label_vectors(prompts, dataset.labels, store)
     with nullcontext() if folder is None else new_folder(folder):
         fitted, fault = _fitted(
             lambda: fit(
@@ -161,7 +158,7 @@ def train(
                 validation=held_out_examples,
                 checkpoint=folder and folder / CHECKPOINT,
                 identity=identity,
-                device=pick_device(device),
+                device=device,
                 progress=progress,
             )
         )
@@ -173,6 +170,43 @@ def train(
     if fault is not None:
         raise fault
     return course
+
+
+def check_training(
+    kind: Kind,
+    dataset: Dataset,
+    schedule: Schedule,
+    validation: Dataset | float | None,
+    prompts: PromptSet,
+) -> tuple[Dataset, Dataset | None, list[str]]:
+    """Raise what `train` would raise without embedding anything. Returns what `split_off` returns.
+
+    Args, Raises: see `train`.
+    """
+    prompts.ensemble(check_labels(dataset.labels))
+    require_captions(kind.reads, dataset.caption_columns)
+    if validation is None and not kind.has_epochs:
+        validation = 0.0
+    training, held_out, notes = split_off(dataset, validation, schedule)
+    _check_targets(training)
+    return training, held_out, notes
+
+
+def check_test(kind: Kind, dataset: Dataset, test: Dataset) -> None:
+    """Raise now what measuring on `test` would raise after the training on `dataset`.
+
+    Raises:
+        UsageError: other labels, for a kind that is bound to its labels.
+        DataError: another number of image captions, for a kind that reads them.
+    """
+    if kind.bound and set(test.labels) != set(dataset.labels):
+        raise UsageError(f"expected the labels of {dataset.name} in the test data, found others")
+    trained, tested = len(dataset.caption_columns), len(test.caption_columns)
+    if "captions" in kind.reads and trained != tested:
+        raise DataError(
+            f"expected {counted(trained, 'caption')} per image in the test data, as in the training data, "
+            f"found {tested}"
+        )
 
 
 @dataclass(frozen=True)

@@ -76,21 +76,19 @@ def caption_labels(
             check_output(out, BANK, inputs=inputs_of(spec), force=force)
         bank, writer = spec.captions, resources.writer(spec.llm)
         resolved = replace(spec, captions=None, llm=None).resolve(resources)  # listing the sets needs no captions
-        of_labels = None
-        if resolved.dataset is None:
-            of_labels = _sets_of_labels(resolved.labels, set_size)
-        else:
-            _with_label_sets(resolved)  # before a server is asked for
+        fixed = _fixed_sets(resolved, set_size)  # before a server is asked for
         captions = captions_from(bank or (resolved.dataset.bank if resolved.dataset else None), writer)
         if captions is None or (captions.writer is None and not dry_run):
             raise UsageError(NO_LLM)
         notes(resolved.label_warnings)  # before a server is asked
-        if of_labels is not None and dry_run:  # needs no model
-            _show_plan(captions.plan(of_labels, resolved.labels), captions, cost, json, dry_run)
+        if dry_run and fixed is not None:  # needs no model
+            _show_plan(captions.plan(fixed, resolved.labels), captions, cost, json, dry_run)
             return
+        if dry_run:
+            note(_why_a_model(resolved))
         with resources.open_store(resolved.model, spec.device, spec.precision) as store:
             prepared = resolved.prepared(store)
-            sets = _sets_of_run(prepared) if of_labels is None else of_labels
+            sets = _sets_of_run(prepared) if fixed is None else fixed
             _show_plan(captions.plan(sets, prepared.labels), captions, cost, json, dry_run)
             if dry_run:
                 return
@@ -100,6 +98,24 @@ def caption_labels(
             refused = _named(written.refused)
             name_refused(refused)
             exit_if_incomplete(refused, len(written.captions), len(sets), "label set")
+
+
+def _fixed_sets(resolved: Resolved, largest: int) -> Sequence[LabelSet] | None:
+    """The label sets, where they do not depend on what a model finds in images; else None."""
+    if resolved.dataset is None:
+        return _sets_of_labels(resolved.labels, largest)
+    return _with_label_sets(resolved).fixed_label_sets(resolved.labels)
+
+
+def _why_a_model(resolved: Resolved) -> str:
+    """Why even a count embeds the images, and the number that it cannot exceed."""
+    images, labels = len(resolved.data.images), len(resolved.labels)
+    most = min(images * labels + 1, 2**labels)
+    model = resolved.model if isinstance(resolved.model, str) else resolved.model.name
+    return (
+        f"the label sets depend on how {model} ranks the labels of each image, so this count embeds the images; "
+        f"there are at most {most:,}. To count without a model, use llm,base=list-all, or --labels without --dataset"
+    )
 
 
 def _sets_of_run(prepared: Prepared) -> Sequence[LabelSet]:

@@ -14,6 +14,7 @@ from zsprompt._utils.registry import DEFAULT_MODEL
 from zsprompt._utils.specs import construct, split_spec
 from zsprompt._utils.text import quoted
 from zsprompt.errors import UsageError
+from zsprompt.experiments.data_fields import DataFields
 
 if TYPE_CHECKING:
     pass
@@ -119,20 +120,6 @@ class RunOption:
 
 
 @dataclass(frozen=True)
-class _DataFields:
-    """Fields that may follow the name of a data set."""
-
-    root: str | None = None
-    split: str | None = None
-    names: str | None = None
-    difficult: str | None = None
-    limit: int | None = None
-    sample: int | None = None
-    seed: int | None = None
-    skip_bad: bool | None = None
-
-
-@dataclass(frozen=True)
 class _DeviceFields:
     """Fields that may follow the device."""
 
@@ -197,7 +184,7 @@ RUN_OPTIONS: tuple[RunOption, ...] = (
         str,
         _OF_DATA,
         "NAME[,field=value…]; see `zsprompt list datasets`.",
-        _family("dataset", _DataFields),
+        _family("dataset", DataFields),
         family={
             "root": "root",
             "split": "split",

@@ -47,9 +47,9 @@ def predict(
     with refusals():
         from zsprompt._utils.file_kinds import PREDICTIONS
         from zsprompt._utils.outputs import check_output
-        from zsprompt.data.inputs import reads_sources
+        from zsprompt.data.inputs import find_sources, reads_sources
         from zsprompt.evaluation.predict import Totals, predict_in_parts
-        from zsprompt.evaluation.provenance import describe, made_up, undescribed
+        from zsprompt.evaluation.provenance import describe, made_up, often_missed, undescribed
         from zsprompt.experiments.inputs import inputs_of
 
         spec, resources = given.spec(), given.resources()
@@ -60,18 +60,19 @@ def predict(
             resolved, strategy=_with_threshold(resolved.strategy, threshold, str(spec.strategy))
         )
         resolved.check(resources)
-        labels = resolved.labels
+        labels, sources = resolved.labels, find_sources(images)
         if out:
             check_output(out, PREDICTIONS, inputs=[reads_sources(images), *inputs_of(spec)], force=force)
         totals = Totals()
         with resources.open_store(resolved.model, spec.device, spec.precision) as store:
             strategy = resolved.prepared(store).strategy
-            recipe = describe(strategy, store)
+            recipe = describe(strategy, store, labels)
             captions = resolved.image_captions
-            parts = totals.watch(predict_in_parts(images, labels, store, strategy=strategy, captions=captions))
+            parts = totals.watch(predict_in_parts(sources, labels, store, strategy=strategy, captions=captions))
             _show(parts, labels, recipe, out, json, force)
         _say_totals(totals, labels, recipe, out)
-        notes((*resolved.label_warnings, *undescribed(strategy, labels), *made_up(totals.worded)))
+        missed = often_missed(recipe["model"], store.encoder.often_missed(labels))
+        notes((*resolved.label_warnings, *undescribed(strategy, labels), *made_up(totals.worded), *missed))
         if totals.bad:
             raise typer.Exit(1)
 
@@ -120,6 +121,7 @@ def _show(
 def _say_totals(totals: Totals, labels: Sequence[str], recipe: dict[str, Any], out: Path | None) -> None:
     from zsprompt._utils.text import counted
     from zsprompt.evaluation.provenance import never_seen
+    from zsprompt.evaluation.reference_words import comparison_text, many_labels
     from zsprompt.report import printable
 
     for image, reason in totals.bad:
@@ -132,6 +134,10 @@ def _say_totals(totals: Totals, labels: Sequence[str], recipe: dict[str, Any], o
         note(warning)
     done = f"{counted(totals.images, 'image')}, {counted(len(labels), 'label')}, model {recipe['model']}"
     note(f"{done}; scores in {out}" if out else done)
+    for text in comparison_text(recipe, len(labels)):
+        note(text)
+    for warning in many_labels(recipe, len(labels), totals.images, totals.present):
+        note(warning)
     if totals.bad:
         total = counted(totals.images + len(totals.bad), "image")
         note(f"error: expected {total} that can be read, {len(totals.bad):,} cannot; fix or remove them")

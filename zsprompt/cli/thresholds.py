@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,6 +14,7 @@ from zsprompt.cli.session import can_print, note, notes, refusals
 from zsprompt.errors import UsageError
 
 if TYPE_CHECKING:
+    from zsprompt.data.inputs import Sources
     from zsprompt.experiments.spec import Prepared
     from zsprompt.strategies import Thresholds
 
@@ -87,7 +87,7 @@ def thresholds(
     with refusals():
         from zsprompt._utils.file_kinds import THRESHOLDS
         from zsprompt._utils.outputs import check_output
-        from zsprompt.data.inputs import reads_sources
+        from zsprompt.data.inputs import find_sources, reads_sources
         from zsprompt.experiments.inputs import inputs_of
         from zsprompt.strategies import save_thresholds
 
@@ -103,9 +103,14 @@ def thresholds(
             raise UsageError("expected --expect with unlabelled images, found --dataset; --rule chooses by targets")
         inputs = [reads_sources(images or ()), *inputs_of(spec)]
         check_output(out, THRESHOLDS, inputs=inputs, force=force)
-        with spec.prepare(given.resources()) as prepared:
-            notes(prepared.resolved.label_warnings)
-            made = _from_expectation(prepared, images, expectation) if images else _from_targets(prepared, chosen)
+        resources = given.resources()
+        resolved = spec.resolve(resources)
+        resolved.check(resources)
+        sources = find_sources(images) if images else None  # before a model is loaded
+        with resources.open_store(resolved.model, spec.device, spec.precision) as store:
+            prepared = resolved.prepared(store)
+            notes(resolved.label_warnings)
+            made = _from_expectation(prepared, sources, expectation) if sources else _from_targets(prepared, chosen)
         save_thresholds(made, out, force=force)
         _show(made, out, json)
 
@@ -124,7 +129,7 @@ def _from_targets(prepared: Prepared, rule: _Rule) -> Thresholds:
     )
 
 
-def _from_expectation(prepared: Prepared, images: Sequence[Path], expect: _Expectation) -> Thresholds:
+def _from_expectation(prepared: Prepared, sources: Sources, expect: _Expectation) -> Thresholds:
     """Thresholds chosen by the expected number of labels, without targets."""
     from zsprompt.evaluation.predict import predict
     from zsprompt.evaluation.provenance import describe
@@ -132,10 +137,10 @@ def _from_expectation(prepared: Prepared, images: Sequence[Path], expect: _Expec
 
     labels, per_image = prepared.labels, expect.labels
     captions = prepared.resolved.image_captions
-    answer = predict(images, labels, prepared.store, strategy=prepared.strategy, captions=captions)
+    answer = predict(sources, labels, prepared.store, strategy=prepared.strategy, captions=captions)
     if expect == _Expectation():
         per_image = min(_EXPECTED, len(labels) / 2)
-    recipe = describe(prepared.strategy, prepared.store)
+    recipe = describe(prepared.strategy, prepared.store, labels)
     return expected_thresholds(answer, recipe, labels_per_image=per_image, share=expect.share)
 
 

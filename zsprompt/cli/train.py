@@ -186,10 +186,13 @@ def _train_one(
     kind: Kind, data: Dataset, store: EmbeddingStore, test: Dataset | None, options: dict[str, Any], json: bool
 ) -> None:
     from zsprompt._utils.files import to_json
+    from zsprompt.adapters.training import check_test
     from zsprompt.adapters.training import train as learn
     from zsprompt.report.of_training import save_training_curve
 
     out = options["out"]
+    if test is not None:
+        check_test(kind, data, test)
     course = learn(kind, data, store, **options)
     save_training_curve(course, out, force=options["force"])
     for line in course.notes:

@@ -14,6 +14,9 @@ from zsprompt.data.remarks import Remark, Remarks
 from zsprompt.data.tars import PACKED_SUFFIXES, TAR_SUFFIXES, TarMember, read_members
 from zsprompt.errors import DataError
 
+Paths = Sequence[Path | str] | Path | str
+"""One path or several."""
+
 _DECIDING = 20  # rows of a list that decide where its images are
 
 
@@ -38,6 +41,11 @@ class Sources:
         yield from self.files
         for path in self.streams:
             yield from _refs(path, Remarks())
+
+
+def sources_of(paths: Paths) -> Sources:
+    """The images at one path or several. Raises DataError, see `find_sources`."""
+    return find_sources([Path(path) for path in ([paths] if isinstance(paths, Path | str) else paths)])
 
 
 def find_sources(paths: Sequence[Path]) -> Sources:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zsprompt.encoders.base import BatchedEncoder, Encoder, Precision, Resizable, SpatialEncoder
+from zsprompt.encoders.base import BatchedEncoder, Encoder, Precision, Resizable, ScaleOnUse, SpatialEncoder
 from zsprompt.encoders.clip.openai_models import OPENAI_MODELS
 from zsprompt.encoders.registry import ENCODERS, available_models, check_model, load_encoder
 
@@ -13,6 +13,7 @@ __all__ = [
     "Encoder",
     "Precision",
     "Resizable",
+    "ScaleOnUse",
     "SpatialEncoder",
     "available_models",
     "check_model",

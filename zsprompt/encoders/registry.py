@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from zsprompt._utils.arguments import checked
 from zsprompt._utils.modules import error_text, import_object, is_object_path
 from zsprompt._utils.registry import find, installed
 from zsprompt.encoders.base import Encoder, EncoderLoader, Precision
@@ -68,7 +69,7 @@ ENCODERS = {
         EncoderEntry(
             "conse",
             "conse:load_conse",
-            "ConSE for photographs, built from PyPI packages (extra 'offline'); no download",
+            "ConSE for photographs, built from PyPI packages (extra 'offline'); no download; it misses most people",
             "conse:check_conse",
         ),
         EncoderEntry(
@@ -92,6 +93,7 @@ def available_models() -> dict[str, str]:
     return built_in | {name: f"installed: {path}" for name, path in installed(_GROUP).items()}
 
 
+@checked
 def load_encoder(name: str = "ViT-B/32", *, device: str = "auto", precision: Precision = "auto") -> Encoder:
     """Load the encoder with this name.
 

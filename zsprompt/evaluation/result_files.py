@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from zsprompt._utils import file_kinds
+from zsprompt._utils.arguments import checked
 from zsprompt._utils.arrays import Bools, Floats, Targets
 from zsprompt._utils.csv_cells import DIGITS, decided, exact, restored
 from zsprompt._utils.file_kinds import FileKind
@@ -19,8 +20,9 @@ from zsprompt._utils.outputs import CsvWriter, check_folder, new_folder, remove,
 from zsprompt._utils.validate import Must, Section, first_fault
 from zsprompt.errors import ResultError
 from zsprompt.evaluation.predict import Predictions
+from zsprompt.evaluation.reference_words import KEY
 from zsprompt.evaluation.result import Result
-from zsprompt.strategies import Prediction
+from zsprompt.strategies import Prediction, ReferenceWords
 
 SEPARATOR = "|"
 """Between label names in one cell of a CSV file."""
@@ -42,7 +44,9 @@ _COUNTS = ("texts_encoded", "texts_cached", "texts_not_kept", "images_encoded", 
 
 _RECIPE = ("strategy", "prompts", "model", "fingerprint", "dataset", "split", "names", "difficult")
 _FACTS = {
-    "recipe": Section(dict.fromkeys(_RECIPE, Any) | {"prompts": list[Any]}, frozenset(_RECIPE)),
+    "recipe": Section(
+        dict.fromkeys(_RECIPE, Any) | {"prompts": list[Any], KEY: ReferenceWords | None}, frozenset(_RECIPE)
+    ),
     "mAP": float | None,
     "ap": Annotated[dict[str, Any], Must("a section with a number per label", bool)],
     "images": int,
@@ -56,7 +60,8 @@ _FACTS = {
 _CONTENT = Section(_FACTS | {"captions": dict[str, Any]}, _FACTS.keys())
 
 
-def save_result(result: Result, folder: Path, *, force: bool = False) -> None:
+@checked
+def save_result(result: Result, folder: Path | str, *, force: bool = False) -> None:
     """Write scores.csv, per_class.csv and finally result.json: a folder with a result.json is complete.
 
     Args:
@@ -67,6 +72,7 @@ def save_result(result: Result, folder: Path, *, force: bool = False) -> None:
     Raises:
         OutputError: one of these files is not part of a result, the folder cannot be written, or the disk is full.
     """
+    folder = Path(folder)
     check_folder(folder, FILES, force=force)
     with new_folder(folder):
         for name in (RESULT, PROBABILITIES):
@@ -81,6 +87,7 @@ def save_result(result: Result, folder: Path, *, force: bool = False) -> None:
         write_json(folder / RESULT, file_kinds.RESULT, result.to_dict(), force=force)
 
 
+@checked
 def load_result(folder: Path | str) -> Result:
     """Read what `save_result` wrote, bit for bit; measures are computed again from the scores.
 

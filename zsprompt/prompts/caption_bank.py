@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
+from zsprompt._utils.arguments import checked
 from zsprompt._utils.file_kinds import BANK, RANDOM_BANK, RANDOM_WORDS
 from zsprompt._utils.files import read_fault, read_text
 from zsprompt._utils.outputs import whole_text
@@ -92,6 +93,7 @@ def available_banks() -> list[str]:
     return sorted(path.stem for path in (prompts_folder() / _FOLDER).glob("*.jsonl"))
 
 
+@checked
 def load_bank(name: str | Path) -> Bank:
     """Load a shipped bank by name, or your own bank by path (a path has a separator or ends in .jsonl).
 

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from zsprompt._utils import file_kinds
+from zsprompt._utils.arguments import checked
 from zsprompt._utils.modules import is_object_path
 from zsprompt._utils.outputs import Reads, check_folder, check_output, new_folder, reads_folder, write_text
 from zsprompt._utils.progress import Progress, quiet
 from zsprompt.data import load_dataset
 from zsprompt.data.images import ImageRef
 from zsprompt.data.inputs import reads_images
-from zsprompt.errors import ZspromptError
+from zsprompt.errors import UsageError, ZspromptError
 from zsprompt.evaluation.compare import compare
 from zsprompt.evaluation.result import Result
 from zsprompt.evaluation.result_files import load_result
@@ -47,10 +48,11 @@ class Built:
     warnings: Sequence[str] = ()
 
 
+@checked
 def build_report(
-    folders: Sequence[Path],
-    out: Path | None = None,
-    root: Path | None = None,
+    folders: Sequence[Path | str] | Path | str,
+    out: Path | str | None = None,
+    root: Path | str | None = None,
     *,
     images: Sequence[ImageRef] | None = None,
     progress: Progress = quiet,
@@ -70,21 +72,25 @@ def build_report(
         ResultError: a folder is missing or damaged, or two results cannot be compared.
         OutputError: the page or a figure would replace another file, or cannot be written.
     """
-    if len(folders) == 2:
-        first, second = folders
+    given = [Path(folder) for folder in ([folders] if isinstance(folders, Path | str) else folders)]
+    if not 1 <= len(given) <= 2:
+        raise UsageError(f"expected one folder, or two of runs to compare, found {len(given)}")
+    out, root = None if out is None else Path(out), None if root is None else Path(root)
+    if len(given) == 2:
+        first, second = given
         out = out or second / f"against-{first.resolve().name}.html"
         comparison = compare(load_result(first), load_result(second))
         shown, warnings = _images(comparison.second, root, images)
-        target = _Target(out, folders, tuple(shown.values()), force)
+        target = _Target(out, given, tuple(shown.values()), force)
         names = (str(first), str(second))
         return target.write(comparison_report(comparison, names, shown, progress, warnings), warnings)
-    folder = folders[0]
+    folder = given[0]
     out = out or folder / "report.html"
     if (folder / JSON).is_file():
-        return _Target(out, folders, (), force).write(ablation_report(folder))
+        return _Target(out, given, (), force).write(ablation_report(folder))
     result = load_result(folder)
     shown, warnings = _images(result, root, images)
-    target = _Target(out, folders, tuple(shown.values()), force)
+    target = _Target(out, given, tuple(shown.values()), force)
     return target.write(run_report(result, shown, progress, warnings), warnings)
 
 

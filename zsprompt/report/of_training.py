@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from zsprompt._utils import file_kinds
+from zsprompt._utils.arguments import checked
 from zsprompt._utils.file_kinds import FileKind
 from zsprompt._utils.outputs import write_text
 from zsprompt.adapters.registry import name_of
@@ -19,6 +20,7 @@ FILES: dict[str, FileKind] = {**TRAINING_FILES, CURVE: file_kinds.FIGURE}
 """The files of a training run and its plot."""
 
 
+@checked
 def save_training_curve(course: Course, folder: Path | str, *, force: bool = False) -> Path | None:
     """Plot loss and validation mAP by epoch into `folder`. Returns the file; None for an adapter without epochs.
 

@@ -8,6 +8,7 @@ from textwrap import fill
 from typing import Any
 
 from zsprompt._utils import file_kinds
+from zsprompt._utils.arguments import checked
 from zsprompt._utils.file_kinds import FileKind
 from zsprompt._utils.outputs import check_folder, new_folder, whole_csv, write_json, write_text
 from zsprompt.evaluation.measures import Measure, number_text, shown_in, texts
@@ -30,7 +31,8 @@ _NONE = "–"
 Record = Mapping[str, Any]
 
 
-def save_ablation(ablation: Ablation, folder: Path, *, force: bool = False) -> None:
+@checked
+def save_ablation(ablation: Ablation, folder: Path | str, *, force: bool = False) -> None:
     """Write ablation.csv, .md, .tex and finally .json.
 
     Args:
@@ -41,6 +43,7 @@ def save_ablation(ablation: Ablation, folder: Path, *, force: bool = False) -> N
     Raises:
         OutputError: one of these files is not such a table, or the folder cannot be written.
     """
+    folder = Path(folder)
     check_folder(folder, FILES, force=force)
     records = ablation.records()
     with new_folder(folder):

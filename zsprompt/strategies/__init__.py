@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from zsprompt.strategies.adapter import Adapter
-from zsprompt.strategies.base import Prediction, Strategy, Wrapper, rebuild, walk
+from zsprompt.strategies.base import Prediction, ReferenceWords, Strategy, Wrapper, rebuild, walk
 from zsprompt.strategies.capabilities import (
     lacks_captions,
     on_device,
     own_labels,
     own_model,
     reads,
+    reference_words,
     refuse,
     refuse_captions,
     refuse_labels,
@@ -35,6 +36,7 @@ __all__ = [
     "Normalised",
     "PerLabel",
     "Prediction",
+    "ReferenceWords",
     "Strategy",
     "Thresholded",
     "Thresholds",
@@ -51,6 +53,7 @@ __all__ = [
     "own_model",
     "reads",
     "rebuild",
+    "reference_words",
     "refuse",
     "refuse_captions",
     "refuse_labels",

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from zsprompt._utils import file_kinds
+from zsprompt._utils.arguments import checked
 from zsprompt._utils.arrays import Bools, Doubles, Floats
 from zsprompt._utils.digests import digest
 from zsprompt._utils.files import read_fault, read_text
@@ -111,7 +112,8 @@ def thresholds_dict(thresholds: Thresholds) -> dict[str, Any]:
     }
 
 
-def save_thresholds(thresholds: Thresholds, path: Path, *, force: bool = False) -> None:
+@checked
+def save_thresholds(thresholds: Thresholds, path: Path | str, *, force: bool = False) -> None:
     """Write a JSON file that `load_thresholds` reads. The write is atomic.
 
     Args:
@@ -122,9 +124,10 @@ def save_thresholds(thresholds: Thresholds, path: Path, *, force: bool = False) 
     Raises:
         OutputError: another file is at `path`, or the file cannot be written.
     """
-    write_json(path, file_kinds.THRESHOLDS, thresholds_dict(thresholds), indent=1, force=force)
+    write_json(Path(path), file_kinds.THRESHOLDS, thresholds_dict(thresholds), indent=1, force=force)
 
 
+@checked
 def load_thresholds(path: Path | str) -> Thresholds:
     """The thresholds of a file.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from zsprompt._utils import file_kinds
+from zsprompt._utils.arguments import checked
 from zsprompt._utils.digests import digest
 from zsprompt._utils.outputs import check_folder, remove
 from zsprompt._utils.progress import Progress, quiet
@@ -19,7 +20,7 @@ from zsprompt.adapters import Kind, Schedule, Trained, load_adapter, load_kind
 from zsprompt.adapters.adapter_file import FILE
 from zsprompt.adapters.training import CHECKPOINT, PROMPTS, train
 from zsprompt.data import Dataset, load_dataset, takes_root
-from zsprompt.encoders import load_encoder
+from zsprompt.encoders import check_model, load_encoder
 from zsprompt.encoders.random_texts import RandomTexts
 from zsprompt.errors import AdapterError, TrainingError, UnknownName, UsageError, ZspromptError
 from zsprompt.experiments import protocols
@@ -44,6 +45,7 @@ _CEILING = 0.995  # notes mention the ceiling of a measure below this
 _Job = tuple[Settings, int]  # and a seed
 
 
+@checked
 def reproduce(
     table: Table | str,
     *,
@@ -294,9 +296,18 @@ class _Work:
 
     def done(self, cells: Mapping[_Job, str]) -> dict[_Job, Measures | Failure]:
         """The measures of each job, or why it failed."""
-        jobs = [Job(_group(settings), partial(self._measures, settings, seed)) for settings, seed in cells]
+        jobs = [self._job(settings, seed) for settings, seed in cells]
         outcomes: list[Measures | Failure] = work_off(jobs, self._open_store, list(cells.values()), _measures_text)
         return dict(zip(cells, outcomes, strict=True))
+
+    def _job(self, settings: Settings, seed: int) -> Job[Measures] | Failure:
+        """The job of a cell and a seed, or why it cannot start."""
+        if not settings.counts:
+            try:
+                check_model(settings.encoder, device=self.device)
+            except ZspromptError as error:
+                return Failure.of(error)
+        return Job(_group(settings), partial(self._measures, settings, seed))
 
     def _open_store(self, group: Hashable) -> EmbeddingStore:
         model, texts = cast("tuple[str, str]", group)
