@@ -96,6 +96,7 @@ MADE: dict[str, Callable[[World], dict[str, Any]]] = {
     "Llm": lambda w: {},
     "Normalised": lambda w: {"strategy": zs.PerLabel()},
     "PerLabel": lambda w: {},
+    "ReferenceWords": lambda w: {},
     "Row": lambda w: {},
     "Rule": lambda w: {},
     "RunSpec": lambda w: {},

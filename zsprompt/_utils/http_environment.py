@@ -28,6 +28,6 @@ def usable_environment(failure: type[ZspromptError]) -> Iterator[None]:
         ) from None
     except (OSError, ssl.SSLError) as error:
         raise failure(
-            f"expected certificates in SSL_CERT_FILE or SSL_CERT_DIR, found none that can be read ({error}); "
-            "correct or unset it"
+            "expected certificates in SSL_CERT_FILE or SSL_CERT_DIR, found none that can be read "
+            f"({error.strerror or error}); correct or unset it"
         ) from None

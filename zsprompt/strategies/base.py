@@ -9,6 +9,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from zsprompt._utils.arguments import check_fields
 from zsprompt._utils.arrays import Bools, Doubles, Floats
 from zsprompt.errors import UsageError
 from zsprompt.prompts import NEUTRAL, neutral_words
@@ -68,6 +69,9 @@ class ReferenceWords:
     vocabulary: str | None = None
     words: tuple[str, ...] = ()
     in_scores: bool = True
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 Supervision = Literal["label-free", "transductive", "tuned", "trained"]
