@@ -505,7 +505,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(photos: Path, z
     last = done.stderr.splitlines()[-1]
     assert last.startswith(f"error: cannot write {tmp_path / 'full' / CHECKPOINT}")
     assert "Traceback" not in done.stderr
-    assert list((tmp_path / "full").iterdir()) == []
+    assert not (tmp_path / "full").exists()
 
 
 @pytest.mark.skipif("os.geteuid() == 0", reason="root writes everywhere")
