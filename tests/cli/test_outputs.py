@@ -121,7 +121,10 @@ def test_the_table_has_every_command() -> None:
 
 def answered(body: Any, number: int) -> Any:
     """One answer that serves for captions, descriptions and paraphrases."""
-    return sighted(body, number) if "image_url" in json.dumps(body) else completion("a picture of {a_label}")
+    text = json.dumps(body)
+    if "image_url" in text:
+        return sighted(body, number)
+    return completion("a picture of {a_label}" if "{a_label}" in text else "a small cat and a brown dog")
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +153,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["run", "--strategy", "top-all", *DATA, "--out", "other"],
         [*CASES["ablate"].words, "--out", "table"],
         [*CASES["thresholds of a data set"].words, "--out", "t.json"],
+        [*CASES["thresholds of images"].words, "--out", "chosen.json"],
         [*TRAIN, "--out", "adapter"],
         [*CASES["predict"].words, "--out", "predictions.csv"],
         [*CASES["random captions"].words, "--out", "bank.jsonl"],
@@ -272,12 +276,12 @@ NAMES_NO_FILE = {
 NAMED: dict[str, tuple[list[str], str]] = {
     "labels": (["--labels", "@{}"], "words.txt"),
     "without": (["--without", "@{}"], "one.txt"),
-    "strategy": (["--strategy", "normalised:adapter:{}"], f"adapter/{FILE}"),
+    "strategy": (["--strategy", "adapter:{}"], f"adapter/{FILE}"),
     "model": (["--model", "{}"], "words.txt"),
     "prompts": (["--prompts", "{}"], "prompts.toml"),
     "captions": (["--strategy", "llm", "--captions", "{}"], "bank.jsonl"),
     "image_captions": (["--image-captions", "{}"], "captions.csv"),
-    "thresholds": (["--thresholds", "{}"], "t.json"),
+    "thresholds": (["--strategy", "normalised:per-label", "--thresholds", "{}"], "chosen.json"),
     "root": (["--dataset", "folder", "--root", "{}"], "photos/labels.csv"),
 }
 """How an option names a file, by the field of RunSpec, and a file that it can name."""

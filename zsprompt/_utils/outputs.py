@@ -256,7 +256,7 @@ def _refuse_other_kinds(path: Path, kind: FileKind, force: bool) -> None:
     if force or not _exists(path) or not path.is_file() or not path.stat().st_size or kind.recognises(path):
         return
     other = kind_of(path)
-    found = other.what if other else "a file that zsprompt did not write"
+    found = other.what if other else "a file that zsprompt did not write, or a damaged one"
     raise OutputError(
         f"expected no file at {path}, or {kind.what} written by zsprompt, found {found}; choose another --out, or pass "
         "--force (force=True) to replace it"
