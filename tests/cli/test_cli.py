@@ -144,7 +144,7 @@ def test_bad_pictures_refuse_the_run_and_are_all_listed(photos: Path, cli: Cli) 
         (["--prompts", "fotos"], "Did you mean 'photo'?"),
         (["--prompts", "no/such.toml"], "found none"),
         (["--prompts", "adds"], "has no [set]"),
-        (["--root", "nowhere"], "at nowhere/labels.csv, found none"),
+        (["--root", "nowhere"], "in nowhere, found no such folder"),
         (["--split", "tset"], "expected a column 'split'"),
         (["--dataset", "voc", "--root", "nowhere"], "expected the VOC2007 folder"),
         (["--cache", "photos"], "expected an empty folder or a zsprompt cache in photos, found '0000.png'"),
