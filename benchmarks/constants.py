@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from class_vectors import class_names
 from PIL import Image, ImageOps
 
 from zsprompt import Dataset, ListAll, TopAll, load_dataset, load_prompts, metrics
@@ -94,7 +95,7 @@ def scale_grid(store: EmbeddingStore, vectors: np.ndarray, data: Dataset) -> pd.
 
 
 def few_labels(store: EmbeddingStore, vectors: np.ndarray, data: Dataset, draws: int = 60) -> pd.DataFrame:
-    """mAP and micro F1 of standardised scores for random subsets of the labels, without and with neutral words."""
+    """mAP and micro F1 of standardised scores for random subsets of the labels, without and with reference words."""
     prompts, words = load_prompts("photo"), neutral_words()
     all_cosines = vectors @ label_vectors(prompts, data.labels, store).T
     neutral = vectors @ label_vectors(prompts, words, store).T
@@ -119,12 +120,6 @@ def few_labels(store: EmbeddingStore, vectors: np.ndarray, data: Dataset, draws:
 
 THRESHOLDS = (1.25, 1.5, 1.75, 2.0, 2.5)
 COLUMNS = ("mAP", *(f"micro F1 at {threshold}" for threshold in THRESHOLDS))
-
-
-def class_names() -> list[str]:
-    from torchvision.models import EfficientNet_B0_Weights
-
-    return list(EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"])
 
 
 def mean_ap(scores: np.ndarray, targets: np.ndarray) -> float:

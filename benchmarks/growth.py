@@ -4,7 +4,8 @@
 
 Drawn scenes with `tiny`, top-all in rank order (the strategy with the most texts) and normalised:per-label. Each cell
 is a separate process, first with an empty cache and then with a filled one. Labels are the sixteen kinds and then
-neutral words, which are on no image. Cells with too large a cache are skipped (--largest-cell images × labels).
+words of the neutral vocabulary, which are on no image. Cells with too large a cache are skipped (--largest-cell
+images × labels).
 Exponents are the slopes of log(seconds) and log(peak memory) between the last two sizes.
 """
 

@@ -51,14 +51,14 @@ def vit(checkpoint: Path, photos: zs.Dataset, rounds: int) -> list[dict[str, Any
     rounded = OpenAIClip.from_file(checkpoint, device="cpu", precision="bfloat16")
     quantised = OpenAIClip.from_file(checkpoint, device="cpu", precision="int8")
     pixels = normalised(encoder, photos)
-    visual = encoder._model.visual
+    visual = encoder._towers.model.visual
     ways: dict[str, Run] = {
-        "clip's own encode_image": encoder._model.encode_image,
-        "zsprompt, float32": encoder._encode_pixels,
-        "bfloat16 (autocast)": autocast(encoder._model.encode_image),
+        "clip's own encode_image": encoder._towers.model.encode_image,
+        "zsprompt, float32": encoder._towers.image,
+        "bfloat16 (autocast)": autocast(encoder._towers.model.encode_image),
         "torch.compile": torch.compile(visual),
-        "zsprompt, bfloat16": rounded._encode_pixels,
-        "zsprompt, int8": quantised._encode_pixels,
+        "zsprompt, bfloat16": rounded._towers.image,
+        "zsprompt, int8": quantised._towers.image,
     }
     ways |= others(visual, pixels[:BATCH])
     return measured("ViT-B/32", ways, pixels, rounds)
@@ -75,7 +75,7 @@ def towers(name: str, data: zs.Dataset, limit: int, rounds: int) -> list[dict[st
             unit_rows(encoder._weights(out.float().softmax(dim=1).numpy()) @ encoder._class_vectors)
         )
     else:
-        network, size, finish = encoder._model.visual, BATCH, lambda out: out
+        network, size, finish = encoder._towers.model.visual, BATCH, lambda out: out
         pixels = normalised(encoder, data)
     plain = pixels.contiguous()
     fast = pixels.contiguous(memory_format=torch.channels_last)

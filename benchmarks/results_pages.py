@@ -135,6 +135,48 @@ def _p_value(text: str) -> str:
     return "<0.01" if float(text) < 0.01 else f"{float(text):.2f}"
 
 
+def _start_up() -> str:
+    columns = ["model", "new", "seconds", "processor seconds"]
+    rows = [
+        [r["model"], r["new"], f"{float(r['seconds']):.1f}", f"{float(r['cpu_seconds']):.1f}"]
+        for r in _read("start-up-torch2.14-cpu2core.csv")
+    ]
+    return _table(columns, rows, numbers=2)
+
+
+def _labels_asked() -> str:
+    columns = ["labels asked", "reference words", "true positives", "false positives", "precision", "recall"]
+    rows = [
+        [
+            *(
+                r["labels"],
+                *(f"{float(r[key]):.0f}" for key in ("reference_words", "true_positives", "false_positives")),
+            ),
+            *(_percent(r[key]) for key in ("precision", "recall")),
+        ]
+        for r in _read("labels-asked-voc2007-conse.csv")
+    ]
+    return _table(columns, rows, numbers=0)
+
+
+def _long_lists() -> str:
+    rows = [
+        [r["labels"], f"{float(r['mean']):.1f}", f"{float(r['lowest']):.1f} to {float(r['highest']):.1f}"]
+        for r in _read("long-lists-voc2007-conse.csv")
+    ]
+    return _table(["labels asked", "labels per photograph", "range"], rows, numbers=0)
+
+
+def _missed_labels() -> str:
+    columns = ["label", "photographs", "AP", "recall", "precision", "recall of 3 labels", "precision of 3 labels"]
+    measures = ("ap", "recall_of_20", "precision_of_20", "recall_of_3", "precision_of_3")
+    rows = [
+        [r["label"], r["photographs"], *(_percent(r[key]) for key in measures)]
+        for r in _read("missed-labels-voc2007-conse.csv")
+    ]
+    return _table(columns, rows, numbers=1)
+
+
 def _spread(record: Record | None, measure: str = "ours") -> str:
     """Mean ± standard deviation in percent; a deviation below 0.05 is omitted."""
     if record is None:
@@ -240,6 +282,10 @@ def _layout_row(record: Record) -> list[str]:
 TABLES: dict[str, Callable[[], str]] = {
     "ablation-scenes": lambda: _ablation("ablation-scenes-tiny-torch2.14-cpu2core.csv"),
     "ablation-photographs": lambda: _ablation("ablation-voc2007-500photos-conse-torch2.14-cpu2core.csv"),
+    "start-up": _start_up,
+    "labels-asked": _labels_asked,
+    "long-lists": _long_lists,
+    "missed-labels": _missed_labels,
     "adapters-scenes": _adapters_on_scenes,
     "adapters-folds": _folds,
     "reproductions": _reproductions,

@@ -23,6 +23,8 @@ WITHOUT_PHOTOS = {
     "list_all": ["--labels", "12", "--largest", "3"],
     "growth": ["--images", "100", "200", "--labels", "10", "20"],
     "conse_speed": ["--images", "16"],
+    "class_vectors": [],
+    "start_up": ["--rounds", "1"],
     "train_tiny": ["--images", "256", "--steps", "4"],
     "contact_sheet": ["--scenes", "10"],
     "fetch": ["--photos", "100", "--kills", "2"],
@@ -40,10 +42,11 @@ WITH_PHOTOS = {
     "precision": ["--limit", "8", "--rounds", "1", "--measured", "16"],
     "end_to_end": ["--limit", "8", "--photos", "2", "--warm", "1"],
     "kill": ["--limit", "40", "--kills", "2"],
+    "labels_asked": ["--limit", "40"],
     "folds": ["--folds", "2", "--seeds", "1", "--epochs", "2"],
     "report": ["--images", "200", "--rounds", "1"],
 }
-ENDINGS = {"contact_sheet": "png", "train_tiny": "safetensors"}
+ENDINGS = {"class_vectors": "npy", "contact_sheet": "png", "train_tiny": "safetensors"}
 
 
 def main() -> None:

@@ -29,6 +29,7 @@ _HOMES = {
     "Prediction": "strategies",
     "Predictions": "evaluation.predict",
     "PromptSet": "prompts",
+    "ReferenceWords": "strategies",
     "Result": "evaluation.result",
     "Row": "experiments.ablation",
     "Rule": "evaluation.threshold_rules",
@@ -54,15 +55,15 @@ _HOMES = {
     "load_result": "evaluation.result_files",
     "load_strategy": "strategies",
     "load_thresholds": "strategies",
-    "predict": "evaluation.predict",
+    "predict": "experiments.calls",
     "reproduce": "experiments.reproduction",
-    "run": "evaluation.run",
+    "run": "experiments.calls",
     "save_ablation": "report.tables",
     "save_result": "evaluation.result_files",
     "save_training_curve": "report.of_training",
     "save_thresholds": "strategies",
-    "train": "adapters.training",
-    "with_thresholds": "evaluation.thresholds",
+    "train": "experiments.calls",
+    "with_thresholds": "experiments.calls",
 }
 
 __all__ = [
@@ -84,6 +85,7 @@ __all__ = [
     "Prediction",
     "Predictions",
     "PromptSet",
+    "ReferenceWords",
     "Result",
     "Row",
     "Rule",
@@ -124,19 +126,18 @@ __all__ = [
 if TYPE_CHECKING:
     from zsprompt.adapters import Schedule, load_adapter
     from zsprompt.adapters.networks import MLDecoder
-    from zsprompt.adapters.training import train
     from zsprompt.data import Dataset, load_dataset
     from zsprompt.data.images import ImageFile, ImageRef
     from zsprompt.encoders import Encoder, load_encoder
     from zsprompt.errors import ZspromptError
     from zsprompt.evaluation.compare import Comparison, compare
-    from zsprompt.evaluation.predict import Predictions, predict
+    from zsprompt.evaluation.predict import Predictions
     from zsprompt.evaluation.result import Result
     from zsprompt.evaluation.result_files import load_result, save_result
-    from zsprompt.evaluation.run import run
     from zsprompt.evaluation.threshold_rules import Rule
-    from zsprompt.evaluation.thresholds import choose_thresholds, expected_thresholds, with_thresholds
+    from zsprompt.evaluation.thresholds import choose_thresholds, expected_thresholds
     from zsprompt.experiments.ablation import Ablation, Row, ablate, grid
+    from zsprompt.experiments.calls import predict, run, train, with_thresholds
     from zsprompt.experiments.reproduction import reproduce
     from zsprompt.experiments.spec import RunSpec
     from zsprompt.llm import Captions
@@ -152,6 +153,7 @@ if TYPE_CHECKING:
         Normalised,
         PerLabel,
         Prediction,
+        ReferenceWords,
         Strategy,
         Thresholded,
         Thresholds,

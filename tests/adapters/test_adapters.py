@@ -34,6 +34,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from zsprompt._utils.arrays import Floats
+from zsprompt._utils.file_kinds import ADAPTER
 from zsprompt._utils.specs import construct, restored
 from zsprompt.adapters import (
     ADAPTERS,
@@ -526,7 +527,7 @@ def rewritten(file: Path, change: Any) -> Path:
     arrays, facts = read_arrays(file, "adapter")
     facts = copy.deepcopy(facts)
     path = file.with_name("rewritten")
-    write_arrays(path, change(arrays, facts) or arrays, facts)
+    write_arrays(path, ADAPTER, change(arrays, facts) or arrays, facts, force=True)
     return path
 
 
@@ -622,7 +623,7 @@ def test_no_invalid_header_raises_another_error(file: Path, data: st.DataObject)
             place[way[-1]] = copy.deepcopy(data.draw(st.sampled_from(NASTY)))
     facts["format"] = "zsprompt adapter"
     path = file.with_name("strange")
-    write_arrays(path, arrays, facts)
+    write_arrays(path, ADAPTER, arrays, facts, force=True)
     result = read_or_refused(path)
     if result is not None:
         assert result.answer(world(3).images, result.labels, directions()).shape == (3, len(WORDS))

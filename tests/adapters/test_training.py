@@ -24,6 +24,7 @@ from messages import heard_by
 from trainings import PLAIN, VARIANTS, Stop, at_step, digest, every_variant, fit_variant, stop
 
 from zsprompt import metrics
+from zsprompt._utils import file_kinds
 from zsprompt._utils.arrays import Halves, Indices
 from zsprompt.adapters import (
     Examples,
@@ -271,7 +272,7 @@ def test_a_checkpoint_that_lacks_an_array_is_refused_in_one_line(part: str, tmp_
         {name: value for name, value in arrays.items() if name != part},
         arrays | {part: np.zeros(77, np.float32)},
     ):
-        write_arrays(path, changed, facts)
+        write_arrays(path, file_kinds.CHECKPOINT, changed, facts)
         with pytest.raises(TrainingError, match="damage"):
             fit_variant("adam", path)
 
@@ -286,7 +287,7 @@ def test_a_checkpoint_with_invalid_facts_is_refused_in_one_line(changes: dict[st
     with at_step(4, stop) as progress, pytest.raises(Stop):
         fit_variant("adam", path, progress=progress)
     arrays, facts = read_arrays(path, "checkpoint")
-    write_arrays(path, arrays, facts | changes)
+    write_arrays(path, file_kinds.CHECKPOINT, arrays, facts | changes)
     with pytest.raises(TrainingError, match="checkpoint"):
         fit_variant("adam", path)
 
@@ -635,8 +636,8 @@ def test_a_training_run_leaves_the_adapter_its_history_and_a_plot_and_no_checkpo
     with (tmp_path / "a" / "b" / HISTORY).open() as file:
         rows = list(csv.DictReader(file))
     assert [list(row) for row in rows] == [list(asdict(course.history[0]))] * 3
-    assert [float(row["loss"]) for row in rows] == [epoch.loss for epoch in course.history]
-    assert [float(row["mAP"]) for row in rows] == [epoch.mAP for epoch in course.history]
+    assert [float(row["loss"]) for row in rows] == pytest.approx([epoch.loss for epoch in course.history], rel=1e-5)
+    assert [float(row["mAP"]) for row in rows] == pytest.approx([epoch.mAP for epoch in course.history], rel=1e-5)
     assert ET.parse(str(save_training_curve(course, tmp_path))).getroot().tag.endswith("svg")
     assert result.facts["data"]["images"] == 45
     assert result.facts["data"]["validation_images"] == 15
@@ -781,7 +782,7 @@ def test_a_resume_gives_the_same_result_and_overwrites_nothing(drawn: Dataset, t
         learn(drawn, out=out, validation=0.25, progress=progress)
     assert [path.name for path in out.iterdir()] == [CHECKPOINT]
     before = (out / CHECKPOINT).read_bytes()
-    with pytest.raises(TrainingError, match="found one; continue it with --resume, or use another --out"):
+    with pytest.raises(TrainingError, match="found one; continue it with --resume, use another --out, or pass --force"):
         learn(drawn, out=out, validation=0.25)
     for changes, message in (
         ({"schedule": replace(QUICK, lr=1e-3)}, "lr 0.002 instead of 0.001"),
@@ -825,7 +826,7 @@ def test_a_resume_next_to_a_foreign_adapter_is_refused_in_one_line(drawn: Datase
     with pytest.raises(TrainingError, match="expected the history of a training run"):
         learn(drawn, out=tmp_path, resume=True)
     (tmp_path / FILE).write_bytes(b"<html>")
-    with pytest.raises(ZspromptError, match="expected an adapter in"):
+    with pytest.raises(OutputError, match="found a file that zsprompt did not write"):
         learn(drawn, out=tmp_path, resume=True)
 
 
@@ -846,7 +847,7 @@ def test_a_diverged_training_run_keeps_its_best_weights_with_a_note(drawn: Datas
     many = replace(exploding, batch_size=4)
     with pytest.raises(TrainingError, match=r"epoch 1, step .* no epoch was finished"):
         learn(drawn, "linear-probe", out=tmp_path / "none", schedule=many)
-    assert list((tmp_path / "none").iterdir()) == []
+    assert not (tmp_path / "none").exists()
 
 
 def test_unwritable_folders_are_refused_in_one_line_before_any_work(drawn: Dataset, tmp_path: Path) -> None:

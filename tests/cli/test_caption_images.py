@@ -47,6 +47,8 @@ from zsprompt.llm.image_captions import small_jpeg
 
 SHADES = [(left, right) for left in range(4) for right in range(5, 8)]  # 12 pictures
 SECRET = "holiday-in-hiding"
+EARLIER = 'image,caption\n"old.png","an old caption"\n'
+"""A file that the command wrote before."""
 
 
 @pytest.fixture(autouse=True)
@@ -205,7 +207,7 @@ def test_a_budget_ends_with_what_there_is_and_the_same_command_goes_on(
 def test_offline_asks_nothing_and_replaces_no_file_by_nothing(
     server: ChatServer, llm: list[str], photos: Path, cli: Cli, tmp_path: Path
 ) -> None:
-    (tmp_path / "captions.csv").write_text("mine", encoding="utf-8")
+    (tmp_path / "captions.csv").write_text(EARLIER, encoding="utf-8")
     done = cli("caption-images", "photos", *asking(llm, offline="yes"), "--out", "captions.csv")
     assert done.stdout == "0 captions, 0 requests now\n"
     assert done.returncode == 1
@@ -213,7 +215,7 @@ def test_offline_asks_nothing_and_replaces_no_file_by_nothing(
         "12 images without a stored answer; the same command without offline=yes asks about them\n"
         "error: expected answers about 12 images, found none to use; the reasons are above\n"
     )
-    assert (server.connections, (tmp_path / "captions.csv").read_text(encoding="utf-8")) == (0, "mine")
+    assert (server.connections, (tmp_path / "captions.csv").read_text(encoding="utf-8")) == (0, EARLIER)
 
 
 def test_pictures_that_cannot_be_read_are_named_and_the_others_go_on(
@@ -244,14 +246,14 @@ def test_a_server_without_eyes_is_one_line_that_says_so(
 ) -> None:
     """A refusal without a known reason may be about one image: five are asked about before it means all."""
     server.behaviour = always(error(400, message))
-    (tmp_path / "captions.csv").write_text("mine", encoding="utf-8")
+    (tmp_path / "captions.csv").write_text(EARLIER, encoding="utf-8")
     done = cli("caption-images", "photos", *llm, "--out", "captions.csv", env={"ZSPROMPT_LLM_CONCURRENCY": "1"})
     assert (done.returncode, done.stdout, server.count) == (1, "", asked)
     assert done.stderr == (
         f"error: {text.format(url=server.url, shown=f'400: {message}')} "
         "a model that does, for example --llm openai:gpt-4o-mini or --llm qwen:qwen3-vl-plus\n"
     )
-    assert (tmp_path / "captions.csv").read_text(encoding="utf-8") == "mine"
+    assert (tmp_path / "captions.csv").read_text(encoding="utf-8") == EARLIER
 
 
 def test_a_refused_key_is_one_line_without_a_guess_about_eyes(

@@ -215,18 +215,28 @@ def test_the_same_command_asks_again_about_the_refused_ones_only(
     assert (len(names), asks.odd in names) == (asks.things, True)
 
 
+EARLIER = {
+    ".csv": 'image,caption\n"old.png","an old caption"\n',
+    ".toml": "# Written by zsprompt write-prompts.\nlabel = 'an old {label}'\n",
+    ".jsonl": json.dumps({"labels": ["old"], "caption": "old", "model": "m", "prompt": "v", "time": "2026-01-01"})
+    + "\n",
+}
+"""Files that the commands wrote before."""
+
+
 @pytest.mark.parametrize("status", [200, 400])
 def test_if_all_are_refused_nothing_is_written(
     server: ChatServer, asks: Asking, cli: Cli, tmp_path: Path, status: int
 ) -> None:
     server.behaviour = always(error(400, "x", code="content_filter") if status == 400 else completion("I'm sorry"))
-    (tmp_path / asks.out).write_text("mine", encoding="utf-8")
+    earlier = EARLIER[Path(asks.out).suffix]
+    (tmp_path / asks.out).write_text(earlier, encoding="utf-8")
     done = asks.run(cli, server)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(
         f"error: expected answers about {asks.things} {asks.noun}s, found none"
     )
-    assert (tmp_path / asks.out).read_text(encoding="utf-8") == "mine"
+    assert (tmp_path / asks.out).read_text(encoding="utf-8") == earlier
 
 
 def test_the_json_names_refused_ones(server: ChatServer, cli: Cli) -> None:

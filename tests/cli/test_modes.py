@@ -82,6 +82,10 @@ USES = {
     ),
     "run on scenes": Use("run --strategy top-all --dataset scenes,split=test:9", f"root {READS_NO_CAPTIONS}"),
     "run as JSON": Use(f"run --strategy top-all {ON} --json", f"eleven_point {READS_NO_CAPTIONS}"),
+    "run, to a file": Use(f"run --strategy top-all {ON} --out made", READS_NO_CAPTIONS),
+    "predict, to a file": Use(f"predict {{photos}} {TO} --out made.csv", READS_NO_CAPTIONS),
+    "caption-labels, to a file": Use(f"caption-labels {ON} {ASK} --out made.jsonl", "set_size"),
+    "reproduce, to a file": Use("reproduce adds-1 --out made"),
     "predict": Use(f"predict {{photos}} {TO}", READS_NO_CAPTIONS),
     "predict top-all": Use(f"predict {{photos}} {TO} --strategy top-all", f"threshold {READS_NO_CAPTIONS}"),
     "predict llm": Use(f"predict {{photos}} {TO} --strategy llm {ASK}", IMAGE_CAPTIONS, other="strategy threshold"),
@@ -226,7 +230,7 @@ VALUES = {
     **{"weight_decay": "--weight-decay 0.1", "optimizer": "--optimizer adamw", "loss": "--loss bce"},
     **{"warm_up": "--warm-up 0.1", "decay": "--decay linear", "patience": "--patience 3"},
     **{"selective": "--selective 2", "clip_weight": "--clip-weight 2", "on": "--on real", "quick": "--quick"},
-    **{"source": "--from {photos}", "again": "--again", "yes": "--yes", "plan": "--plan {plan}"},
+    **{"source": "--from {photos}", "again": "--again", "yes": "--yes", "plan": "--plan {plan}", "force": "--force"},
 }
 """A sensible value of each option, by the name of its parameter; with what it needs beside it."""
 
@@ -295,9 +299,20 @@ def options_of(use: str) -> list[str]:
     return [name for name in named if name not in USES[use].other.split()]
 
 
-SLOW = {use for use in USES if use.endswith(", dry") or use in ("run per-label", "run yes-or-no", "run list-all")}
+SLOW = {
+    use
+    for use in USES
+    if use.endswith((", dry", ", to a file")) or use in ("run per-label", "run yes-or-no", "run list-all")
+}
 SLOW |= {"run normalised", "run normalised llm", "run a normalised adapter", "predict an adapter of captions"}
 """Modes that differ from another one in what it is hardly likely to depend on."""
+
+
+def unused_in(use: str) -> list[str]:
+    """Names of the options that a mode refuses; --force is one where nothing is written."""
+    writes = "--out" in USES[use].line or command_of(use) == "report" or "force" not in options_of(use)
+    return [*USES[use].unused.split(), *([] if writes else ["force"])]
+
 
 PAIRS = [
     pytest.param(use, name, id=f"{use}: {name}", marks=[pytest.mark.slow] if use in SLOW else [])
@@ -383,7 +398,7 @@ def test_the_table_has_every_command_and_every_option() -> None:
         assert {*one.unused.split(), *one.other.split()} <= {name.name for name in names}, use
     for command in COMMANDS:
         uses = [use for use in USES if command_of(use) == command]
-        used = {name for use in uses for name in options_of(use) if name not in USES[use].unused.split()}
+        used = {name for use in uses for name in options_of(use) if name not in unused_in(use)}
         assert used == {name for use in uses for name in options_of(use)}, f"no mode of {command} uses an option"
 
 
@@ -393,7 +408,7 @@ def test_a_mode_uses_an_option_or_refuses_it(use: str, name: str, world: dict[st
     done = cli(*words_of(use, name, world))
     refusals = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     refused = [line for line in refusals if any(words in line for words in REFUSED)]
-    if name in USES[use].unused.split():
+    if name in unused_in(use):
         assert done.returncode == 1
         assert (len(refusals), len(refused)) == (1, 1), done.stderr
         assert "opened" not in done.stderr

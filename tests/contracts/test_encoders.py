@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import ROOT, environment
 from fakes import PlantedEncoder
 from PIL import Image
 
 from zsprompt.encoders import OPENAI_MODELS, Encoder, available_models, load_encoder
 from zsprompt.encoders.registry import ENCODERS
 from zsprompt.errors import LabelError, ModelError, UnknownName, UsageError, ZspromptError
+from zsprompt.evaluation.predict import predict
+from zsprompt.store import EmbeddingStore
+from zsprompt.strategies import load_strategy
 from zsprompt.testing import check_encoder
 
 TEXTS = ["dog", "a photo of a cat", "cat", "nothing", "an aeroplane, a sofa and a tv monitor"]
@@ -47,13 +53,19 @@ SLOW = {"conse"}
     ],
 )
 def encoder(request: pytest.FixtureRequest) -> Encoder:
-    if request.param == "planted":
+    return fresh(request.param, request)
+
+
+def fresh(name: str, request: pytest.FixtureRequest) -> Encoder:
+    """A new encoder, which has computed nothing yet."""
+    family, colon, model = name.rpartition(":")
+    if model == "planted":
         return PlantedEncoder(context_length=77)
-    if request.param == "checkpoint":
-        return load_encoder(str(request.getfixturevalue("checkpoint")), device="cpu")
-    if not all(map(find_spec, EXTRAS.get(request.param, ()))):
-        pytest.skip(f"the extra that {request.param} needs is not installed")
-    return load_encoder(request.param, device="cpu")
+    if model == "checkpoint":
+        model = str(request.getfixturevalue("checkpoint"))
+    if not all(map(find_spec, EXTRAS.get(model, ()))):
+        pytest.skip(f"the extra that {model} needs is not installed")
+    return load_encoder(f"{family}{colon}{model}", device="cpu")
 
 
 def images(count: int = 6) -> list[Image.Image]:
@@ -79,6 +91,73 @@ def test_facts_about_the_model(encoder: Encoder) -> None:
     assert len(encoder.fingerprint) > 8
     assert 0 < encoder.logit_scale <= 350
     assert encoder.context_length is None or encoder.context_length > 10
+
+
+@pytest.mark.parametrize("name", ["planted", "checkpoint", *AT_HAND, "pyramid,d=2:checkpoint", "pyramid,d=2:tiny"])
+def test_with_a_filled_cache_a_new_image_embeds_no_text(
+    name: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new process computes nothing that depends on the model alone: it embeds neither labels nor words of its own."""
+    photos = [tmp_path / f"{n}.png" for n in range(2)]
+    for image, path in zip(images(2), photos, strict=True):
+        image.save(path)
+    labels = ["dog", "cat"]
+    with EmbeddingStore(fresh(name, request), cache=tmp_path / "cache") as store:
+        predict(photos[0], labels, store)
+    later = fresh(name, request)
+    asked: list[str] = []
+    for part in (later, *inner_encoders(later)):
+        monkeypatch.setattr(part, "encode_texts", asked.extend)
+    with EmbeddingStore(later, cache=tmp_path / "cache") as store:
+        assert predict(photos[1], labels, store).scores.shape == (1, 2)
+        assert (store.counts.images_encoded, store.counts.texts_encoded) == (1, 0)
+    assert asked == []
+
+
+LATER = """
+import sys
+from zsprompt import load_encoder, load_strategy, predict
+from zsprompt.store import EmbeddingStore
+
+model, photo, cache, labels, strategies, new, forbidden = sys.argv[1:]
+with EmbeddingStore(load_encoder(model, device="cpu"), cache=cache) as store:
+    for strategy in strategies.split():
+        predict(photo, labels.split(), store, strategy=load_strategy(strategy))
+    assert (store.counts.images_encoded, store.counts.texts_encoded) == (int(new), 0), store.counts
+loaded = set(forbidden.split()) & set(sys.modules)
+assert not loaded, loaded
+"""
+MANY_LABELS = "motorcycle aeroplane bicycle elephant umbrella newspaper television telephone computer mountain"
+
+
+@pytest.mark.parametrize(
+    ("strategies", "new", "forbidden"),
+    [
+        ("per-label normalised:per-label yes-or-no top-all", 0, "torch torchvision clip transformers"),
+        ("per-label", 1, "torchvision clip transformers"),
+    ],
+)
+@pytest.mark.parametrize("name", AT_HAND)
+def test_a_later_process_loads_only_what_new_images_need(
+    name: str, strategies: str, new: int, forbidden: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Nothing new: neither weights nor torch. A new image: not what only texts need, nor torchvision."""
+    photos = [tmp_path / f"{n}.png" for n in range(2)]
+    for image, path in zip(images(2), photos, strict=True):
+        image.save(path)
+    with EmbeddingStore(fresh(name, request), cache=tmp_path / "cache") as store:
+        for strategy in strategies.split():
+            predict(photos[0], MANY_LABELS.split(), store, strategy=load_strategy(strategy))
+    given = [name, photos[new], tmp_path / "cache", MANY_LABELS, strategies, new, forbidden]
+    line = [sys.executable, "-W", "ignore", "-c", LATER, *map(str, given)]
+    done = subprocess.run(line, capture_output=True, text=True, env=environment(), cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def inner_encoders(encoder: Encoder) -> list[Encoder]:
+    """The encoders that an encoder wraps."""
+    inner = [part for part in vars(encoder).values() if isinstance(part, Encoder)]
+    return [*inner, *(deeper for part in inner for deeper in inner_encoders(part))]
 
 
 class Bare(Encoder):

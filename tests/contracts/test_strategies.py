@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -13,9 +14,9 @@ from fakes import LABELS, PlantedEncoder, draw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zsprompt.errors import AdapterError, LabelError, PromptError, UnknownName, UsageError
+from zsprompt.errors import AdapterError, LabelError, PromptError, UnknownName, UsageError, ZspromptError
 from zsprompt.llm import Bank, Caption, Captions
-from zsprompt.prompts import load_prompts
+from zsprompt.prompts import PromptSet, load_prompts
 from zsprompt.store import EmbeddingStore
 from zsprompt.store.image_embeddings import Images
 from zsprompt.strategies import (
@@ -30,6 +31,8 @@ from zsprompt.strategies import (
     YesOrNo,
     available_strategies,
     load_strategy,
+    rebuild,
+    refuse_labels,
 )
 from zsprompt.strategies.base import standardise
 from zsprompt.strategies.list_all import _subsets
@@ -101,6 +104,30 @@ def test_any_number_of_labels_works(strategy: Strategy, count: int) -> None:
 def test_bad_labels_are_refused(strategy: Strategy, labels: tuple[str, ...]) -> None:
     with pytest.raises(LabelError):
         strategy.predict(random_images(2), labels, RandomSpace())
+
+
+@contract
+@pytest.mark.parametrize("count", [1, 3, 6, 8])
+@pytest.mark.parametrize("prompts", ["bare", "adds", "seed-code", "described"])
+def test_what_predict_refuses_whatever_the_model_is_refused_without_one(
+    strategy: Strategy, prompts: str, count: int
+) -> None:
+    """`refuse_labels` and `predict` raise the same, or nothing."""
+    described = PromptSet("described", "0", "", "", described=tuple((label, (label,)) for label in LABELS[:5]))
+    chosen = described if prompts == "described" else load_prompts(prompts)
+    strategy = rebuild(strategy, lambda part: part if isinstance(part, Normalised) else replace(part, prompts=chosen))
+    said: list[tuple[type[Exception], str] | None] = []
+    for call in (
+        lambda: refuse_labels(strategy, LABELS[:count]),
+        lambda: strategy.predict(random_images(2), LABELS[:count], RandomSpace()),
+    ):
+        try:
+            call()
+            said.append(None)
+        except ZspromptError as error:
+            said.append((type(error), str(error)))
+    two_faults = isinstance(strategy, Normalised) and count < 4
+    assert said[0] == said[1] or (two_faults and None not in said)
 
 
 @contract

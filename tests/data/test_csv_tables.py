@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -207,3 +208,14 @@ def test_what_a_table_guesses_and_leaves_out_is_named(tmp_path: Path) -> None:
         "guessed 1 image column: 'shot' (column 2 of table.csv); call it 'image'",
         "guessed 1 separator of cells: ';' in table.csv",
     ]
+
+
+def test_time_grows_with_the_rows_and_not_faster(tmp_path: Path) -> None:
+    def seconds(count: int) -> float:
+        rows = "".join(f"{n:06}.png,1,0,cat|dog\n" for n in range(count))
+        path = write(tmp_path / f"{count}.csv", f"image,fox,owl,labels\n{rows}")
+        start = time.perf_counter()
+        assert not isinstance(loaded(path), str)
+        return time.perf_counter() - start
+
+    assert seconds(20_000) < 40 * seconds(2_000) + 1  # quadratic would be 100 times

@@ -87,6 +87,21 @@ def test_again_repairs_damaged_files(server: FileServer, tmp_path: Path) -> None
     assert tree(tmp_path) == TEST | TRAINVAL
 
 
+def test_files_of_others_are_not_replaced(server: FileServer, tmp_path: Path) -> None:
+    entry = voc_entry(server)
+    fetch(entry, tmp_path)
+    image = next((tmp_path / entry.top).rglob("*.jpg"))
+    official = image.read_bytes()
+    for part in entry.archives:
+        (tmp_path / part.sign).unlink()
+    image.write_bytes(b"my own image")
+    with pytest.raises(DataError, match=f"found another {image.name}; move it away, or pass --again"):
+        fetch(entry, tmp_path)
+    assert image.read_bytes() == b"my own image"
+    fetch(entry, tmp_path, again=True)
+    assert image.read_bytes() == official
+
+
 def test_a_zip_in_a_folder_of_its_own(tmp_path: Path) -> None:
     """As for COCO: the folders of the archive go below "coco"."""
     data = make_zip({"val2014/a.jpg": b"1", "annotations/x.json": b"{}"})

@@ -6,13 +6,14 @@ import socket
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
 from command_line import ROOT, environment
 from PIL import Image
 
-from zsprompt.encoders import conse, load_encoder
+from zsprompt.encoders import conse, conse_classes, load_encoder
 from zsprompt.encoders.clip import products
 from zsprompt.errors import LabelError, ModelError
 
@@ -92,6 +93,16 @@ def test_prepared_for_another_size_it_is_the_same_part_of_the_image(encoder: con
 
 
 @needs_parts
+def test_labels_that_it_misses_are_named(encoder: conse.Conse) -> None:
+    assert encoder.often_missed(["dog", "Person", "potted  plant", "sheep", "car"]) == [
+        "Person",
+        "potted  plant",
+        "sheep",
+    ]
+    assert encoder.often_missed(["dog", "personal computer"]) == []
+
+
+@needs_parts
 def test_texts_beyond_256_word_pieces_do_not_fit(encoder: conse.Conse) -> None:
     texts = ["dog " * 254, "dog " * 255, "x", "日" * 254, "日" * 260]
     assert encoder.fits(texts).tolist() == [True, False, True, True, False]
@@ -106,11 +117,51 @@ def test_other_weights_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         load_encoder("conse", device="cpu").encode_images(noise(1))
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("SHA256", "0" * 64, "to have sha256 0000.*install zsprompt again"),
+        ("FILE", "missing.npy", r"cannot read missing\.npy.*install zsprompt again"),
+    ],
+)
 @needs_parts
-def test_other_class_names_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conse, "_NAMES_SHA256", "0" * 64)
-    with pytest.raises(ModelError, match="class names"):
+def test_other_class_vectors_are_refused(name: str, value: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conse_classes, name, value)
+    with pytest.raises(ModelError, match=message):
         load_encoder("conse", device="cpu").encode_images(noise(1))
+
+
+def test_the_class_vectors_are_unit_rows() -> None:
+    vectors = conse_classes.class_vectors()
+    assert (vectors.shape, vectors.dtype) == ((1000, 384), np.float32)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+
+
+@pytest.mark.slow
+@needs_parts
+def test_the_class_vectors_are_the_sentence_embeddings_of_imagenets_names(tmp_path: Path) -> None:
+    """The recorded script makes the shipped file again, up to rounding."""
+    pytest.importorskip("torchvision")
+    script = [sys.executable, "-W", "ignore", ROOT / "benchmarks" / "class_vectors.py", "--out", tmp_path / "again.npy"]
+    subprocess.run(list(map(str, script)), check=True, cwd=ROOT, env=environment())
+    np.testing.assert_allclose(np.load(tmp_path / "again.npy"), conse_classes.class_vectors(), atol=1e-6)
+
+
+@pytest.mark.parametrize("pinned", ["_CLASSIFIER_SHA256", "_SENTENCES_SHA256", "_TOKENIZER_SHA256", "SHA256"])
+@needs_parts
+def test_every_pinned_file_changes_the_fingerprint(pinned: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = load_encoder("conse").fingerprint
+    monkeypatch.setattr(conse_classes if pinned == "SHA256" else conse, pinned, "0" * 64)
+    assert load_encoder("conse").fingerprint != before
+
+
+@needs_parts
+def test_new_images_need_no_sentence_encoder_and_long_texts_only_its_tokeniser(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conse, "_Sentences", None)
+    fresh = load_encoder("conse", device="cpu")
+    assert fresh.encode_images(noise(1)).shape == (1, 384)
+    assert fresh.encode_tokens(noise(1))[1].shape == (1, *fresh.token_shape)
+    assert fresh.fits(["a long caption of a dog " * 20, "dog " * 300]).tolist() == [True, False]
 
 
 @pytest.mark.slow
@@ -129,7 +180,7 @@ def test_the_network_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_is_loaded_before_it_is_needed() -> None:
     code = (
         "import sys; from zsprompt import load_encoder; e = load_encoder('conse'); "
-        "assert e.fits(['dog']).all() and e.dim == 384 and e.fingerprint; "
+        "assert e.fits(['dog', 'a long caption of a dog ' * 20]).all() and e.dim == 384 and e.fingerprint; "
         "assert not {'torch', 'transformers', 'torchvision'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env=environment())

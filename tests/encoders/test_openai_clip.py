@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
+from dataclasses import replace
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fakes import draw
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
-from zsprompt.encoders import OPENAI_MODELS, load_encoder
-from zsprompt.encoders.clip import products
+from zsprompt._utils.http_download import sha256_file
+from zsprompt.encoders import OPENAI_MODELS, devices, load_encoder
+from zsprompt.encoders.clip import clip_package, products
 from zsprompt.encoders.clip.openai_clip import OpenAIClip
+from zsprompt.encoders.clip.openai_models import OPENAI_SIZES
+from zsprompt.encoders.clip.tokens import is_plain
+from zsprompt.encoders.no_draws import no_draws
 from zsprompt.errors import DownloadError, LabelError, ModelError, UnknownName, UsageError
 
 torch = pytest.importorskip("torch")
@@ -55,6 +64,7 @@ def test_equal_to_the_clip_package(architecture: dict, tmp_path: Path) -> None:
     torch.save(random_state(architecture | TEXT), path)
     model, preprocess = clip.load(str(path), device="cpu")
     ours = OpenAIClip.from_file(path, device="cpu")
+    assert ours._sizes == OPENAI_SIZES["RN50" if architecture is RN50 else "ViT-B/32"]
     with torch.inference_mode():
         texts = model.encode_text(clip.tokenize(TEXTS)).numpy()
         images = model.encode_image(torch.stack([preprocess(p) for p in noise_images()])).numpy()
@@ -291,12 +301,107 @@ def test_a_damaged_download_in_the_folder_is_refused(tmp_path: Path, monkeypatch
     folder.mkdir(parents=True)
     (folder / "RN50.pt").write_bytes(b"half")
     with pytest.raises(ModelError, match="delete it"):
-        load_encoder("RN50")
+        load_encoder("RN50").encode_texts(["dog"])
 
 
 def test_the_table_of_weights_is_the_clip_packages() -> None:
     theirs = {name: (url.split("/")[-2], url.split("/")[-1]) for name, url in clip.clip._MODELS.items()}
     assert theirs == OPENAI_MODELS
+
+
+def stand_in(name: str, path: Path, home: Path, monkeypatch: pytest.MonkeyPatch, **sizes: int) -> None:
+    """Give the checkpoint at `path` the name of a model of OpenAI."""
+    folder = home / ".cache/clip"
+    folder.mkdir(parents=True)
+    (folder / "stand-in.pt").write_bytes(path.read_bytes())
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setitem(OPENAI_MODELS, name, (sha256_file(path), "stand-in.pt"))
+    monkeypatch.setitem(OPENAI_SIZES, name, replace(OpenAIClip.from_file(path, device="cpu")._sizes, **sizes))
+
+
+def test_a_named_model_reads_its_weights_on_first_use(
+    small_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in("ViT-B/32", small_file, tmp_path, monkeypatch)
+    by_file = OpenAIClip.from_file(small_file, device="cpu")
+    by_name = load_encoder("ViT-B/32", device="cpu")
+    facts = ("dim", "context_length", "token_shape", "image_size", "text_batch", "fingerprint")
+    assert [vars(by_name)[fact] for fact in facts] == [vars(by_file)[fact] for fact in facts]
+    assert by_name.prepare(noise_images()[0]).size == (32, 32)
+    assert by_name.fits(["a photo of a dog"]).all()
+    assert "_towers" not in vars(by_name)
+    assert by_name.logit_scale == by_file.logit_scale
+    assert np.array_equal(by_name.encode_texts(TEXTS), by_file.encode_texts(TEXTS))
+    assert np.array_equal(by_name.encode_images(noise_images()), by_file.encode_images(noise_images()))
+
+
+def test_weights_of_other_sizes_than_the_names_are_refused(
+    small_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in("ViT-B/32", small_file, tmp_path, monkeypatch, tokens=50)
+    with pytest.raises(ModelError, match=r"tokens=50.*in the weights of ViT-B/32, found"):
+        load_encoder("ViT-B/32", device="cpu").encode_texts(TEXTS)
+
+
+def test_every_named_model_has_its_sizes() -> None:
+    assert OPENAI_SIZES.keys() == OPENAI_MODELS.keys()
+    assert all(sizes.tokens == 1 + round((sizes.tokens - 1) ** 0.5) ** 2 for sizes in OPENAI_SIZES.values())
+
+
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=90))
+def test_a_plain_text_has_at_most_as_many_tokens_as_characters(text: str) -> None:
+    """`fits` relies on it."""
+    assert is_plain(text) == ("&" not in text)
+    if is_plain(text):
+        assert len(clip.clip._tokenizer.encode(text)) <= len(text)
+
+
+@pytest.mark.parametrize(
+    ("version", "for_cpu"),
+    [
+        ("__version__ = '2.9.0+cpu'\ncuda = None\nhip = None\n", True),
+        ("from typing import Optional\ncuda: Optional[str] = '13.0'\nhip: Optional[str] = None\n", False),
+        ("cuda = None\nhip = '6.4'\n", False),
+        ("cuda = None\nrocm = '6.4'\n", False),
+        ("__version__ = '9'\n", False),
+        (None, False),
+    ],
+)
+def test_the_version_file_says_whether_torch_was_built_for_a_processor_alone(
+    version: str | None, for_cpu: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if version is not None:
+        (tmp_path / "version.py").write_text(version, encoding="utf-8")
+    spec = ModuleSpec("torch", None, origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(devices, "find_spec", lambda name: spec)
+    assert devices._built_for_cpu.__wrapped__() == for_cpu
+
+
+def test_the_modules_of_clip_are_loaded_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert clip_package.clip_model() is clip.model  # it is imported already
+    for name in ("clip.model", "clip.simple_tokenizer"):
+        monkeypatch.delitem(sys.modules, name)
+    clip_package._module.cache_clear()
+    alone, tokens = clip_package.clip_model(), clip_package.clip_tokenizer()
+    assert alone is not clip.model
+    assert alone.CLIP.__module__ == "clip.model"
+    assert [tokens.encode(text) for text in TEXTS] == [clip.clip._tokenizer.encode(text) for text in TEXTS]
+    monkeypatch.setattr(clip_package, "find_spec", lambda name: None)
+    clip_package._module.cache_clear()
+    with pytest.raises(ModelError, match="pip install clip-anytorch"):
+        clip_package.clip_model()
+    clip_package._module.cache_clear()
+
+
+def test_without_draws_only_random_fillings_are_left_out() -> None:
+    before = torch.random.get_rng_state()
+    with no_draws():
+        torch.nn.TransformerEncoderLayer(8, 2)
+        torch.nn.Embedding(5, 3)
+        assert torch.equal(torch.ones(2).uniform_(5, 6), torch.ones(2))
+        assert torch.equal(torch.zeros(2).fill_(3) + 1, torch.full((2,), 4.0))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert 5 <= torch.ones(1).uniform_(5, 6) <= 6
 
 
 def test_cuda_is_refused_where_there_is_none(small_file: Path) -> None:

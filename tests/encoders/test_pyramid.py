@@ -280,7 +280,7 @@ def test_load_encoder_takes_the_fields_before_the_models_name() -> None:
         ("pyramid,d:no-model", UsageError, "whole number, found ''"),
         ("pyramid,keep=0:no-model", UsageError, "above 0 and at most 1"),
         ("pyramid,keep=1.1:no-model", UsageError, "above 0 and at most 1"),
-        ("pyramid,keep=nan:no-model", UsageError, "to be a number"),
+        ("pyramid,keep=nan:no-model", UsageError, "a number, found 'nan'"),
         ("pyramid,keep=some:no-model", UsageError, "a number, found 'some'"),
         ("pyramid,seed=x:no-model", UsageError, "whole number"),
         ("pyramid,levels=2:no-model", UsageError, r"levels from 0\+1 without repeats, found '2'"),

@@ -28,13 +28,15 @@ def encoder() -> tiny.Tiny:
 def test_it_is_small_and_clips_own_architecture(encoder: tiny.Tiny) -> None:
     size = files("zsprompt.encoders.clip").joinpath("tiny.safetensors").stat().st_size
     assert size <= 6_000_000
-    assert type(encoder._model).__name__ == "CLIP"
-    assert encoder._model.transformer.width // encoder._model.transformer.resblocks[0].attn.num_heads == 64
+    assert type(encoder._towers.model).__name__ == "CLIP"
+    assert (
+        encoder._towers.model.transformer.width // encoder._towers.model.transformer.resblocks[0].attn.num_heads == 64
+    )
     assert encoder.context_length == 77
 
 
 def test_it_was_trained_on_every_word_of_captions_prompts_and_neutral_words(encoder: tiny.Tiny) -> None:
-    assert len(encoder._words) >= 1500
+    assert len(encoder.words) >= 1500
     assert encoder.unfamiliar(sorted(vocabulary())) == []
     assert encoder.unfamiliar(neutral_words()) == []
     for name in available_prompts():

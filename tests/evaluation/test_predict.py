@@ -128,16 +128,13 @@ def test_a_fault_shows_before_anything_is_encoded(
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-def test_a_list_that_changes_while_it_is_read_is_an_error(
-    tmp_path: Path, store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch, rows: int
-) -> None:
+def test_a_list_that_changes_while_it_is_read_is_an_error(tmp_path: Path, store: EmbeddingStore, rows: int) -> None:
     draw_files(tmp_path, SETS[:5])
     path = write(tmp_path / "x.jsonl", "".join(f'{{"image": "{n:04}.png"}}\n' for n in range(5)))
     counted = find_sources([path])
     kept = path.read_bytes().splitlines(keepends=True)[:rows]
     write(path, b"".join(kept))
-    monkeypatch.setattr(prediction, "find_sources", lambda paths: counted)
-    reason = message(DataError, lambda: predict(path, WORDS, store))
+    reason = message(DataError, lambda: predict(counted, WORDS, store))
     assert reason == f"expected 5 images as counted before, found {rows}; did a list change meanwhile?"
 
 
@@ -231,6 +228,14 @@ def test_predict_on_a_tar_and_a_list_in_the_command(given_ways: dict[str, Path],
     assert rows[6]["labels"] == rows[14]["labels"] == "cat"
     assert rows[0]["image"] == f"{given_ways['tar']}/0000.png"
     assert "16 images, 5 labels, model planted; scores in labels.csv" in done.stderr
+
+
+def test_labels_that_the_model_misses_are_named(given_ways: dict[str, Path], cli: Cli) -> None:
+    command = ("predict", given_ways["tar"], "--model", "fakes:ForgetfulPlanted", "--labels")
+    assert "misses these labels on most images that show them, so their absence means little: cat" in (
+        cli(*command, "cat, dog").stderr
+    )
+    assert "misses" not in cli(*command, "dog").stderr
 
 
 def test_sample_and_seed_in_the_command(given_ways: dict[str, Path], cli: Cli) -> None:

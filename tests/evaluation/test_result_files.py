@@ -170,7 +170,7 @@ def test_any_value_under_any_key_is_read_or_refused(key: str, value: object, tmp
 def test_half_written_is_not_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that dies before the last file leaves a folder that is no result."""
     save_result(planted_result(seed=1), tmp_path)
-    monkeypatch.setattr("zsprompt.evaluation.result_files.to_json", lambda _: 1 / 0)
+    monkeypatch.setattr("zsprompt.evaluation.result_files.write_json", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         save_result(planted_result(seed=2), tmp_path)
     with pytest.raises(ResultError, match=r"no result\.json"):

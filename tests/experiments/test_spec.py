@@ -15,6 +15,7 @@ from fakes import LABELS, PlantedEncoder, draw_files
 import zsprompt as zs
 from zsprompt.data import Dataset
 from zsprompt.errors import LabelError, PlanError, ThresholdError, UnknownName, UsageError
+from zsprompt.evaluation.run import run as evaluate
 from zsprompt.evaluation.thresholds import choose_thresholds
 from zsprompt.experiments.ablation import Row, grid, read_plan
 from zsprompt.experiments.spec import Prepared, Resources, RunSpec
@@ -176,7 +177,7 @@ def test_grid_takes_the_fields() -> None:
 
 
 def test_a_run_is_the_one_made_by_hand(spec: RunSpec, data: Dataset, resources: Resources) -> None:
-    by_hand = zs.run(PerLabel(), data, EmbeddingStore(PlantedEncoder(), cache=None))
+    by_hand = evaluate(PerLabel(), data, EmbeddingStore(PlantedEncoder(), cache=None))
     described = spec.run(resources)
     np.testing.assert_array_equal(described.prediction.scores, by_hand.prediction.scores)
     np.testing.assert_array_equal(described.prediction.decisions, by_hand.prediction.decisions)

@@ -32,8 +32,10 @@ def test_the_wheel_holds_the_prompts_and_no_tests(wheel: Path) -> None:
     assert shipped <= set(names)
     assert "zsprompt/py.typed" in names
     assert not [name for name in names if name.startswith(("tests", "benchmarks"))]
-    assert {"zsprompt/encoders/clip/tiny.safetensors", "zsprompt/data/scenes/words.toml"} <= set(names)
-    assert wheel.stat().st_size < 6_000_000
+    data = {path for path in (ROOT / "zsprompt").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert {f"{path.relative_to(ROOT)}" for path in data} <= set(names)
+    assert {"zsprompt/encoders/clip/tiny.safetensors", "zsprompt/encoders/conse_classes.npy"} <= set(names)
+    assert wheel.stat().st_size < 7_500_000
 
 
 @pytest.mark.parametrize("layout", [pytest.param("wheel", marks=pytest.mark.slow), "checkout"])

@@ -300,7 +300,7 @@ def folder(tmp_path: Path) -> Path:
 
 def mine(tmp_path: Path, found: Bank = EVERY) -> Path:
     path = tmp_path / "mine.jsonl"
-    save_bank(found.captions.values(), path)
+    save_bank(found.captions.values(), path, force=True)
     return path
 
 

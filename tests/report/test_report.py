@@ -313,7 +313,7 @@ def test_results_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
     ],
 )
 def test_strategies_are_named_by_spec_and_prompts(strategy: Strategy, name: str) -> None:
-    recipe = describe(strategy, EmbeddingStore(PlantedEncoder(), cache=None))
+    recipe = describe(strategy, EmbeddingStore(PlantedEncoder(), cache=None), ("dog", "cat"))
     assert strategy_name(recipe) == name
 
 

@@ -61,7 +61,7 @@ def random_clip(architecture: dict, precision: str = "auto") -> tuple[OpenAIClip
     state = {key: value.half().float() for key, value in CLIP(**architecture).state_dict().items()}
     theirs = CLIP(**architecture).eval()
     theirs.load_state_dict(state)
-    return OpenAIClip(state, name="random", sha256="0", device="cpu", precision=precision), theirs
+    return OpenAIClip.from_state(state, name="random", sha256="0", device="cpu", precision=precision), theirs
 
 
 def noise(count: int = 5) -> list[Image.Image]:

@@ -308,7 +308,7 @@ def test_recipes_are_json_and_identify_the_weights(drawn: Dataset) -> None:
     with EmbeddingStore(PlantedEncoder(), cache=None) as store:
         course = train("knn,k=3", drawn, store)
         for strategy in (Adapter(course.trained), Normalised(Adapter(course.trained))):
-            recipe = describe(strategy, store)
+            recipe = describe(strategy, store, LABELS)
             assert json.loads(json.dumps(recipe)) == recipe
             assert recipe["adapter"]["digest"] == course.trained.digest
             assert recipe["adapter"]["labels"] == len(LABELS)

@@ -21,7 +21,7 @@ from zsprompt.store import Images
 from zsprompt.strategies import PerLabel, Prediction
 from zsprompt.testing import LABELS, draw
 
-__all__ = ["LABELS", "CaptionReader", "PlantedEncoder", "SpatialPlanted", "draw", "draw_files"]
+__all__ = ["LABELS", "CaptionReader", "ForgetfulPlanted", "PlantedEncoder", "SpatialPlanted", "draw", "draw_files"]
 
 
 def draw_files(folder: Path, sets: Sequence[Sequence[str]], labels: Sequence[str] = LABELS) -> list[ImageFile]:
@@ -36,7 +36,7 @@ def draw_files(folder: Path, sets: Sequence[Sequence[str]], labels: Sequence[str
 
 
 class PlantedEncoder(testing.PlantedEncoder):
-    """Waits FAKE_SECONDS per batch, for tests that kill the process."""
+    """Creates the file FAKE_BEGAN and waits FAKE_SECONDS per batch, for tests that kill the process."""
 
     def encode_texts(self, texts: Sequence[str]) -> Floats:
         _wait()
@@ -45,6 +45,13 @@ class PlantedEncoder(testing.PlantedEncoder):
     def encode_images(self, images: Sequence[Image.Image]) -> Floats:
         _wait()
         return super().encode_images(images)
+
+
+class ForgetfulPlanted(PlantedEncoder):
+    """An encoder that is known to miss cats."""
+
+    def often_missed(self, labels: Sequence[str]) -> list[str]:
+        return [label for label in labels if label == "cat"]
 
 
 class SpatialPlanted(PlantedEncoder, testing.SpatialPlantedEncoder):
@@ -76,4 +83,6 @@ class CaptionReader:
 
 
 def _wait() -> None:
+    if began := os.environ.get("FAKE_BEGAN"):
+        Path(began).touch()
     time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))

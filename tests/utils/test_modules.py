@@ -101,6 +101,19 @@ def test_a_file_name_is_recognised(load: Callable[[str], Any], folder: Path) -> 
     assert refused(load, "zs_mine.py:Thing").endswith("found a file name; write zs_mine:Thing")
 
 
+def test_prompts_of_an_object_are_refused(folder: Path) -> None:
+    (folder / "zs_mine.py").write_text(STRATEGY)
+    with pytest.raises(UsageError, match="expected no prompts for zs_mine:Thing, which is made already"):
+        load_strategy("zs_mine:Thing", prompts="photo")
+
+
+@pytest.mark.parametrize("load", [load_strategy, load_dataset])
+@pytest.mark.parametrize("name", ["./zs_mine.py:Thing", "zs_mine.py", "/tmp/zs_mine.py:Thing"])
+def test_a_path_of_a_file_says_how_it_is_written(load: Callable[[str], Any], name: str, folder: Path) -> None:
+    (folder / "zs_mine.py").write_text(STRATEGY)
+    assert "write mymod:Thing for Thing in mymod.py" in refused(load, name)
+
+
 FAULTS = {
     "missing import": (
         "import numpy\n\nimport zs_absent\n",

@@ -1,16 +1,11 @@
-"""Reading small text files and writing files atomically."""
+"""Reading small text files, and JSON as text. `outputs` writes files."""
 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
-
-from zsprompt.errors import OutputError
+from typing import Any
 
 _LARGEST_TEXT = 2**24
 
@@ -78,99 +73,6 @@ def _first_bad_line(path: Path) -> int | None:
             except UnicodeDecodeError:
                 return number
     return None
-
-
-@contextmanager
-def whole_path(path: Path) -> Iterator[Path]:
-    """A temporary path next to `path` to write to; it replaces `path` when the block ends without an error.
-
-    Raises:
-        OutputError: the folder is missing or not writable, or the disk is full.
-    """
-    half = None
-    try:
-        path = path.resolve()
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        half = Path(name)
-        yield half
-        with half.open("rb") as file:
-            os.fsync(file.fileno())
-        half.chmod(0o666 & ~_umask())
-        half.replace(path)
-        half = None
-    except OSError as error:
-        raise OutputError(f"cannot write {path} ({error.strerror or error}); choose another place with --out") from None
-    finally:
-        if half is not None:
-            half.unlink(missing_ok=True)
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[TextIO]:
-    """Open `path` for writing text; it appears only when the block ends without an error.
-
-    A link is kept and its target is replaced. A pipe or device is written to directly. File names that are not UTF-8
-    keep their bytes (surrogateescape).
-
-    Raises:
-        OutputError: the folder is missing or not writable, or the disk is full.
-    """
-    special = False
-    with suppress(OSError):  # opening the file reports a name that is too long
-        special = path.exists() and not path.is_file()
-    if special:
-        try:
-            with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-                yield file
-        except OSError as error:
-            raise OutputError(
-                f"cannot write {path} ({error.strerror or error}); choose another place with --out"
-            ) from None
-        return
-    with whole_path(path) as half, half.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        yield file
-
-
-def require_writable(path: Path) -> None:
-    """Raise OutputError if `path` cannot be written, so that long work does not fail at its end. Leaves no file."""
-    if path.is_dir():
-        raise OutputError(f"expected a file name to write to, found the folder {path}; choose another with --out")
-    if path.exists() and not path.is_file():
-        return  # a pipe or device reports its own error on writing
-    try:
-        with tempfile.TemporaryFile(dir=path.resolve().parent):
-            pass
-    except OSError as error:
-        raise OutputError(f"cannot write {path} ({error.strerror or error}); choose another place with --out") from None
-
-
-def require_folder(path: Path) -> None:
-    """Create the folder `path`. Raise OutputError if it cannot be created or written to."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except OSError as error:
-        raise OutputError(
-            f"cannot write folder {path} ({error.strerror or error}); choose another place with --out"
-        ) from None
-
-
-def remove(path: Path) -> None:
-    """Delete the file `path` if it exists. Raise OutputError if that fails."""
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot replace {path} ({error.strerror or error}); choose another place with --out"
-        ) from None
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def to_json(value: dict[str, Any]) -> str:

@@ -130,11 +130,13 @@ def _origin(name: str) -> str:
 
 
 def _is_machinery(file: str) -> bool:
-    """Whether a file is Python's import machinery, generated code, or this package's."""
+    """Whether a file is Python's, generated code, or this package's."""
     if file.startswith("<"):
         return True
-    path = Path(file)
-    return any(folder in path.parents for folder in (Path(importlib.__file__).parent, Path(__file__).parent.parent))
+    path, python = Path(file), Path(importlib.__file__).parent.parent
+    if Path(__file__).parent.parent in path.parents:
+        return True
+    return path.is_relative_to(python) and not {"site-packages", "dist-packages"} & set(path.parts)
 
 
 def _working_folder() -> str | None:

@@ -7,7 +7,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from zsprompt._utils.modules import import_object, is_object_path
-from zsprompt.errors import UnknownName
+from zsprompt.errors import UnknownName, UsageError
 
 DEFAULT_MODEL = "ViT-B/32"
 """The model of a run if the data set does not define one."""
@@ -55,7 +55,7 @@ def find(kind: str, name: str, table: Mapping[str, Any], group: str, *, also: Se
 
     Raises:
         UnknownName: the name cannot be resolved in any of these ways.
-        UsageError: the module or object cannot be imported.
+        UsageError: the module or object cannot be imported, or the name is that of a Python file.
     """
     if name in table:
         return table[name]
@@ -64,4 +64,9 @@ def find(kind: str, name: str, table: Mapping[str, Any], group: str, *, also: Se
         return import_object(plugins[name])
     if is_object_path(name):
         return import_object(name)
+    if ".py" in name:
+        raise UsageError(
+            f"expected a {kind} as module:Object, found the file name {name!r}; "
+            "write mymod:Thing for Thing in mymod.py, and put that file into the working folder"
+        )
     raise UnknownName(kind, name, [*table, *plugins, *also])

@@ -13,6 +13,8 @@ from typing import Annotated, Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from zsprompt._utils import file_kinds
+from zsprompt._utils.arguments import checked
 from zsprompt._utils.arrays import Floats
 from zsprompt._utils.digests import digest as value_digest
 from zsprompt._utils.specs import restored
@@ -143,11 +145,19 @@ class Trained:
         return self.kind.answering(self.weights, self.sizes)
 
 
-def save_adapter(trained: Trained, path: Path) -> None:
-    """Write a safetensors file that `load_adapter` reads. The write is atomic. Raises OutputError."""
+def save_adapter(trained: Trained, path: Path, *, force: bool = False) -> None:
+    """Write a safetensors file that `load_adapter` reads. The write is atomic.
+
+    Args:
+        trained: the adapter.
+        path: the file; an earlier adapter in it is replaced.
+        force: also replace a file that zsprompt did not write.
+
+    Raises:
+        OutputError: another file is at `path`, or the file cannot be written.
+    """
     prompts = trained.prompts
     facts = {
-        "format": "zsprompt adapter",
         "version": VERSION,
         "zsprompt": __version__,
         "adapter": name_of(trained.kind),
@@ -165,9 +175,10 @@ def save_adapter(trained: Trained, path: Path) -> None:
         "captions": list(trained.captions),
         "facts": dict(trained.facts),
     }
-    write_arrays(path, trained.weights, facts)
+    write_arrays(path, file_kinds.ADAPTER, trained.weights, facts, force=force)
 
 
+@checked
 def load_adapter(path: Path | str) -> Trained:
     """The adapter of a file, or of a folder of `zsprompt train`.
 

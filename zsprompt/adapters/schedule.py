@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from zsprompt._utils.arguments import check_fields
 from zsprompt.errors import UnknownName, UsageError
 
 Loss = Literal["mse", "bce", "asl", "bce+clip", "asl+clip"]
@@ -54,6 +55,7 @@ class Schedule:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name, value, choices in (
             ("optimizer", self.optimizer, get_args(Optimizer)),
             ("loss", self.loss, get_args(Loss)),

@@ -11,21 +11,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zsprompt._utils.files import read_fault, whole_path
+from zsprompt._utils.file_kinds import MARK, ArraysKind
+from zsprompt._utils.files import read_fault
+from zsprompt._utils.outputs import whole_path
 from zsprompt.errors import AdapterError
 
-_HEADER = "zsprompt"
 _CHECKSUM = "checksum"
 
 
-def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
-    """Write arrays and facts. Raises OutputError."""
+def write_arrays(
+    path: Path,
+    kind: ArraysKind,
+    arrays: Mapping[str, NDArray[Any]],
+    facts: Mapping[str, Any],
+    *,
+    force: bool = False,
+) -> None:
+    """Write arrays and facts, with the format of their kind. Raises OutputError, see `whole_path`."""
     from safetensors.numpy import save_file
 
     copies = {name: np.array(value, order="C") for name, value in arrays.items()}  # ascontiguousarray adds a dimension
     # one text for checksum and facts: the library writes several texts in an order that changes between runs
-    header = {_HEADER: json.dumps({_CHECKSUM: _checksum(copies, facts), **facts})}
-    with whole_path(path) as half:
+    facts = {"format": kind.format, **facts}
+    header = {MARK: json.dumps({_CHECKSUM: _checksum(copies, facts), **facts})}
+    with whole_path(path, kind, force=force) as half:
         try:
             save_file(copies, half, header)
         except Exception as error:  # the library wraps errors of the disk in its own class
@@ -48,7 +57,7 @@ def read_arrays(path: Path, kind: str) -> tuple[dict[str, NDArray[Any]], dict[st
         if not path.is_file():
             raise AdapterError(f"expected {_an(kind)} at {path}, found {'a folder' if path.is_dir() else 'nothing'}")
         with safe_open(path, framework="numpy") as file:
-            facts = json.loads((file.metadata() or {}).get(_HEADER, "null"))
+            facts = json.loads((file.metadata() or {}).get(MARK, "null"))
             if not isinstance(facts, dict) or facts.get("format") != f"zsprompt {kind}":
                 raise AdapterError(
                     f"expected {_an(kind)} in {path}, found a safetensors file of another kind; "

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zsprompt._utils import file_kinds
 from zsprompt._utils.arrays import Floats, Indices, Targets
 from zsprompt._utils.progress import Progress, quiet
 from zsprompt._utils.read_ahead import ahead
@@ -262,12 +263,11 @@ class _Run:
         for position, moments in self.optimizer.state_dict()["state"].items():
             arrays |= {f"optimizer.{position}.{name}": as_array(value) for name, value in moments.items()}
         facts = {
-            "format": "zsprompt checkpoint",
             "said": dict(settings),
             "best": self.best,
             "history": [asdict(epoch) for epoch in self.history],
         }
-        write_arrays(path, arrays, facts)
+        write_arrays(path, file_kinds.CHECKPOINT, arrays, facts)
 
     def resume(self, path: Path, settings: Mapping[str, str]) -> None:
         """Continue from a checkpoint. Raises TrainingError if it is damaged or belongs to another training run."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zsprompt._utils.files import remove, require_folder, whole_file
+from zsprompt._utils import file_kinds
+from zsprompt._utils.file_kinds import FileKind
 from zsprompt._utils.id_digests import packed
+from zsprompt._utils.outputs import check_folder, new_folder, remove, whole_csv
 from zsprompt._utils.progress import Progress, quiet
 from zsprompt._utils.text import counted
 from zsprompt.adapters.adapter_file import FILE, Trained, load_adapter, save_adapter
@@ -24,15 +26,22 @@ from zsprompt.adapters.train_loop import DivergedError, check_loss, fit
 from zsprompt.data import Dataset
 from zsprompt.data.dataset import refuse_or_skip
 from zsprompt.encoders.base import another_domain
-from zsprompt.errors import TrainingError, UsageError
+from zsprompt.errors import DataError, TrainingError, UsageError
 from zsprompt.prompts import PromptSet, load_prompts
 from zsprompt.prompts.labels import check_labels, label_vectors
 from zsprompt.store import EmbeddingStore
-from zsprompt.store.embed import Embedded, embed
+from zsprompt.store.embed import Embedded, embed, require_captions
 
 logger = logging.getLogger(__name__)
 
 CHECKPOINT, HISTORY = "checkpoint.safetensors", "training.csv"
+
+FILES: dict[str, FileKind] = {
+    FILE: file_kinds.ADAPTER,
+    CHECKPOINT: file_kinds.CHECKPOINT,
+    HISTORY: file_kinds.HISTORY,
+}
+"""The files that a training run writes to its folder."""
 
 VALIDATION = 0.1
 """Default share of the images that choose the best epoch."""
@@ -86,6 +95,7 @@ def train(
     resume: bool = False,
     device: str = "auto",
     progress: Progress = quiet,
+    force: bool = False,
 ) -> Course:
     """Train an adapter on the targets of a data set. Ignored targets (−1) are not used.
 
@@ -104,10 +114,11 @@ def train(
             neither. The result is the same as without an interruption.
         device: where the network computes: "auto", "cpu" or "cuda".
         progress: receives the number of steps.
+        force: replace files in `out` that zsprompt did not write, and without `resume` an adapter or a checkpoint.
 
     Raises:
         TrainingError: labels without positives or negatives; no positives to validate on; numbers that are no longer
-            finite; a folder with another training run; an adapter or a checkpoint in `out` without `resume`.
+            finite; a folder with another training run; an adapter or a checkpoint in `out` without `resume` or `force`.
         UsageError: incompatible settings.
         BadImages, LabelError, ModelError, CacheError, OutputError: see `run` and EmbeddingStore.
     """
@@ -116,21 +127,16 @@ def train(
     kind = load_kind(kind) if isinstance(kind, str) else kind
     schedule = schedule or kind.schedule
     prompts = load_prompts(prompts or PROMPTS) if not isinstance(prompts, PromptSet) else prompts
-    check_labels(dataset.labels)
     folder = None if out is None else Path(out)
-    if folder is not None:
-        require_folder(folder)
-        _check_folder(folder, resume)
-    if validation is None and not kind.has_epochs:
-        validation = 0.0
-    if isinstance(kind, WithEpochs):
-        check_loss(kind, schedule)
-    training, held_out, notes = split_off(dataset, validation, schedule)
+    training, held_out, notes = check_training(kind, dataset, schedule, validation, prompts)
     notes += another_domain(store.encoder, dataset.domain)
-    if held_out is None and schedule.patience not in (None, kind.schedule.patience):
-        notes.append("patience has no effect, because there are no validation images to count epochs by")
+    device = pick_device(device)
+    if folder is not None:
+        check_folder(folder, FILES, force=force)
+        if not resume:
+            _clear_folder(folder, force)
     job = _Job(kind, store, prompts, schedule, skip_bad, folder)
-    _check_targets(training)
+    texts = label_vectors(prompts, dataset.labels, store)  # before the images: it refuses labels that are too long
     training, training_examples = job.examples(training)
     _check_targets(training)  # again, without the images that cannot be read
     held_out_examples = None
@@ -144,29 +150,70 @@ def train(
         finished = _finished(folder, spec_of(kind), _settings(kind, schedule), identity)
         if finished:
             return finished
-    texts = label_vectors(prompts, dataset.labels, store)
-    fitted, fault = _fitted(
-        lambda: fit(
-            kind,
-            sizes,
-            training_examples,
-            texts,
-            schedule,
-            validation=held_out_examples,
-            checkpoint=folder and folder / CHECKPOINT,
-            identity=identity,
-            device=pick_device(device),
-            progress=progress,
+    with nullcontext() if folder is None else new_folder(folder):
+        fitted, fault = _fitted(
+            lambda: fit(
+                kind,
+                sizes,
+                training_examples,
+                texts,
+                schedule,
+                validation=held_out_examples,
+                checkpoint=folder and folder / CHECKPOINT,
+                identity=identity,
+                device=device,
+                progress=progress,
+            )
         )
-    )
-    if fault is not None:
-        notes.append(str(fault))  # users of the adapter file should know it too
-    course = job.course(fitted, sizes, training, held_out, identity, notes, fault)
-    if folder is not None:
-        _keep(course, folder)
+        if fault is not None:
+            notes.append(str(fault))  # users of the adapter file should know it too
+        course = job.course(fitted, sizes, training, held_out, identity, notes, fault)
+        if folder is not None:
+            _keep(course, folder, force)
     if fault is not None:
         raise fault
     return course
+
+
+def check_training(
+    kind: Kind,
+    dataset: Dataset,
+    schedule: Schedule,
+    validation: Dataset | float | None,
+    prompts: PromptSet,
+) -> tuple[Dataset, Dataset | None, list[str]]:
+    """Raise what `train` would raise without embedding anything. Returns what `split_off` returns.
+
+    Args, Raises: see `train`.
+    """
+    prompts.ensemble(check_labels(dataset.labels))
+    require_captions(kind.reads, dataset.caption_columns)
+    if validation is None and not kind.has_epochs:
+        validation = 0.0
+    if isinstance(kind, WithEpochs):
+        check_loss(kind, schedule)
+    training, held_out, notes = split_off(dataset, validation, schedule)
+    _check_targets(training)
+    if held_out is None and schedule.patience not in (None, kind.schedule.patience):
+        notes.append("patience has no effect, because there are no validation images to count epochs by")
+    return training, held_out, notes
+
+
+def check_test(kind: Kind, dataset: Dataset, test: Dataset) -> None:
+    """Raise now what measuring on `test` would raise after the training on `dataset`.
+
+    Raises:
+        UsageError: other labels, for a kind that is bound to its labels.
+        DataError: another number of image captions, for a kind that reads them.
+    """
+    if kind.bound and set(test.labels) != set(dataset.labels):
+        raise UsageError(f"expected the labels of {dataset.name} in the test data, found others")
+    trained, tested = len(dataset.caption_columns), len(test.caption_columns)
+    if "captions" in kind.reads and trained != tested:
+        raise DataError(
+            f"expected {counted(trained, 'caption')} per image in the test data, as in the training data, "
+            f"found {tested}"
+        )
 
 
 @dataclass(frozen=True)
@@ -316,14 +363,19 @@ def _settings(kind: Kind, schedule: Schedule) -> dict[str, Any]:
     return asdict(schedule) if kind.has_epochs else {"seed": schedule.seed}
 
 
-def _check_folder(folder: Path, resume: bool) -> None:
-    if (folder / CHECKPOINT).exists() and not resume:
+def _clear_folder(folder: Path, force: bool) -> None:
+    """Refuse a folder with another training run, or delete its checkpoint."""
+    if file_kinds.CHECKPOINT.recognises(folder / CHECKPOINT) and not force:
         raise TrainingError(
-            f"expected no unfinished training run in {folder}, found one; continue it with --resume, or use another "
-            "--out"
+            f"expected no unfinished training run in {folder}, found one; continue it with --resume, use another "
+            "--out, or pass --force (force=True) to start again"
         )
-    if (folder / FILE).exists() and not resume:
-        raise TrainingError(f"expected no adapter in {folder}, found {FILE}; use another --out, or delete it first")
+    if file_kinds.ADAPTER.recognises(folder / FILE) and not force:
+        raise TrainingError(
+            f"expected no adapter in {folder}, found {FILE}; use another --out, or pass --force (force=True) to "
+            "replace it"
+        )
+    remove(folder / CHECKPOINT, file_kinds.CHECKPOINT, force=force)
 
 
 def _finished(folder: Path, adapter: str, settings: Mapping[str, Any], identity: Mapping[str, str]) -> Course | None:
@@ -365,17 +417,15 @@ def _fitted(work: Callable[[], Fitted]) -> tuple[Fitted, TrainingError | None]:
         return error.fitted, TrainingError(str(error))
 
 
-def _keep(course: Course, folder: Path) -> None:
+def _keep(course: Course, folder: Path, force: bool) -> None:
     """Write the files of a finished training run, the adapter last. Then delete the checkpoint."""
     if course.history:
-        with whole_file(folder / HISTORY) as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(asdict(course.history[0]))
-            writer.writerows(
-                ["" if value is None else value for value in asdict(epoch).values()] for epoch in course.history
-            )
-    save_adapter(course.trained, folder / FILE)
-    remove(folder / CHECKPOINT)
+        with whole_csv(folder / HISTORY, file_kinds.HISTORY, force=force) as file:
+            file.header(file_kinds.HISTORY.columns)
+            for epoch in course.history:
+                file.row(asdict(epoch).values())
+    save_adapter(course.trained, folder / FILE, force=force)
+    remove(folder / CHECKPOINT, file_kinds.CHECKPOINT, force=force)
 
 
 def _named(dataset: Dataset) -> str:

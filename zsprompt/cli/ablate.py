@@ -10,7 +10,7 @@ import typer
 from zsprompt._utils.text import counted
 from zsprompt.cli.given_run import GivenRun, takes_run
 from zsprompt.cli.modes import ABLATE_PLAN
-from zsprompt.cli.options import Json, option
+from zsprompt.cli.options import HiddenForce, Json, option
 from zsprompt.cli.session import note, notes, refusals
 from zsprompt.errors import UsageError
 
@@ -23,6 +23,7 @@ def ablate(
     given: GivenRun,
     out: Annotated[Path, option("Folder for the table, with a result folder per row.")],
     plan: Annotated[Path | None, option("TOML file with the rows, instead of options that name rows.")] = None,
+    force: HiddenForce = False,
     json: Json = False,
 ) -> None:
     """Measure every combination of options once, and test which differences are real.
@@ -31,12 +32,16 @@ def ablate(
     """
     with refusals():
         from zsprompt._utils.files import to_json
+        from zsprompt._utils.outputs import check_folder, reads_file
         from zsprompt.experiments.ablation import ablate as measure
-        from zsprompt.report.tables import save_ablation, terminal_table
+        from zsprompt.experiments.inputs import inputs_of
+        from zsprompt.report.tables import FILES, save_ablation, terminal_table
 
         rows = _rows(given, plan)
+        inputs = [*([reads_file(plan)] if plan else []), *(reads for row in rows for reads in inputs_of(row))]
+        check_folder(out, FILES, inputs=inputs, force=force)
         done = measure(rows, out, resources=given.resources())
-        save_ablation(done, out)
+        save_ablation(done, out, force=force)
         records = done.records()
         typer.echo(to_json({"rows": records}) if json else terminal_table(records))
         notes(done.notes)

@@ -13,7 +13,8 @@ from zsprompt._utils.text import counted
 from zsprompt.cli.caption_labels import NO_LLM
 from zsprompt.cli.given_run import GivenRun, takes_run
 from zsprompt.cli.llm_outcome import exit_if_incomplete, name_refused
-from zsprompt.cli.options import CAPTIONS, Json, argument, option
+from zsprompt.cli.modes import WITHOUT_OUT
+from zsprompt.cli.options import CAPTIONS, Force, Json, argument, option
 from zsprompt.cli.session import note, refusals
 from zsprompt.errors import UsageError
 
@@ -50,20 +51,27 @@ def caption_images(
     dry_run: Annotated[
         bool, option("Print how many images it would ask about, and send nothing.", "--dry-run", panel=CAPTIONS)
     ] = False,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Caption each image once with an LLM that sees images, within a budget."""
     with refusals():
-        from zsprompt._utils.files import require_writable
+        from zsprompt._utils.file_kinds import IMAGE_CAPTIONS
+        from zsprompt._utils.outputs import check_output
+        from zsprompt.data.inputs import reads_sources
+        from zsprompt.experiments.inputs import inputs_of
         from zsprompt.llm import caption_images as ask_for_captions
         from zsprompt.llm.image_captions import QUESTION
         from zsprompt.llm.options import LlmOptions, open_writer, parse_llm
 
-        if out:
-            require_writable(out)
-        elif not dry_run:
-            raise UsageError("expected --out FILE for the captions, found none")
         spec, resources = given.spec(), given.resources()
+        if out:
+            inputs = [reads_sources(images or ()), *inputs_of(spec)]
+            check_output(out, IMAGE_CAPTIONS, inputs=inputs, force=force)
+        else:
+            given.use(WITHOUT_OUT)
+        if not out and not dry_run:
+            raise UsageError("expected --out FILE for the captions, found none")
         refs = _images(images or (), replace(spec, llm=None), resources)  # no captions of label sets are needed
         options = parse_llm(spec.llm) if spec.llm else LlmOptions()
         folder = None if resources.cache == "default" else Path(str(resources.cache))
@@ -76,7 +84,7 @@ def caption_images(
         if dry_run or not out:
             typer.echo(_json({"dry_run": True} | _facts(done, writer.budget)) if json else f"{done.unasked}")
         else:
-            typer.echo(_save(done, writer.budget, out, json))
+            typer.echo(_save(done, writer.budget, out, json, force))
         _tell(done, len(refs), options.offline, dry_run)
         if done.bad or not dry_run:
             exit_if_incomplete(done.refused, len(done.captions), len(refs), "image", told=bool(done.bad))
@@ -109,12 +117,12 @@ def _each_once(images: Iterable[ImageRef]) -> list[ImageRef]:
     return list(by_name.values())
 
 
-def _save(done: ImageCaptions, budget: Budget, out: Path, json: bool) -> str:
+def _save(done: ImageCaptions, budget: Budget, out: Path, json: bool, force: bool) -> str:
     """Write the captions, if there are any. Returns the text to print."""
     from zsprompt.data.datasets.image_captions import save_image_captions
 
     if done.captions:
-        save_image_captions(done.captions, out)
+        save_image_captions(done.captions, out, force=force)
     if json:
         return _json(_facts(done, budget))
     kept = f"; written to {out}" if done.captions else ""

@@ -13,8 +13,8 @@ import typer
 from zsprompt._utils.text import counted, finite
 from zsprompt.cli.given_run import GivenRun, Old, takes_run
 from zsprompt.cli.llm_outcome import exit_if_incomplete, name_refused
-from zsprompt.cli.modes import CAPTIONS_OF_DATASET, CAPTIONS_OF_LABELS
-from zsprompt.cli.options import CAPTIONS, Json, option
+from zsprompt.cli.modes import CAPTIONS_OF_DATASET, CAPTIONS_OF_LABELS, WITHOUT_OUT
+from zsprompt.cli.options import CAPTIONS, HiddenForce, Json, option
 from zsprompt.cli.session import note, notes, refusals
 from zsprompt.errors import UnknownName, UsageError
 
@@ -61,47 +61,68 @@ def caption_labels(
     price: Annotated[
         str | None, option("in=X,out=Y: price per million tokens, to print the cost before.", panel=CAPTIONS)
     ] = None,
+    force: HiddenForce = False,
     json: Json = False,
 ) -> None:
     """Caption each label set of a run once with an LLM, within a budget."""
     with refusals():
-        from zsprompt._utils.files import require_writable
+        from zsprompt._utils.file_kinds import BANK
+        from zsprompt._utils.outputs import check_output
+        from zsprompt.experiments.inputs import inputs_of
         from zsprompt.llm.options import captions_from
 
         spec, resources = given.spec(strategy="llm"), given.resources()
         if spec.dataset is None and spec.labels is None:
             raise UsageError("expected --dataset NAME, or --labels for sets of your labels, found neither")
         given.use(CAPTIONS_OF_LABELS if spec.dataset is None else CAPTIONS_OF_DATASET)
+        if out is None:
+            given.use(WITHOUT_OUT)
         cost = _price(price, given)
         if out:
-            require_writable(out)
+            check_output(out, BANK, inputs=inputs_of(spec), force=force)
         resolved = replace(spec, captions=None, llm=None).resolve(resources)  # listing the sets needs no captions
         bank, writer = spec.captions, resources.writer(spec.llm)
-        of_labels = None
-        if resolved.dataset is None:
-            of_labels = _sets_of_labels(resolved.labels, set_size)
-        else:
-            _with_label_sets(resolved)  # before a server is asked for
+        fixed = _fixed_sets(resolved, set_size)  # before a server is asked for
         captions = captions_from(bank or (resolved.dataset.bank if resolved.dataset else None), writer)
         if captions is None or (captions.writer is None and not dry_run):
             raise UsageError(NO_LLM)
         notes(resolved.label_warnings)  # before a server is asked
-        if of_labels is not None and dry_run:  # needs no model
-            _show_plan(captions.plan(of_labels, resolved.labels), captions, cost, json, dry_run)
+        if dry_run and fixed is not None:  # needs no model
+            _show_plan(captions.plan(fixed, resolved.labels), captions, cost, json, dry_run)
             return
+        if dry_run:
+            note(_why_a_model(resolved))
         with resources.open_store(resolved.model, spec.device, spec.precision) as store:
             prepared = resolved.prepared(store)
-            notes(prepared.domain_warnings if of_labels is None else ())
-            sets = _sets_of_run(prepared) if of_labels is None else of_labels
+            notes(prepared.domain_warnings if fixed is None else ())
+            sets = _sets_of_run(prepared) if fixed is None else fixed
             _show_plan(captions.plan(sets, prepared.labels), captions, cost, json, dry_run)
             if dry_run:
                 return
             written = captions.fetch(sets, prepared.labels, prepared.store.fits)
         if captions.writer is not None:
-            _finish(written, captions.writer.budget, out, json)
+            _finish(written, captions.writer.budget, out, json, force)
             refused = _named(written.refused)
             name_refused(refused)
             exit_if_incomplete(refused, len(written.captions), len(sets), "label set")
+
+
+def _fixed_sets(resolved: Resolved, largest: int) -> Sequence[LabelSet] | None:
+    """The label sets, where they do not depend on what a model finds in images; else None."""
+    if resolved.dataset is None:
+        return _sets_of_labels(resolved.labels, largest)
+    return _with_label_sets(resolved).fixed_label_sets(resolved.labels)
+
+
+def _why_a_model(resolved: Resolved) -> str:
+    """Why even a count embeds the images, and the number that it cannot exceed."""
+    images, labels = len(resolved.data.images), len(resolved.labels)
+    most = min(images * labels + 1, 2**labels)
+    model = resolved.model if isinstance(resolved.model, str) else resolved.model.name
+    return (
+        f"the label sets depend on how {model} ranks the labels of each image, so this count embeds the images; "
+        f"there are at most {most:,}. To count without a model, use llm,base=list-all, or --labels without --dataset"
+    )
 
 
 def _sets_of_run(prepared: Prepared) -> Sequence[LabelSet]:
@@ -178,11 +199,11 @@ def _planned(plan: Plan, captions: Captions, price: _Price) -> str:
     return f"{text}, which costs {asking:,.2f} to {asking + plan.answer_tokens * (price.out or 0) / 1e6:,.2f}"
 
 
-def _finish(written: Written, budget: Budget, out: Path | None, json: bool) -> None:
+def _finish(written: Written, budget: Budget, out: Path | None, json: bool, force: bool) -> None:
     from zsprompt.prompts import save_bank
 
     if out and written.captions:
-        save_bank(written.captions.values(), out)
+        save_bank(written.captions.values(), out, force=force)
     facts = {
         "captions": len(written.captions),
         "requests": budget.calls_made,

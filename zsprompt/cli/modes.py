@@ -90,6 +90,8 @@ RANDOM_CAPTIONS = Mode(
 
 ABLATE_PLAN = Mode("ablate --plan", _PLANNED)
 
+WITHOUT_OUT = Mode("a command without --out", {"force": "it writes no file"})
+
 RUN_AS_JSON = Mode("run --json", {"eleven_point": "the JSON always has the interpolated mAPs"})
 
 TRAIN_SEVERAL = Mode(
@@ -98,7 +100,7 @@ TRAIN_SEVERAL = Mode(
 
 REPRODUCE_NOTHING = Mode(
     "reproduce without a table",
-    _all("it lists the tables", *("root", "on", "seeds", "out", "epochs", "limit", "model", "device")),
+    _all("it lists the tables", *("root", "on", "seeds", "out", "epochs", "limit", "model", "device", "force")),
 )
 REPRODUCE_ON_SCENES = Mode("reproduce --on scenes", {"root": "scenes are drawn and need no folder"})
 REPRODUCE_UNTRAINED = Mode("reproduce of a table without adapters", _all("nothing is trained", "seeds", "epochs"))

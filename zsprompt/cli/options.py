@@ -14,6 +14,7 @@ from zsprompt._utils.registry import DEFAULT_MODEL
 from zsprompt._utils.specs import construct, split_spec
 from zsprompt._utils.text import quoted
 from zsprompt.errors import UsageError
+from zsprompt.experiments.data_fields import DataFields
 
 if TYPE_CHECKING:
     pass
@@ -33,6 +34,11 @@ def argument(text: str, metavar: str) -> Any:
 
 
 Json = Annotated[bool, option("Print one JSON object and nothing else.", "--json", panel=OUTPUT)]
+_FORCE = "Let --out replace files that zsprompt did not write; never an input."
+Force = Annotated[bool, option(_FORCE, "--force", panel=OUTPUT)]
+HiddenForce = Annotated[bool, option(_FORCE, "--force", hidden=True)]
+"""For a command whose help has no room. The refusal names the option."""
+
 CacheFolder = Annotated[
     Path | None, option("Folder for stored embeddings; it may also stand before the command.", "--cache", hidden=True)
 ]
@@ -114,20 +120,6 @@ class RunOption:
 
 
 @dataclass(frozen=True)
-class _DataFields:
-    """Fields that may follow the name of a data set."""
-
-    root: str | None = None
-    split: str | None = None
-    names: str | None = None
-    difficult: str | None = None
-    limit: int | None = None
-    sample: int | None = None
-    seed: int | None = None
-    skip_bad: bool | None = None
-
-
-@dataclass(frozen=True)
 class _DeviceFields:
     """Fields that may follow the device."""
 
@@ -192,7 +184,7 @@ RUN_OPTIONS: tuple[RunOption, ...] = (
         str,
         _OF_DATA,
         "NAME[,field=value…]; see `zsprompt list datasets`.",
-        _family("dataset", _DataFields),
+        _family("dataset", DataFields),
         family={
             "root": "root",
             "split": "split",

@@ -11,7 +11,8 @@ import typer
 
 from zsprompt._utils.registry import DEFAULT_MODEL
 from zsprompt.cli.given_run import GivenRun, takes_run
-from zsprompt.cli.options import DECISIONS, Images, Json, option
+from zsprompt.cli.modes import WITHOUT_OUT
+from zsprompt.cli.options import DECISIONS, Force, Images, Json, option
 from zsprompt.cli.session import note, notes, refusals
 from zsprompt.errors import UsageError
 
@@ -40,34 +41,41 @@ def predict(
         ),
     ] = None,
     out: Annotated[Path | None, option("CSV file for decisions and scores.")] = None,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Find which of your labels are in each image."""
     with refusals():
-        from zsprompt._utils.files import require_writable
+        from zsprompt._utils.file_kinds import PREDICTIONS
+        from zsprompt._utils.outputs import check_output
+        from zsprompt.data.inputs import find_sources, reads_sources
         from zsprompt.evaluation.predict import Totals, predict_in_parts
-        from zsprompt.evaluation.provenance import describe, made_up, undescribed
+        from zsprompt.evaluation.provenance import describe, made_up, often_missed, undescribed
+        from zsprompt.experiments.inputs import inputs_of
 
         spec, resources = given.spec(), given.resources()
         if spec.thresholds is not None and threshold is not None:
             raise UsageError("expected --threshold or --thresholds, found both")
+        if out is None:
+            given.use(WITHOUT_OUT)
         resolved = spec.resolve(resources)
         resolved = dataclasses.replace(
             resolved, strategy=_with_threshold(resolved.strategy, threshold, str(spec.strategy))
         )
         resolved.check(resources)
-        labels = resolved.labels
+        labels, sources = resolved.labels, find_sources(images)
         if out:
-            require_writable(out)
+            check_output(out, PREDICTIONS, inputs=[reads_sources(images), *inputs_of(spec)], force=force)
         totals = Totals()
         with resources.open_store(resolved.model, spec.device, spec.precision) as store:
             prepared = resolved.prepared(store)
             strategy = prepared.strategy
-            warnings = (*prepared.domain_warnings, *resolved.label_warnings, *undescribed(strategy, labels))
-            recipe = describe(strategy, store)
+            missed = often_missed(store.encoder.name, store.encoder.often_missed(labels))
+            warnings = (*prepared.domain_warnings, *resolved.label_warnings, *undescribed(strategy, labels), *missed)
+            recipe = describe(strategy, store, labels)
             captions = resolved.image_captions
-            parts = totals.watch(predict_in_parts(images, labels, store, strategy=strategy, captions=captions))
-            _show(parts, labels, recipe, warnings, out, json)
+            parts = totals.watch(predict_in_parts(sources, labels, store, strategy=strategy, captions=captions))
+            _show(parts, labels, recipe, warnings, out, json, force)
         _say_totals(totals, labels, recipe, out)
         notes((*warnings, *made_up(totals.worded)))
         if totals.bad:
@@ -99,6 +107,7 @@ def _show(
     warnings: Sequence[str],
     out: Path | None,
     json: bool,
+    force: bool,
 ) -> None:
     from zsprompt import report
     from zsprompt._utils.files import to_json
@@ -109,7 +118,7 @@ def _show(
         answer = joined(parts)
         parts = [answer]
     if out:
-        save_predictions(parts, labels, out)
+        save_predictions(parts, labels, out, force=force)
     if json:
         typer.echo(to_json(report.predictions_dict(answer, recipe, warnings)))
     elif not out:
@@ -121,6 +130,7 @@ def _show(
 def _say_totals(totals: Totals, labels: Sequence[str], recipe: dict[str, Any], out: Path | None) -> None:
     from zsprompt._utils.text import counted
     from zsprompt.evaluation.provenance import never_seen
+    from zsprompt.evaluation.reference_words import comparison_text, many_labels
     from zsprompt.report import printable
 
     for image, reason in totals.bad:
@@ -133,6 +143,10 @@ def _say_totals(totals: Totals, labels: Sequence[str], recipe: dict[str, Any], o
         note(warning)
     done = f"{counted(totals.images, 'image')}, {counted(len(labels), 'label')}, model {recipe['model']}"
     note(f"{done}; scores in {out}" if out else done)
+    for text in comparison_text(recipe, len(labels)):
+        note(text)
+    for warning in many_labels(recipe, len(labels), totals.images, totals.present):
+        note(warning)
     if totals.bad:
         total = counted(totals.images + len(totals.bad), "image")
         note(f"error: expected {total} that can be read, {len(totals.bad):,} cannot; fix or remove them")

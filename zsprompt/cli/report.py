@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from zsprompt.cli.modes import REPORT_OF_ABLATION, typed
-from zsprompt.cli.options import Json, argument, option
+from zsprompt.cli.options import HiddenForce, Json, argument, option
 from zsprompt.cli.session import note, refusals
 from zsprompt.errors import UsageError
 
@@ -23,6 +23,7 @@ def report(
         option("The page to write. [default: report.html in DIR; for runs A and B, against-A.html in B]"),
     ] = None,
     root: Annotated[Path | None, option("Folder of the images, if they have moved.")] = None,
+    force: HiddenForce = False,
     json: Json = False,
 ) -> None:
     """Make a page of a run, of an ablation, or of the changes between two runs."""
@@ -35,7 +36,7 @@ def report(
             raise UsageError(f"expected one folder or two, found {len(folders)}; for more rows see zsprompt ablate")
         if is_ablation(folders):
             REPORT_OF_ABLATION.refuse(typed(context).items())
-        built = build_report(folders, out, root, progress=terminal)
+        built = build_report(folders, out, root, progress=terminal, force=force)
         for warning in built.warnings:
             note(warning)
         typer.echo(to_json(dict(built.facts)) if json else built.text)

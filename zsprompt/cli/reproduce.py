@@ -16,10 +16,11 @@ from zsprompt.cli.modes import (
     REPRODUCE_NOTHING,
     REPRODUCE_ON_SCENES,
     REPRODUCE_UNTRAINED,
+    WITHOUT_OUT,
     Mode,
     typed,
 )
-from zsprompt.cli.options import COMPUTATION, CacheFolder, Json, argument, option
+from zsprompt.cli.options import COMPUTATION, CacheFolder, Force, Json, argument, option
 from zsprompt.cli.session import named_lines, note, refusals
 
 
@@ -54,20 +55,27 @@ def reproduce(
     model: Annotated[str | None, option("Model for all rows. [default: the source's]")] = None,
     device: Annotated[Device, option("Where models run.", panel=COMPUTATION)] = Device.auto,
     cache: CacheFolder = None,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Train and measure the rows of a paper's table, and print them next to the published numbers."""
     with refusals(quiet=("zsprompt.adapters.train_loop",)):  # a line per epoch would bury the table's own lines
         from zsprompt._utils.files import to_json
+        from zsprompt._utils.outputs import check_folder, reads_folder
         from zsprompt._utils.progress import terminal
+        from zsprompt.data import data_folder
+        from zsprompt.experiments.reproduction import find_table
         from zsprompt.experiments.reproduction import reproduce as measure
-        from zsprompt.report.of_reproduction import save, terminal_table
+        from zsprompt.report.of_reproduction import output_files, save, terminal_table
 
-        for mode in _modes(table, on):
+        for mode in _modes(table, on, out):
             mode.refuse(typed(context).items())
         if table is None:
             typer.echo(_listed(json))
             return
+        if out:
+            names = output_files(find_table(table).name)
+            check_folder(out, names, inputs=[reads_folder(root or data_folder())], force=force)
         done = measure(
             table,
             on=on.value,
@@ -82,7 +90,7 @@ def reproduce(
             progress=terminal,
         )
         if out:
-            save(done, out)
+            save(done, out, force=force)
         typer.echo(to_json(done.to_dict()) if json else terminal_table(done))
         if done.failed:
             total = counted(len(done.cells), "measurement")
@@ -90,13 +98,15 @@ def reproduce(
             raise typer.Exit(1)
 
 
-def _modes(table: str | None, on: Ground) -> Iterator[Mode]:
+def _modes(table: str | None, on: Ground, out: Path | None) -> Iterator[Mode]:
     """The modes that hold for a table. Raises UnknownName for a table that does not exist."""
     from zsprompt.experiments.reproduction.tables import find_table
 
     if table is None:
         yield REPRODUCE_NOTHING
         return
+    if out is None:
+        yield WITHOUT_OUT
     every = [settings for row in find_table(table).rows for settings in row.settings.values()]
     if on is Ground.scenes:
         yield REPRODUCE_ON_SCENES

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,11 +11,12 @@ import typer
 from zsprompt._utils.text import quoted
 from zsprompt.cli.given_run import GivenRun, Old, read_family, takes_run
 from zsprompt.cli.modes import THRESHOLDS_BY_EXPECTATION, THRESHOLDS_BY_TARGETS
-from zsprompt.cli.options import DECISIONS, Json, argument, option
+from zsprompt.cli.options import DECISIONS, HiddenForce, Json, argument, option
 from zsprompt.cli.session import can_print, note, notes, refusals
 from zsprompt.errors import UsageError
 
 if TYPE_CHECKING:
+    from zsprompt.data.inputs import Sources
     from zsprompt.evaluation.threshold_rules import Rule
     from zsprompt.experiments.spec import Prepared
     from zsprompt.strategies import Thresholds
@@ -92,12 +92,16 @@ def thresholds(
             panel=DECISIONS,
         ),
     ] = None,
+    force: HiddenForce = False,
     json: Json = False,
 ) -> None:
     """Choose thresholds from a labelled data set, or from the number of labels you expect per image."""
     old = {_FIELDS.get(name, name): value for name, value in given.old.items() if name != "share"}
     with refusals():
-        from zsprompt._utils.files import require_writable
+        from zsprompt._utils.file_kinds import THRESHOLDS
+        from zsprompt._utils.outputs import check_output
+        from zsprompt.data.inputs import find_sources, reads_sources
+        from zsprompt.experiments.inputs import inputs_of
         from zsprompt.strategies import save_thresholds
 
         spec = given.spec()
@@ -109,12 +113,18 @@ def thresholds(
         if expect is not None and expectation == _Expectation():
             raise UsageError(f"expected labels per image, or share=S, for --expect, found {quoted(expect)}")
         given.use(THRESHOLDS_BY_EXPECTATION if images else THRESHOLDS_BY_TARGETS)
-        require_writable(out)
         chosen.choice()  # refused before any work
-        with spec.prepare(given.resources()) as prepared:
-            notes((*prepared.domain_warnings, *prepared.resolved.label_warnings))
-            made = _from_expectation(prepared, images, expectation) if images else _from_targets(prepared, chosen)
-        save_thresholds(made, out)
+        inputs = [reads_sources(images or ()), *inputs_of(spec)]
+        check_output(out, THRESHOLDS, inputs=inputs, force=force)
+        resources = given.resources()
+        resolved = spec.resolve(resources)
+        resolved.check(resources)
+        sources = find_sources(images) if images else None  # before a model is loaded
+        with resources.open_store(resolved.model, spec.device, spec.precision) as store:
+            prepared = resolved.prepared(store)
+            notes((*prepared.domain_warnings, *resolved.label_warnings))
+            made = _from_expectation(prepared, sources, expectation) if sources else _from_targets(prepared, chosen)
+        save_thresholds(made, out, force=force)
         _show(made, out, json)
 
 
@@ -129,7 +139,7 @@ def _from_targets(prepared: Prepared, rule: _Rule) -> Thresholds:
     return choose_thresholds(result, rule=rule.choice(), calibrate=rule.calibrate, folds=rule.folds, seed=rule.seed)
 
 
-def _from_expectation(prepared: Prepared, images: Sequence[Path], expect: _Expectation) -> Thresholds:
+def _from_expectation(prepared: Prepared, sources: Sources, expect: _Expectation) -> Thresholds:
     """Thresholds chosen by the expected number of labels, without targets."""
     from zsprompt.evaluation.predict import predict
     from zsprompt.evaluation.provenance import describe
@@ -137,10 +147,10 @@ def _from_expectation(prepared: Prepared, images: Sequence[Path], expect: _Expec
 
     labels, per_image = prepared.labels, expect.labels
     captions = prepared.resolved.image_captions
-    answer = predict(images, labels, prepared.store, strategy=prepared.strategy, captions=captions)
+    answer = predict(sources, labels, prepared.store, strategy=prepared.strategy, captions=captions)
     if expect == _Expectation():
         per_image = min(_EXPECTED, len(labels) / 2)
-    recipe = describe(prepared.strategy, prepared.store)
+    recipe = describe(prepared.strategy, prepared.store, labels)
     return expected_thresholds(answer, recipe, labels_per_image=per_image, share=expect.share)
 
 

@@ -14,11 +14,12 @@ from zsprompt._utils.registry import DEFAULT_MODEL
 from zsprompt._utils.text import finite
 from zsprompt.cli.given_run import GivenRun, Old, read_family, takes_run
 from zsprompt.cli.modes import TRAIN_SEVERAL
-from zsprompt.cli.options import Json, option
+from zsprompt.cli.options import HiddenForce, Json, option
 from zsprompt.cli.session import note, notes, refusals
 from zsprompt.errors import UsageError
 
 if TYPE_CHECKING:
+    from zsprompt._utils.file_kinds import FileKind
     from zsprompt.adapters import Kind, Schedule
     from zsprompt.adapters.training import Course
     from zsprompt.data import Dataset
@@ -87,13 +88,16 @@ def train(
         option("Train with this many seeds, and report mean and deviation.", panel=TRAINING, min=1, max=1000),
     ] = 1,
     resume: Annotated[bool, option("Continue the unfinished run in --out.", "--resume", panel=TRAINING)] = False,
+    force: HiddenForce = False,
     json: Json = False,
 ) -> None:
     """Train an adapter on stored embeddings. `run --strategy adapter:DIR` then measures it like a prompt strategy."""
     with refusals(again="the same command with --resume continues from the last finished epoch"):
+        from zsprompt._utils.outputs import check_folder
         from zsprompt.adapters import load_kind
         from zsprompt.adapters.unused import refuse_unused
         from zsprompt.encoders.devices import require_device
+        from zsprompt.experiments.inputs import inputs_of
         from zsprompt.prompts.odd_labels import label_warnings
 
         kind = load_kind(adapter)
@@ -120,9 +124,12 @@ def train(
             "skip_bad": spec.skip_bad,
             "device": spec.device,
             "progress": resources.progress,
+            "force": force,
         }
         tested = load(test) if test else None
         data = load(None)
+        for folder in _folders(out, fraction, seeds, changed.seed) if several else [out]:
+            check_folder(folder, _files(bool(test)), inputs=inputs_of(spec, data), force=force)
         notes(label_warnings(data.labels, data.places))
         with resources.open_store(spec.model or data.model or DEFAULT_MODEL, spec.device, spec.precision) as store:
             if several:
@@ -180,16 +187,34 @@ def _share(text: str | None) -> float | None:
         raise UsageError(f"expected a split or a share of the images for --validation, found {text!r}") from None
 
 
+def _folders(out: Path, fractions: Sequence[float] | None, seeds: int, first: int) -> list[Path]:
+    """The folders of several training runs."""
+    from zsprompt.experiments.few_shot import repeat_folder
+
+    return [repeat_folder(out, share, seed) for share in fractions or [1.0] for seed in range(first, first + seeds)]
+
+
+def _files(tested: bool) -> dict[str, FileKind]:
+    """The files in the folder of a training run, with a result if it is tested."""
+    from zsprompt.evaluation.result_files import FILES as RESULT_FILES
+    from zsprompt.report.of_training import FILES
+
+    return {**FILES, **(RESULT_FILES if tested else {})}
+
+
 def _train_one(
     kind: Kind, data: Dataset, store: EmbeddingStore, test: Dataset | None, options: dict[str, Any], json: bool
 ) -> None:
     from zsprompt._utils.files import to_json
+    from zsprompt.adapters.training import check_test
     from zsprompt.adapters.training import train as learn
     from zsprompt.report.of_training import save_training_curve
 
     out = options["out"]
+    if test is not None:
+        check_test(kind, data, test)
     course = learn(kind, data, store, **options)
-    save_training_curve(course, out)
+    save_training_curve(course, out, force=options["force"])
     for line in course.notes:
         note(line)
     measured = _measured(course, test, store, options["device"])
@@ -205,7 +230,7 @@ def _train_several(kind: Kind, data: Dataset, store: EmbeddingStore, options: di
     out = options["out"]
     runs = repeat(kind, data, store, **options)
     for one in runs:
-        save_training_curve(one.course, repeat_folder(out, one.fraction, one.seed))
+        save_training_curve(one.course, repeat_folder(out, one.fraction, one.seed), force=options["force"])
     for line in _notes(runs):
         note(line)
     typer.echo(to_json({"repeats": _records(runs)}) if json else _repeats_table(runs))

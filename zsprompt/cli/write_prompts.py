@@ -12,7 +12,7 @@ from zsprompt.cli.caption_labels import NO_LLM
 from zsprompt.cli.given_run import GivenRun, Old, takes_run
 from zsprompt.cli.llm_outcome import exit_if_incomplete, name_refused
 from zsprompt.cli.modes import DESCRIPTIONS, PARAPHRASES, RANDOM_CAPTIONS, RANDOM_PROMPTS, Mode
-from zsprompt.cli.options import argument, option
+from zsprompt.cli.options import Force, argument, option
 from zsprompt.cli.session import note, notes, refusals
 from zsprompt.errors import UsageError
 
@@ -50,27 +50,32 @@ def write_prompts(
     template: Annotated[str, option("The template to paraphrase.")] = "a photo of {a_label}",
     like: Annotated[str, option("The prompt set (for .jsonl: the caption bank) that random words imitate.")] = "photo",
     random_seed: Annotated[int, option("Seed of the random words.")] = 0,
+    force: Force = False,
 ) -> None:
     """Write a prompt file: descriptions or paraphrases by an LLM, or random words as their control."""
     with refusals():
-        from zsprompt._utils.files import require_writable
+        from zsprompt._utils.file_kinds import PROMPTS, RANDOM_BANK
+        from zsprompt._utils.outputs import check_output, reads_file
+        from zsprompt.experiments.inputs import inputs_of
         from zsprompt.prompts.odd_labels import label_warnings
 
         spec, resources = given.spec(), given.resources()
         given.use(_mode(kind, out))
-        require_writable(out)
+        made = RANDOM_BANK if kind is Kind.random_words and out.suffix == ".jsonl" else PROMPTS
+        check_output(out, made, inputs=[reads_file(Path(like)), *inputs_of(spec)], force=force)
         notes(label_warnings(spec.label_list or (), spec.label_places))
         if kind is Kind.random_words:
-            typer.echo(_random_words(out, like, spec.label_list, given.old.get("seed_of_words", random_seed)))
+            seed = given.old.get("seed_of_words", random_seed)
+            typer.echo(_random_words(out, like, spec.label_list, seed, force))
             return
         labels = () if kind is Kind.paraphrases else _required(spec.label_list)
         writer = resources.writer(spec.llm)
         if writer is None:
             raise UsageError(NO_LLM)
         if kind is Kind.paraphrases:
-            typer.echo(_paraphrases(writer, out, template, count))
+            typer.echo(_paraphrases(writer, out, template, count, force))
         else:
-            _descriptions(writer, out, labels, count)
+            _descriptions(writer, out, labels, count, force)
 
 
 def _mode(kind: Kind, out: Path) -> Mode:
@@ -85,32 +90,33 @@ def _required(labels: Sequence[str] | None) -> Sequence[str]:
     return labels
 
 
-def _random_words(out: Path, like: str, labels: Sequence[str] | None, seed: int) -> str:
+def _random_words(out: Path, like: str, labels: Sequence[str] | None, seed: int, force: bool) -> str:
     """Write the control of a caption bank (.jsonl) or of a prompt set; returns a summary."""
     from zsprompt.llm import rewrites
     from zsprompt.prompts import load_bank, load_prompts, save_bank
 
     if out.suffix == ".jsonl":
         captions = rewrites.random_captions(load_bank(like), seed)
-        save_bank(captions, out)
+        save_bank(captions, out, force=force)
         return f"{out}: {len(captions)} captions"
     texts = rewrites.random_words(load_prompts(like), _required(labels), seed)
     about = f"Random words, as many and as long as the texts of {like}; seed {seed}."
-    rewrites.save_prompts(out, about=about, source="zsprompt write-prompts random-words", described=texts)
+    rewrites.save_prompts(out, about=about, source="zsprompt write-prompts random-words", described=texts, force=force)
     return _in_words(out, texts)
 
 
-def _paraphrases(writer: Writer, out: Path, template: str, count: int) -> str:
+def _paraphrases(writer: Writer, out: Path, template: str, count: int, force: bool) -> str:
     """Write what an LLM answers; returns a summary."""
     from zsprompt.llm import rewrites
 
     templates = rewrites.paraphrase(writer, template, count)
     about = f"Paraphrases of {template!r}."
-    rewrites.save_templates(out, about=about, source=_source(writer, Kind.paraphrases), templates=templates)
+    source = _source(writer, Kind.paraphrases)
+    rewrites.save_templates(out, about=about, source=source, templates=templates, force=force)
     return f"{out}: {len(templates)} templates"
 
 
-def _descriptions(writer: Writer, out: Path, labels: Sequence[str], count: int) -> None:
+def _descriptions(writer: Writer, out: Path, labels: Sequence[str], count: int, force: bool) -> None:
     """Write what an LLM answers, if anything, and print a summary. Raises typer.Exit if labels were refused."""
     from zsprompt.llm import rewrites
 
@@ -118,7 +124,8 @@ def _descriptions(writer: Writer, out: Path, labels: Sequence[str], count: int) 
     described = sum(map(bool, done.texts.values()))
     if described:
         source = _source(writer, Kind.descriptions)
-        rewrites.save_prompts(out, about="Visual descriptions of labels.", source=source, described=done.texts)
+        about = "Visual descriptions of labels."
+        rewrites.save_prompts(out, about=about, source=source, described=done.texts, force=force)
         typer.echo(_in_words(out, done.texts))
     if without := [label for label, texts in done.texts.items() if not texts and label not in done.refused]:
         note(f"every sentence was rejected for {', '.join(without)}; the template words them")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from zsprompt._utils.arguments import require
 from zsprompt._utils.arrays import Indices, Targets
 from zsprompt._utils.digests import digest
 from zsprompt.data.images import ImageRef
@@ -76,6 +77,9 @@ class Dataset:
     domain: str = PHOTOGRAPHS
 
     def __post_init__(self) -> None:
+        kinds = {"name": str, "labels": Sequence, "images": Sequence, "targets": np.ndarray}
+        for name, kind in kinds.items():  # what is in them, zsprompt.testing.check_dataset checks
+            require(name, getattr(self, name), kind)
         expected = (len(self.images), len(self.labels))
         if self.targets.shape != expected:
             raise DataError(f"expected targets of shape {expected} in data set {self.name}, found {self.targets.shape}")

@@ -14,8 +14,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from zsprompt._utils.arguments import check_fields
 from zsprompt.data.remarks import Remark, Remarks
 from zsprompt.data.signatures import HEAD, is_heif, recognised
 from zsprompt.errors import DataError, ImageError
@@ -81,6 +82,7 @@ _DAMAGE = (
 _SETTLED_SECONDS = 2.0  # a file changed more recently may change again within one tick of the file system's clock
 
 
+@runtime_checkable
 class ImageRef(Protocol):
     """One image of a data set: an id and access to its bytes."""
 
@@ -108,6 +110,10 @@ class ImageFile:
 
     id: str
     path: Path
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.id, str) and isinstance(self.path, Path)):  # there may be millions
+            check_fields(self)
 
     def read(self) -> bytes:
         """Read the file.

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
+from zsprompt._utils.outputs import Reads, reads_folder, same_file
 from zsprompt.data.image_lists import LIST_SUFFIXES, find_place, read_rows
-from zsprompt.data.images import ImageFile, ImageRef, find_images, leave_out, no_images
+from zsprompt.data.images import SUFFIXES, ImageFile, ImageRef, find_images, leave_out, no_images
 from zsprompt.data.remarks import Remark, Remarks
-from zsprompt.data.tars import PACKED_SUFFIXES, TAR_SUFFIXES, read_members
+from zsprompt.data.tars import PACKED_SUFFIXES, TAR_SUFFIXES, TarMember, read_members
 from zsprompt.errors import DataError
+
+Paths = Sequence[Path | str] | Path | str
+"""One path or several."""
 
 _DECIDING = 20  # rows of a list that decide where its images are
 
@@ -39,6 +43,11 @@ class Sources:
             yield from _refs(path, Remarks())
 
 
+def sources_of(paths: Paths) -> Sources:
+    """The images at one path or several. Raises DataError, see `find_sources`."""
+    return find_sources([Path(path) for path in ([paths] if isinstance(paths, Path | str) else paths)])
+
+
 def find_sources(paths: Sequence[Path]) -> Sources:
     """Check and count the images at `paths`. Tar files and lists are read once, so that errors surface early.
 
@@ -62,6 +71,30 @@ def find_sources(paths: Sequence[Path]) -> Sources:
     if not count:
         raise no_images(", ".join(map(str, paths)), remarks.found())
     return Sources(tuple(files), streams, count, remarks.found())
+
+
+def reads_sources(paths: Sequence[Path]) -> Reads:
+    """For a command that reads the images at `paths`: the paths, images in folders, and images that lists name."""
+    folders = [reads_folder(path, suffixes=SUFFIXES) for path in paths if path.is_dir()]
+
+    def reads(out: Path) -> bool:
+        if any(same_file(path, out) for path in paths) or any(reads(out) for reads in folders):
+            return True
+        lists = [path for path in paths if path.name.lower().endswith(LIST_SUFFIXES)]
+        return any(reads_images(_listed(path, Remarks()))(out) for path in lists)
+
+    return reads
+
+
+def reads_images(images: Iterable[ImageRef]) -> Reads:
+    """For a command that reads these images."""
+
+    def reads(out: Path) -> bool:
+        files = (image.tar if isinstance(image, TarMember) else image for image in images)
+        paths = (file.path if isinstance(file, ImageFile) else file for file in files)
+        return any(isinstance(path, Path) and same_file(path, out) for path in paths)
+
+    return reads
 
 
 def _is_stream(path: Path) -> bool:

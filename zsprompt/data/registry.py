@@ -10,6 +10,7 @@ from typing import Any
 
 import platformdirs
 
+from zsprompt._utils.arguments import checked
 from zsprompt._utils.modules import error_text, import_object
 from zsprompt._utils.registry import find, installed
 from zsprompt.data.dataset import Dataset, Origin
@@ -89,6 +90,7 @@ def takes_root(name: str) -> bool:
     return name not in DATASETS or DATASETS[name].has_files
 
 
+@checked
 def load_dataset(
     name: str, *, root: Path | str | None = None, split: str | None = None, names: str = "readable"
 ) -> Dataset:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from zsprompt.encoders.base import BatchedEncoder, Encoder, OfDomain, Precision, Resizable, SpatialEncoder
+from zsprompt.encoders.base import (
+    BatchedEncoder,
+    Encoder,
+    OfDomain,
+    Precision,
+    Resizable,
+    ScaleOnUse,
+    SpatialEncoder,
+)
 from zsprompt.encoders.clip.openai_models import OPENAI_MODELS
 from zsprompt.encoders.registry import ENCODERS, available_models, check_model, load_encoder
 
@@ -14,6 +22,7 @@ __all__ = [
     "OfDomain",
     "Precision",
     "Resizable",
+    "ScaleOnUse",
     "SpatialEncoder",
     "available_models",
     "check_model",

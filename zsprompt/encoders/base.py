@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -55,6 +56,23 @@ class Encoder(Protocol):
     def unfamiliar(self, texts: Sequence[str]) -> list[str]:
         """Words of `texts` that the model was never trained on, each once. By default, none."""
         return []
+
+    def often_missed(self, labels: Sequence[str]) -> list[str]:
+        """Those of `labels` that the model is known to miss on most images that show them. By default, none."""
+        return []
+
+
+class ScaleOnUse(Encoder):
+    """An Encoder that reads `logit_scale` when it is first asked for, because it is one of the weights."""
+
+    @cached_property
+    def logit_scale(self) -> float:  # type: ignore[override]  # an attribute all the same
+        """See Encoder."""
+        return self.read_logit_scale()
+
+    def read_logit_scale(self) -> float:
+        """The logit scale, from the weights."""
+        raise NotImplementedError
 
 
 @runtime_checkable

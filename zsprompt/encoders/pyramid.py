@@ -16,7 +16,7 @@ import numpy as np
 
 from zsprompt._utils.arrays import Bools, Floats, Halves, unit_rows
 from zsprompt._utils.text import finite
-from zsprompt.encoders.base import Encoder, OfDomain, Precision, Resizable, SpatialEncoder
+from zsprompt.encoders.base import Encoder, OfDomain, Precision, Resizable, ScaleOnUse, SpatialEncoder
 from zsprompt.encoders.registry import check_model, load_encoder
 from zsprompt.errors import UnknownName, UsageError
 
@@ -34,7 +34,7 @@ _FIELDS = ("d", "levels", "keep", "seed")
 T = TypeVar("T", int, float)
 
 
-class Pyramid(Encoder):
+class Pyramid(ScaleOnUse):
     """`encoder` on images d times as large as its tower's S by S pixels. The tower itself is unchanged.
 
     Level i = 0 … ceil(log2 d) has the image at S · 2^i pixels per side; the top level has it at S · d. Each level is
@@ -72,7 +72,7 @@ class Pyramid(Encoder):
         self.image_batch = max(1, _IMAGES * self._square**2 // self.image_size**2)
         tokens, width = encoder.token_shape
         self.token_shape = sum(self._counts.values()) * tokens, width
-        self.dim, self.logit_scale, self.context_length = encoder.dim, encoder.logit_scale, encoder.context_length
+        self.dim, self.context_length = encoder.dim, encoder.context_length
         self.text_batch = encoder.text_batch
         if isinstance(encoder, OfDomain):
             self.domain = encoder.domain
@@ -81,6 +81,10 @@ class Pyramid(Encoder):
         optional = [("levels", levels, "all"), ("keep", keep, 1.0), ("seed", seed, 0)]
         changed = [f"{field}={value}" for field, value, default in optional if value != default]
         self.name = f"{','.join((_PREFIX, f'd={d}', *changed))}:{encoder.name}"
+
+    def read_logit_scale(self) -> float:
+        """See ScaleOnUse; that of `encoder`."""
+        return self._texts.logit_scale
 
     def encode_texts(self, texts: Sequence[str]) -> Floats:
         """See Encoder; as `encoder` embeds them."""

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zsprompt._utils.arrays import Bools, Floats, Halves, unit_rows
-from zsprompt.encoders.base import BatchedEncoder, Encoder, OfDomain, SpatialEncoder
+from zsprompt.encoders.base import BatchedEncoder, Encoder, OfDomain, ScaleOnUse, SpatialEncoder
 from zsprompt.errors import ModelError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-class RandomTexts(Encoder):
+class RandomTexts(ScaleOnUse):
     """`encoder` with a random unit vector for each text. Image embeddings are unchanged.
 
     A text always has the same vector, whatever the other texts are. An adapter trained with it learns from the images
@@ -31,13 +31,17 @@ class RandomTexts(Encoder):
         self._encoder, self._seed = encoder, seed
         self.name = f"{encoder.name} with random texts"
         self.fingerprint = f"random-texts/1 seed={seed} {encoder.fingerprint}"
-        self.dim, self.logit_scale, self.context_length = encoder.dim, encoder.logit_scale, encoder.context_length
+        self.dim, self.context_length = encoder.dim, encoder.context_length
         if isinstance(encoder, SpatialEncoder):
             self.token_shape = encoder.token_shape
         if isinstance(encoder, BatchedEncoder):
             self.image_batch = encoder.image_batch
         if isinstance(encoder, OfDomain):
             self.domain = encoder.domain
+
+    def read_logit_scale(self) -> float:
+        """See ScaleOnUse; that of `encoder`."""
+        return self._encoder.logit_scale
 
     def encode_texts(self, texts: Sequence[str]) -> Floats:
         """See Encoder."""

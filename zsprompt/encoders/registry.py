@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
+from zsprompt._utils.arguments import checked, is_instance
 from zsprompt._utils.modules import error_text, import_object, is_object_path
 from zsprompt._utils.registry import find, installed
 from zsprompt.encoders.base import Encoder, EncoderLoader, Precision
@@ -68,7 +69,7 @@ ENCODERS = {
         EncoderEntry(
             "conse",
             "conse:load_conse",
-            "ConSE for photographs, built from PyPI packages (extra 'offline'); no download",
+            "ConSE for photographs, built from PyPI packages (extra 'offline'); no download; it misses most people",
             "conse:check_conse",
         ),
         EncoderEntry(
@@ -92,6 +93,7 @@ def available_models() -> dict[str, str]:
     return built_in | {name: f"installed: {path}" for name, path in installed(_GROUP).items()}
 
 
+@checked
 def load_encoder(name: str = "ViT-B/32", *, device: str = "auto", precision: Precision = "auto") -> Encoder:
     """Load the encoder with this name.
 
@@ -194,13 +196,14 @@ def _made(name: str, thing: object, device: str) -> Encoder:
     if device != "auto" and not callable(thing):
         raise UsageError(f"{name} is an encoder with its own device: it does not use device {device}; leave it out")
     try:
-        made = thing(device=device) if callable(thing) else thing
+        made: Any = thing(device=device) if callable(thing) else thing
     except ZspromptError:
         raise
     except Exception as error:  # third-party code may raise anything
         raise UsageError(
             f"expected {name} to be an encoder or to make one when called with device=…, found {error_text(error)}"
         ) from error
-    if not isinstance(made, Encoder):
+    if not is_instance(made, Encoder):
         raise UsageError(f"expected {name} to be a zsprompt.Encoder, found a {type(made).__name__}")
-    return made
+    encoder: Encoder = made
+    return encoder

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsprompt import metrics
+from zsprompt._utils.arguments import checked
 from zsprompt._utils.arrays import Doubles
 from zsprompt.errors import ResultError
 from zsprompt.evaluation.result import Result
@@ -50,6 +51,7 @@ class Comparison:
     flips: NDArray[np.int8]
 
 
+@checked
 def compare(first: Result, second: Result) -> Comparison:
     """Compare two results by a paired bootstrap.
 

@@ -6,19 +6,18 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 
 from zsprompt._utils.arrays import Bools, Floats
 from zsprompt.data.images import ImageRef
-from zsprompt.data.inputs import find_sources
+from zsprompt.data.inputs import Paths, Sources, sources_of
 from zsprompt.data.remarks import Remark, Remarks
 from zsprompt.errors import DataError
 from zsprompt.prompts.labels import check_labels
 from zsprompt.store import EmbeddingStore
 from zsprompt.store.embed import embed
-from zsprompt.strategies import Normalised, PerLabel, Strategy, reads, refuse
+from zsprompt.strategies import Normalised, PerLabel, ReferenceWords, Strategy, reads, reference_words, refuse
 
 PART = 2**15
 """Number of images predicted at a time, so that memory does not grow with their total."""
@@ -39,6 +38,7 @@ class Predictions:
         overflowed: number of candidates left out because their text does not fit the model, over all images.
         worded: number of label-set captions per origin.
         probabilities: [N, C] float32, 0..1, where the strategy has a calibration.
+        reference_words: what each label was compared with besides the other labels; None if with nothing.
     """
 
     images: tuple[str, ...]
@@ -51,6 +51,7 @@ class Predictions:
     unfamiliar: tuple[str, ...] = ()
     worded: Mapping[str, int] = field(default_factory=dict)
     probabilities: Floats | None = None
+    reference_words: ReferenceWords | None = None
 
     def present(self, position: int) -> list[tuple[str, float]]:
         """The labels predicted for image `position` with their scores, the highest first."""
@@ -61,7 +62,7 @@ class Predictions:
 
 
 def predict(
-    paths: Sequence[Path | str] | Path | str,
+    paths: Paths | Sources,
     labels: Sequence[str],
     store: EmbeddingStore,
     *,
@@ -71,7 +72,8 @@ def predict(
     """Predict which of `labels` are on the images at `paths`.
 
     Args:
-        paths: image files, folders (searched to any depth), .tar files, and .csv, .jsonl or .parquet lists of files.
+        paths: image files, folders (searched to any depth), .tar files, and .csv, .jsonl or .parquet lists of files; or
+            what was found there.
         labels: C names of your choice.
         store: embeds images and texts.
         strategy: `Normalised(PerLabel())` by default.
@@ -87,7 +89,7 @@ def predict(
 
 
 def predict_in_parts(
-    paths: Sequence[Path | str] | Path | str,
+    paths: Paths | Sources,
     labels: Sequence[str],
     store: EmbeddingStore,
     *,
@@ -101,8 +103,7 @@ def predict_in_parts(
     Args, Raises: see `predict`.
     """
     labels = check_labels(labels)
-    given = [paths] if isinstance(paths, Path | str) else paths
-    sources = find_sources([Path(path) for path in given])
+    sources = paths if isinstance(paths, Sources) else sources_of(paths)
     chosen = strategy or Normalised(PerLabel())
     refuse(chosen, labels, store)
     remarks = sources.remarks
@@ -144,6 +145,7 @@ def _predicted(
         unfamiliar=store.take_unfamiliar(),
         worded=answer.worded,
         probabilities=answer.probabilities,
+        reference_words=reference_words(strategy, labels),
     )
 
 
@@ -166,6 +168,7 @@ def joined(parts: Iterable[Predictions]) -> Predictions:
         overflowed=totals.overflowed,
         unfamiliar=tuple(totals.unfamiliar),
         worded=dict(totals.worded),
+        reference_words=every[0].reference_words,
     )
 
 
@@ -178,10 +181,11 @@ def _joined_probabilities(parts: Sequence[Predictions]) -> Floats | None:
 class Totals:
     """Totals over all parts, without scores.
 
-    Attributes: as in Predictions; `images` is the number of images read.
+    Attributes: as in Predictions; `images` is the number of images read, `present` that of labels predicted for them.
     """
 
     images: int = 0
+    present: int = 0
     bad: list[tuple[str, str]] = field(default_factory=list)
     remarks: Remarks = field(default_factory=Remarks)
     overflowed: int = 0
@@ -191,6 +195,7 @@ class Totals:
     def add(self, part: Predictions) -> None:
         """Add one part."""
         self.images += len(part.images)
+        self.present += int(part.decisions.sum())
         self.bad += part.bad
         self.remarks.add_all(part.remarks)
         self.overflowed += part.overflowed

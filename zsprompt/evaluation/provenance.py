@@ -14,6 +14,7 @@ from zsprompt._version import __version__
 from zsprompt.adapters import Trained
 from zsprompt.encoders import Encoder
 from zsprompt.encoders.base import another_domain
+from zsprompt.evaluation.reference_words import declared
 from zsprompt.prompts import PromptSet
 from zsprompt.store import EmbeddingStore
 from zsprompt.strategies import Strategy, Thresholds, supervision
@@ -25,17 +26,19 @@ _WORDS_NAMED = 20
 _VERSIONED = ("torch", "torchvision", "transformers", "clip-anytorch", "numpy", "pillow")
 
 
-def describe(strategy: Strategy, store: EmbeddingStore) -> dict[str, Any]:
+def describe(strategy: Strategy, store: EmbeddingStore, labels: Sequence[str]) -> dict[str, Any]:
     """The provenance of a prediction, as every result holds it: strategy, prompts, model, supervision, versions.
 
     "spec" is the input of `load_strategy`. "strategy_digest" is equal for equal strategies. "strategy" is text for
-    readers. Thresholds are recorded by their digest and rule.
+    readers. Thresholds are recorded by their digest and rule. "reference_words" are the words that each of `labels` was
+    compared with besides the other labels; null if with nothing.
     """
     return {
         **describe_strategy(strategy),
         "model": store.encoder.name,
         "fingerprint": store.encoder.fingerprint,
         "supervision": supervision(strategy),
+        **declared(strategy, labels),
         **_thresholds(strategy),
         **_adapters(strategy),
         "versions": {"zsprompt": __version__, "python": platform.python_version(), **_versions(_VERSIONED)},
@@ -60,6 +63,15 @@ def never_seen(model: str, words: Sequence[str]) -> list[str]:
         f" and {len(words) - _WORDS_NAMED} more" if len(words) > _WORDS_NAMED else ""
     )
     return [f"model {model} was never trained on these words, so its scores for them mean little: {named}"]
+
+
+def often_missed(model: str, labels: Sequence[str]) -> Iterator[str]:
+    """The warning that a model misses these labels on most images that show them; none without labels."""
+    if labels:
+        yield (
+            f"model {model} misses these labels on most images that show them, so their absence means little: "
+            f"{', '.join(labels)}"
+        )
 
 
 def made_up(worded: Mapping[str, int]) -> Iterator[str]:

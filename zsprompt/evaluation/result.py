@@ -14,8 +14,9 @@ from zsprompt._utils.arrays import Doubles, Targets
 from zsprompt._utils.text import counted
 from zsprompt.evaluation.measures import LABEL_MEASURES, number, numbers
 from zsprompt.evaluation.provenance import made_up
+from zsprompt.evaluation.reference_words import many_labels, recorded
 from zsprompt.metrics import F1Scores, Reliability, Sampling, TopK
-from zsprompt.strategies import Prediction
+from zsprompt.strategies import Prediction, ReferenceWords
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +37,8 @@ class Result:
         images: ids of the N images.
         prediction: scores and decisions, [N, C].
         targets: [N, C] under the chosen convention: 1, 0, or −1 left out.
-        recipe: provenance: strategy, prompts, model, fingerprint, supervision, data set and conventions, versions.
+        recipe: provenance: strategy, prompts, model, fingerprint, supervision, reference words, data set and
+            conventions, versions.
         skipped: (id, reason) of images excluded because they cannot be read.
         counts: texts and images that were encoded or found in the cache.
         seconds: wall time of embedding and predicting.
@@ -54,6 +56,11 @@ class Result:
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     resamples: int = metrics.RESAMPLES
+
+    @property
+    def reference_words(self) -> ReferenceWords | None:
+        """What each label was compared with besides the other labels; None if with nothing."""
+        return recorded(self.recipe)
 
     @cached_property
     def ap(self) -> Doubles:
@@ -189,6 +196,7 @@ class Result:
 def _cautions(result: Result) -> Iterator[str]:
     """Warnings that follow from the numbers."""
     prediction = result.prediction
+    yield from many_labels(result.recipe, len(result.labels), len(result.images), int(prediction.decisions.sum()))
     if np.isin(prediction.scores, (0, 1)).all():
         yield "all scores are 0 or 1, so mAP measures ties; use scores that rank, or read seed_mAP and F1 instead"
     if prediction.overflowed:

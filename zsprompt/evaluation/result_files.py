@@ -10,26 +10,43 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from zsprompt._utils import file_kinds
+from zsprompt._utils.arguments import checked
 from zsprompt._utils.arrays import Bools, Floats, Targets
-from zsprompt._utils.files import read_fault, read_text, remove, require_folder, to_json, whole_file
+from zsprompt._utils.csv_cells import DIGITS, decided, exact, restored
+from zsprompt._utils.file_kinds import FileKind
+from zsprompt._utils.files import read_fault, read_text
+from zsprompt._utils.outputs import CsvWriter, check_folder, new_folder, remove, whole_csv, write_json
 from zsprompt._utils.validate import Must, Section, first_fault
 from zsprompt.errors import ResultError
 from zsprompt.evaluation.predict import Predictions
+from zsprompt.evaluation.reference_words import KEY
 from zsprompt.evaluation.result import Result
-from zsprompt.strategies import Prediction
+from zsprompt.strategies import Prediction, ReferenceWords
 
 SEPARATOR = "|"
 """Between label names in one cell of a CSV file."""
 
 RESULT, SCORES, PER_CLASS, PROBABILITIES = "result.json", "scores.csv", "per_class.csv", "probabilities.csv"
 
-_FIRST = ("image", "labels", "true", "left_out")  # columns of scores.csv before the scores
+FILES: dict[str, FileKind] = {
+    RESULT: file_kinds.RESULT,
+    SCORES: file_kinds.SCORES,
+    PER_CLASS: file_kinds.PER_CLASS,
+    PROBABILITIES: file_kinds.PROBABILITIES,
+}
+"""The files of a result folder."""
+
+_FIRST = file_kinds.SCORES.columns  # of scores.csv before the scores
+_LIKELY = file_kinds.PROBABILITIES.more or ""  # before each label in the header of probabilities
 _COUNTS = ("texts_encoded", "texts_cached", "texts_not_kept", "images_encoded", "images_cached")
 
 
 _RECIPE = ("strategy", "prompts", "model", "fingerprint", "dataset", "split", "names", "difficult")
 _FACTS = {
-    "recipe": Section(dict.fromkeys(_RECIPE, Any) | {"prompts": list[Any]}, frozenset(_RECIPE)),
+    "recipe": Section(
+        dict.fromkeys(_RECIPE, Any) | {"prompts": list[Any], KEY: ReferenceWords | None}, frozenset(_RECIPE)
+    ),
     "mAP": float | None,
     "ap": Annotated[dict[str, Any], Must("a section with a number per label", bool)],
     "images": int,
@@ -43,24 +60,34 @@ _FACTS = {
 _CONTENT = Section(_FACTS | {"captions": dict[str, Any]}, _FACTS.keys())
 
 
-def save_result(result: Result, folder: Path) -> None:
+@checked
+def save_result(result: Result, folder: Path | str, *, force: bool = False) -> None:
     """Write scores.csv, per_class.csv and finally result.json: a folder with a result.json is complete.
 
+    Args:
+        result: the result.
+        folder: the folder; an earlier result in it is replaced.
+        force: also replace files of these names that zsprompt did not write.
+
     Raises:
-        OutputError: the folder cannot be written, or the disk is full.
+        OutputError: one of these files is not part of a result, the folder cannot be written, or the disk is full.
     """
-    require_folder(folder)
-    remove(folder / RESULT)
-    remove(folder / PROBABILITIES)
-    _write_scores(result, folder / SCORES)
-    if result.prediction.probabilities is not None:
-        _write_probabilities(result, result.prediction.probabilities, folder / PROBABILITIES)
-    with whole_file(folder / PER_CLASS) as file:
-        result.per_class().to_csv(file, lineterminator="\n")
-    with whole_file(folder / RESULT) as file:
-        file.write(to_json(result.to_dict()) + "\n")
+    folder = Path(folder)
+    check_folder(folder, FILES, force=force)
+    with new_folder(folder):
+        for name in (RESULT, PROBABILITIES):
+            remove(folder / name, FILES[name], force=force)
+        with whole_csv(folder / SCORES, file_kinds.SCORES, force=force) as file:
+            _write_scores(result, file)
+        if result.prediction.probabilities is not None:
+            with whole_csv(folder / PROBABILITIES, file_kinds.PROBABILITIES, force=force) as file:
+                _write_probabilities(result, result.prediction.probabilities, file)
+        with whole_csv(folder / PER_CLASS, file_kinds.PER_CLASS, force=force) as file:
+            _write_per_class(result, file)
+        write_json(folder / RESULT, file_kinds.RESULT, result.to_dict(), force=force)
 
 
+@checked
 def load_result(folder: Path | str) -> Result:
     """Read what `save_result` wrote, bit for bit; measures are computed again from the scores.
 
@@ -96,53 +123,66 @@ def load_result(folder: Path | str) -> Result:
     return result
 
 
-def _write_scores(result: Result, path: Path) -> None:
+def _write_scores(result: Result, file: CsvWriter) -> None:
+    """The scores are exact: measures, ties and decisions by thresholds are computed again from them."""
     decisions, scores, targets = result.prediction.decisions, result.prediction.scores, result.targets
-    with whole_file(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*_FIRST, *result.labels])
-        for n, image in enumerate(result.images):
-            cells = (_joined(result.labels, mask) for mask in (decisions[n], targets[n] == 1, targets[n] == -1))
-            writer.writerow([image, *cells, *map(_exact, scores[n])])
+    file.header([*_FIRST, *result.labels])
+    for n, image in enumerate(result.images):
+        cells = (_joined(result.labels, mask) for mask in (decisions[n], targets[n] == 1, targets[n] == -1))
+        file.row([image, *cells], map(exact, scores[n]))
 
 
-def _write_probabilities(result: Result, probabilities: Floats, path: Path) -> None:
-    with whole_file(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([_FIRST[0], *result.labels])
-        for image, row in zip(result.images, probabilities, strict=True):
-            writer.writerow([image, *map(_exact, row)])
+def _write_probabilities(result: Result, probabilities: Floats, file: CsvWriter) -> None:
+    file.header([_FIRST[0], *(_LIKELY + label for label in result.labels)])
+    for image, row in zip(result.images, probabilities, strict=True):
+        file.row([image], map(exact, row))
 
 
-def save_predictions(parts: Iterable[Predictions], labels: Sequence[str], path: Path) -> None:
+def _write_per_class(result: Result, file: CsvWriter) -> None:
+    table = result.per_class()
+    file.header(["label", *table.columns])
+    for label, *values in table.itertuples(name=None):
+        file.row([label, *values])
+
+
+def save_predictions(parts: Iterable[Predictions], labels: Sequence[str], path: Path, *, force: bool = False) -> None:
     """Write one row per image: image, predicted labels (joined by "|"), error, then one score per label.
 
     Probabilities, if any, follow in columns "probability of LABEL". Parts, at least one, are written as they come.
     Images that could not be read stand at the end, with the reason under `error` and no scores.
 
+    Scores have 6 significant digits, rounded up for a predicted label and down for another. So a threshold gives the
+    same decisions on them as on the exact scores.
+
+    Args:
+        parts: the predictions.
+        labels: C labels.
+        path: the file; earlier predictions in it are replaced.
+        force: also replace a file that zsprompt did not write.
+
     Raises:
-        OutputError: the file cannot be written, or the disk is full.
+        OutputError: another file is at `path`, the file cannot be written, or the disk is full.
     """
     bad: list[tuple[str, str]] = []
     header: list[str] = []
-    with whole_file(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
+    with whole_csv(path, file_kinds.PREDICTIONS, force=force) as file:
         for part in parts:
             if not header:
                 likely = part.probabilities is not None
-                header = ["image", "labels", "error", *labels, *(f"probability of {c}" for c in labels if likely)]
-                writer.writerow(header)
-            _write_part(writer, part)
+                header = [*file_kinds.PREDICTIONS.columns, *labels, *(_LIKELY + label for label in labels if likely)]
+                file.header(header)
+            _write_part(file, part)
             bad += part.bad
         for image, reason in bad:
-            writer.writerow([image, "", reason, *[""] * (len(header) - 3)])
+            file.row([image, "", reason], [""] * (len(header) - 3))
 
 
-def _write_part(writer: Any, part: Predictions) -> None:
+def _write_part(file: CsvWriter, part: Predictions) -> None:
     for n, image in enumerate(part.images):
         present = SEPARATOR.join(label for label, _ in part.present(n))
-        likely = () if part.probabilities is None else part.probabilities[n]
-        writer.writerow([image, present, "", *map(_exact, part.scores[n]), *map(_exact, likely)])
+        scores = map(decided, part.scores[n].tolist(), part.decisions[n].tolist())
+        likely = [] if part.probabilities is None else [f"{value:.{DIGITS}g}" for value in part.probabilities[n]]
+        file.row([image, present, ""], [*scores, *likely])
 
 
 def _read_facts(folder: Path) -> dict[str, Any]:
@@ -161,7 +201,7 @@ def _read_facts(folder: Path) -> dict[str, Any]:
 
 def _read_scores(path: Path, labels: tuple[str, ...], count: int) -> tuple[tuple[str, ...], Bools, Targets, Floats]:
     """Ids [N], decisions, targets and scores [N, C]."""
-    rows = _read_table(path, (*_FIRST, *labels), count)
+    rows = _read_table(path, [(*_FIRST, *labels)], count, len(_FIRST))
     column = {label: c for c, label in enumerate(labels)}
     shape = (len(rows), len(labels))
     decisions, targets = np.zeros(shape, dtype=np.bool_), np.zeros(shape, dtype=np.int8)
@@ -174,26 +214,34 @@ def _read_scores(path: Path, labels: tuple[str, ...], count: int) -> tuple[tuple
 
 
 def _read_probabilities(path: Path, images: Sequence[str], labels: tuple[str, ...]) -> Floats:
-    rows = _read_table(path, (_FIRST[0], *labels), len(images))
+    columns = [tuple(before + label for label in labels) for before in (_LIKELY, "")]  # earlier files: labels alone
+    rows = _read_table(path, [(_FIRST[0], *names) for names in columns], len(images), 1)
     if tuple(row[0] for row in rows) != tuple(images):
         raise ResultError(f"expected the images of {SCORES} in {path}, found others; run it again")
     return _numbers(path, rows, 1)
 
 
-def _read_table(path: Path, header: tuple[str, ...], count: int) -> list[list[str]]:
+def _read_table(path: Path, headers: Sequence[tuple[str, ...]], count: int, texts: int) -> list[list[str]]:
+    """The rows below one of these headers, which have equal lengths. The first `texts` cells of a row are texts."""
+    header = headers[0]
     try:
-        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             columns, *rows = list(csv.reader(file, strict=True)) or [[]]
     except (OSError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ResultError(f"cannot read {path} ({reason}); run it again") from None
-    if tuple(columns) != header:
+    if not any(_is_header(columns, known) for known in headers):
         raise ResultError(f"expected the columns {_listed(header)} in {path}, found {_listed(columns)}; run it again")
     uneven = next((n for n, row in enumerate(rows, 1) if len(row) != len(header)), None)
     if uneven or len(rows) != count:
         fault = f"{len(rows[uneven - 1])} in row {uneven}" if uneven else f"{len(rows)} rows"
         raise ResultError(f"expected {count} rows of {len(header)} cells in {path}, found {fault}; run it again")
-    return rows
+    return [[*map(restored, row[:texts]), *row[texts:]] for row in rows]
+
+
+def _is_header(columns: Sequence[str], header: Sequence[str]) -> bool:
+    """Whether these are the columns, as written now or by an earlier version, which wrote names as they are."""
+    return list(columns) == list(header) or [*map(restored, columns)] == list(header)
 
 
 def _numbers(path: Path, rows: list[list[str]], first: int) -> Floats:
@@ -231,7 +279,3 @@ def _listed(names: Sequence[str]) -> str:
 
 def _joined(labels: tuple[str, ...], mask: np.ndarray[Any, np.dtype[np.bool_]]) -> str:
     return SEPARATOR.join(label for label, yes in zip(labels, mask, strict=True) if yes)
-
-
-def _exact(score: np.float32) -> str:
-    return np.format_float_positional(score, unique=True, trim="-")  # reads back as the same float32

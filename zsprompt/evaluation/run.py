@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from zsprompt import metrics
+from zsprompt._utils.arguments import require
 from zsprompt._utils.text import counted
 from zsprompt.data import Dataset
 from zsprompt.data.dataset import refuse_or_skip
@@ -67,7 +68,7 @@ def run(
     prediction = strategy.predict(embedded.images, dataset.labels, store)
     _require_sound(prediction, (len(embedded.kept), len(dataset.labels)), strategy)
     after = dataclasses.asdict(store.counts)
-    recipe = describe(strategy, store) | _data(dataset, difficult)
+    recipe = describe(strategy, store, dataset.labels) | _data(dataset, difficult)
     return Result(
         labels=dataset.labels,
         images=tuple(dataset.images[i].id for i in embedded.kept),
@@ -93,6 +94,7 @@ def run(
 
 def _require_sound(prediction: Prediction, shape: tuple[int, int], strategy: Strategy) -> None:
     """Check what a custom strategy returns; measures of NaN scores would look like results."""
+    require(f"what {type(strategy).__name__}.predict returns", prediction, Prediction)
     shapes = prediction.scores.shape, prediction.decisions.shape
     if shapes != (shape, shape):
         fault = f"{shapes[0]} and {shapes[1]}"

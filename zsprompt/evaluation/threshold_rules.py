@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from zsprompt._utils.arguments import check_fields
 from zsprompt._utils.arrays import Bools, Doubles, Floats, Indices, Targets
 from zsprompt.errors import UsageError
 from zsprompt.metrics.ranking import Curve
@@ -29,6 +30,7 @@ class Rule:
     precision: float | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.precision is not None and not 0 < self.precision <= 1:
             raise UsageError(f"expected a precision above 0 and at most 1, got {self.precision:g}")
 

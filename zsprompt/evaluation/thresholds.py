@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from zsprompt import metrics
+from zsprompt._utils.arguments import checked
 from zsprompt._utils.arrays import Floats
 from zsprompt._utils.id_digests import count_shared, packed
 from zsprompt.data import Dataset
 from zsprompt.errors import ThresholdError, UsageError
 from zsprompt.evaluation.predict import Predictions
 from zsprompt.evaluation.provenance import describe, describe_strategy
+from zsprompt.evaluation.reference_words import KEY
 from zsprompt.evaluation.result import Result
 from zsprompt.evaluation.threshold_rules import Rule, choose, expecting, out_of_fold, sharing, split
 from zsprompt.store import EmbeddingStore
@@ -29,6 +31,7 @@ _MADE_FOR = ("strategy", "spec", "prompts", *_SAME)
 """Keys of a recipe that thresholds keep: those that determine the scores, and those for readers."""
 
 
+@checked
 def choose_thresholds(
     result: Result,
     *,
@@ -90,6 +93,7 @@ def choose_thresholds(
     )
 
 
+@checked
 def expected_thresholds(
     predictions: Predictions,
     recipe: Mapping[str, Any],
@@ -136,7 +140,7 @@ def with_thresholds(
             images in `dataset`.
     """
     refuse_thresholds(strategy, thresholds, dataset)
-    _require_same(thresholds, describe(strategy, store))
+    _require_same(thresholds, describe(strategy, store, thresholds.labels))
     return Thresholded(strategy, thresholds)
 
 
@@ -217,7 +221,7 @@ def _made_for(recipe: Mapping[str, Any]) -> dict[str, Any]:
         raise ThresholdError(
             f"expected {missing[0]} in the recipe of the result, found a result of an older zsprompt; run it again"
         )
-    return {key: recipe[key] for key in _MADE_FOR}
+    return {key: recipe[key] for key in (*_MADE_FOR, *({KEY} & recipe.keys()))}
 
 
 def _shown(key: str, recipe: Mapping[str, Any]) -> str:

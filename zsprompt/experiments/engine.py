@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from zsprompt._utils import file_kinds
 from zsprompt._utils.digests import digest
-from zsprompt._utils.files import read_text, remove, require_folder, to_json, whole_file
+from zsprompt._utils.file_kinds import MARK
+from zsprompt._utils.files import read_text
+from zsprompt._utils.outputs import new_folder, remove, write_json
 from zsprompt.errors import ResultError, ZspromptError
 from zsprompt.evaluation.result import Result
 from zsprompt.evaluation.result_files import load_result, save_result
@@ -91,7 +94,8 @@ def measured_once(
     """A result and facts about it: read from `folder` if it is finished there, else made and stored there.
 
     Args:
-        folder: where the result is stored; None stores nothing.
+        folder: where the result is stored, see `folder_name`; None stores nothing. Its name is ours alone, so damaged
+            files in it are replaced too.
         measure: makes the result, and facts as JSON types.
 
     Raises:
@@ -101,15 +105,14 @@ def measured_once(
         return measure()
     try:
         facts: Mapping[str, Any] = json.loads(read_text(folder / DONE))
-        return load_result(folder), facts
+        return load_result(folder), {key: value for key, value in facts.items() if key != MARK}
     except (OSError, ValueError, ResultError):  # not finished, or damaged since
         pass
     result, facts = measure()
-    require_folder(folder)
-    remove(folder / DONE)
-    save_result(result, folder)
-    with whole_file(folder / DONE) as file:
-        file.write(to_json(dict(facts)) + "\n")
+    with new_folder(folder):
+        remove(folder / DONE, file_kinds.ROW, force=True)
+        save_result(result, folder, force=True)
+        write_json(folder / DONE, file_kinds.ROW, facts, force=True)
     return result, facts
 
 

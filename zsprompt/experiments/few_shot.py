@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zsprompt._utils.progress import Progress, quiet
+from zsprompt._utils.text import counted
 from zsprompt.adapters import Kind, Schedule, load_kind
 from zsprompt.adapters.adapter_file import FILE
-from zsprompt.adapters.training import CHECKPOINT, Course, train
+from zsprompt.adapters.training import CHECKPOINT, FILES, PROMPTS, Course, check_test, check_training, train
 from zsprompt.data import Dataset
-from zsprompt.errors import UsageError
+from zsprompt.errors import TrainingError, UsageError, ZspromptError
 from zsprompt.evaluation.result import Result
 from zsprompt.evaluation.result_files import save_result
 from zsprompt.evaluation.run import run
-from zsprompt.prompts import PromptSet
+from zsprompt.prompts import PromptSet, load_prompts
 from zsprompt.store import EmbeddingStore
 from zsprompt.strategies import Adapter
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MOST_SEEDS = 1000
+
+_NAMED = 5
+"""Maximum number of training runs that one message names; it counts the rest."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ def repeat(
     skip_bad: bool = False,
     device: str = "auto",
     progress: Progress = quiet,
+    force: bool = False,
 ) -> list[Repeat]:
     """Train once per fraction and seed. A fraction of the images is a sample in which labels keep their frequency.
 
@@ -80,10 +85,11 @@ def repeat(
         skip_bad: see `train`.
         device: see `train`.
         progress: shows progress.
+        force: replace files in `out` that zsprompt did not write.
 
     Raises:
         UsageError: a fraction or the number of seeds is out of range.
-        TrainingError and others: see `train`.
+        TrainingError: a training run cannot start; found before the first one starts. Others: see `train`.
     """
     kind = load_kind(kind) if isinstance(kind, str) else kind
     schedule = schedule or kind.schedule
@@ -93,31 +99,65 @@ def repeat(
     if not 1 <= seeds <= MOST_SEEDS:
         raise UsageError(f"expected 1 to {MOST_SEEDS} seeds, got {seeds}")
     replace(schedule, seed=schedule.seed + seeds - 1)  # refuse the last seed before the first training run
+    parts = _parts(dataset, fractions, range(schedule.seed, schedule.seed + seeds))
+    chosen = prompts if isinstance(prompts, PromptSet) else load_prompts(prompts or PROMPTS)
+    if test is not None:
+        check_test(kind, dataset, test)
+    _check_all(parts, kind, schedule, validation, chosen)
     repeats = []
-    for fraction in dict.fromkeys(fractions):  # a repeated fraction would count its seeds twice
-        for seed in range(schedule.seed, schedule.seed + seeds):
-            logger.info(f"fraction {fraction:g}, seed {seed}")
-            count = max(1, round(fraction * len(dataset.images)))
-            part = dataset if fraction == 1 else dataset.sample(count, seed)
-            folder = None if out is None else repeat_folder(Path(out), fraction, seed)
-            course = train(
-                kind,
-                part,
-                store,
-                out=folder,
-                validation=validation,
-                schedule=replace(schedule, seed=seed),
-                prompts=prompts,
-                skip_bad=skip_bad,
-                resume=folder is not None and any((folder / name).exists() for name in (CHECKPOINT, FILE)),
-                device=device,
-                progress=progress,
-            )
-            result = None if test is None else run(Adapter(course.trained, device=device), test, store)
-            if result is not None and folder is not None:
-                save_result(result, folder)
-            repeats.append(Repeat(fraction, seed, course, result))
+    for (fraction, seed), part in parts.items():
+        logger.info(f"fraction {fraction:g}, seed {seed}")
+        folder = None if out is None else repeat_folder(Path(out), fraction, seed)
+        course = train(
+            kind,
+            part,
+            store,
+            out=folder,
+            validation=validation,
+            schedule=replace(schedule, seed=seed),
+            prompts=chosen,
+            skip_bad=skip_bad,
+            resume=folder is not None and any(FILES[name].recognises(folder / name) for name in (CHECKPOINT, FILE)),
+            device=device,
+            progress=progress,
+            force=force,
+        )
+        result = None if test is None else run(Adapter(course.trained, device=device), test, store)
+        if result is not None and folder is not None:
+            save_result(result, folder, force=force)
+        repeats.append(Repeat(fraction, seed, course, result))
     return repeats
+
+
+def _parts(dataset: Dataset, fractions: Sequence[float], seeds: range) -> dict[tuple[float, int], Dataset]:
+    """The images of each training run, by fraction and seed. A repeated fraction counts once."""
+    counts = {fraction: max(1, round(fraction * len(dataset.images))) for fraction in fractions}
+    return {
+        (fraction, seed): dataset if fraction == 1 else dataset.sample(count, seed)
+        for fraction, count in counts.items()
+        for seed in seeds
+    }
+
+
+def _check_all(
+    parts: Mapping[tuple[float, int], Dataset],
+    kind: Kind,
+    schedule: Schedule,
+    validation: Dataset | float | None,
+    prompts: PromptSet,
+) -> None:
+    """Raise TrainingError before the first training run if any of them cannot start. It names each one."""
+    faults = []
+    for (fraction, seed), part in parts.items():
+        try:
+            check_training(kind, part, replace(schedule, seed=seed), validation, prompts)
+        except ZspromptError as error:
+            faults.append(f"fraction {fraction:g}, seed {seed}: {error}")
+    if faults:
+        more = f"; and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
+        raise TrainingError(
+            f"{len(faults)} of {counted(len(parts), 'training run')} cannot start: {'; '.join(faults[:_NAMED])}{more}"
+        )
 
 
 def repeat_folder(out: Path, fraction: float, seed: int) -> Path:

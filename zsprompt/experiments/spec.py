@@ -9,9 +9,11 @@ from pathlib import Path
 from types import NoneType, TracebackType
 from typing import Any, Literal, cast, get_args
 
+from zsprompt._utils.arguments import is_instance
 from zsprompt._utils.modules import is_object_path
 from zsprompt._utils.progress import Progress, quiet
 from zsprompt._utils.registry import DEFAULT_MODEL
+from zsprompt._utils.specs import construct, split_spec
 from zsprompt.data import Dataset, load_dataset, takes_root
 from zsprompt.data.dataset import PHOTOGRAPHS
 from zsprompt.data.datasets.image_captions import captions_for, read_image_captions
@@ -22,10 +24,11 @@ from zsprompt.evaluation.provenance import outside_domain
 from zsprompt.evaluation.result import Result
 from zsprompt.evaluation.run import run
 from zsprompt.evaluation.thresholds import refuse_thresholds, with_thresholds
+from zsprompt.experiments.data_fields import DataFields
 from zsprompt.llm.options import LlmOptions, captions_from, open_writer, parse_llm
 from zsprompt.llm.writer import Writer
-from zsprompt.metrics import DIFFICULT, Difficult
-from zsprompt.prompts import check_labels
+from zsprompt.metrics import DIFFICULT, RESAMPLES, Difficult
+from zsprompt.prompts import PromptSet, check_labels
 from zsprompt.prompts.label_text import choose_labels, label_places, read_labels
 from zsprompt.prompts.odd_labels import label_warnings
 from zsprompt.store import EmbeddingStore
@@ -70,6 +73,7 @@ _OBJECTS: dict[str, tuple[str, tuple[type[Any], ...]]] = {
     "dataset": ("a name, a Dataset or None", (str, Dataset, NoneType)),
     "model": ("a name, an encoder or None", (str, Encoder, NoneType)),
     "thresholds": ("a file, Thresholds or None", (str, Thresholds, NoneType)),
+    "prompts": ("a name, a file, a PromptSet or None", (str, PromptSet, NoneType)),
 }
 """Fields that take more than a text: what they take, in words and as types."""
 
@@ -82,8 +86,9 @@ class RunSpec:
 
     Attributes:
         strategy: a specification such as "top-all,scale=20", or a strategy.
-        dataset: a name such as "voc", or a Dataset; None for images without targets.
-        prompts: a prompt set for a strategy by name; the strategy's own where None.
+        dataset: a name such as "voc", or a Dataset; None for images without targets. Fields may follow the name, as on
+            the command line: "voc,split=val".
+        prompts: a prompt set or its name, for a strategy by name; the strategy's own where None.
         model: a name, a checkpoint file, or an encoder. Where None: the model an adapter was trained on, else the
             data set's own, else ViT-B/32.
         root: folder of the data set.
@@ -110,7 +115,7 @@ class RunSpec:
 
     strategy: str | Strategy = "normalised:per-label"
     dataset: str | Dataset | None = None
-    prompts: str | None = None
+    prompts: str | PromptSet | None = None
     model: str | Encoder | None = None
     root: str | None = None
     split: str | None = None
@@ -132,6 +137,7 @@ class RunSpec:
     def __post_init__(self) -> None:
         for part in fields(self):
             object.__setattr__(self, part.name, _checked(part.name, getattr(self, part.name)))
+        self._take_data_fields()
         for name, choices in _CHOICES.items():
             if (value := getattr(self, name)) not in choices:
                 raise UnknownName(name, value, choices)
@@ -143,6 +149,19 @@ class RunSpec:
             raise UsageError("expected either labels or without, found both")
         if isinstance(self.dataset, Dataset) and (given := [name for name in self.to_dict() if name in _OF_NAME]):
             raise UsageError(f"expected {given[0]} with a data set by name, found one that is loaded; leave it out")
+
+    def _take_data_fields(self) -> None:
+        """Set the fields that follow the name of the data set. Raises UsageError for one that is set twice."""
+        if not isinstance(self.dataset, str) or "," not in self.dataset:
+            return
+        name, settings = split_spec(self.dataset)
+        given = construct(DataFields, settings, name="the data set")
+        for part in fields(self):
+            if part.name in settings:
+                if getattr(self, part.name) != part.default:
+                    raise UsageError(f"expected {part.name} once, found it in {self.dataset!r} and alone")
+                object.__setattr__(self, part.name, getattr(given, part.name))
+        object.__setattr__(self, "dataset", name.strip())
 
     @property
     def label_list(self) -> tuple[str, ...] | None:
@@ -250,9 +269,8 @@ class RunSpec:
         if isinstance(self.strategy, str):
             return load_strategy(self.strategy, prompts=self.prompts)
         if self.prompts is not None:
-            raise UsageError(
-                f"expected prompts for a strategy by name, found {self.prompts!r} for one that has its own"
-            )
+            named = self.prompts.name if isinstance(self.prompts, PromptSet) else self.prompts
+            raise UsageError(f"expected prompts for a strategy by name, found {named!r} for one that has its own")
         return self.strategy
 
     def load_data(self, resources: Resources) -> Dataset | None:
@@ -371,12 +389,14 @@ class Resolved:
         strategy: the strategy with its captions; its thresholds need the model and are missing.
         dataset: images and labels of the run; None without a data set.
         model: the model's name, or an encoder.
+        captions: image captions by image id, in place of the file of the spec.
     """
 
     spec: RunSpec
     strategy: Strategy
     dataset: Dataset | None
     model: str | Encoder
+    captions: Mapping[str, str] | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -390,7 +410,7 @@ class Resolved:
         own = self.thresholds.labels if self.thresholds else own_labels(self.strategy)
         labels = self.spec.label_list or own
         if labels is None:
-            raise UsageError('expected --labels "dog, cat" or --labels @FILE, found neither')
+            raise UsageError('expected --labels "dog, cat" or --labels @FILE (labels=…), found neither')
         return labels
 
     @property
@@ -416,6 +436,8 @@ class Resolved:
     @cached_property
     def image_captions(self) -> Mapping[str, str] | None:
         """Captions by image id, for images without a data set. Raises DataError for a file that cannot be used."""
+        if self.captions is not None:
+            return self.captions
         return None if self.spec.image_captions is None else read_image_captions(Path(self.spec.image_captions))
 
     def check(self, resources: Resources) -> None:
@@ -437,11 +459,16 @@ class Resolved:
         resources.check_model(self.model, self.spec.device, self.spec.precision)
 
     def _refuse_another_model(self) -> None:
-        """Raise AdapterError, ThresholdError if the names show that the model is another one. Prepared runs compare
-        fingerprints; a name that is no entry of the table may be another name of the same model."""
+        """Raise AdapterError, ThresholdError if the names show that the model is another one.
+
+        A name that is not in the table may stand for the same model; `prepared` compares fingerprints.
+        """
         trained_on = own_model(self.strategy)
         if _is_another(self.model, trained_on):
-            raise AdapterError(f"expected the model this adapter was trained on, {trained_on}, found {self.model}")
+            raise AdapterError(
+                f"expected the model this adapter was trained on, {trained_on}, found {self.model}; "
+                f"use --model {trained_on}, or train an adapter on {self.model}"
+            )
         made_for = self.thresholds.made_for.get("model") if self.thresholds else None
         if _is_another(self.model, made_for):
             raise ThresholdError(
@@ -497,10 +524,16 @@ class Prepared:
         domain = self.dataset.domain if self.dataset else PHOTOGRAPHS
         return tuple(outside_domain(self.strategy, self.store.encoder, self.labels, domain))
 
-    def run(self) -> Result:
+    def run(self, *, resamples: int = RESAMPLES) -> Result:
         """Measure the run and keep its description in the result. Raises UsageError without a data set; see `run`."""
-        difficult = cast("Difficult", self.spec.difficult)
-        result = run(self.strategy, self.data, self.store, difficult=difficult, skip_bad=self.spec.skip_bad)
+        result = run(
+            self.strategy,
+            self.data,
+            self.store,
+            difficult=cast("Difficult", self.spec.difficult),
+            skip_bad=self.spec.skip_bad,
+            resamples=resamples,
+        )
         return replace(result, recipe={**result.recipe, "run": self.spec.to_dict()})
 
     def __enter__(self) -> Prepared:
@@ -518,6 +551,8 @@ def _checked(name: str, value: object) -> object:
         value = str(value)
     if isinstance(value, list) and name in _LABEL_LISTS:
         value = tuple(value)
+    if value is None and name == "without":
+        value = ()
     if not _fits(name, value):
         raise UsageError(f"expected {name.replace('_', ' ')} to be {_expected(name)}, found {value!r}")
     if isinstance(value, str) and not value.strip() and name not in ("strategy", "dataset"):
@@ -527,7 +562,7 @@ def _checked(name: str, value: object) -> object:
 
 def _fits(name: str, value: object) -> bool:
     if name in _OBJECTS:
-        return isinstance(value, _OBJECTS[name][1]) and not isinstance(value, type)
+        return is_instance(value, _OBJECTS[name][1]) and not isinstance(value, type)
     if name in _NUMBERS:
         return value is None or (isinstance(value, int) and not isinstance(value, bool))
     if name == "skip_bad":
@@ -569,12 +604,12 @@ def _loadable_model(name: str | None) -> str | None:
     )
 
 
-def _plain(value: object) -> object:
+def _plain(value: Any) -> object:
     """The value of a field as a JSON type."""
     if isinstance(value, str | int | float | bool):
         return value
     if isinstance(value, tuple):
         return list(value)
-    if isinstance(value, Dataset):
+    if isinstance(value, Dataset | PromptSet):
         return value.name
-    return value.name if isinstance(value, Encoder) else repr(value)
+    return value.name if is_instance(value, Encoder) else repr(value)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from zsprompt._utils.arguments import check_fields
 from zsprompt._utils.text import counted
 from zsprompt.errors import CaptionError
 from zsprompt.llm.client import question_tokens
@@ -53,6 +54,9 @@ class Captions:
     bank: Bank = field(default_factory=lambda: Bank.of("none", ()))
     writer: Writer | None = field(default=None, repr=False, compare=False)
     model: str = ""  # the writer's, for the repr
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @classmethod
     def written_by(cls, writer: Writer, bank: Bank | None = None) -> Captions:

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zsprompt._utils.files import whole_file
+from zsprompt._utils.file_kinds import PROMPTS, RANDOM_WORDS
+from zsprompt._utils.outputs import write_text
 from zsprompt._utils.text import counted, words_of
 from zsprompt.errors import CaptionError, LLMError, PromptError, UsageError
 from zsprompt.llm.caption_lines import caption_lines
@@ -127,34 +128,47 @@ def random_captions(bank: Bank, seed: int = 0) -> list[Caption]:
         raise CaptionError(f"expected words besides the labels in caption bank {bank.name}, found none")
     chance = random.Random(seed)
     return [
-        Caption(c.labels, _scrambled(" ".join(c.labels), c.caption, pool, chance).strip(), "random words")
+        Caption(c.labels, _scrambled(" ".join(c.labels), c.caption, pool, chance).strip(), RANDOM_WORDS)
         for c in bank.captions.values()
     ]
 
 
-def save_prompts(path: Path, *, about: str, source: str, described: Mapping[str, Sequence[str]]) -> None:
+def save_prompts(
+    path: Path, *, about: str, source: str, described: Mapping[str, Sequence[str]], force: bool = False
+) -> None:
     """Write a prompt file for `--prompts`, with texts per label.
 
+    Args:
+        path: the file; an earlier one by this function or `save_templates` is replaced.
+        about: what the prompts are.
+        source: where they come from.
+        described: texts by label.
+        force: also replace a file that zsprompt did not write.
+
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: another file is at `path`, or the file cannot be written.
     """
-    with whole_file(path) as file:
-        file.write(f"about = {_quoted(about)}\nsource = {_quoted(source)}\nlabel = {_quoted(_TEMPLATE)}\n\n[labels]\n")
-        for label, texts in described.items():
-            if texts:
-                rows = "".join(f"  {_quoted(text)},\n" for text in texts)
-                file.write(f"{_quoted(label)} = [\n{rows}]\n")
+    lists = "".join(f"{_quoted(label)} = {_listed(texts)}" for label, texts in described.items() if texts)
+    _save(path, about, source, f"label = {_quoted(_TEMPLATE)}\n\n[labels]\n{lists}", force)
 
 
-def save_templates(path: Path, *, about: str, source: str, templates: Sequence[str]) -> None:
+def save_templates(path: Path, *, about: str, source: str, templates: Sequence[str], force: bool = False) -> None:
     """Write a prompt file for `--prompts`, with templates.
 
-    Raises:
-        OutputError: the file cannot be written.
+    Args, Raises: see `save_prompts`.
     """
-    with whole_file(path) as file:
-        rows = "".join(f"  {_quoted(template)},\n" for template in templates)
-        file.write(f"about = {_quoted(about)}\nsource = {_quoted(source)}\nlabel = [\n{rows}]\n")
+    _save(path, about, source, f"label = {_listed(templates)}", force)
+
+
+def _save(path: Path, about: str, source: str, prompts: str, force: bool) -> None:
+    head = f"{PROMPTS.mark}\nabout = {_quoted(about)}\nsource = {_quoted(source)}\n"
+    write_text(path, PROMPTS, head + prompts, force=force)
+
+
+def _listed(texts: Sequence[str]) -> str:
+    """A TOML array with one text per line."""
+    rows = "".join(f"  {_quoted(text)},\n" for text in texts)
+    return f"[\n{rows}]\n"
 
 
 def _replies(writer: Writer, questions: Sequence[Messages]) -> Replies:

@@ -6,6 +6,7 @@ from zsprompt.prompts.articles import with_article
 from zsprompt.prompts.caption_bank import Bank, Caption, available_banks, load_bank, save_bank
 from zsprompt.prompts.labels import TextSpace, check_labels, label_vectors
 from zsprompt.prompts.prompt_set import (
+    NEUTRAL,
     LabelSet,
     PromptSet,
     available_prompts,
@@ -16,6 +17,7 @@ from zsprompt.prompts.prompt_set import (
 )
 
 __all__ = [
+    "NEUTRAL",
     "Bank",
     "Caption",
     "LabelSet",

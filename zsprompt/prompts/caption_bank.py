@@ -10,7 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
-from zsprompt._utils.files import read_fault, read_text, whole_file
+from zsprompt._utils.arguments import checked
+from zsprompt._utils.file_kinds import BANK, RANDOM_BANK, RANDOM_WORDS
+from zsprompt._utils.files import read_fault, read_text
+from zsprompt._utils.outputs import whole_text
 from zsprompt._utils.validate import Must, NonBlank, first_fault
 from zsprompt.errors import CaptionError, UnknownName
 from zsprompt.prompts.prompt_set import prompts_folder
@@ -90,6 +93,7 @@ def available_banks() -> list[str]:
     return sorted(path.stem for path in (prompts_folder() / _FOLDER).glob("*.jsonl"))
 
 
+@checked
 def load_bank(name: str | Path) -> Bank:
     """Load a shipped bank by name, or your own bank by path (a path has a separator or ends in .jsonl).
 
@@ -107,14 +111,21 @@ def load_bank(name: str | Path) -> Bank:
     return Bank.of(path.stem, _read(path))
 
 
-def save_bank(captions: Iterable[Caption], path: Path) -> None:
+def save_bank(captions: Iterable[Caption], path: Path, *, force: bool = False) -> None:
     """Write a bank atomically. Its lines are sorted, so that two versions can be compared.
 
+    Args:
+        captions: the captions.
+        path: the file. An earlier bank in it is replaced if a model wrote captions of it; random words replace random
+            words only.
+        force: also replace another file, or captions by persons alone.
+
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: another file is at `path`, or the file cannot be written.
     """
     ordered = sorted(captions, key=lambda caption: (len(caption.labels), caption.labels))
-    with whole_file(path) as file:
+    kind = RANDOM_BANK if all(caption.model == RANDOM_WORDS for caption in ordered) else BANK
+    with whole_text(path, kind, force=force) as file:
         for caption in ordered:
             file.write(json.dumps(asdict(caption) | {"labels": list(caption.labels)}, ensure_ascii=False) + "\n")
 

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
+from zsprompt._utils.arguments import checked
 from zsprompt._utils.files import read_fault, read_text
 from zsprompt._utils.validate import Must, NonBlank, first_fault
 from zsprompt.errors import PromptError, UnknownName
@@ -27,7 +28,10 @@ LabelSet = tuple[str, ...]
 Phrasing = Callable[[Sequence[LabelSet]], list[str]]
 """Label sets -> one text per set, from a template file or an LLM."""
 
-_NO_SETS = ("neutral", "synonyms")
+NEUTRAL = "neutral"
+"""Name of the vocabulary of reference words."""
+
+_NO_SETS = (NEUTRAL, "synonyms")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
@@ -146,6 +150,7 @@ def available_prompts() -> list[str]:
     return sorted(path.stem for path in prompts_folder().glob("*.toml") if path.stem not in _NO_SETS)
 
 
+@checked
 def load_prompts(name: str | Path) -> PromptSet:
     """Load a shipped prompt set by name, or your own by path (a path has a separator or ends in .toml).
 
@@ -165,8 +170,8 @@ def load_prompts(name: str | Path) -> PromptSet:
 
 @cache
 def neutral_words() -> tuple[str, ...]:
-    """Fixed vocabulary that is added when few labels are standardised (prompts/neutral.toml)."""
-    path = prompts_folder() / "neutral.toml"
+    """The vocabulary of reference words (prompts/neutral.toml)."""
+    path = prompts_folder() / f"{NEUTRAL}.toml"
     words = parse_toml(path, _read(path)).get("words", [])
     return tuple(str(word) for word in words)
 

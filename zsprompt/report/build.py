@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zsprompt._utils.files import require_folder, require_writable, whole_file
+from zsprompt._utils import file_kinds
+from zsprompt._utils.arguments import checked
 from zsprompt._utils.modules import is_object_path
+from zsprompt._utils.outputs import Reads, check_folder, check_output, new_folder, reads_folder, write_text
 from zsprompt._utils.progress import Progress, quiet
 from zsprompt.data import load_dataset
 from zsprompt.data.images import ImageRef
-from zsprompt.errors import ZspromptError
+from zsprompt.data.inputs import reads_images
+from zsprompt.errors import UsageError, ZspromptError
 from zsprompt.evaluation.compare import compare
 from zsprompt.evaluation.result import Result
 from zsprompt.evaluation.result_files import load_result
@@ -22,6 +25,8 @@ from zsprompt.report.of_comparison import comparison_report
 from zsprompt.report.of_run import run_report
 from zsprompt.report.page import Report, render
 from zsprompt.report.tables import JSON
+
+_RESULT_SUFFIXES = (".json", ".csv")
 
 
 @dataclass(frozen=True)
@@ -43,13 +48,15 @@ class Built:
     warnings: Sequence[str] = ()
 
 
+@checked
 def build_report(
-    folders: Sequence[Path],
-    out: Path | None = None,
-    root: Path | None = None,
+    folders: Sequence[Path | str] | Path | str,
+    out: Path | str | None = None,
+    root: Path | str | None = None,
     *,
     images: Sequence[ImageRef] | None = None,
     progress: Progress = quiet,
+    force: bool = False,
 ) -> Built:
     """Make the page of one run, of one ablation, or of the changes from a first run to a second.
 
@@ -59,28 +66,32 @@ def build_report(
         root: folder of the data set, if it has moved since the run.
         images: the images of a data set that has no name in the tables.
         progress: shows progress.
+        force: also replace a page and figures that zsprompt did not write.
 
     Raises:
         ResultError: a folder is missing or damaged, or two results cannot be compared.
-        OutputError: the page cannot be written.
+        OutputError: the page or a figure would replace another file, or cannot be written.
     """
-    if len(folders) == 2:
-        first, second = folders
+    given = [Path(folder) for folder in ([folders] if isinstance(folders, Path | str) else folders)]
+    if not 1 <= len(given) <= 2:
+        raise UsageError(f"expected one folder, or two of runs to compare, found {len(given)}")
+    out, root = None if out is None else Path(out), None if root is None else Path(root)
+    if len(given) == 2:
+        first, second = given
         out = out or second / f"against-{first.resolve().name}.html"
         comparison = compare(load_result(first), load_result(second))
-        require_writable(out)
         shown, warnings = _images(comparison.second, root, images)
+        target = _Target(out, given, tuple(shown.values()), force)
         names = (str(first), str(second))
-        return _write(comparison_report(comparison, names, shown, progress, warnings), out, warnings)
-    folder = folders[0]
+        return target.write(comparison_report(comparison, names, shown, progress, warnings), warnings)
+    folder = given[0]
     out = out or folder / "report.html"
-    if is_ablation(folders):
-        require_writable(out)
-        return _write(ablation_report(folder), out)
+    if is_ablation(given):
+        return _Target(out, given, (), force).write(ablation_report(folder))
     result = load_result(folder)
-    require_writable(out)
     shown, warnings = _images(result, root, images)
-    return _write(run_report(result, shown, progress, warnings), out, warnings)
+    target = _Target(out, given, tuple(shown.values()), force)
+    return target.write(run_report(result, shown, progress, warnings), warnings)
 
 
 def is_ablation(folders: Sequence[Path]) -> bool:
@@ -88,16 +99,40 @@ def is_ablation(folders: Sequence[Path]) -> bool:
     return len(folders) == 1 and (folders[0] / JSON).is_file()
 
 
-def _write(report: Report, out: Path, warnings: Sequence[str] = ()) -> Built:
-    """Write the page, and its figures into a folder next to it."""
-    folder = out.parent / f"{out.stem}-figures"
-    require_folder(folder)
-    for figure in report.figures:
-        with whole_file(folder / f"{figure.name}.svg") as file:
-            file.write(svg(figure.chart))
-    with whole_file(out) as file:
-        file.write(render(report.page))
-    return Built(out, folder, report.text, report.facts, warnings)
+@dataclass(frozen=True)
+class _Target:
+    """Where a report goes. Raises OutputError if the page cannot go there.
+
+    Attributes:
+        page: the page; its figures go into a folder next to it.
+        folders: the result folders that are read.
+        images: the images that are read.
+        force: see `build_report`.
+    """
+
+    page: Path
+    folders: Sequence[Path]
+    images: Sequence[ImageRef]
+    force: bool
+
+    def __post_init__(self) -> None:
+        check_output(self.page, file_kinds.PAGE, inputs=self._inputs(), force=self.force)
+
+    def write(self, report: Report, warnings: Sequence[str] = ()) -> Built:
+        """Write the page and its figures, or nothing if one of them would replace another file."""
+        folder = self.page.parent / f"{self.page.stem}-figures"
+        files = {f"{figure.name}.svg": svg(figure.chart) for figure in report.figures}
+        kinds = dict.fromkeys(files, file_kinds.FIGURE)
+        check_folder(folder, kinds, inputs=self._inputs(), force=self.force)
+        with new_folder(folder):
+            for name, text in files.items():
+                write_text(folder / name, file_kinds.FIGURE, text, force=self.force)
+        write_text(self.page, file_kinds.PAGE, render(report.page), force=self.force)
+        return Built(self.page, folder, report.text, report.facts, warnings)
+
+    def _inputs(self) -> list[Reads]:
+        results = [reads_folder(folder, suffixes=_RESULT_SUFFIXES, except_for=()) for folder in self.folders]
+        return [*results, reads_images(self.images)]
 
 
 def _images(

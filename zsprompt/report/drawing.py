@@ -40,7 +40,7 @@ def svg(chart: Chart) -> str:
     buffer = io.StringIO()
     with rc_context(fixed | {"font.size": 9}), _all_glyphs():
         drawing = _drawn(chart)
-        drawing.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        drawing.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": "zsprompt"})
     return buffer.getvalue()
 
 

@@ -8,7 +8,9 @@ from textwrap import fill
 
 import numpy as np
 
-from zsprompt._utils.files import require_folder, to_json, whole_file
+from zsprompt._utils import file_kinds
+from zsprompt._utils.file_kinds import FileKind
+from zsprompt._utils.outputs import check_folder, new_folder, write_json, write_text
 from zsprompt.experiments.reproduction.outcome import COUNTS, Reproduction
 from zsprompt.report.terminal import printable, text_table
 
@@ -40,13 +42,27 @@ def markdown(done: Reproduction) -> str:
     return "\n".join([about, "", table, *(f"{line}\n" for line in (*_failures(done), *_legend(done)))])
 
 
-def save(done: Reproduction, folder: Path) -> None:
-    """Write the table as NAME.md and NAME.json into `folder`. Raises OutputError."""
-    require_folder(folder)
-    texts = {"md": markdown(done), "json": to_json(done.to_dict()) + "\n"}
-    for ending, text in texts.items():
-        with whole_file(folder / f"{done.table.name}.{ending}") as file:
-            file.write(text)
+def output_files(table: str) -> dict[str, FileKind]:
+    """The files that `save` writes for the table of this name."""
+    return {f"{table}.md": file_kinds.REPRODUCTION_MARKDOWN, f"{table}.json": file_kinds.REPRODUCTION}
+
+
+def save(done: Reproduction, folder: Path, *, force: bool = False) -> None:
+    """Write the table as NAME.md and NAME.json.
+
+    Args:
+        done: the reproduction.
+        folder: the folder; an earlier table of that name in it is replaced.
+        force: also replace files of these names that zsprompt did not write.
+
+    Raises:
+        OutputError: one of these files is not such a table, or the folder cannot be written.
+    """
+    name, kind = done.table.name, file_kinds.REPRODUCTION_MARKDOWN
+    check_folder(folder, output_files(name), force=force)
+    with new_folder(folder):
+        write_text(folder / f"{name}.md", kind, f"{kind.mark}\n\n{markdown(done)}", force=force)
+        write_json(folder / f"{name}.json", file_kinds.REPRODUCTION, done.to_dict(), force=force)
 
 
 def _cells(done: Reproduction) -> tuple[list[list[str]], list[list[str]]]:

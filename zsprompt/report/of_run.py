@@ -10,6 +10,7 @@ from zsprompt._utils.progress import Progress
 from zsprompt._utils.text import counted
 from zsprompt.data.images import ImageRef
 from zsprompt.evaluation.measures import LABEL_MEASURES, Place, numbers, shown_in, texts
+from zsprompt.evaluation.reference_words import comparison_text
 from zsprompt.evaluation.result import Result
 from zsprompt.evaluation.thresholds import calibrated_out_of_fold
 from zsprompt.report.charts import Figure
@@ -36,7 +37,13 @@ def run_report(result: Result, images: Mapping[str, ImageRef], progress: Progres
     by_name = {figure.name: figure for figure in figures}
     gallery = run_gallery(result, images, progress)
     sections = [
-        Section("labels", "Labels", figures=[by_name["average-precision"]], tables=[_label_table(result)]),
+        Section(
+            "labels",
+            "Labels",
+            texts=[f"{text[0].upper()}{text[1:]}." for text in comparison_text(result.recipe, len(result.labels))],
+            figures=[by_name["average-precision"]],
+            tables=[_label_table(result)],
+        ),
         Section("curves", "Precision and recall", figures=[by_name["precision-recall"]]),
         _confusion_section(result, by_name["confusions"]),
         Section("scores", "Scores", figures=[by_name["scores"]]),

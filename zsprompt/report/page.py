@@ -169,11 +169,13 @@ class Report:
 
 def fact(key: str, value: object) -> list[str]:
     """A row of a provenance table: the field and its value as text."""
+    return [key.replace("_", " "), printable(_fact_text(value))]
+
+
+def _fact_text(value: object) -> str:
     if isinstance(value, Mapping):
-        value = ", ".join(f"{name} {one}" for name, one in value.items())
-    if isinstance(value, list):
-        value = ", ".join(map(str, value))
-    return [key.replace("_", " "), printable(str(value))]
+        return ", ".join(f"{name} {_fact_text(one)}" for name, one in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def strategy_name(recipe: Mapping[str, Any]) -> str:

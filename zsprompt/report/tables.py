@@ -2,38 +2,61 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-from zsprompt._utils.files import require_folder, to_json, whole_file
+from zsprompt._utils import file_kinds
+from zsprompt._utils.arguments import checked
+from zsprompt._utils.file_kinds import FileKind
+from zsprompt._utils.outputs import check_folder, new_folder, whole_csv, write_json, write_text
 from zsprompt.evaluation.measures import Measure, number_text, shown_in, texts
 from zsprompt.experiments.ablation import Ablation
 from zsprompt.report.page import Table
 from zsprompt.report.terminal import printable, text_table
 
-JSON = "ablation.json"
+JSON, CSV, MARKDOWN, LATEX = "ablation.json", "ablation.csv", "ablation.md", "ablation.tex"
+
+FILES: dict[str, FileKind] = {
+    JSON: file_kinds.ABLATION,
+    CSV: file_kinds.ABLATION_CSV,
+    MARKDOWN: file_kinds.ABLATION_MARKDOWN,
+    LATEX: file_kinds.ABLATION_LATEX,
+}
+"""The files of an ablation's table."""
 
 _NONE = "–"
 
 Record = Mapping[str, Any]
 
 
-def save_ablation(ablation: Ablation, folder: Path) -> None:
-    """Write ablation.csv, .md, .tex and finally .json into `folder`. Raises OutputError."""
-    require_folder(folder)
+@checked
+def save_ablation(ablation: Ablation, folder: Path | str, *, force: bool = False) -> None:
+    """Write ablation.csv, .md, .tex and finally .json.
+
+    Args:
+        ablation: the ablation.
+        folder: the folder; an earlier table in it is replaced.
+        force: also replace files of these names that zsprompt did not write.
+
+    Raises:
+        OutputError: one of these files is not such a table, or the folder cannot be written.
+    """
+    folder = Path(folder)
+    check_folder(folder, FILES, force=force)
     records = ablation.records()
-    with whole_file(folder / "ablation.csv") as file:
-        writer = csv.DictWriter(file, list(records[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(records)
-    for name, text in (("ablation.md", markdown(records)), ("ablation.tex", latex(records))):
-        with whole_file(folder / name) as file:
-            file.write(text)
-    with whole_file(folder / JSON) as file:
-        file.write(to_json({"rows": records}) + "\n")
+    with new_folder(folder):
+        with whole_csv(folder / CSV, file_kinds.ABLATION_CSV, force=force) as file:
+            file.header(records[0])
+            for record in records:
+                file.row(record.values())
+        for name, kind, text in (
+            (MARKDOWN, file_kinds.ABLATION_MARKDOWN, markdown(records)),
+            (LATEX, file_kinds.ABLATION_LATEX, latex(records)),
+        ):
+            write_text(folder / name, kind, f"{kind.mark}\n\n{text}", force=force)
+        write_json(folder / JSON, file_kinds.ABLATION, {"rows": records}, force=force)
 
 
 def markdown(records: Sequence[Record]) -> str:

@@ -14,6 +14,7 @@ from zsprompt.evaluation.compare import Comparison
 from zsprompt.evaluation.measures import LABEL_MEASURES, number_text, numbers, shown_in, texts
 from zsprompt.evaluation.predict import Predictions
 from zsprompt.evaluation.provenance import made_up, never_seen
+from zsprompt.evaluation.reference_words import comparison_text
 from zsprompt.evaluation.result import Result
 from zsprompt.strategies.thresholds import Thresholds
 
@@ -102,6 +103,7 @@ def _headline(result: Result, interpolated: bool) -> Iterator[str]:
         f"{counted(len(result.images), 'image')} of {recipe['dataset']} {recipe['split']} "
         f"(difficult: {recipe['difficult']}), {counted(len(result.labels), 'label')}, model {recipe['model']}"
     )
+    yield from comparison_text(recipe, len(result.labels))
     yield (
         f"encoded {counted(counts['images_encoded'], 'image')} and {counted(counts['texts_encoded'], 'text')}, "
         f"found {counts['images_cached']:,} and {counts['texts_cached']:,} in the cache; {result.seconds:.1f} s"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,13 +13,14 @@ import numpy as np
 from zsprompt._utils.arrays import Floats, Halves, Indices
 from zsprompt._utils.byte_cache import ByteCache
 from zsprompt._utils.text import counted, in_bytes
-from zsprompt.encoders import Encoder, SpatialEncoder
+from zsprompt.encoders import Encoder, ScaleOnUse, SpatialEncoder
 from zsprompt.errors import CacheError
 from zsprompt.store.image_files import cache_key
 
 logger = logging.getLogger(__name__)
 
 _DECODER = "rgb/1"  # version of data.images.decode, which turns bytes into pixels: change it with that function
+_NUMBER = struct.Struct("<d")
 _READ_BLOCK = 4096
 _TOKENS_BLOCK = 64  # images whose tokens are read per call of the cache
 _DISK_FACTOR = 1.3  # upper bound on disk space per byte of tokens: pages are not full, and the database has a log
@@ -64,6 +66,17 @@ class CachedEmbeddings:
 
     encoder: Encoder
     cache: ByteCache | None
+
+    def logit_scale(self) -> float:
+        """The encoder's; cached if the encoder would read its weights for it."""
+        if not isinstance(self.encoder, ScaleOnUse):
+            return self.encoder.logit_scale
+        key = cache_key("logit scale", self.encoder.fingerprint, b"")
+        (stored,) = self.get([key])
+        if stored is not None and len(stored) == _NUMBER.size:
+            return float(_NUMBER.unpack(stored)[0])
+        self.put({key: _NUMBER.pack(self.encoder.logit_scale)})
+        return self.encoder.logit_scale
 
     def text_key(self, text: str) -> bytes:
         """The key of a text's vector."""

@@ -10,11 +10,12 @@ from types import TracebackType
 
 import numpy as np
 
+from zsprompt._utils.arguments import checked
 from zsprompt._utils.arrays import Bools, Floats, Indices
 from zsprompt._utils.byte_cache import ByteCache, default_cache, temporary_cache
 from zsprompt._utils.progress import Outermost, Progress, quiet
 from zsprompt.data.images import ImageRef
-from zsprompt.encoders import BatchedEncoder, Encoder, SpatialEncoder
+from zsprompt.encoders import BatchedEncoder, Encoder, SpatialEncoder, load_encoder
 from zsprompt.errors import UsageError
 from zsprompt.store.cached_embeddings import CachedEmbeddings, StoredTokens, check_space
 from zsprompt.store.checked_encoder import CheckedEncoder
@@ -61,7 +62,7 @@ class EmbeddingStore:
     image is identified by its content. A file with unchanged size, times and inode is not read again.
 
     Args:
-        encoder: computes the embeddings.
+        encoder: computes the embeddings; a name is loaded, see `load_encoder`.
         cache: the cache folder; "default" is ZSPROMPT_CACHE or the user's cache directory, None keeps nothing.
         batch_size: texts or images per batch; by default the encoder's preference, or 64 images.
         workers: number of threads that read and decode images while the model computes; by default one per core.
@@ -72,9 +73,10 @@ class EmbeddingStore:
         UsageError: a batch size or number of workers is below 1 or too large.
     """
 
+    @checked
     def __init__(
         self,
-        encoder: Encoder,
+        encoder: Encoder | str,
         *,
         cache: Path | str | None = "default",
         batch_size: int | None = None,
@@ -85,6 +87,7 @@ class EmbeddingStore:
         for name, value, largest in limits:
             if value is not None and not 1 <= value <= largest:
                 raise UsageError(f"expected a {name} of at least 1 and at most {largest}, got {value}")
+        encoder = load_encoder(encoder) if isinstance(encoder, str) else encoder
         self.encoder = encoder
         self.counts = Counts()
         self._checked = CheckedEncoder(encoder)
@@ -101,8 +104,8 @@ class EmbeddingStore:
 
     @property
     def logit_scale(self) -> float:
-        """The encoder's factor on a cosine before a softmax."""
-        return self.encoder.logit_scale
+        """The encoder's factor on a cosine before a softmax. Cached if it is one of the weights."""
+        return self._cached.logit_scale()
 
     @property
     def fingerprint(self) -> str:

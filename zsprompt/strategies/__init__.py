@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zsprompt.strategies.adapter import Adapter
-from zsprompt.strategies.base import Prediction, Strategy, Wrapper, rebuild, walk
+from zsprompt.strategies.base import Prediction, ReferenceWords, Strategy, Wrapper, rebuild, walk
 from zsprompt.strategies.capabilities import (
     computes,
     lacks_captions,
@@ -11,6 +11,7 @@ from zsprompt.strategies.capabilities import (
     own_labels,
     own_model,
     reads,
+    reference_words,
     refuse,
     refuse_captions,
     refuse_labels,
@@ -45,6 +46,7 @@ __all__ = [
     "Normalised",
     "PerLabel",
     "Prediction",
+    "ReferenceWords",
     "Strategy",
     "Thresholded",
     "Thresholds",
@@ -62,6 +64,7 @@ __all__ = [
     "own_model",
     "reads",
     "rebuild",
+    "reference_words",
     "refuse",
     "refuse_captions",
     "refuse_labels",

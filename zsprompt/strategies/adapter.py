@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
+from zsprompt._utils.arguments import check_fields
 from zsprompt._utils.registry import object_path
+from zsprompt._utils.text import counted
 from zsprompt.adapters import Trained
 from zsprompt.errors import AdapterError, UnknownName, UsageError
 from zsprompt.prompts.labels import TextSpace, check_labels, label_vectors
@@ -37,6 +39,7 @@ class Adapter:
     supervision: ClassVar[Supervision] = "trained"
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not 0 < self.threshold < 1:
             raise UsageError(f"expected a threshold between 0 and 1, a probability, got {self.threshold:g}")
         if self.device not in ("auto", "cpu", "cuda"):
@@ -77,8 +80,9 @@ class Adapter:
         trained = self.trained
         if "captions" in self.reads and count != trained.sizes.captions:
             raise AdapterError(
-                f"expected {trained.sizes.captions} captions per image ({', '.join(trained.captions)}), as in the "
-                f"training of this adapter, found {count}; use a data set with captions, or --image-captions FILE"
+                f"expected {counted(trained.sizes.captions, 'caption')} per image ({', '.join(trained.captions)}), "
+                f"as in the training of this adapter, found {count}; use a data set with captions, or "
+                "--image-captions FILE"
             )
 
     def refuse(self, labels: Sequence[str], texts: TextSpace) -> None:

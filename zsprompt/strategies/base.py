@@ -9,9 +9,10 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from zsprompt._utils.arguments import check_fields
 from zsprompt._utils.arrays import Bools, Doubles, Floats
 from zsprompt.errors import UsageError
-from zsprompt.prompts import neutral_words
+from zsprompt.prompts import NEUTRAL, neutral_words
 from zsprompt.prompts.labels import TextSpace, label_key
 from zsprompt.store.image_embeddings import Images
 
@@ -20,7 +21,7 @@ MAX_SCALE = 350.0
 
 # Both measured on one half of 500 VOC2007 test images with conse, see benchmarks/README.md, "Few labels".
 ENOUGH_LABELS = 16
-"""With at least this many labels, their own mean and deviation rank better than with the neutral vocabulary added."""
+"""With at least this many labels, their own mean and deviation rank better than with reference words added."""
 
 THRESHOLD = 2.0
 """Standard deviations above the image's mean from which a label counts as present."""
@@ -53,6 +54,24 @@ class Strategy(Protocol):
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """Scores and decisions for every image and label. Raises LabelError and PromptError."""
         ...
+
+
+@dataclass(frozen=True)
+class ReferenceWords:
+    """The words other than the labels that a strategy compares each label with.
+
+    Attributes:
+        vocabulary: name of the vocabulary they come from; None if the labels are compared with each other alone.
+        words: the words, without those that are labels.
+        in_scores: whether scores depend on the comparison; otherwise only decisions do.
+    """
+
+    vocabulary: str | None = None
+    words: tuple[str, ...] = ()
+    in_scores: bool = True
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 Supervision = Literal["label-free", "transductive", "tuned", "trained"]
@@ -144,7 +163,7 @@ def above(z: Doubles, threshold: float, among: int) -> Bools:
     Args:
         z: [N, C], standardised over `among` labels.
         threshold: in standard deviations.
-        among: C plus the number of neutral words that were added.
+        among: C plus the number of reference words.
 
     Raises:
         UsageError: see `require_threshold`.
@@ -163,12 +182,13 @@ def require_threshold(threshold: float, among: int) -> None:
         )
 
 
-def neutral_company(labels: Sequence[str]) -> tuple[str, ...]:
-    """Neutral words to standardise `labels` with; none if there are enough labels."""
+def words_to_join(labels: Sequence[str], *, in_scores: bool) -> ReferenceWords:
+    """The reference words to standardise `labels` with; none if there are enough labels."""
     if len(labels) >= ENOUGH_LABELS:
-        return ()
+        return ReferenceWords(in_scores=in_scores)
     given = {label_key(label) for label in labels}
-    return tuple(word for word in neutral_words() if label_key(word) not in given)
+    words = tuple(word for word in neutral_words() if label_key(word) not in given)
+    return ReferenceWords(NEUTRAL, words, in_scores)
 
 
 def log_marginals(holding: Doubles, without: Doubles) -> Doubles:

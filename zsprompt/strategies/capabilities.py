@@ -11,7 +11,7 @@ from typing import Protocol, get_args, runtime_checkable
 from zsprompt.errors import UsageError
 from zsprompt.llm import Captions
 from zsprompt.prompts.labels import TextSpace
-from zsprompt.strategies.base import Strategy, Supervision, rebuild, walk
+from zsprompt.strategies.base import ReferenceWords, Strategy, Supervision, rebuild, walk
 
 
 @runtime_checkable
@@ -105,6 +105,18 @@ class TakesCaptions(Protocol):
 
 
 @runtime_checkable
+class Compares(Protocol):
+    """A strategy that declares which words it compares a label with, besides the other labels.
+
+    A wrapper declares what it does itself with the scores of the wrapped strategy.
+    """
+
+    def reference_words(self, labels: Sequence[str]) -> ReferenceWords | None:
+        """The words for these labels; None if it compares a label with nothing."""
+        ...
+
+
+@runtime_checkable
 class Written(Protocol):
     """A strategy whose specification is not its name in a table."""
 
@@ -150,6 +162,24 @@ def refuse(strategy: Strategy, labels: Sequence[str], texts: TextSpace) -> None:
     for part in walk(strategy):
         if isinstance(part, Refuses):
             part.refuse(labels, texts)
+
+
+def reference_words(strategy: Strategy, labels: Sequence[str]) -> ReferenceWords | None:
+    """The words that take part in the scores or decisions for these labels, besides the labels.
+
+    The outermost part that declares something decides. The parts that it wraps count if its scores come from theirs.
+
+    Returns:
+        None if labels are compared neither with words nor with each other, as with thresholds.
+    """
+    decided = False
+    for part in walk(strategy):
+        if isinstance(part, Compares):
+            declared = part.reference_words(labels)
+            if declared is not None and (declared.in_scores or not decided):
+                return declared
+            decided = True
+    return None
 
 
 def own_labels(strategy: Strategy) -> tuple[str, ...] | None:

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from zsprompt._utils.arguments import check_fields
 from zsprompt._utils.arrays import Bools, Doubles, Floats
 from zsprompt.errors import UsageError
 from zsprompt.prompts import LabelSet, PromptSet, load_prompts
@@ -53,6 +54,9 @@ class ListAll:
     scale: float | None = None
     supervision: ClassVar[Supervision] = "label-free"
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
     def refuse_labels(self, labels: Sequence[str]) -> None:
         """See RefusesLabels. Raises UsageError, and PromptError for prompts without [set]."""
         self._count(len(labels))
@@ -69,7 +73,11 @@ class ListAll:
         return self.predict_worded(images, labels, texts, self.prompts.texts)
 
     def label_sets(self, images: Images, labels: Sequence[str], texts: TextSpace) -> list[LabelSet]:
-        """The label sets of the candidates: all subsets, independent of the images."""
+        """The label sets of the candidates."""
+        return self.fixed_label_sets(labels)
+
+    def fixed_label_sets(self, labels: Sequence[str]) -> list[LabelSet]:
+        """All subsets of the labels: they do not depend on the images."""
         names = sorted(check_labels(labels))
         self._count(len(names))
         return [tuple(names[i] for i in subset) for subset in _subsets(len(names), self.max_labels or len(names))]

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from zsprompt._utils.arguments import check_fields
 from zsprompt._utils.arrays import Bools
 from zsprompt.errors import UsageError
 from zsprompt.llm import Captions
@@ -42,6 +43,9 @@ class Llm:
     compose: Literal["yes", "no"] = "yes"
     captions: Captions | None = None
     supervision: ClassVar[Supervision] = "label-free"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def lacks_captions(self) -> bool:
@@ -86,6 +90,10 @@ class Llm:
         if self.captions is None:
             raise UsageError("strategy llm needs captions: give a caption bank with --captions FILE (captions=…)")
         return self.captions
+
+    def fixed_label_sets(self, labels: Sequence[str]) -> list[LabelSet] | None:
+        """The label sets, if they do not depend on the images; else None."""
+        return self._sets.fixed_label_sets(labels)
 
     @property
     def _sets(self) -> TopAll | ListAll:

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from zsprompt._utils.arguments import check_fields
 from zsprompt.errors import UsageError
 from zsprompt.prompts.labels import TextSpace, check_labels
 from zsprompt.store.image_embeddings import Images
@@ -15,12 +16,13 @@ from zsprompt.strategies.base import (
     THRESHOLD,
     JudgesAlone,
     Prediction,
+    ReferenceWords,
     Strategy,
     Supervision,
     above,
-    neutral_company,
     require_threshold,
     standardise,
+    words_to_join,
 )
 from zsprompt.strategies.capabilities import refuse_labels
 
@@ -32,7 +34,7 @@ class Normalised:
     """Scores of NAME standardised within each image: z = (score − mean) / standard deviation over the labels.
 
     Scores are z. A label is present where z exceeds `threshold`. Fewer than 16 labels give a poor mean and deviation.
-    Then the neutral vocabulary is added for both, if the wrapped strategy scores each label on its own (per-label,
+    Then reference words join them for both, if the wrapped strategy scores each label on its own (per-label,
     yes-or-no). Other strategies need at least 4 labels.
 
     Attributes:
@@ -46,6 +48,9 @@ class Normalised:
     threshold: float = THRESHOLD
     supervision: ClassVar[Supervision] = "label-free"
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
     @property
     def inner(self) -> Strategy:
         """See Wrapper."""
@@ -55,11 +60,16 @@ class Normalised:
         """See Wrapper."""
         return replace(self, strategy=strategy)
 
+    def reference_words(self, labels: Sequence[str]) -> ReferenceWords:
+        """See Compares."""
+        alone = isinstance(self.strategy, JudgesAlone) and self.strategy.judges_alone
+        return words_to_join(labels, in_scores=True) if alone else ReferenceWords()
+
     def refuse_labels(self, labels: Sequence[str]) -> None:
         """See RefusesLabels. Raises what `predict` raises for too few labels and for the threshold."""
         words = self._words(labels)
         require_threshold(self.threshold, len(words))
-        refuse_labels(self.strategy, words)  # the neutral words need texts too
+        refuse_labels(self.strategy, words)  # the reference words need texts too
 
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy. Raises what the wrapped strategy raises.
@@ -76,9 +86,8 @@ class Normalised:
         return Prediction(z[:, :count].astype(np.float32), yes[:, :count], inner.overflowed, inner.worded)
 
     def _words(self, labels: Sequence[str]) -> tuple[str, ...]:
-        """The labels and neutral words to standardise over. Raises UsageError for too few."""
-        alone = isinstance(self.strategy, JudgesAlone) and self.strategy.judges_alone
-        words = (*labels, *(neutral_company(labels) if alone else ()))
+        """The labels and reference words to standardise over. Raises UsageError for too few."""
+        words = (*labels, *self.reference_words(labels).words)
         if len(words) < _FEWEST:
             raise UsageError(
                 f"expected at least {_FEWEST} labels to standardise {type(self.strategy).__name__} over, "

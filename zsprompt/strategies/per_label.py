@@ -8,17 +8,19 @@ from typing import ClassVar
 
 import numpy as np
 
+from zsprompt._utils.arguments import check_fields
 from zsprompt.prompts import PromptSet, load_prompts
 from zsprompt.prompts.labels import TextSpace, check_labels, label_vectors
 from zsprompt.store.image_embeddings import Images
 from zsprompt.strategies.base import (
     THRESHOLD,
     Prediction,
+    ReferenceWords,
     Supervision,
     above,
-    neutral_company,
     require_threshold,
     standardise,
+    words_to_join,
 )
 
 
@@ -27,7 +29,7 @@ class PerLabel:
     """Cosine between the image and the text of each label, or the mean of its text embeddings.
 
     Scores are cosines, −1..1. A label is present where its cosine, standardised within the image, exceeds
-    `threshold`. With fewer than 16 labels, the neutral vocabulary is added for the mean and deviation.
+    `threshold`. With fewer than 16 labels, reference words join them for the mean and deviation.
 
     Attributes:
         prompts: wordings; the templates for single labels are used.
@@ -39,16 +41,23 @@ class PerLabel:
     supervision: ClassVar[Supervision] = "label-free"
     judges_alone: ClassVar[bool] = True
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def reference_words(self, labels: Sequence[str]) -> ReferenceWords:
+        """See Compares. Scores are cosines, so only decisions depend on them."""
+        return words_to_join(labels, in_scores=False)
+
     def refuse_labels(self, labels: Sequence[str]) -> None:
         """See RefusesLabels. Raises PromptError for prompts without texts for the labels, and UsageError."""
-        words = (*labels, *neutral_company(labels))
+        words = (*labels, *self.reference_words(labels).words)
         self.prompts.ensemble(words)
         require_threshold(self.threshold, len(words))
 
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy. Raises LabelError for a label too long for the encoder, UsageError for the threshold."""
         labels = check_labels(labels)
-        words = (*labels, *neutral_company(labels))
+        words = (*labels, *self.reference_words(labels).words)
         cosines = images.vectors @ label_vectors(self.prompts, words, texts).T
         yes = above(standardise(cosines), self.threshold, len(words))
         count = len(labels)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from zsprompt._utils.arguments import checked
 from zsprompt._utils.digests import digest
 from zsprompt._utils.registry import Table, find, installed, object_path
 from zsprompt._utils.specs import construct, field_names, settings_of, split_spec
@@ -53,6 +54,7 @@ def available_strategies() -> dict[str, str]:
     return built_in | wrappers | {f"{ADAPTER}:FILE": _about(Adapter)} | others
 
 
+@checked
 def load_strategy(text: str, *, prompts: PromptSet | str | None = None) -> Strategy:
     """The strategy of a specification [WRAPPER:…]NAME[,field=value…].
 
@@ -213,6 +215,8 @@ def _make(name: str, kind: Any, settings: dict[str, str], prompts: PromptSet | s
         made = construct(kind, settings, {"prompts": chosen} if chosen is not None else {}, _NO_SETTINGS)
     elif settings:
         raise UsageError(f"{name} is not a dataclass and takes no fields, found {', '.join(settings)}")
+    elif prompts is not None:
+        raise UsageError(f"expected no prompts for {name}, which is made already and has its own, found some")
     if isinstance(made, type) or not isinstance(made, Strategy):
         raise UsageError(f"expected {name} to be a strategy or a dataclass that makes one, found {made!r}")
     return made

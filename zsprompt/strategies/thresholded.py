@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from zsprompt._utils.arguments import check_fields
 from zsprompt.prompts.labels import TextSpace, check_labels
 from zsprompt.store.image_embeddings import Images
 from zsprompt.strategies.base import Prediction, Strategy, Supervision
@@ -27,6 +28,9 @@ class Thresholded:
     thresholds: Thresholds
     written: ClassVar[str] = ""  # not part of a specification: thresholds come from their own file
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
     @property
     def inner(self) -> Strategy:
         """See Wrapper."""
@@ -40,6 +44,9 @@ class Thresholded:
     def supervision(self) -> Supervision:
         """Tuned if the thresholds were chosen on targets, transductive if only on the scores of other images."""
         return "tuned" if self.thresholds.tuned else "transductive"
+
+    def reference_words(self, labels: Sequence[str]) -> None:
+        """See Compares: thresholds compare a score with no other one."""
 
     def refuse_labels(self, labels: Sequence[str]) -> None:
         """See RefusesLabels. Raises ThresholdError for another label set."""

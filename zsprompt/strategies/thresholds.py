@@ -11,9 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from zsprompt._utils import file_kinds
+from zsprompt._utils.arguments import checked
 from zsprompt._utils.arrays import Bools, Doubles, Floats
 from zsprompt._utils.digests import digest
-from zsprompt._utils.files import read_fault, read_text, whole_file
+from zsprompt._utils.files import read_fault, read_text
+from zsprompt._utils.outputs import write_json
 from zsprompt._utils.validate import Distinct, Section, first_fault
 from zsprompt.errors import ThresholdError
 from zsprompt.strategies.calibration import Calibration
@@ -109,12 +112,22 @@ def thresholds_dict(thresholds: Thresholds) -> dict[str, Any]:
     }
 
 
-def save_thresholds(thresholds: Thresholds, path: Path) -> None:
-    """Write a JSON file that `load_thresholds` reads. The write is atomic. Raises OutputError."""
-    with whole_file(path) as file:
-        file.write(json.dumps(thresholds_dict(thresholds), indent=1, allow_nan=False) + "\n")
+@checked
+def save_thresholds(thresholds: Thresholds, path: Path | str, *, force: bool = False) -> None:
+    """Write a JSON file that `load_thresholds` reads. The write is atomic.
+
+    Args:
+        thresholds: the thresholds.
+        path: the file; earlier thresholds in it are replaced.
+        force: also replace a file that zsprompt did not write.
+
+    Raises:
+        OutputError: another file is at `path`, or the file cannot be written.
+    """
+    write_json(Path(path), file_kinds.THRESHOLDS, thresholds_dict(thresholds), indent=1, force=force)
 
 
+@checked
 def load_thresholds(path: Path | str) -> Thresholds:
     """The thresholds of a file.
 

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from zsprompt._utils.arguments import check_fields
 from zsprompt._utils.arrays import Doubles, Floats, Indices
 from zsprompt.prompts import LabelSet, PromptSet, load_prompts
 from zsprompt.prompts.labels import TextSpace, check_labels, require_fit
@@ -44,6 +45,9 @@ class TopAll:
     scale: float | None = None
     supervision: ClassVar[Supervision] = "label-free"
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
     def refuse_labels(self, labels: Sequence[str]) -> None:
         """See RefusesLabels. Raises PromptError for prompts without [set], and UsageError for the scale."""
         self.prompts.texts([()])
@@ -75,6 +79,10 @@ class TopAll:
         for vectors in self._blocks(images, labels):
             label_sets |= dict.fromkeys(job.candidates(job.ranking(vectors @ job.single.T))[0])
         return list(label_sets)
+
+    def fixed_label_sets(self, labels: Sequence[str]) -> list[LabelSet] | None:
+        """None: the label sets depend on how the model ranks the labels of each image."""
+        return None
 
     def _blocks(self, images: Images, labels: Sequence[str]) -> list[Floats]:
         step = max(1, _CANDIDATES_AT_ONCE // (len(labels) + 1))

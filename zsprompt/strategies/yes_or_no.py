@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from zsprompt._utils.arguments import check_fields
 from zsprompt.prompts import PromptSet, load_prompts
 from zsprompt.prompts.labels import TextSpace, check_labels, label_vectors, require_fit
 from zsprompt.store.image_embeddings import Images
@@ -29,6 +30,9 @@ class YesOrNo:
     scale: float | None = None
     supervision: ClassVar[Supervision] = "label-free"
     judges_alone: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def refuse_labels(self, labels: Sequence[str]) -> None:
         """See RefusesLabels. Raises PromptError for prompts that lack texts, and UsageError for the scale."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
@@ -62,6 +62,7 @@ class ImageTensors:
     captions: torch.Tensor | None
 
 
+@runtime_checkable
 class Kind(Protocol):
     """What every kind declares and does. `WithEpochs` and `AtOnce` implement most of it.
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from zsprompt._utils.files import whole_file
+from zsprompt._utils import file_kinds
+from zsprompt._utils.outputs import whole_csv
 from zsprompt._utils.text import counted
 from zsprompt.data.image_lists import ListRow, read_rows
 from zsprompt.data.image_lists.places import with_slashes
@@ -64,16 +64,21 @@ def captions_for(images: Sequence[str], path: Path) -> tuple[str, ...]:
     return tuple(caption for caption in texts if caption is not None)
 
 
-def save_image_captions(captions: Mapping[str, str], path: Path) -> None:
+def save_image_captions(captions: Mapping[str, str], path: Path, *, force: bool = False) -> None:
     """Write a CSV with the columns image and caption, for `read_image_captions`.
 
+    Args:
+        captions: captions by image id.
+        path: the file; earlier captions in it are replaced.
+        force: also replace a file that zsprompt did not write.
+
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: another file is at `path`, or the file cannot be written.
     """
-    with whole_file(path) as file:
-        file.write("image,caption\n")
-        # quote every cell: before Python 3.13 an unquoted carriage return in a name ends the row
-        csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows(captions.items())
+    with whole_csv(path, file_kinds.IMAGE_CAPTIONS, force=force) as file:
+        file.header(file_kinds.IMAGE_CAPTIONS.columns)
+        for image, caption in captions.items():
+            file.row([image, caption])
 
 
 def _caption(row: ListRow) -> str:

@@ -205,7 +205,8 @@ def _labels(
 ) -> tuple[tuple[str, ...], Targets, Mapping[str, str]]:
     """The labels, their targets, and where each was first met."""
     # JSON objects may omit keys, so collect the columns of all rows
-    columns = {name: [row.values.get(name) for row in rows] for row in rows for name in row.values}
+    every_name = dict.fromkeys(name for row in rows for name in row.values)
+    columns = {name: [row.values.get(name) for row in rows] for name in every_name}
     names_column = _names_column(path, columns, remarks)
     flags = [] if names_column is not None else _flag_columns(columns)
     for name in columns:

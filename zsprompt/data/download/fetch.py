@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import filecmp
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -47,7 +48,7 @@ def fetch(
 
     Raises:
         DataError: the data set must be downloaded by hand, an archive is damaged or unsafe, `root` cannot be written,
-            or `root` already has the data set in another place.
+            or `root` already has the data set in another place, or other files where an archive's go.
         DownloadError: an archive cannot be downloaded, is not the expected file, or the disk is full.
         UnknownName: there is no such split.
     """
@@ -61,7 +62,7 @@ def fetch(
         with _stage(_home(root, entry), entry.name) as stage:
             for archive in missing:
                 path = _bring(archive, stage, source, progress, timeout)
-                _install(archive, path, stage, root, progress)
+                _install(archive, path, stage, root, progress, again)
     except OSError as error:
         full = f"; free {in_bytes(sum(a.size for a in missing))} of space" if error.errno == errno.ENOSPC else ""
         raise DataError(f"cannot install {entry.name} in {root} ({error.strerror or error}){full}") from None
@@ -189,26 +190,35 @@ def _is_whole(path: Path, archive: Archive, progress: Progress) -> bool:
         return sha256_file(path, advance) == archive.sha256
 
 
-def _install(archive: Archive, path: Path, stage: Path, root: Path, progress: Progress) -> None:
+def _install(archive: Archive, path: Path, stage: Path, root: Path, progress: Progress, again: bool) -> None:
     half = stage / f"{archive.file}.half"
     shutil.rmtree(half, ignore_errors=True)
     try:
         unpack(path, half, keeps=archive.keeps, progress=progress)
         for folder in archive.keeps:
-            _put_in_place(half / folder, root / archive.below / folder, root / archive.sign)
+            _put_in_place(half / folder, root / archive.below / folder, root / archive.sign, again)
     finally:
         shutil.rmtree(half, ignore_errors=True)
     if path.parent == stage:
         path.unlink()
 
 
-def _put_in_place(ready: Path, target: Path, sign: Path) -> None:
-    """Move a folder into place: in one step if nothing is there, else file by file with the annotations last."""
+def _put_in_place(ready: Path, target: Path, sign: Path, again: bool) -> None:
+    """Move a folder into place: in one step if nothing is there, else file by file with the annotations last.
+
+    Raises DataError instead of replacing a file of other content, unless `again`.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     if not target.exists():
         ready.rename(target)
         return
     moves = [(file, target / file.relative_to(ready)) for file in ready.rglob("*") if file.is_file()]
+    for file, destination in () if again else moves:
+        if destination.exists() and not filecmp.cmp(file, destination, shallow=False):
+            raise DataError(
+                f"expected no files but official ones in {target}, found another {destination.name}; move it away, or "
+                "pass --again to replace it"
+            )
     for file, destination in sorted(moves, key=lambda move: _move_order(move[1], sign)):
         destination.parent.mkdir(parents=True, exist_ok=True)
         file.replace(destination)

@@ -66,18 +66,33 @@ def flag_targets(
         )
     if "" in labels:
         raise DataError(f"{path}, line 1: expected a label above each column, found a blank")
-    ticks = not any(flag(row.values.get(label)) in (0, -1) for row in rows for label in labels)
     targets = np.empty((len(rows), len(labels)), dtype=np.int8)
-    for n, row in enumerate(rows):
-        for c, label in enumerate(labels):
-            value = row.values.get(label)
-            known = 0 if ticks and value == "" else flag(value)
-            if known is None:
-                raise DataError(f"{row.where}: expected 1, 0 or -1 (left out) for {label!r}, found {value!r}")
-            targets[n, c] = known
-            if value == "" and remarks is not None:
-                remarks.add("blank-flag", f"{row.place}, {label!r}")
+    ticked: bool | None = None
+    for c, label in enumerate(labels):
+        cells = [row.values.get(label) for row in rows]
+        try:
+            targets[:, c] = [_FAST[cell] for cell in cells]
+        except (KeyError, TypeError):  # another spelling, or an unhashable value
+            if ticked is None:
+                ticked = _only_ticks(rows, labels)
+            targets[:, c] = [_state(row, label, cell, ticked, remarks) for row, cell in zip(rows, cells, strict=True)]
     return tuple(labels), targets
+
+
+def _only_ticks(rows: Sequence[ListRow], labels: Sequence[str]) -> bool:
+    """Whether no cell of the table says that a label is absent or left out."""
+    return not any(flag(row.values.get(label)) in (0, -1) for row in rows for label in labels)
+
+
+def _state(row: ListRow, label: str, cell: object, ticked: bool, remarks: Remarks | None) -> int:
+    if ticked and cell == "":
+        if remarks is not None:
+            remarks.add("blank-flag", f"{row.place}, {label!r}")
+        return 0
+    state = flag(cell)
+    if state is None:
+        raise DataError(f"{row.where}: expected 1, 0 or -1 (left out) for {label!r}, found {cell!r}")
+    return state
 
 
 def name_targets(

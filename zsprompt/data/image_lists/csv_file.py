@@ -11,6 +11,8 @@ from io import StringIO
 from pathlib import Path
 from typing import TextIO
 
+from zsprompt._utils.csv_cells import restored
+from zsprompt._utils.file_kinds import is_own_csv
 from zsprompt._utils.files import other_encoding
 from zsprompt.data.caption_csv import is_caption_header, read_captions
 from zsprompt.data.image_lists.columns import (
@@ -48,6 +50,7 @@ class _Layout:
         image: position of the image column.
         blank: columns without a name and without content.
         dropped: other columns that are not read: row numbers.
+        own: whether zsprompt wrote the file, whose cells `restored` reads.
     """
 
     skipped: int
@@ -56,6 +59,7 @@ class _Layout:
     image: int
     blank: frozenset[int]
     dropped: frozenset[int]
+    own: bool
 
 
 def read_csv(path: Path, images_only: bool, remarks: Remarks) -> Iterator[ListRow]:
@@ -93,7 +97,8 @@ def _layout(path: Path, sample: str, cut: bool, remarks: Remarks) -> _Layout:
     if separator != ("\t" if path.suffix.lower() == ".tsv" else ",") and not line:
         remarks.add("separator", f"{separator!r} in {path.name}")
     records = _records(sample, separator, cut)
-    header = tuple(cell.strip() for cell in (records[0] if records else ()))
+    own = is_own_csv(path)
+    header = tuple((restored(cell) if own else cell).strip() for cell in (records[0] if records else ()))
     columns = [[row[c] for row in records[1:] if c < len(row)] for c in range(len(header))]
     numbers = frozenset(c for c, cells in enumerate(columns) if is_row_number(header[c], cells))
     blank = frozenset(
@@ -102,9 +107,8 @@ def _layout(path: Path, sample: str, cut: bool, remarks: Remarks) -> _Layout:
     dropped = frozenset(c for c in numbers if c == 0 or c - 1 in numbers)
     for c in sorted(dropped):
         remarks.add("row-numbers", f"column {c + 1} of {path.name}")
-    return _Layout(
-        int(bool(line)), separator, header, _image(path, header, columns, dropped | blank, remarks), blank, dropped
-    )
+    image = _image(path, header, columns, dropped | blank, remarks)
+    return _Layout(int(bool(line)), separator, header, image, blank, dropped, own)
 
 
 def _separator(path: Path, sample: str, cut: bool) -> str:
@@ -169,6 +173,7 @@ def _rows(path: Path, file: TextIO, layout: _Layout, images_only: bool, remarks:
                     remarks.add("blank-row", f"{path.name}, line {line}")
                 continue
             _check_row(path, line, cells, layout)
+            cells = [*map(restored, cells)] if layout.own else cells
             values = {} if images_only else {name: cells[c].strip() for c, name in kept}
             yield ListRow(path, line, cells[layout.image].strip(), values)
     except csv.Error as error:

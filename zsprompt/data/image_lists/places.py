@@ -68,7 +68,7 @@ class ImagePlace:
 
     def path(self, name: str) -> Path:
         """Path of an image."""
-        suffix = "" if looks_like_image(name) else self.suffix
+        suffix = "" if not self.suffix or looks_like_image(name) else self.suffix
         return self.folder / (_FORMS[self.form](name) + suffix)
 
     def image(self, name: str) -> ImageFile:

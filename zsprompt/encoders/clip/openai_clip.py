@@ -10,22 +10,22 @@ import pickle
 import struct
 import warnings
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from zsprompt._utils.arrays import Bools, Floats, Halves, unit_rows
 from zsprompt._utils.http_download import download, sha256_file
 from zsprompt._utils.progress import Progress, terminal
-from zsprompt.encoders.base import Encoder, Precision
-from zsprompt.encoders.clip.openai_models import OPENAI_MODELS
-from zsprompt.encoders.clip.products import Run, convolutions, products
-from zsprompt.encoders.clip.residual import ResidualTower
-from zsprompt.encoders.clip.token_trie import TrieTower
-from zsprompt.encoders.clip.tokens import Tokeniser
-from zsprompt.encoders.clip.transformer import ImageTower
+from zsprompt.encoders.base import Precision, ScaleOnUse
+from zsprompt.encoders.clip.clip_package import clip_tokenizer
+from zsprompt.encoders.clip.openai_models import OPENAI_MODELS, OPENAI_SIZES, Sizes
+from zsprompt.encoders.clip.products import check_precision
+from zsprompt.encoders.clip.tokens import Tokeniser, is_plain
+from zsprompt.encoders.clip.towers import Towers
 from zsprompt.encoders.devices import pick_device
 from zsprompt.encoders.registry import require_checkpoint
 from zsprompt.errors import DownloadError, LabelError, ModelError
@@ -35,64 +35,60 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _URL = "https://openaipublic.azureedge.net/clip/models/{sha256}/{file}"
-_MEAN = (0.48145466, 0.4578275, 0.40821073)
-_STD = (0.26862954, 0.26130258, 0.27577711)
 _LONGEST_STRIP = 32  # long side over short side; less if images are prepared for a larger square
 _NO_STRIP = 4
 
-# Texts, trie nodes and images per batch. On a CPU, a block's hidden states should stay in the cache. A kill loses at
+# Texts and images per batch. On a CPU, a block's hidden states should stay in the cache. A kill loses at
 # most one batch of texts: about one second of a ViT-B/32 text tower. See benchmarks/README.md.
-_CPU_TEXTS, _CPU_NODES, _CPU_IMAGES = 1024, 1024, 32
-_GPU_TEXTS, _GPU_NODES, _GPU_IMAGES = 2**14, 2**13, 2**12
+_CPU_TEXTS, _CPU_IMAGES = 1024, 32
+_GPU_TEXTS, _GPU_IMAGES = 2**14, 2**12
 
 
-class OpenAIClip(Encoder):
+class OpenAIClip(ScaleOnUse):
     """An OpenAI CLIP model, made with a `from_` method. Weights are float16 on a GPU and float32 on a CPU.
 
     On a CPU the weights are OpenAI's float16 values widened, as in `clip.load`. The precisions "bfloat16" and "int8"
     (CPU only) round the transformers' matrix products: they are faster, and embeddings differ slightly.
+
+    The weights of named models are read on first use. A run whose embeddings are all stored reads none.
     """
 
     def __init__(
         self,
+        towers: Callable[[str], Towers],
+        *,
+        sizes: Sizes,
+        name: str,
+        sha256: str,
+        device: str = "auto",
+        precision: Precision = "auto",
+    ) -> None:
+        self.name = name
+        self._device = pick_device(device)
+        check_precision(self._device, precision)
+        self._load_towers = towers
+        self._sizes = sizes
+        on_cpu = self._device == "cpu"
+        self.text_batch = _CPU_TEXTS if on_cpu else _GPU_TEXTS
+        self._images_per_part = _CPU_IMAGES if on_cpu else _GPU_IMAGES
+        self.image_size, self.dim, self.context_length = sizes.image_size, sizes.dim, sizes.context_length
+        self.token_shape = sizes.tokens, sizes.dim
+        effective = precision if precision != "auto" else "float32" if on_cpu else "float16"
+        self.fingerprint = f"openai-clip/2 {sha256} {effective}"
+
+    @classmethod
+    def from_state(
+        cls,
         state: dict[str, torch.Tensor],
         *,
         name: str,
         sha256: str,
         device: str = "auto",
         precision: Precision = "auto",
-    ) -> None:
-        import torch
-
-        self.name = name
-        self._device = pick_device(device)
-        product = products(self._device, precision)
-        self._clip = _import_clip()
-        model = _build(self._clip, state, name)
-        on_cpu = self._device == "cpu"
-        self._model: Any = model.float() if on_cpu else model.to(self._device)
-        self._tokens = Tokeniser(self._clip.clip._tokenizer)
-        self._tower = TrieTower(self._model, block=_CPU_NODES if on_cpu else _GPU_NODES, product=product)
-        if hasattr(model.visual, "transformer"):
-            transformer = ImageTower(model.visual, product)
-            runs: tuple[Run, Run] = transformer, transformer.tokens
-            grid = model.visual.positional_embedding
-        else:
-            network = ResidualTower(model.visual)
-            runs = convolutions(network, precision), convolutions(network.tokens, precision)
-            grid = model.visual.attnpool.positional_embedding
-        self._encode_pixels, self._pixels_to_tokens = runs
-        self.text_batch = _CPU_TEXTS if on_cpu else _GPU_TEXTS
-        self._images_per_part = _CPU_IMAGES if on_cpu else _GPU_IMAGES
-        self.image_size = int(model.visual.input_resolution)
-        self._mean = torch.tensor(_MEAN, device=self._device).view(3, 1, 1)
-        self._std = torch.tensor(_STD, device=self._device).view(3, 1, 1)
-        self.dim = int(model.text_projection.shape[1])
-        self.token_shape = len(grid), self.dim
-        self.logit_scale = float(model.logit_scale.detach().float().exp())
-        self.context_length = int(model.context_length)
-        effective = precision if precision != "auto" else "float32" if on_cpu else "float16"
-        self.fingerprint = f"openai-clip/2 {sha256} {effective}"
+    ) -> OpenAIClip:
+        """Build a model from its weights. Raises ModelError if they are not those of an OpenAI CLIP model."""
+        towers = Towers(state, name, pick_device(device), precision)
+        return cls(lambda _: towers, sizes=towers.sizes, name=name, sha256=sha256, device=device, precision=precision)
 
     @classmethod
     def from_file(cls, path: Path, *, device: str = "auto", precision: Precision = "auto") -> OpenAIClip:
@@ -102,25 +98,45 @@ class OpenAIClip(Encoder):
             ModelError: the file is missing, damaged, or not an OpenAI CLIP checkpoint.
         """
         state = _read_state(path)
-        return cls(state, name=path.name, sha256=sha256_file(path), device=device, precision=precision)
+        return cls.from_state(state, name=path.name, sha256=sha256_file(path), device=device, precision=precision)
 
     @classmethod
     def from_name(
         cls, name: str, *, device: str = "auto", precision: Precision = "auto", progress: Progress = terminal
     ) -> OpenAIClip:
-        """Load OpenAI's weights with this name from the folder of the `clip` package; download them if missing.
+        """OpenAI's weights with this name, in the folder of the `clip` package; downloaded if they are missing.
 
         Raises:
-            ModelError: the weights cannot be downloaded, or the file is damaged.
+            ModelError: the weights cannot be downloaded. On first use: the file is damaged.
         """
         sha256, file = OPENAI_MODELS[name]
         path = Path("~/.cache/clip").expanduser() / file
         if not path.exists():
             _fetch(name, _URL.format(sha256=sha256, file=file), path, sha256, progress)
-        actual = sha256_file(path)
-        if actual != sha256:
-            raise ModelError(f"expected {path} to have sha256 {sha256}, found {actual}; delete it and run again")
-        return cls(_read_state(path), name=name, sha256=sha256, device=device, precision=precision)
+
+        def towers(device: str) -> Towers:
+            actual = sha256_file(path)
+            if actual != sha256:
+                raise ModelError(f"expected {path} to have sha256 {sha256}, found {actual}; delete it and run again")
+            return Towers(_read_state(path), name, device, precision)
+
+        sizes = OPENAI_SIZES[name]
+        return cls(towers, sizes=sizes, name=name, sha256=sha256, device=device, precision=precision)
+
+    @cached_property
+    def _towers(self) -> Towers:
+        towers = self._load_towers(self._device)
+        if towers.sizes != self._sizes:
+            raise ModelError(f"expected {self._sizes} in the weights of {self.name}, found {towers.sizes}")
+        return towers
+
+    @cached_property
+    def _tokens(self) -> Tokeniser:
+        return Tokeniser(clip_tokenizer())
+
+    def read_logit_scale(self) -> float:
+        """See ScaleOnUse."""
+        return self._towers.logit_scale
 
     def encode_texts(self, texts: Sequence[str]) -> Floats:
         """[T, D] float32, unit rows. Raises LabelError for a text that does not fit the context."""
@@ -133,7 +149,7 @@ class OpenAIClip(Encoder):
                 f"expected texts of at most {self.context_length} tokens, "
                 f"found {len(sequences[longest])} in {texts[longest][:60]!r}…"
             )
-        return unit_rows(self._tower(sequences).float().cpu().numpy())
+        return unit_rows(self._towers.text(sequences).float().cpu().numpy())
 
     def encode_images(self, images: Sequence[Image]) -> Floats:
         """[N, D] float32, unit rows."""
@@ -142,7 +158,7 @@ class OpenAIClip(Encoder):
         if not images:
             return np.empty((0, self.dim), dtype=np.float32)
         with torch.inference_mode():
-            rows = [self._encode_pixels(pixels) for pixels in self._pixels(images)]
+            rows = [self._towers.image(pixels) for pixels in self._pixels(images)]
             return unit_rows(torch.cat(rows).float().cpu().numpy())
 
     def encode_tokens(self, images: Sequence[Image]) -> tuple[Floats, Halves]:
@@ -155,7 +171,7 @@ class OpenAIClip(Encoder):
         rows, tokens = [], []
         with torch.inference_mode():
             for pixels in self._pixels(images):
-                part = self._pixels_to_tokens(pixels).float()
+                part = self._towers.image_tokens(pixels).float()
                 rows.append(part[:, 0])
                 tokens.append(F.normalize(part, dim=-1).half().cpu())
             vectors, halves = unit_rows(torch.cat(rows).cpu().numpy()), torch.cat(tokens).numpy()
@@ -171,11 +187,16 @@ class OpenAIClip(Encoder):
             pixels = pixels.pin_memory()  # otherwise the copy waits for the device
         for part in torch.split(pixels, self._images_per_part):
             on_device = part.to(self._device, non_blocking=True)
-            yield (on_device.permute(0, 3, 1, 2).float().div(255) - self._mean) / self._std
+            yield self._towers.scaled(on_device)
 
     def fits(self, texts: Sequence[str]) -> Bools:
         """[T] whether each text has at most `context_length` tokens, the two end markers included."""
-        return np.array([len(ids) <= self.context_length for ids in self._tokens(texts)], dtype=np.bool_)
+        # a token is at least one character of plain text, so most texts fit for certain and need no vocabulary
+        surely = self.context_length - 2
+        return np.array(
+            [(len(t) <= surely and is_plain(t)) or len(self._tokens.ids(t)) <= self.context_length for t in texts],
+            dtype=np.bool_,
+        )
 
     def prepare(self, image: Image) -> Image:
         """Scale the short side to the tower's size (bicubic), crop the centre: [size, size] RGB, as `clip` does."""
@@ -208,13 +229,6 @@ def _without_far_ends(image: Image, ratio: int) -> Image:
     longest = ratio * min(width, height)
     left, top = max(0, (width - longest) // 2), max(0, (height - longest) // 2)
     return image.crop((left, top, width - left, height - top)) if left or top else image
-
-
-def _import_clip() -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # clip imports pkg_resources, which warns that it is deprecated
-        import clip
-    return clip
 
 
 def _fetch(name: str, url: str, path: Path, sha256: str, progress: Progress) -> None:
@@ -275,29 +289,3 @@ def _is_torchscript(path: Path) -> bool:
         return False
     with zipfile.ZipFile(path) as archive:
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
-
-
-def _build(clip: Any, state: dict[str, torch.Tensor], name: str) -> Any:
-    missing = [
-        key
-        for key in (
-            "text_projection",
-            "positional_embedding",
-            "logit_scale",
-            "ln_final.weight",
-            "token_embedding.weight",
-        )
-        if key not in state
-    ]
-    if missing:
-        present = ", ".join(list(state)[:3])
-        raise ModelError(
-            f"expected {name} to be an OpenAI CLIP checkpoint, found no {missing[0]!r} in it (it has {present}, …)"
-        )
-    try:
-        return clip.model.build_model(dict(state))
-    except (RuntimeError, KeyError, AttributeError, AssertionError, ZeroDivisionError, TypeError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise ModelError(
-            f"expected {name} to be an OpenAI CLIP checkpoint, found weights that do not fit the model ({reason})"
-        ) from None

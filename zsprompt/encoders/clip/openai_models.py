@@ -2,6 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a program must know of a CLIP model before it reads the weights.
+
+    Attributes:
+        dim: D, the width of an embedding.
+        image_size: side of the image tower's square input, in pixels.
+        tokens: L, number of spatial tokens of an image: the pooled one and the places.
+        context_length: maximum number of tokens in a text.
+    """
+
+    dim: int
+    image_size: int
+    tokens: int
+    context_length: int = 77
+
+
 # name -> (OpenAI's sha256 of the weights, file name). Source: the table of the `clip` package, clip/clip.py.
 OPENAI_MODELS = {
     "RN50": ("afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762", "RN50.pt"),
@@ -13,4 +33,17 @@ OPENAI_MODELS = {
     "ViT-B/16": ("5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f", "ViT-B-16.pt"),
     "ViT-L/14": ("b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836", "ViT-L-14.pt"),
     "ViT-L/14@336px": ("3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02", "ViT-L-14-336px.pt"),
+}
+
+# Source: the architectures; a place is a patch, or 32 pixels wide. Compared with the weights when they are read.
+OPENAI_SIZES = {
+    "RN50": Sizes(1024, 224, 1 + 7 * 7),
+    "RN101": Sizes(512, 224, 1 + 7 * 7),
+    "RN50x4": Sizes(640, 288, 1 + 9 * 9),
+    "RN50x16": Sizes(768, 384, 1 + 12 * 12),
+    "RN50x64": Sizes(1024, 448, 1 + 14 * 14),
+    "ViT-B/32": Sizes(512, 224, 1 + 7 * 7),
+    "ViT-B/16": Sizes(512, 224, 1 + 14 * 14),
+    "ViT-L/14": Sizes(768, 224, 1 + 16 * 16),
+    "ViT-L/14@336px": Sizes(768, 336, 1 + 24 * 24),
 }

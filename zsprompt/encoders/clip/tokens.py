@@ -14,6 +14,11 @@ START, END = 49406, 49407
 _REMEMBERED_TEXTS = 2**16
 
 
+def is_plain(text: str) -> bool:
+    """Whether a text needs no cleaning. Each of its tokens is then at least one of its characters."""
+    return text.isascii() and text.isprintable() and "&" not in text
+
+
 class Tokeniser:
     """Text -> CLIP's token ids, start and end included. The ids equal those of `clip.tokenize`.
 
@@ -34,7 +39,7 @@ class Tokeniser:
         return [self.ids(text) for text in texts]
 
     def _ids(self, text: str) -> tuple[int, ...]:
-        if not (text.isascii() and text.isprintable()) or "&" in text:
+        if not is_plain(text):
             return (START, *self._encode(text), END)
         ids = [START]
         for piece in text.split():

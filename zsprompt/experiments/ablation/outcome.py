@@ -121,6 +121,7 @@ _FROM_FACTS = tuple(dict.fromkeys(("mAP", "chance", *_MEASURED, "images", "label
 
 def _record(number: int, entry: Entry) -> dict[str, Any]:
     row, facts = entry.row, entry.measured.facts if entry.measured else {}
+    named = row.to_dict()  # objects by their names
     recipe, extra = facts.get("recipe", {}), entry.measured.extra if entry.measured else {}
     low, high = facts.get("mAP_interval", (None, None))
     change = entry.change
@@ -128,8 +129,8 @@ def _record(number: int, entry: Entry) -> dict[str, Any]:
     return {
         "row": number,
         "strategy": row.strategy if isinstance(row.strategy, str) else spec_of(row.strategy),
-        "prompts": entry.prompts or row.prompts,
-        "model": entry.model or row.model,
+        "prompts": entry.prompts or named.get("prompts"),
+        "model": entry.model or named.get("model"),
         "dataset": recipe.get("dataset") or row.dataset_name,
         "split": recipe.get("split") or row.split,
         "names": row.names,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, TypedDict, get_args, get_type_hints
 
 from zsprompt._utils.files import read_fault, read_text
 from zsprompt._utils.validate import Must, Section, first_fault
-from zsprompt.errors import PlanError, UsageError, ZspromptError
+from zsprompt.errors import PlanError, UnknownName, UsageError, ZspromptError
 from zsprompt.experiments.spec import RunSpec
-from zsprompt.prompts import parse_toml
+from zsprompt.prompts import PromptSet, parse_toml
 
 Row = RunSpec
 """One row of a plan."""
@@ -28,9 +30,22 @@ def grid(**axes: Any) -> list[RunSpec]:
 
     The first argument varies slowest: grid(dataset="scenes", strategy=["top-all", "per-label"], prompts=["bare"]).
     A tuple is a list of values too, except for `labels` and `without`, where it is one value.
+
+    Raises:
+        UnknownName: no such field.
+        UsageError: an invalid value.
     """
     values = [_values(name, value) for name, value in axes.items()]
-    return [RunSpec(**dict(zip(axes, combination, strict=True))) for combination in product(*values)]
+    return [run_of(dict(zip(axes, combination, strict=True))) for combination in product(*values)]
+
+
+def run_of(values: Mapping[str, Any]) -> RunSpec:
+    """The run with these fields. Raises UnknownName for another field, and UsageError for an invalid value."""
+    known = [part.name for part in fields(RunSpec)]
+    for name in values:
+        if name not in known:
+            raise UnknownName("field of a run", str(name), known)
+    return RunSpec(**values)
 
 
 def read_plan(path: Path | str) -> list[RunSpec]:
@@ -49,10 +64,10 @@ def read_plan(path: Path | str) -> list[RunSpec]:
     if "row" not in data or first_fault(data, _Plan):
         raise PlanError(f"expected [[row]] sections and at most one [all] in {path}, found {', '.join(data) or 'none'}")
     plan: list[RunSpec] = []
-    fields = Section({key: _axis(hint) for key, hint in get_type_hints(RunSpec).items()}, {"strategy", "dataset"})
+    hints = Section({key: _axis(hint) for key, hint in get_type_hints(RunSpec).items()}, {"strategy", "dataset"})
     for number, row in enumerate(data["row"], 1):
         where, values = f"{path}, row {number}", data.get("all", {}) | row
-        if fault := first_fault(values, fields):
+        if fault := first_fault(values, hints):
             raise PlanError(f"{where}: {fault}")
         try:
             plan += grid(**values)
@@ -68,7 +83,8 @@ def title(row: RunSpec) -> str:
     named = ("strategy", "dataset", "prompts", "model", "root")
     changed = {name: value for name, value in row.to_dict().items() if name not in named}
     options = [name if value is True else value for name, value in changed.items()]  # "skip_bad", not "True"
-    return " ".join(_word(part) for part in (strategy, row.prompts, model, row.dataset_name, *options) if part)
+    prompts = row.prompts.name if isinstance(row.prompts, PromptSet) else row.prompts
+    return " ".join(_word(part) for part in (strategy, prompts, model, row.dataset_name, *options) if part)
 
 
 def _axis(hint: Any) -> Any:

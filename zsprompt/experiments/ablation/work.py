@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter as clock
 from typing import Any, cast
 
-from zsprompt._utils.files import require_folder
-from zsprompt.errors import PlanError, ZspromptError
+from zsprompt._utils.arguments import checked
+from zsprompt._utils.outputs import check_folder
+from zsprompt.errors import PlanError, UsageError, ZspromptError
 from zsprompt.evaluation.compare import what_is_measured
 from zsprompt.evaluation.provenance import prompt_sets
 from zsprompt.evaluation.result import Result
 from zsprompt.experiments.ablation.outcome import ROWS, Ablation, Entry, Measured, compared
-from zsprompt.experiments.ablation.plan import title
+from zsprompt.experiments.ablation.plan import run_of, title
 from zsprompt.experiments.engine import Failure, Job, folder_name, measured_once, work_off
 from zsprompt.experiments.spec import Prepared, Resolved, Resources, RunSpec
 from zsprompt.store import EmbeddingStore
@@ -21,7 +22,10 @@ from zsprompt.store.embed import embed
 from zsprompt.strategies import digest_of, reads, refuse
 
 
-def ablate(rows: Sequence[RunSpec], out: Path | str, *, resources: Resources | None = None) -> Ablation:
+@checked
+def ablate(
+    rows: Sequence[RunSpec | Mapping[str, Any]], out: Path | str, *, resources: Resources | None = None
+) -> Ablation:
     """Measure each row once; a row whose result is in `out` is read from there.
 
     All rows are checked before one runs, and those that cannot run are named first. The others run model by model.
@@ -31,20 +35,21 @@ def ablate(rows: Sequence[RunSpec], out: Path | str, *, resources: Resources | N
     options that not all of them use.
 
     Args:
-        rows: the plan, see `grid` and `read_plan`.
+        rows: the plan, see `grid` and `read_plan`; a mapping holds the fields of a row.
         out: a folder; rows/ holds one result folder per row, named by a digest of what it depends on.
         resources: cache, progress and stores; defaults where None.
 
     Raises:
-        PlanError: there are no rows.
+        PlanError: there are no rows, or a mapping has an unknown field or an invalid value.
         OutputError: `out` cannot be written.
     """
     if not rows:
         raise PlanError("expected rows to measure, found none")
-    require_folder(Path(out) / ROWS)
+    runs = [_run_of(number, row) for number, row in enumerate(rows, 1)]
+    check_folder(Path(out) / ROWS, {})
     resources = resources or Resources()
-    jobs = [_job(row, Path(out) / ROWS, resources) for row in rows]
-    titles = [f"row {number}: {title(row)}" for number, row in enumerate(rows, 1)]
+    jobs = [_job(row, Path(out) / ROWS, resources) for row in runs]
+    titles = [f"row {number}: {title(row)}" for number, row in enumerate(runs, 1)]
 
     def open_store(group: Hashable) -> EmbeddingStore:
         model, device, precision = cast("tuple[Any, str, str]", group)
@@ -53,9 +58,18 @@ def ablate(rows: Sequence[RunSpec], out: Path | str, *, resources: Resources | N
     outcomes = work_off(jobs, open_store, titles, _outcome_text)
     entries = [
         Entry(row, error=outcome.reason) if isinstance(outcome, Failure) else outcome
-        for row, outcome in zip(rows, outcomes, strict=True)
+        for row, outcome in zip(runs, outcomes, strict=True)
     ]
     return Ablation(compared(entries))
+
+
+def _run_of(number: int, row: RunSpec | Mapping[str, Any]) -> RunSpec:
+    if isinstance(row, RunSpec):
+        return row
+    try:
+        return run_of(row)
+    except UsageError as error:
+        raise PlanError(f"row {number}: {error}") from None
 
 
 def _job(row: RunSpec, folder: Path, resources: Resources) -> Job[Entry] | Failure:

@@ -10,15 +10,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from zsprompt._utils import file_kinds
+from zsprompt._utils.arguments import checked
 from zsprompt._utils.digests import digest
-from zsprompt._utils.files import remove, require_folder
+from zsprompt._utils.outputs import check_folder, remove
 from zsprompt._utils.progress import Progress, quiet
 from zsprompt._utils.text import counted
 from zsprompt.adapters import Kind, Schedule, Trained, load_adapter, load_kind
 from zsprompt.adapters.adapter_file import FILE
 from zsprompt.adapters.training import CHECKPOINT, PROMPTS, train
 from zsprompt.data import Dataset, load_dataset, takes_root
-from zsprompt.encoders import load_encoder
+from zsprompt.encoders import check_model, load_encoder
 from zsprompt.encoders.devices import require_device
 from zsprompt.encoders.random_texts import RandomTexts
 from zsprompt.errors import AdapterError, TrainingError, UnknownName, UsageError, ZspromptError
@@ -44,6 +46,7 @@ _CEILING = 0.995  # notes mention the ceiling of a measure below this
 _Job = tuple[Settings, int]  # and a seed
 
 
+@checked
 def reproduce(
     table: Table | str,
     *,
@@ -90,7 +93,7 @@ def reproduce(
             raise UsageError(f"expected {option} of at least 1, got {value}")
     require_device(device)
     for name in (RESULTS, ADAPTERS) if out is not None else ():
-        require_folder(Path(str(out)) / name)
+        check_folder(Path(str(out)) / name, {})
     data = _Data(root, limit)
     ground, cells = _cells(table, on, data, epochs, model)
     work = _Work(data, None if out is None else Path(out), device, Resources(cache=cache, progress=progress))
@@ -296,9 +299,18 @@ class _Work:
 
     def done(self, cells: Mapping[_Job, str]) -> dict[_Job, Measures | Failure]:
         """The measures of each job, or why it failed."""
-        jobs = [Job(_group(settings), partial(self._measures, settings, seed)) for settings, seed in cells]
+        jobs = [self._job(settings, seed) for settings, seed in cells]
         outcomes: list[Measures | Failure] = work_off(jobs, self._open_store, list(cells.values()), _measures_text)
         return dict(zip(cells, outcomes, strict=True))
+
+    def _job(self, settings: Settings, seed: int) -> Job[Measures] | Failure:
+        """The job of a cell and a seed, or why it cannot start."""
+        if not settings.counts:
+            try:
+                check_model(settings.encoder, device=self.device)
+            except ZspromptError as error:
+                return Failure.of(error)
+        return Job(_group(settings), partial(self._measures, settings, seed))
 
     def _open_store(self, group: Hashable) -> EmbeddingStore:
         model, texts = cast("tuple[str, str]", group)
@@ -338,11 +350,14 @@ class _Work:
         return Adapter(self.trained[name], device=self.device)
 
     def _trained(self, training: _Training, folder: Path | None, store: EmbeddingStore) -> Trained:
-        """The adapter in `folder`, or a new one, trained from its checkpoint if there is one."""
+        """The adapter in `folder`, or a new one, trained from its checkpoint if there is one.
+
+        The name of the folder is ours alone, so damaged files in it are replaced.
+        """
         if folder is not None and (folder / FILE).exists():
             with suppress(AdapterError):  # damaged since
                 return load_adapter(folder)
-            remove(folder / FILE)
+            remove(folder / FILE, file_kinds.ADAPTER, force=True)
         try:
             course = train(
                 training.kind,
@@ -354,10 +369,12 @@ class _Work:
                 resume=folder is not None and (folder / CHECKPOINT).exists(),
                 device=self.device,
                 progress=self.resources.progress,
+                force=True,
             )
         except TrainingError:
             if folder is not None:
-                remove(folder / FILE)  # the next call must not take a failed training run for a finished one
+                # the next call must not take a failed training run for a finished one
+                remove(folder / FILE, file_kinds.ADAPTER, force=True)
             raise
         return course.trained
 

@@ -1,0 +1,108 @@
+"""Reference words: what a strategy declares is what takes part in its scores and decisions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from zsprompt.llm import Bank, Caption, Captions
+from zsprompt.prompts import neutral_words
+from zsprompt.store.image_embeddings import Images
+from zsprompt.strategies import (
+    STRATEGIES,
+    WRAPPERS,
+    Llm,
+    Normalised,
+    PerLabel,
+    Prediction,
+    ReferenceWords,
+    Strategy,
+    Thresholded,
+    Thresholds,
+    TopAll,
+    YesOrNo,
+    load_strategy,
+    reference_words,
+)
+from zsprompt.testing.random_space import RandomSpace, random_images
+
+MANY = tuple(f"label {n}" for n in range(20))
+BANK = Bank.of("mine", [Caption((), "nothing"), *(Caption((label,), f"some {label}") for label in MANY)])
+OTHER_WORDS = tuple(f"other {n}" for n in range(50))
+
+
+def thresholded(strategy: Strategy, labels: tuple[str, ...]) -> Thresholded:
+    return Thresholded(strategy, Thresholds(labels, (0.5,) * len(labels), "", False, {}, {}))
+
+
+def every_strategy(labels: tuple[str, ...]) -> dict[str, Strategy]:
+    """Each of the table, alone and in each wrapper, with and without thresholds."""
+    made: dict[str, Strategy] = {}
+    for name in STRATEGIES:
+        for spec in (name, *(f"{wrapper}:{name}" for wrapper in WRAPPERS)):
+            made[spec] = with_bank(load_strategy(f"{spec},max_labels=2" if name == "list-all" else spec))
+            made[f"{spec} with thresholds"] = thresholded(made[spec], labels)
+    return made
+
+
+def with_bank(strategy: Strategy) -> Strategy:
+    if isinstance(strategy, Normalised):
+        return replace(strategy, strategy=with_bank(strategy.strategy), threshold=1.0)
+    return replace(strategy, captions=Captions(BANK)) if isinstance(strategy, Llm) else strategy
+
+
+@pytest.mark.parametrize("count", [4, 8, 15, 16, 20])
+@pytest.mark.parametrize("spec", every_strategy(()))
+def test_exactly_the_declared_words_take_part(spec: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another vocabulary changes scores and decisions where words are declared for them, and nowhere else."""
+    labels = MANY[:count]
+    strategy = every_strategy(labels)[spec]
+    images, texts = random_images(40), RandomSpace()
+    declared = reference_words(strategy, labels)
+    before = strategy.predict(images, labels, texts)
+    monkeypatch.setattr("zsprompt.strategies.base.neutral_words", lambda: OTHER_WORDS)
+    after = strategy.predict(images, labels, texts)
+
+    assert np.array_equal(before.scores, after.scores) == (not (declared and declared.words and declared.in_scores))
+    assert np.array_equal(before.decisions, after.decisions) == (not (declared and declared.words))
+    changed = reference_words(strategy, labels)
+    assert (changed.words if changed else ()) == (OTHER_WORDS if declared and declared.words else ())
+
+
+@pytest.mark.parametrize("spec", ["per-label", "normalised:per-label", "normalised:yes-or-no"])
+def test_fewer_than_sixteen_labels_are_joined_by_the_neutral_vocabulary(spec: str) -> None:
+    strategy = load_strategy(spec)
+    joined = reference_words(strategy, ("Dog ", *MANY[:14]))
+    assert joined is not None
+    assert joined.vocabulary == "neutral"
+    assert joined.words == tuple(word for word in neutral_words() if word != "dog")
+    assert joined.in_scores == spec.startswith("normalised:")
+    assert reference_words(strategy, MANY[:16]) == ReferenceWords(None, (), joined.in_scores)
+
+
+@pytest.mark.parametrize("strategy", [TopAll(), YesOrNo(), thresholded(PerLabel(), MANY[:3])], ids=repr)
+def test_others_compare_labels_with_nothing(strategy: Strategy) -> None:
+    assert reference_words(strategy, MANY[:3]) is None
+
+
+@dataclass(frozen=True)
+class PassesOn:
+    """A user's wrapper that declares nothing."""
+
+    strategy: Strategy
+
+    def predict(self, images: Images, labels: tuple[str, ...], texts: RandomSpace) -> Prediction:
+        return self.strategy.predict(images, labels, texts)
+
+
+def test_words_are_found_in_a_wrapper_that_declares_nothing() -> None:
+    """It may pass on the decisions, so the words of what it wraps are said."""
+    for inner in (PerLabel(), Normalised(PerLabel())):
+        assert reference_words(PassesOn(inner), MANY[:3]) == reference_words(inner, MANY[:3])
+
+
+def test_scores_by_thresholds_keep_the_words_of_the_scores() -> None:
+    inner = Normalised(PerLabel())
+    assert reference_words(thresholded(inner, MANY[:3]), MANY[:3]) == reference_words(inner, MANY[:3])
