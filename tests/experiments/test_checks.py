@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from command_line import Cli, one_line
-from fakes import LABELS, PlantedEncoder, draw_files
+from fakes import LABELS, CaptionReader, PlantedEncoder, draw_files
 from messages import heard_by
 from PIL import Image
 
@@ -162,7 +162,10 @@ FAULTS: dict[str, tuple[Callable[[Dataset, Path], dict[str, Any]], str]] = {
         },
         "expected 1 caption per image",
     ),
-    "no image captions": (lambda data, folder: {"image_captions": str(folder / "none.csv")}, "none.csv"),
+    "no image captions": (
+        lambda data, folder: {"strategy": CaptionReader(), "image_captions": str(folder / "none.csv")},
+        "none.csv",
+    ),
     "no thresholds": (lambda data, folder: {"thresholds": str(folder / "none.json")}, "expected a thresholds file"),
     "thresholds of another strategy": (
         lambda data, folder: {"strategy": "top-all", "thresholds": _thresholds(data, folder)},
