@@ -76,7 +76,7 @@ def test_numbers_and_nothing() -> None:
 
 def names(count: int) -> st.SearchStrategy[list[str]]:
     return st.lists(
-        texts.filter(lambda text: "|" not in text and text.strip()), min_size=count, max_size=count, unique=True
+        texts.filter(lambda text: "|" not in text and text.strip()), min_size=count, max_size=count, unique_by=str.strip
     )
 
 

@@ -103,7 +103,7 @@ def test_a_file_name_is_recognised(load: Callable[[str], Any], folder: Path) -> 
 
 def test_prompts_of_an_object_are_refused(folder: Path) -> None:
     (folder / "zs_mine.py").write_text(STRATEGY)
-    with pytest.raises(UsageError, match="expected no prompts for zs_mine:Thing, which is made already"):
+    with pytest.raises(UsageError, match="expected no prompts for zs_mine:Thing, which is already made"):
         load_strategy("zs_mine:Thing", prompts="photo")
 
 

@@ -209,14 +209,16 @@ def _fields(kind: type[Any]) -> list[str]:
 def _make(name: str, kind: Any, settings: dict[str, str], prompts: PromptSet | str | None) -> Strategy:
     made = kind
     chosen = load_prompts(prompts) if isinstance(prompts, str) else prompts
+    if chosen is not None and not isinstance(kind, type):
+        raise UsageError(
+            f"expected no prompts for {name}, which is made already and has its own, found {chosen.name!r}"
+        )
     if chosen is not None and not _has_prompts(kind):
         raise UsageError(f"strategy {name} does not use prompts: it has no such field; leave out {chosen.name!r}")
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         made = construct(kind, settings, {"prompts": chosen} if chosen is not None else {}, _NO_SETTINGS)
     elif settings:
         raise UsageError(f"{name} is not a dataclass and takes no fields, found {', '.join(settings)}")
-    elif prompts is not None:
-        raise UsageError(f"expected no prompts for {name}, which is made already and has its own, found some")
     if isinstance(made, type) or not isinstance(made, Strategy):
         raise UsageError(f"expected {name} to be a strategy or a dataclass that makes one, found {made!r}")
     return made
