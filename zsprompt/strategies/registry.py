@@ -210,9 +210,7 @@ def _make(name: str, kind: Any, settings: dict[str, str], prompts: PromptSet | s
     made = kind
     chosen = load_prompts(prompts) if isinstance(prompts, str) else prompts
     if chosen is not None and not isinstance(kind, type):
-        raise UsageError(
-            f"expected no prompts for {name}, which is made already and has its own, found {chosen.name!r}"
-        )
+        raise UsageError(f"expected no prompts for {name}, which is already made, found {chosen.name!r}")
     if chosen is not None and not _has_prompts(kind):
         raise UsageError(f"strategy {name} does not use prompts: it has no such field; leave out {chosen.name!r}")
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
