@@ -1,4 +1,7 @@
-"""On a CUDA GPU: equal to the `clip` package in its own precision, close to the CPU, and whole runs agree."""
+"""On a CUDA GPU: equal to the `clip` package in its own precision, close to the CPU, and whole runs agree.
+
+ZSPROMPT_TEST_CUDA=1 pytest --slow tests/encoders/test_cuda.py
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from zsprompt.encoders.clip.openai_clip import OpenAIClip
 
 torch = pytest.importorskip("torch")
 pytestmark = [
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU"),
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU, and ZSPROMPT_TEST_CUDA=1"),
     pytest.mark.slow,
 ]
 with warnings.catch_warnings():

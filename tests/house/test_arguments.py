@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
+import typing_extensions
 from fakes import PlantedEncoder
 
 import zsprompt as zs
@@ -303,6 +304,18 @@ def test_train_takes_names_and_the_training_split(tiny: zs.EmbeddingStore) -> No
     )
     assert one.trained.facts["data"]["split"] == "train[:80]"
     assert one.trained.digest == two.trained.digest
+
+
+def test_a_loaded_model_trains_on_any_device(world: World) -> None:
+    for store in (world.store, world.store.encoder, None):
+        data = "scenes,split=train,limit=80" if store is None else world.data
+        assert zs.train("knn", data, store, validation=0, device="cpu").trained.labels
+
+
+def test_an_alias_of_a_type_is_the_type() -> None:
+    alias = typing_extensions.TypeAliasType("alias", np.ndarray)
+    assert matches(np.zeros(2), alias)
+    assert not matches([0.0], alias)
 
 
 def test_thresholds_take_names(tmp_path: Path, tiny: zs.EmbeddingStore) -> None:

@@ -119,6 +119,8 @@ def matches(value: Any, hint: Any) -> bool:
     if isinstance(value, type) and hint is not type:
         return False
     kind = origin or hint
+    if type(kind).__name__ == "TypeAliasType":  # numpy's NDArray is one, from Python 3.12 on
+        return matches(value, kind.__value__)
     if kind in (int, float):
         return isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool)
     if kind is tuple:

@@ -245,8 +245,8 @@ def renamed(command: Callable[..., None], old: str, new: str) -> Callable[..., N
 
 def cache_folder(context: typer.Context, given: Path | None) -> Path | None:
     """--cache after the command, else before it; None for the default."""
-    before: Path | None = context.find_root().params.get("cache")
-    return given or before
+    before = context.find_root().params.get("cache")
+    return given or (Path(before) if before else None)  # some versions of typer keep the text
 
 
 def read_family(

@@ -148,7 +148,9 @@ def train(
         UsageError: incompatible settings.
         BadImages, LabelError, ModelError, CacheError, OutputError: see `run` and EmbeddingStore.
     """
-    spec = RunSpec(dataset=dataset, model=_model(store), device=device)
+    spec = RunSpec(dataset=dataset, model=_model(store))
+    if store is None or isinstance(store, str):  # a model that is loaded has its device
+        spec = replace(spec, device=device)
     if isinstance(dataset, str) and spec.split is None:
         spec = replace(spec, split=TRAINING.get(spec.dataset_name))
     if isinstance(validation, str):
