@@ -7,6 +7,10 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+# Expected numbers are those of a CPU, so a GPU is hidden before torch looks for one. Only test_cuda.py needs it.
+if not os.environ.get("ZSPROMPT_TEST_CUDA"):
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
 import pytest
 from browser import Browser, chromium
 from command_line import Cli, run_here, run_process

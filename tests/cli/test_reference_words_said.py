@@ -29,7 +29,11 @@ CASES = {
     "top-all, few": ("top-all", FEW, NONE, None),
     "yes-or-no, many": ("yes-or-no", MANY, NONE, None),
 }
-cases = pytest.mark.parametrize(("strategy", "labels", "sentence", "words"), CASES.values(), ids=CASES)
+FAST = ("normalised:per-label, few", "normalised:per-label, many", "top-all, few")
+cases = pytest.mark.parametrize(
+    ("strategy", "labels", "sentence", "words"),
+    [pytest.param(*case, id=name, marks=() if name in FAST else pytest.mark.slow) for name, case in CASES.items()],
+)
 
 
 @pytest.fixture

@@ -234,7 +234,7 @@ def test_fractions_and_seeds_are_a_table_and_json(photos: Path, zs: Run, tmp_pat
     remembered = zs(*training(photos, *few, "--seeds", 2, "--test", "train", "--out", tmp_path / "b"))
     assert sum("trained on 30 of these 30 images" in line for line in remembered.err.splitlines()) == 1
     assert sum("fewer than 500 images" in line for line in remembered.err.splitlines()) == 1
-    two = zs(*training(photos, *several[2:], *few, "--resume", epochs=4, seed=4))
+    two = zs(*training(photos, *several[2:], *few, epochs=4, seed=4))
     assert two.code == 1
     assert "finished one with epochs 3 instead of 4" in two.error
 

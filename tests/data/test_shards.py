@@ -251,6 +251,7 @@ def test_files_of_a_sample_need_not_be_adjacent(tmp_path: Path, order: list[int]
     assert [(remark.kind, remark.count) for remark in found.remarks] == [("second-image", 3)]
 
 
+@pytest.mark.slow
 def test_memory_stays_small_for_many_members(tmp_path: Path) -> None:
     """Per image there remain its reference and a few numbers: less than a kilobyte, most of it its names."""
     count = 20_000

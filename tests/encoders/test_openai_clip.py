@@ -281,6 +281,7 @@ def test_a_pickled_checkpoint_runs_no_code(tmp_path: Path, monkeypatch: pytest.M
     assert not Path("evil-was-here").exists()
 
 
+@pytest.mark.slow
 def test_without_a_network_the_error_says_what_to_download_and_which_models_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

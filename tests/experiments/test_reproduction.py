@@ -613,5 +613,6 @@ def test_killed_and_resumed_by_the_command(cli: Cli, tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in first} == first
     assert len(list(tmp_path.rglob("result.json"))) == 2
     printed = json.loads(done.stdout)
-    assert printed == json.loads((tmp_path / "made/coco-captions-warm-up.json").read_text())
+    written = json.loads((tmp_path / "made/coco-captions-warm-up.json").read_text())
+    assert written == {"zsprompt": "reproduction", **printed}
     assert all(row["ours"] is not None for row in printed["rows"])
