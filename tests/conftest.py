@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 # Expected numbers are those of a CPU, so a GPU is hidden before torch looks for one. Only test_cuda.py needs it.
@@ -47,14 +48,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if not item.get_closest_marker("slow")]
 
 
+@pytest.fixture(scope="session")
+def _folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A new folder per test, each in one folder. pytest's own numbered ones are listed again for every new one."""
+    base = tmp_path_factory.mktemp("own")
+    return (base / str(n) for n in count())
+
+
 @pytest.fixture(autouse=True)
-def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_folders(_folders: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's own cache or data, or asks a server the user pays for."""
     for name in os.environ:
         if name.startswith("ZSPROMPT_LLM_") or name in ("OPENAI_API_KEY", "DASHSCOPE_API_KEY"):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("ZSPROMPT_CACHE", str(tmp_path_factory.mktemp("cache") / "zsprompt"))
-    monkeypatch.setenv("ZSPROMPT_DATA", str(tmp_path_factory.mktemp("data")))
+    folder = next(_folders)
+    (folder / "data").mkdir(parents=True)
+    monkeypatch.setenv("ZSPROMPT_CACHE", str(folder / "cache"))
+    monkeypatch.setenv("ZSPROMPT_DATA", str(folder / "data"))
 
 
 @pytest.fixture(scope="session")
