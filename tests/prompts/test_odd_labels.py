@@ -148,6 +148,8 @@ def test_any_text_can_be_checked(labels: list[str]) -> None:
 
 def test_a_list_separated_by_blanks_is_recognised_by_its_parts() -> None:
     assert [odd.label for odd in odd_labels(("dog", "cat", "person", "dog cat person"))] == ["dog cat person"]
+    assert len(odd_labels(("dog cat", "cat person", "dog person"))) == 3
+    assert not odd_labels(("red car", "red bus", "blue car", "blue bus", "dining table", "coffee table"))
     assert {odd.label for odd in odd_labels(("dog", "cat", "dog cat", "cat dog"))} == {"dog cat", "cat dog"}
     assert {odd.label for odd in odd_labels(("red dog cat", "cat dog red"))} == {"red dog cat", "cat dog red"}
     assert odd_labels(("fire", "truck", "fire truck", "potted plant", "dining table")) == ()

@@ -52,6 +52,19 @@ class Words:
         }
 
     @cached_property
+    def recurring(self) -> frozenset[str]:
+        """Words that occur in two labels of several words or more, if most such labels consist of them alone.
+
+        And if one begins a label and ends another. In names they keep their place: "red car", "red bus".
+        """
+        several = [low.split() for low in self.known if " " in low]
+        number = Counter(word for words in several for word in set(words))
+        recurring = frozenset(word for word, labels in number.items() if labels > 1)
+        moving = {words[0] for words in several} & {words[-1] for words in several}
+        most = sum(recurring.issuperset(words) for words in several) > len(several) / 2
+        return recurring if moving and most else frozenset()
+
+    @cached_property
     def listed_by_blanks(self) -> bool:
         """Whether most labels of several words consist of other labels: two labels at least, or one of three others.
 
@@ -263,8 +276,9 @@ def _several_names(label: str, words: Words) -> tuple[str, ...] | None:
     names = words.split(label)
     if names and words.listed_by_blanks:
         return names
-    pieces = label.split()
-    return tuple(pieces) if len(pieces) > 1 and words.orders[tuple(sorted(_low(label).split()))] > 1 else None
+    pieces, lows = label.split(), _low(label).split()
+    listed = words.orders[tuple(sorted(lows))] > 1 or words.recurring.issuperset(lows)
+    return tuple(pieces) if len(pieces) > 1 and listed else None
 
 
 def _sentence_like(label: str, words: Words) -> tuple[str, ...] | None:
