@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from zsprompt._utils.http_download import download, require_room
 from zsprompt._utils.progress import quiet
-from zsprompt._utils.text import in_bytes
+from zsprompt._utils.text import in_bytes, without_number
 from zsprompt.errors import DownloadError
 
 CONTENT = bytes(range(256)) * 8_000
@@ -343,3 +343,16 @@ def test_whatever_a_server_does_the_file_is_right_or_not_there(
         with suppress(DownloadError):  # a part left by an odd response may be unusable, and is then deleted
             fetch(server, folder)
         assert fetch(server, folder) == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("[Errno -2] Name or service not known", "Name or service not known"),
+        ("All connection attempts failed", "All connection attempts failed"),
+        ("a\nb: [Errno 111] Connection refused", "a b: Connection refused"),
+        ("", ""),
+    ],
+)
+def test_errors_of_the_network_have_no_numbers(text: str, shown: str) -> None:
+    assert without_number(text) == shown

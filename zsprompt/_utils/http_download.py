@@ -17,7 +17,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponent
 
 from zsprompt._utils.http_environment import usable_environment
 from zsprompt._utils.progress import Advance, Progress
-from zsprompt._utils.text import in_bytes
+from zsprompt._utils.text import in_bytes, without_number
 from zsprompt.errors import DownloadError
 
 _CHUNK = 1 << 20
@@ -95,7 +95,7 @@ def download(
         status = error.response.status_code
         raise DownloadError(f"{url} answered {status} {error.response.reason_phrase}".rstrip()) from None
     except (httpx.HTTPError, httpx.InvalidURL, _Short) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = without_number(str(error)) or type(error).__name__
         raise DownloadError(f"cannot fetch {url} ({reason}); {_kept(part, size)}") from None
     except OSError as error:
         full = f"; {_kept(part, size)}" if error.errno == errno.ENOSPC else ""

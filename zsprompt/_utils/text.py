@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 _LONGEST_QUOTE = 80
+_NUMBER = re.compile(r"\[Errno -?\d+\] ")
 _WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
 
 
@@ -24,6 +25,11 @@ def counted(number: int, noun: str) -> str:
 def quoted(text: str) -> str:
     """`text` in quotes for a message, cut where it is too long to be read there."""
     return repr(text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}…")
+
+
+def without_number(text: str) -> str:
+    """The text of a library's error on one line, without the system's error number: "[Errno -2] Name not known"."""
+    return _NUMBER.sub("", " ".join(text.split()))
 
 
 def finite(value: float | str) -> float:

@@ -17,6 +17,7 @@ import httpx
 import tenacity
 
 from zsprompt._utils.http_environment import usable_environment
+from zsprompt._utils.text import without_number
 from zsprompt.errors import LLMError
 from zsprompt.llm.dialect import Dialect
 from zsprompt.llm.faults import BROKEN, CUT, LONG, PAGE, REFUSED, UNREACHABLE, Fault, fault_of_finish, find_fault
@@ -249,7 +250,7 @@ class ChatClient:
             return _Response(response.status_code, response.headers, b"".join(parts))
 
     def _unreachable(self, error: Exception) -> Exception:
-        reason = self._clean(str(error)) or type(error).__name__
+        reason = without_number(self._clean(str(error))) or type(error).__name__
         if _is_caused_by(error, ssl.SSLError):
             return LLMError(
                 f"no secure connection to {self.server.base_url} ({reason}); check URL and certificates "
