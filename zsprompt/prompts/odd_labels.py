@@ -1,4 +1,4 @@
-"""Labels that nobody would have meant: how they look, what was probably meant, and what to do."""
+"""Labels that do not look like names: how they look, what was probably meant, and what to do."""
 
 from __future__ import annotations
 
