@@ -585,3 +585,62 @@ def test_python_protects_files_too(place: Path) -> None:
         assert state(place) == before
     zs.save_result(result, place / "mine", force=True)
     assert zs.load_result(place / "mine").mAP == result.mAP
+
+
+# -- what --force, --resume and failures may destroy -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["thresholds", "--strategy", "per-label", "--rule", "per-label,folds=2"],
+        ["run", "--strategy", "per-label"],
+        ["caption-images", "--llm", "offline=yes"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_an_image_outside_the_folder_of_its_list_is_an_input_too(words: list[str], cli: Cli, place: Path) -> None:
+    names = ("scores.csv", "result.json", "0.png") if words[0] == "run" else ("0.png", "1.png")
+    for name, source in zip(names, sorted((place / "photos").glob("*.png")), strict=False):
+        (place / "elsewhere").mkdir(exist_ok=True)
+        shutil.copy(source, place / "elsewhere" / name)
+    rows = "".join(f"{place / 'elsewhere' / name},{'dog' if n else 'cat'}\n" for n, name in enumerate(names))
+    (place / "lists").mkdir()
+    (place / "lists/l.csv").write_text(f"image,labels\n{rows}")
+    before = state(place / "elsewhere")
+    out = "elsewhere" if words[0] == "run" else "elsewhere/0.png"
+    model = MODEL if words[0] != "caption-images" else []
+    done = cli(*words, "--dataset", "list", "--root", "lists/l.csv", *model, "--out", out, "--force")
+    assert done.returncode == 1
+    assert state(place / "elsewhere") == before
+    if words[0] != "run":
+        assert "--force does not replace an input" in one_line(done.stderr)
+
+
+def test_an_ablation_without_a_measured_row_replaces_no_table(cli: Cli, place: Path) -> None:
+    assert cli("ablate", "--strategy", "per-label", *SCENES, "--out", "table").returncode == 0
+    before = (place / "table/ablation.csv").read_bytes()
+    for folder in ("table", "new"):
+        done = cli("ablate", "--strategy", "per-lable", *SCENES, "--out", folder)
+        assert done.returncode == 1
+        assert "wrote the table" not in done.stderr
+    assert (place / "table/ablation.csv").read_bytes() == before
+    assert not (place / "new/ablation.csv").exists()
+
+
+def test_force_trains_anew_also_with_several_runs(cli: Cli, place: Path) -> None:
+    train = ["train", "--adapter", "fc", "--dataset", "scenes,limit=60", *MODEL, "--validation", "0", "--device", "cpu"]
+    several = [*train, "--seeds", "2", "--out", "several", "--schedule"]
+    assert cli(*several, "epochs=1").returncode == 0
+    assert "finished one with epochs 1 instead of 2" in cli(*several, "epochs=2").stderr
+    assert cli(*several, "epochs=2", "--force").returncode == 0
+    done = cli(*train, "--out", "one", "--resume", "--force")
+    assert "expected --resume to continue, or --force to train anew, found both" in one_line(done.stderr)
+
+
+def test_a_single_training_run_minds_only_the_files_that_it_writes(cli: Cli, place: Path) -> None:
+    (place / "one").mkdir()
+    (place / "one/scores.csv").write_text("mine\n")
+    train = ["train", "--adapter", "knn", "--dataset", "scenes,limit=60", *MODEL, "--validation", "0"]
+    assert cli(*train, "--test", "test:12", "--out", "one").returncode == 0
+    assert (place / "one/scores.csv").read_text() == "mine\n"

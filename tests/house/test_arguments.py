@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import numpy as np
+import pandas as pd
 import pytest
 import typing_extensions
 from fakes import PlantedEncoder
@@ -374,3 +375,12 @@ def test_a_strategy_that_returns_something_else_is_named() -> None:
 
     with pytest.raises(UsageError, match=r"expected what Odd.predict returns to be a prediction, found an array"):
         zs.run(Odd(), data, encoder)
+
+
+def test_any_iterable_of_paths_and_labels_will_predict(tmp_path: Path, tiny: zs.EmbeddingStore) -> None:
+    for number, image in enumerate(scenes().images):
+        (tmp_path / f"{number:02}.png").write_bytes(image.read())
+    expected = zs.predict(sorted(tmp_path.glob("*.png")), ["dog", "car"], tiny).scores
+    for labels in ({"dog": 1, "car": 2}.keys(), np.array(["dog", "car"]), pd.Series(["dog", "car"])):
+        paths = (path for path in sorted(tmp_path.glob("*.png")))
+        np.testing.assert_array_equal(zs.predict(paths, labels, tiny).scores, expected)

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from numbers import Integral, Real
 from pathlib import Path
@@ -19,6 +19,7 @@ from zsprompt.errors import UnknownName, UsageError
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_LISTS = (tuple, list, Sequence, Iterable)
 _LOOKED_AT = 100
 """Maximum number of items of a list that are checked: a data set may have millions of images."""
 
@@ -38,6 +39,7 @@ _NOUNS = {
     "Course": "a training run",
     "Path": "a path",
     "Sequence": "a list",
+    "Iterable": "a list",
 }
 """What classes are called where their names do not say it."""
 
@@ -88,7 +90,7 @@ def require(name: str, value: object, hint: Any) -> None:
     if matches(value, hint):
         return
     for part in _parts(hint):
-        if get_origin(part) in (tuple, list, Sequence) and isinstance(value, list | tuple):
+        if get_origin(part) in _LISTS and isinstance(value, list | tuple):
             for position, (item, item_hint) in enumerate(_items(value, part)):
                 require(f"{name}[{position}]", item, item_hint)
     choices = [choice for part in _parts(hint) if get_origin(part) is Literal for choice in get_args(part)]
@@ -150,7 +152,7 @@ def _items(value: Any, hint: Any) -> Iterator[tuple[Any, Any]]:
     origin, args = get_origin(hint), get_args(hint)
     if origin is tuple and args[-1] is not ...:
         yield from zip(value, args, strict=False)
-    elif origin in (tuple, list, Sequence):
+    elif origin in _LISTS and isinstance(value, Sequence):  # an iterator can be read once only
         yield from ((item, args[0]) for item in islice(value, _LOOKED_AT))
     elif origin in (dict, Mapping):
         for key, item in islice(value.items(), _LOOKED_AT):
@@ -173,7 +175,7 @@ def _one_in_words(hint: Any) -> str:
     origin, args = get_origin(hint), get_args(hint)
     if origin is Literal:
         return f"one of {', '.join(map(str, args))}"
-    if origin in (tuple, list, Sequence):
+    if origin in _LISTS:
         return f"a list of {_plural(_in_words(args[0]))}"
     if origin in (dict, Mapping):
         return f"a mapping of {_plural(_in_words(args[0]))}"

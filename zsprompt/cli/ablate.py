@@ -41,11 +41,12 @@ def ablate(
         inputs = [*([reads_file(plan)] if plan else []), *(reads for row in rows for reads in inputs_of(row))]
         check_folder(out, FILES, inputs=inputs, force=force)
         done = measure(rows, out, resources=given.resources())
-        save_ablation(done, out, force=force)
         records = done.records()
         typer.echo(to_json({"rows": records}) if json else terminal_table(records))
         notes(done.notes)
-        note(f"wrote the table to {out}; `zsprompt report {out}` makes a page of it")
+        if any(not record["error"] for record in records):  # an earlier table is worth more than one of failures
+            save_ablation(done, out, force=force)
+            note(f"wrote the table to {out}; `zsprompt report {out}` makes a page of it")
         failed = [record["row"] for record in records if record["error"]]
         if failed:
             total = counted(len(rows), "row")

@@ -58,21 +58,21 @@ def caption_images(
     with refusals():
         from zsprompt._utils.file_kinds import IMAGE_CAPTIONS
         from zsprompt._utils.outputs import check_output
-        from zsprompt.data.inputs import reads_sources
+        from zsprompt.data.inputs import reads_images, reads_sources
         from zsprompt.experiments.inputs import inputs_of
         from zsprompt.llm import caption_images as ask_for_captions
         from zsprompt.llm.image_captions import QUESTION
         from zsprompt.llm.options import LlmOptions, open_writer, parse_llm
 
         spec, resources = given.spec(), given.resources()
-        if out:
-            inputs = [reads_sources(images or ()), *inputs_of(spec)]
-            check_output(out, IMAGE_CAPTIONS, inputs=inputs, force=force)
-        else:
+        if not out:
             given.use(WITHOUT_OUT)
         if not out and not dry_run:
             raise UsageError("expected --out FILE for the captions, found none")
         refs = _images(images or (), replace(spec, llm=None), resources)  # no captions of label sets are needed
+        if out:
+            inputs = [reads_sources(images or ()), reads_images(refs), *inputs_of(spec)]
+            check_output(out, IMAGE_CAPTIONS, inputs=inputs, force=force)
         options = parse_llm(spec.llm) if spec.llm else LlmOptions()
         folder = None if resources.cache == "default" else Path(str(resources.cache))
         writer = open_writer(

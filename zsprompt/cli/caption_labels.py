@@ -78,9 +78,9 @@ def caption_labels(
         if out is None:
             given.use(WITHOUT_OUT)
         cost = _price(price, given)
-        if out:
-            check_output(out, BANK, inputs=inputs_of(spec), force=force)
         resolved = replace(spec, captions=None, llm=None).resolve(resources)  # listing the sets needs no captions
+        if out:
+            check_output(out, BANK, inputs=inputs_of(spec, resolved.dataset), force=force)
         bank, writer = spec.captions, resources.writer(spec.llm)
         fixed = _fixed_sets(resolved, set_size)  # before a server is asked for
         captions = captions_from(bank or (resolved.dataset.bank if resolved.dataset else None), writer)
@@ -188,8 +188,8 @@ def _show_plan(plan: Plan, captions: Captions, cost: _Price, json: bool, dry_run
 
 
 def _planned(plan: Plan, captions: Captions, price: _Price) -> str:
-    where = f" in bank {captions.bank.name}" if plan.banked else ""
-    text = f"{plan.sets:,} label sets: {plan.banked:,}{where}, {plan.answered:,} answered before, {plan.asked:,} to ask"
+    banked = f"{plan.banked:,} in bank {captions.bank.name}, " if plan.banked else ""
+    text = f"{plan.sets:,} label sets: {banked}{plan.answered:,} answered before, {plan.asked:,} to ask"
     if not plan.asked:
         return text
     text += f"; about {plan.question_tokens:,} tokens to ask and at most {plan.answer_tokens:,} to answer"

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -15,9 +15,6 @@ from zsprompt._utils.specs import construct, split_spec
 from zsprompt._utils.text import quoted
 from zsprompt.errors import UsageError
 from zsprompt.experiments.data_fields import DataFields
-
-if TYPE_CHECKING:
-    pass
 
 DATA, CAPTIONS, DECISIONS, COMPUTATION, OUTPUT = "Data", "Captions", "Decisions", "Computation", "Output"
 """Panels of --help, in the order in which they follow the main options."""

@@ -105,6 +105,8 @@ def train(
         spec, resources = _on_training_split(given.spec()), given.resources()
         if several:
             given.use(TRAIN_SEVERAL)
+        if resume and force:
+            raise UsageError("expected --resume to continue, or --force to train anew, found both")
         changed, settings = _schedule(kind, schedule, given)
         share = _share(validation)
         refuse_unused(
@@ -129,7 +131,7 @@ def train(
         tested = load(test) if test else None
         data = load(None)
         for folder in _folders(out, fraction, seeds, changed.seed) if several else [out]:
-            check_folder(folder, _files(bool(test)), inputs=inputs_of(spec, data), force=force)
+            check_folder(folder, _files(bool(test) and several), inputs=inputs_of(spec, data), force=force)
         notes(label_warnings(data.labels, data.places))
         with resources.open_store(spec.model or data.model or DEFAULT_MODEL, spec.device, spec.precision) as store:
             if several:

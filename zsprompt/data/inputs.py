@@ -14,7 +14,7 @@ from zsprompt.data.remarks import Remark, Remarks
 from zsprompt.data.tars import PACKED_SUFFIXES, TAR_SUFFIXES, TarMember, read_members
 from zsprompt.errors import DataError
 
-Paths = Sequence[Path | str] | Path | str
+Paths = Iterable[Path | str] | Path | str
 """One path or several."""
 
 _DECIDING = 20  # rows of a list that decide where its images are

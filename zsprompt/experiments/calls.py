@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -70,8 +70,8 @@ def run(
 
 @checked
 def predict(
-    paths: Sequence[Path | str] | Path | str,
-    labels: Sequence[str] | str | None = None,
+    paths: Iterable[Path | str] | Path | str,
+    labels: Iterable[str] | str | None = None,
     store: EmbeddingStore | Encoder | str | None = None,
     *,
     strategy: Strategy | str | None = None,

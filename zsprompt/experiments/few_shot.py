@@ -117,7 +117,9 @@ def repeat(
             schedule=replace(schedule, seed=seed),
             prompts=chosen,
             skip_bad=skip_bad,
-            resume=folder is not None and any(FILES[name].recognises(folder / name) for name in (CHECKPOINT, FILE)),
+            resume=folder is not None
+            and not force
+            and any(FILES[name].recognises(folder / name) for name in (CHECKPOINT, FILE)),
             device=device,
             progress=progress,
             force=force,

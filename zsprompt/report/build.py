@@ -152,5 +152,7 @@ def _images(
         names = str(result.recipe["names"])
         data = load_dataset(str(origin["dataset"]), root=root or origin["root"], split=origin["split"], names=names)
     except ZspromptError as error:
+        if root is not None:
+            raise
         return {}, [f"no thumbnails: {error}; give the folder of the images with --root"]
     return {image.id: image for image in data.images if image.id in measured}, []
