@@ -237,8 +237,12 @@ def test_pictures_that_cannot_be_read_are_named_and_the_others_go_on(
 @pytest.mark.parametrize(
     ("message", "asked", "text"),
     [
-        ("invalid content of messages[0]", 5, "{url} refused the request ({shown}); if seer sees no images, choose"),
-        ("this model does not support images", 1, "seer at {url} sees no images ({shown}); choose"),
+        (
+            "invalid content of messages[0]",
+            5,
+            "{url} refused the request ({shown}); if seer does not accept images, choose",
+        ),
+        ("this model does not support images", 1, "seer at {url} does not accept images ({shown}); choose"),
     ],
 )
 def test_a_server_without_eyes_is_one_line_that_says_so(
@@ -262,7 +266,7 @@ def test_a_refused_key_is_one_line_without_a_guess_about_eyes(
     server.behaviour = always(error(401, "Incorrect key sk-secret-1234"))
     done = cli("caption-images", "photos", *llm, "--out", "captions.csv", env={"ZSPROMPT_LLM_KEY": "sk-secret-1234"})
     (text,) = done.stderr.splitlines()
-    assert (done.returncode, "refused the key" in text, "sees no images" in text) == (1, True, False)
+    assert (done.returncode, "refused the key" in text, "does not accept images" in text) == (1, True, False)
     assert "sk-secret" not in done.stdout + done.stderr
 
 

@@ -39,7 +39,7 @@ from zsprompt.llm.checks import tidy
 from zsprompt.llm.client import Answer, Messages, RefusedRequestError
 from zsprompt.llm.dialect import CHANGES
 from zsprompt.llm.event_loop import run_in_loop
-from zsprompt.llm.faults import BROKEN, FAULTS, PAGE, REFUSED, UNREACHABLE, find_fault
+from zsprompt.llm.faults import BROKEN, FAULTS, LONG, PAGE, REFUSED, UNREACHABLE, find_fault
 from zsprompt.llm.responses import Problem, read_body
 from zsprompt.llm.thinking import misplaced_answer, spoken
 
@@ -120,7 +120,7 @@ def test_what_passes_is_an_answer_in_the_end(server: ChatServer, shape: Shape) -
 @pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape.with_image], ids=lambda shape: shape.server)
 def test_without_an_image_no_fault_is_about_images(server: ChatServer, shape: Shape) -> None:
     server.behaviour = always(shape.reply)
-    assert "sees no images" not in str(failure(server.url))
+    assert "does not accept images" not in str(failure(server.url))
 
 
 def test_the_shapes_cover_the_table() -> None:
@@ -231,7 +231,7 @@ def refusing(reply: Reply, *numbers: int) -> Behaviour:
     return lambda body, number: reply if number_in(body) in numbers else completion(f"answer {number_in(body)}")
 
 
-ALONE = {shape.server: shape for shape in SHAPES if not shape.fault.for_all}
+ALONE = {shape.server: shape for shape in SHAPES if not shape.fault.for_all and not shape.with_image}
 ONE_OF_EACH = {shape.fault.name: shape for shape in ALONE.values()}
 ONE_OF_MANY = [
     *(pytest.param(shape, 14, 8, id=name) for name, shape in ALONE.items()),
@@ -284,6 +284,93 @@ def test_refusals_in_a_row_are_no_end_once_there_was_an_answer(server: ChatServe
         assert len(writer.answer(QUESTIONS).refused) == 10
         writer.answers.close()
         assert server.count == count
+
+
+def refused_images(url: str, count: int) -> dict[int, str]:
+    """Ask about images, one after the other: the reason by the number of each that is refused."""
+    writer = writer_of(url, concurrency=1)
+    refused: dict[int, str] = {}
+
+    async def ask_one(http: httpx.AsyncClient, number: int) -> None:
+        messages = cast("Messages", (("user", ({"type": "text", "text": f"question {number}"}, IMAGE)),))
+        try:
+            await writer.ask(http, messages)
+        except RefusedRequestError as error:
+            refused[number] = writer.refusal(error)
+
+    writer.each(range(count), ask_one, "images")
+    return refused
+
+
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape.with_image], ids=lambda shape: shape.server)
+def test_a_server_that_captioned_an_image_accepts_images(server: ChatServer, shape: Shape) -> None:
+    """Before the first answer, a refusal of images is about all of them. Later it is about one."""
+    server.behaviour = lambda body, number: shape.reply if number == 4 else CAT
+    assert list(refused_images(server.url, 8)) == [3]
+    assert server.count == 8
+    server.requests.clear()
+    server.behaviour = always(shape.reply)
+    with pytest.raises(RefusedRequestError) as caught:
+        refused_images(server.url, 8)
+    assert (caught.value.fault, server.count) == (shape.fault, shape.fault.stops[0])
+
+
+def test_refusals_of_different_kinds_are_counted_apart(server: ChatServer) -> None:
+    """Content filters stop nothing, so they do not bring other refusals nearer to the end either."""
+    kinds = [error(400, "x", code="content_filter")] * 4 + [error(400, "weird")] * 4 + [page(413)] * 4
+    server.behaviour = lambda body, number: kinds[number - 1] if number <= len(kinds) else CAT
+    replies = writer_of(server.url, concurrency=1).answer(QUESTIONS)
+    assert (len(replies.refused), len(replies.answers), server.count) == (12, 18, 30)
+
+
+def test_refusals_of_one_kind_are_counted_among_others(server: ChatServer) -> None:
+    server.behaviour = lambda body, number: error(400, "weird") if number % 2 else error(400, "x", code="safety")
+    with pytest.raises(RefusedRequestError, match="weird"):
+        writer_of(server.url, concurrency=1).answer(QUESTIONS)
+    assert server.count == 9
+
+
+TOO_LONG = [shape for shape in SHAPES if shape.fault is LONG]
+
+
+@pytest.mark.parametrize("shape", TOO_LONG, ids=lambda shape: shape.server)
+def test_one_item_that_is_too_long_changes_no_later_request(server: ChatServer, shape: Shape) -> None:
+    server.behaviour = refusing(shape.reply, 3)
+    writer_of(server.url, concurrency=1).answer(QUESTIONS[:6])
+    assert [body.get("max_tokens") for body in server.bodies] == [200] * 6
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_a_number_that_is_too_large_is_never_left_out(server: ChatServer, name: str) -> None:
+    """The server knows the parameter. Without it, an answer could cost any number of tokens."""
+
+    def behave(body: Body, number: int) -> Reply:
+        if name not in body:
+            return error(400, "Unsupported parameter: 'max_tokens'")
+        return error(400, f"{name} is too large: 200. More than 100 completion tokens are not supported", param=name)
+
+    server.behaviour = behave
+    assert "too large" in str(failure(server.url))
+    assert [key for body in server.bodies for key in body if key.startswith("max_")][-1] == name
+
+
+MESSAGES = {
+    "region": (error(403, "Country, region, or territory not supported"), "this country or region", "ZSPROMPT_LLM_KEY"),
+    "data policy": (
+        error(404, "No endpoints found matching your data policy"),
+        "under your data policy",
+        "URL is wrong",
+    ),
+    "memory": (error(500, "model requires more system memory (9 GiB) than is available"), "a smaller model", "6 times"),
+    "proxy": (page(407), "the proxy refuses requests to", "key"),
+}
+
+
+@pytest.mark.parametrize(("reply", "said", "unsaid"), MESSAGES.values(), ids=MESSAGES)
+def test_a_fault_names_its_own_cause(server: ChatServer, reply: Reply, said: str, unsaid: str) -> None:
+    server.behaviour = always(reply)
+    message = str(failure(server.url))
+    assert (said in message, unsaid in message, server.count) == (True, False, 1)
 
 
 def test_refusals_are_not_stored_and_cost_no_tokens(server: ChatServer, tmp_path: Path) -> None:
@@ -543,10 +630,31 @@ def test_habits_and_thinking_together(server: ChatServer, habit: str, shape: str
         "Okay signs made by a hand",
         "A cat_with_a_name",
         "Great Danes on a beach",
+        "Here is a dog: brown and small",
+        "Here are two cats: one black, one white",
     ],
 )
 def test_what_a_caption_says_itself_stays(text: str) -> None:
     assert tidy(text) == text
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '{"caption": null}',
+        '{"caption": null, "reason": "a cat"}',
+        '{"caption": ""}',
+        '```json\n{"text": null}\n```',
+        "[]",
+        "{}",
+    ],
+)
+def test_json_without_a_caption_is_none(answer: str) -> None:
+    assert caption_lines(answer) == []
+
+
+def test_the_first_field_that_is_filled_is_the_caption() -> None:
+    assert caption_lines('{"caption": null, "text": "a cat"}') == ["a cat"]
 
 
 def test_two_captions_stay_two_lines() -> None:
@@ -581,7 +689,7 @@ def test_the_end_of_a_url_makes_no_difference(server: ChatServer, ending: str) -
 
 def test_a_url_without_its_version_gets_a_hint(server: ChatServer) -> None:
     bare = server.url.removesuffix("/v1")
-    assert "and its url=URL, which mostly ends with /v1" in str(failure(bare))
+    assert "and its url=URL, which usually ends with /v1" in str(failure(bare))
     server.behaviour = always(error(404, "no such model"))
     assert str(failure(server.url)).endswith("its url=URL")
 

@@ -61,7 +61,6 @@ EXAMPLES: dict[str, list[tuple[str, tuple[str, ...]]]] = {
         ("dog|cat", ("dog", "cat")),
         ("person, cat", ("person", "cat")),
         ("cat/person", ("cat", "person")),
-        ("cat and person", ("cat", "person")),
         ("cat person potted plant", ("cat", "person", "potted plant")),
     ],
     "prompt": [("a photo of a dog", ("dog",)), ("Picture of the potted plant", ("potted plant",))],
@@ -150,6 +149,21 @@ def test_a_list_separated_by_blanks_is_recognised_by_its_parts() -> None:
     assert [odd.label for odd in odd_labels(("dog", "cat", "person", "dog cat person"))] == ["dog cat person"]
     assert len(odd_labels(("dog cat", "cat person", "dog person"))) == 3
     assert not odd_labels(("red car", "red bus", "blue car", "blue bus", "dining table", "coffee table"))
+    assert not odd_labels(("blue car", "red car", "car", "red", "blue"))
+    assert not odd_labels(("fire truck", "fire", "truck", "fire hydrant", "hydrant"))
+    assert not odd_labels(("bread", "butter", "bread and butter", "cup", "saucer", "cup & saucer"))
+    assert len(odd_labels(("cat", "dog", "person", "cat and dog", "dog and person"))) == 2
+    assert not odd_labels(("Na", "K", "Fe"))
+    assert [(odd.rule.name, odd.meant) for odd in odd_labels(("dog", "cat", "cat/dog/bird"))] == [
+        ("several", ("cat", "dog", "bird"))
+    ]
+
+
+def test_class_numbers_in_shards_have_a_remedy_of_their_own() -> None:
+    (text,) = label_warnings(("0",), {"0": "0.tar, sample a"})
+    assert text.endswith("use the names of the classes, one per line in classnames.txt next to the shards")
+    (text,) = label_warnings(("0",), {"0": "labels.csv, line 2"})
+    assert text.endswith("use the names of the classes")
     assert {odd.label for odd in odd_labels(("dog", "cat", "dog cat", "cat dog"))} == {"dog cat", "cat dog"}
     assert {odd.label for odd in odd_labels(("red dog cat", "cat dog red"))} == {"red dog cat", "cat dog red"}
     assert odd_labels(("fire", "truck", "fire truck", "potted plant", "dining table")) == ()

@@ -88,6 +88,11 @@ def _no_images() -> list[Shape]:
         "fastapi": detail(422, where),
         "groq": error(400, "'messages.0.content' : value must be a string", type="invalid_request_error"),
         "volcano": error(400, "Model do not support image input. Request id: 1", type="BadRequest"),
+        "plain": error(400, "this model does not support images"),
+        "plural": error(400, "Image inputs are not supported by this model."),
+        "a kind of content": error(
+            400, "content type 'image_url' is not supported; image content type is not supported"
+        ),
     }
     return [Shape(f"no images: {name}", reply, faults.NO_IMAGES, with_image=True) for name, reply in rows.items()]
 
@@ -143,12 +148,48 @@ def _models() -> list[Shape]:
     return [Shape(f"model: {name}", reply, faults.MODEL) for name, reply in rows.items()]
 
 
+def _odd_images() -> list[Shape]:
+    """Refusals of one image. The server may accept others."""
+    rows = {
+        "size": error(400, "The image size is not supported: width must be larger than 10"),
+        "aspect ratio": error(400, "Image aspect ratio is not supported, it must be smaller than 200"),
+        "format": error(400, "This model does not support image formats like this one"),
+        "larger": error(400, "We do not support images larger than 20 MB"),
+        "of a size": error(400, "m doesn't support the use of images of this size"),
+    }
+    return [Shape(f"odd image: {name}", reply, faults.REFUSED, with_image=True) for name, reply in rows.items()]
+
+
+def _places() -> list[Shape]:
+    """Refusals for the user's country, for the data policy of an account, and for want of memory."""
+    country = "Country, region, or territory not supported"
+    policy = "No endpoints found matching your data policy (Free model publication). Configure it in the settings."
+    guard = "No endpoints available matching your guardrail restrictions and data policy."
+    ollama = "model requires more system memory (9.0 GiB) than is available (3.2 GiB)"
+    lm_studio = "Failed to load model. Error: Model loading was stopped due to insufficient system resources."
+    return [
+        Shape("region: openai, by text", error(403, country, type="request_forbidden"), faults.REGION),
+        Shape("region: openai", error(403, "No.", code="unsupported_country_region_territory"), faults.REGION),
+        Shape("region: gemini", error(400, "User location is not supported for the API use."), faults.REGION),
+        Shape("data policy: openrouter", error(404, policy, code=404), faults.POLICY),
+        Shape("data policy: openrouter, guardrails", error(404, guard, code=404), faults.POLICY),
+        Shape("memory: ollama", error(500, ollama, type="api_error"), faults.MEMORY),
+        Shape("memory: ollama, native", as_json({"error": ollama}, 500), faults.MEMORY),
+        Shape("memory: lm studio", error(400, lm_studio), faults.MEMORY),
+    ]
+
+
 def _passing() -> list[Shape]:
     gemini = "You exceeded your current quota, please check your plan and billing details. Please retry in 34.2s."
     limits = {
         "openai": error(429, "Rate limit reached; add a payment method in billing.", code="rate_limit_exceeded"),
         "gemini": as_json([{"error": {"code": 429, "message": gemini, "status": "RESOURCE_EXHAUSTED"}}], 429),
         "gemini through litellm": error(429, gemini, code="429"),
+        "gemini without a time": as_json(
+            [{"error": {"code": 429, "message": gemini.partition(" Please")[0], "status": "RESOURCE_EXHAUSTED"}}], 429
+        ),
+        "bedrock": error(429, "Too many tokens, please wait before trying again."),
+        "tokens": error(429, "Too many tokens per minute"),
         "qwen": error(429, "Requests rate limit exceeded", code="limit_requests"),
         "qwen native": as_json({"code": "Throttling.AllocationQuota", "message": "Allocated quota exceeded"}, 429),
         "plain": Reply(b"slow down", 429),
@@ -185,6 +226,9 @@ def _passing() -> list[Shape]:
 
 def _others() -> list[Shape]:
     long = "This model's maximum context length is 2048 tokens. However, you requested 2300 tokens."
+    groq = "Request too large for model `m` on tokens per minute (TPM): Limit 6000, Requested 8000, reduce it."
+    large = "'max_tokens' or 'max_completion_tokens' is too large: 200. This model's maximum context length is 2048."
+    per_minute = {"code": "rate_limit_exceeded", "type": "tokens"}
     moved = Reply(b"", 301, {"Location": "https://llm.test/v1/chat/completions"})
     return [
         Shape("too long: openai", error(400, "Too much.", code="context_length_exceeded"), faults.LONG),
@@ -192,6 +236,10 @@ def _others() -> list[Shape]:
         Shape("too long: llama.cpp", error(400, "Too much.", type="exceed_context_size_error"), faults.LONG),
         Shape("too long: qwen", error(400, "Range of input length should be [1, 30720]"), faults.LONG),
         Shape("too long: nginx", page(413), faults.LONG),
+        Shape("too long: groq", error(413, groq, **per_minute), faults.LONG),
+        Shape("too long: groq, by status", error(413, "Tokens per minute: too few.", **per_minute), faults.LONG),
+        Shape("too long: openai, more than a minute's tokens", error(429, groq, **per_minute), faults.LONG),
+        Shape("too long: vllm, for the answer", error(400, large, param="max_tokens", code=400), faults.LONG),
         Shape("moved: to https", moved, faults.MOVED),
         Shape("moved: with a page", replace(page(308), headers={"Location": "https://llm.test/v1"}), faults.MOVED),
         Shape("proxy", page(407), faults.PROXY),
@@ -207,7 +255,17 @@ def _others() -> list[Shape]:
     ]
 
 
-SHAPES = [*_filters(), *_no_images(), *_quotas(), *_keys(), *_models(), *_passing(), *_others()]
+SHAPES = [
+    *_filters(),
+    *_no_images(),
+    *_quotas(),
+    *_keys(),
+    *_places(),
+    *_models(),
+    *_passing(),
+    *_others(),
+    *_odd_images(),
+]
 
 
 # -- refusals of a parameter -------------------------------------------------------------------------------------
@@ -334,6 +392,8 @@ def _wrappings() -> dict[str, Callable[[str], str]]:
         "a fence": lambda text: f"```\n{text}\n```",
         "introduced": lambda text: f"Here is a caption:\n\n{text}",
         "introduced on one line": lambda text: f"Here is a caption: {text}.",
+        "introduced with many words": lambda text: f"Here's a short and simple description of the image: {text}.",
+        "introduced as itself": lambda text: f"Here it is: {text}",
         "introduced by name": lambda text: f"**Caption:** {text}",
         "with consent": lambda text: f'Sure! Here\'s a one-line caption for the image:\n\n"{text}."',
         "numbered": lambda text: f"1. {text}.",

@@ -21,11 +21,13 @@ _LABEL = (
     r"(?:(?:the|my|your|an?|image|photo|final|suggested|revised|new|better|possible|short|alt)[ -])*"
     r"(?:caption|description|answer|response|text)(?:\s*\([^)]*\))?(?: (?:for|of) [^:]{0,60})?"
 )
-_INTRODUCTION = re.compile(rf"(?:{_YES}[,!. ]*)?(?:here(?:'s|’s| is| are)\b[^:]{{0,100}}|{_LABEL})\s*:\s*", re.I)
-_LEAD = re.compile(
-    r".*\b(here|caption|description|sentence|answer|response|paraphrase|option|version|variation|json|list)s?\b.*:$",
-    re.I,
+_NAMES = (
+    "(?:caption|description|sentence|answer|response|paraphrase|option|version|variation|suggestion|attempt|json|list)"
+    "s?"
 )
+_HERE = rf"here(?: (?:it is|you go|you are)|(?:'s|’s| is| are) (?:[\w'’-]+ ){{0,6}}(?:{_NAMES}|texts?)\b[^:]{{0,80}})"
+_INTRODUCTION = re.compile(rf"(?:{_YES}[,!. ]*)?(?:{_HERE}|{_LABEL})\s*:\s*", re.I)
+_LEAD = re.compile(rf".*\b(?:here|{_NAMES})\b.*:$", re.I)
 _CONSENT = re.compile(rf"{_YES}[!.]+\s*", re.I)
 
 # After the answer: a line, or the end of one.
@@ -57,11 +59,11 @@ def caption_lines(answer: str) -> list[str]:
 
 
 def _json_texts(text: str) -> list[str] | None:
-    """The texts in JSON; None if it is none, or holds anything else."""
+    """The texts in JSON, which may be none; None if it is no list or object in JSON."""
     if text.strip()[:1] not in ("{", "["):
         return None
     try:
-        return list(_texts(json.loads(text), 0)) or None
+        return list(_texts(json.loads(text), 0))
     except (ValueError, RecursionError):
         return None
 
@@ -75,7 +77,8 @@ def _texts(value: Any, depth: int) -> Iterator[str]:
     elif isinstance(value, dict) and depth < _MOST_NESTED:
         fields = {str(name).lower(): item for name, item in value.items()}
         named = [fields[name] for name in _FIELDS if name in fields]
-        for item in named[:1] or fields.values():
+        filled = [item for item in named if item is not None]
+        for item in filled[:1] if named else fields.values():
             yield from _texts(item, depth + 1)
 
 

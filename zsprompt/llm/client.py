@@ -19,7 +19,7 @@ import tenacity
 from zsprompt._utils.http_environment import usable_environment
 from zsprompt._utils.text import without_number
 from zsprompt.errors import LLMError
-from zsprompt.llm.dialect import Dialect
+from zsprompt.llm.dialect import Dialect, names_an_unknown
 from zsprompt.llm.faults import BROKEN, CUT, LONG, PAGE, REFUSED, UNREACHABLE, Fault, fault_of_finish, find_fault
 from zsprompt.llm.responses import Completion, Problem, is_page, read_body
 from zsprompt.llm.server import Server
@@ -36,7 +36,6 @@ _LARGEST_ANSWER = 2**20
 _LARGEST_STREAM = 2**25  # each token is an event of some hundred bytes
 _SHOWN = 200  # characters of a server's message that are shown
 _LONGER = 4  # times the maximum length, if thinking took it all
-_ADAPTABLE = (REFUSED, LONG)
 _UNSENDABLE = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.ProxyError, httpx.InvalidURL)
 _BEGUN = (httpx.ReadError, httpx.RemoteProtocolError, httpx.ReadTimeout, httpx.DecodingError)  # the server was reached
 _CHARACTERS_PER_TOKEN = 4  # approximately, in English
@@ -217,7 +216,9 @@ class ChatClient:
         if read.problem is not None or response.status != 200:
             problem = read.problem or Problem()
             fault = find_fault(response.status, problem, with_image=_has_image(messages))
-            if fault in _ADAPTABLE and self._dialect.learn(body, sent, problem):
+            # what is too long for one item changes nothing for the others
+            adaptable = fault is REFUSED or (fault is LONG and names_an_unknown(problem))
+            if adaptable and self._dialect.learn(body, sent, problem):
                 return await self._attempt(http, messages)
             raise self._failure(fault, response, problem.message)
         answer = self._answer(response, read.completion, limit, expected)
@@ -289,7 +290,7 @@ class ChatClient:
             url=self.server.base_url,
             model=self.server.model,
             shown=shown,
-            version="" if self.server.names_a_version else ", which mostly ends with /v1",
+            version="" if self.server.names_a_version else ", which usually ends with /v1",
             vision=self.server.vision_model,
         )
         return LLMError(text) if fault.for_all else RefusedRequestError(text, fault, f"{fault.name} ({shown})")

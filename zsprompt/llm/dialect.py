@@ -64,6 +64,15 @@ CHANGES = (
 )
 
 
+_UNKNOWN = r"un(supported|known|recogni[sz]ed|expected)|not (supported|permitted|allowed)|extra.(inputs|forbidden)"
+_TOO_LARGE = r"too (large|long|high|big)"
+
+
+def names_an_unknown(problem: Problem) -> bool:
+    """Whether a refusal is about a parameter that the server does not know."""
+    return bool(re.search(_UNKNOWN, problem.message, re.I))
+
+
 class Dialect:
     """The changes that one server has asked for so far."""
 
@@ -79,8 +88,11 @@ class Dialect:
     def learn(self, body: Mapping[str, Any], sent: Mapping[str, Any], problem: Problem) -> bool:
         """Whether to send `body` again after the refusal of `sent`, with a change.
 
-        The change may be known already, from a request that was sent at the same time.
+        The change may be known already, from a request that was sent at the same time. A value that is too large for
+        one item asks for none.
         """
+        if re.search(_TOO_LARGE, problem.message, re.I):
+            return False
         for change in CHANGES:
             if change.answers(sent, problem) and change not in self._changes:
                 self._changes.append(change)

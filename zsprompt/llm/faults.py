@@ -1,7 +1,8 @@
 """What can go wrong with a request, as one table: how servers state it, whether it passes, and what to do.
 
-Servers agree on no code. A fault is found by the codes and types of an error first, then by servers' phrases, then by
-the HTTP status. Sources: the documentation of servers and providers, and reports of their users.
+Servers agree on no code. A fault is found by phrases that leave no doubt, then by the codes and types of an error, then
+by servers' other phrases, then by the HTTP status. Sources: the documentation of servers and providers, and reports of
+their users.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ class Fault:
         stops: number of requests in a row, for different items, after which it is no use to go on: before the first
             answer, and after it. None for never.
         statuses: HTTP statuses, from and to.
-        codes: parts of an error's codes and types. Only letters and digits count; a number must be equal.
+        codes: parts of an error's codes and types. Only letters and digits count; a number must be equal. The HTTP
+            status is one of the codes.
         phrases: patterns in an error's messages.
+        sure: patterns in an error's messages that count more than any code.
         finishes: reasons for the end of an answer that mean the same.
         with_images: whether the phrases mean this only if an image was sent.
     """
@@ -41,6 +44,7 @@ class Fault:
     statuses: tuple[tuple[int, int], ...] = ()
     codes: tuple[str, ...] = ()
     phrases: tuple[str, ...] = ()
+    sure: tuple[str, ...] = ()
     finishes: tuple[str, ...] = ()
     with_images: bool = False
 
@@ -76,15 +80,20 @@ FILTERED = Fault(
         "image_safety image_prohibited_content image_recitation"
     ),
 )
+_IMAGES = r"(images?|image.?url|vision|multi-?modal)"
+_OF_REQUESTS = r"(inputs?|contents?|types?|data|messages?|prompts?|modality|is|are|currently|yet)"
+_OF_IMAGES = r"(sizes?|formats?|dimensions?|resolutions?|aspect|ratios?|widths?|heights?|modes?|larger|smaller|of|with)"
 NO_IMAGES = Fault(
-    "sees no images",
-    "{model} at {url} sees no images ({shown}); choose a model that does, for example {vision}",
+    "image not accepted",
+    "{model} at {url} does not accept images ({shown}); choose a model that does, for example {vision}",
+    stops=(1, 5),  # a server that has answered about an image accepts images; what it refuses now is one of them
     with_images=True,
     codes=_words("image_not_supported unsupported_image_input vision_not_supported"),
     phrases=(
         r"not a multi-?modal",
-        r"(images?|image.?url|vision|multi-?modal)\b[\w ]{0,40}\bnot (be )?support",
-        r"(not|n't) support[\w ]{0,20}(image|vision|multi-?modal)",
+        rf"\b{_IMAGES}( {_OF_REQUESTS})* not (be )?support",
+        rf"(not|n't) support(ed)?( (any|the|use|of|for|processing|{_OF_REQUESTS}))*[ '\"`]+"
+        rf"{_IMAGES}\b(?![ _-]{_OF_IMAGES}\b)",
         r"no endpoints found that support image",
         r"unknown variant .?image",
         r"unsupported content (part )?type.{0,5}image",
@@ -129,6 +138,15 @@ QUOTA = Fault(
         r"余额不足|欠费",
     ),
 )
+REGION = Fault(
+    "region",
+    "{url} does not serve this country or region ({shown}); choose another server",
+    codes=_words("unsupported_country"),
+    sure=(
+        r"(country|region|territory|user location)\b.{0,20} not supported",
+        r"not available in your (country|region|location)",
+    ),
+)
 KEY = Fault(
     "key",
     "{url} refused the key ({shown}); set ZSPROMPT_LLM_KEY to a key that may use {model}",
@@ -142,6 +160,16 @@ KEY = Fault(
         r"api.?key.{0,20}(not valid|invalid|expired|missing|required)",
         r"(missing|invalid|no) (bearer|authorization)",
     ),
+)
+POLICY = Fault(
+    "data policy",
+    "{url} has no {model!r} under your data policy ({shown}); change the policy of your account or the model",
+    phrases=(r"match(ing)? your.{0,60}(data|privacy) policy",),
+)
+MEMORY = Fault(
+    "memory",
+    "{url} has too little memory for {model!r} ({shown}); choose a smaller model",
+    phrases=(r"requires? more (\w+ )?memory", r"loading was stopped due to insufficient system resources"),
 )
 MODEL = Fault(
     "model",
@@ -157,14 +185,14 @@ MODEL = Fault(
 )
 LONG = Fault(
     "too long",
-    "{url} refused the request as too long ({shown}); choose a model with a longer context",
+    "{url} refused the request as too long ({shown}); choose a model with a longer context or a higher limit",
     stops=(5, None),
-    statuses=((413, 413),),
-    codes=_words("context_length_exceeded exceed_context_size"),
+    codes=_words("413 context_length_exceeded exceed_context_size"),
+    sure=(r"request too large",),  # its code is that of a rate limit, but it is larger than a whole minute's limit
     phrases=(
         r"context (length|size|window)",
         r"prompt is too long",
-        r"too many (input )?tokens",
+        r"too many (input )?tokens(?!,? (per|please wait))",
         r"range of input length",
     ),
 )
@@ -179,7 +207,7 @@ BUSY = Fault(
 )
 PROXY = Fault(
     "proxy",
-    "the proxy passes no requests on to {url} ({shown}); check HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
+    "the proxy refuses requests to {url} ({shown}); check HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
     statuses=((407, 407),),
 )
 MOVED = Fault(
@@ -202,8 +230,24 @@ PAGE = Fault(
 )
 REFUSED = Fault("refused", "{url} refused the request ({shown})", stops=(5, None), statuses=((0, 999),))
 
-FAULTS = (FILTERED, NO_IMAGES, LIMITED, QUOTA, KEY, MODEL, LONG, BUSY, PROXY, MOVED, BROKEN, REFUSED)
-"""In the order in which they are looked for: the first that fits by code, else by phrase, else by status."""
+FAULTS = (
+    FILTERED,
+    NO_IMAGES,
+    LONG,
+    LIMITED,
+    QUOTA,
+    REGION,
+    KEY,
+    POLICY,
+    MEMORY,
+    MODEL,
+    BUSY,
+    PROXY,
+    MOVED,
+    BROKEN,
+    REFUSED,
+)
+"""In the order in which they are looked for: the first that is sure, else that fits by code, by phrase, by status."""
 
 CUT = frozenset(("length", "max_tokens", "model_length", "max_output_tokens", "max_completion_tokens"))
 """Reasons for the end of an answer that mean: its maximum length."""
@@ -218,12 +262,15 @@ def find_fault(status: int, problem: Problem, *, with_image: bool = False) -> Fa
         with_image: whether the request had an image.
     """
     possible = [fault for fault in FAULTS if with_image or not fault.with_images]
-    codes = [_plain(code) for code in problem.codes]
+    codes = [_plain(code) for code in (*problem.codes, str(status))]
+    for fault in possible:
+        if _says(problem, fault.sure):
+            return fault
     for fault in possible:
         if any(_is_code(part, code) for part in fault.codes for code in codes):
             return fault
     for fault in possible:
-        if any(re.search(phrase, problem.message, re.I | re.S) for phrase in fault.phrases):
+        if _says(problem, fault.phrases):
             return fault
     if status == 200:
         status = problem.status or status
@@ -233,6 +280,10 @@ def find_fault(status: int, problem: Problem, *, with_image: bool = False) -> Fa
 def fault_of_finish(finish: str) -> Fault | None:
     """The fault that the end of an answer stands for, if any."""
     return next((fault for fault in FAULTS if finish in fault.finishes), None)
+
+
+def _says(problem: Problem, phrases: Iterable[str]) -> bool:
+    return any(re.search(phrase, problem.message, re.I | re.S) for phrase in phrases)
 
 
 def _covers(ranges: Iterable[tuple[int, int]], status: int) -> bool:

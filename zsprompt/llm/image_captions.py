@@ -88,7 +88,7 @@ def caption_images(
         if error.fault is not REFUSED:
             raise
         server = writer.client.server
-        hint = f"if {server.model} sees no images, choose a model that does, for example {server.vision_model}"
+        hint = f"if {server.model} does not accept images, choose a model that does, for example {server.vision_model}"
         raise LLMError(f"{error}; {hint}") from None
     return job.result.sorted([image.id for image in images])
 

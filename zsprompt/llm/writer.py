@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -18,6 +19,7 @@ from zsprompt.llm.answers import Answers
 from zsprompt.llm.checks import Complaint, complaint, shortened, tidy
 from zsprompt.llm.client import Answer, ChatClient, Messages, RefusedRequestError
 from zsprompt.llm.event_loop import run_in_loop
+from zsprompt.llm.faults import Fault
 from zsprompt.prompts.caption_bank import Caption
 
 A = TypeVar("A")
@@ -126,7 +128,7 @@ class Writer:
         self._progress = progress
         self._pending: set[asyncio.Future[Answer]] = set()
         self._has_answers = False
-        self._refused_in_a_row = 0
+        self._refused_in_a_row: Counter[Fault] = Counter()
 
     def write(self, sets: Iterable[frozenset[str]], labels: Sequence[str], fits: Fits) -> Written:
         """Captions for label sets.
@@ -196,18 +198,19 @@ class Writer:
             answer = await self._request(http, messages, extra_tokens)
             if not self.client.is_too_short(answer):
                 self.answers.put(self.client.server.base_url, identity, answer)
-        self._has_answers, self._refused_in_a_row = True, 0
+        self._has_answers = True
+        self._refused_in_a_row.clear()
         return answer
 
     def refusal(self, error: RefusedRequestError) -> str:
         """The reason why a request failed while others may succeed.
 
         Raises:
-            RefusedRequestError: too many failed one after the other: it is no use to go on.
+            RefusedRequestError: too many failed in the same way without an answer between them: it is no use to go on.
         """
-        self._refused_in_a_row += 1
+        self._refused_in_a_row[error.fault] += 1
         most = error.fault.stops[self._has_answers]
-        if most is not None and self._refused_in_a_row >= most:
+        if most is not None and self._refused_in_a_row[error.fault] >= most:
             raise error
         return error.reason
 

@@ -1,4 +1,4 @@
-"""Labels that nobody would have meant: how they look, what was probably meant, and what to do."""
+"""Labels that do not look like names: how they look, what was probably meant, and what to do."""
 
 from __future__ import annotations
 
@@ -66,13 +66,15 @@ class Words:
 
     @cached_property
     def listed_by_blanks(self) -> bool:
-        """Whether most labels of several words consist of other labels: two labels at least, or one of three others.
+        """Whether most labels of several words consist of other labels, as names do not.
 
-        "fire truck" next to "fire" and "truck" is a name.
+        One of them has three parts, or a part begins one label and ends another. "fire truck" and "fire hydrant" next
+        to "fire", "truck" and "hydrant" are names.
         """
-        several = [len(self.split(label)) for label in self.labels if " " in label]
-        joined = [count for count in several if count > 1]
-        return len(joined) >= max(len(several) / 2, 1) and (len(joined) > 1 or max(joined) > 2)
+        several = [self.split(label) for label in self.labels if " " in label]
+        joined = [parts for parts in several if len(parts) > 1]
+        moving = {parts[0] for parts in joined} & {parts[-1] for parts in joined}
+        return len(joined) >= max(len(several) / 2, 1) and bool(moving or max(map(len, joined)) > 2)
 
     def split(self, label: str) -> tuple[str, ...]:
         """The other labels that `label` consists of, one after the other; empty if it does not."""
@@ -98,6 +100,7 @@ class OddRule:
         meant: what was probably meant by a label among others: names, () if that is unknown, None if the rule does
             not apply.
         remedy: what to do.
+        in_shards: what else to do about labels of a tar file.
     """
 
     name: str
@@ -105,6 +108,7 @@ class OddRule:
     many: str
     meant: Callable[[str, Words], tuple[str, ...] | None]
     remedy: str
+    in_shards: str = ""
 
 
 @dataclass(frozen=True)
@@ -153,10 +157,13 @@ def in_sentences(found: Sequence[OddLabel]) -> tuple[str, ...]:
 
 def _sentence(odd: Sequence[OddLabel]) -> str:
     rule, more = odd[0].rule, f" and {len(odd) - _NAMED:,} more" if len(odd) > _NAMED else ""
+    remedy = rule.remedy
+    if rule.in_shards and any(".tar" in one.place for one in odd):
+        remedy += f", {rule.in_shards}"
     entries = ", ".join(_entry(one) for one in odd[:_NAMED]) + more
     if len(odd) == 1:
-        return f"label {entries} looks like {rule.one}; {rule.remedy}"
-    return f"labels {entries} look like {rule.many}; {rule.remedy}"
+        return f"label {entries} looks like {rule.one}; {remedy}"
+    return f"labels {entries} look like {rule.many}; {remedy}"
 
 
 def _entry(odd: OddLabel) -> str:
@@ -220,6 +227,8 @@ _MISSING = _one_of("nan", "none", "null", "nil", "n/a", "na", "#n/a", "<na>", "n
 
 def _missing(label: str, words: Words) -> tuple[str, ...] | None:
     """Words and marks that programs write for an empty cell."""
+    if label == "Na":  # sodium
+        return None
     return () if re.fullmatch(r"[!-/:-@\[-`{-~\s]+", label) else _MISSING(label, words)
 
 
@@ -231,7 +240,7 @@ _PATH = re.compile(rf"\.({_FILE_SUFFIXES})$|\\|^[.~]{{0,2}}/|^[a-z]:/|://|/.*/",
 
 def _file(label: str, words: Words) -> tuple[str, ...] | None:
     """File names, paths and addresses; the folder was meant where a file is in one."""
-    if not _PATH.search(label):
+    if not _PATH.search(label) or sum(_low(part) in words.known for part in label.split("/")) > 1:
         return None
     parts = [part for part in re.split(r"[\\/]+", label) if part not in ("", ".", "..", "~")]
     if len(parts) > 1 and re.search(r"\.\w+$", parts[-1]):
@@ -262,6 +271,7 @@ def _left_over(label: str, words: Words) -> tuple[str, ...] | None:
 
 _MARKS = ("|", ";", "\t", "/", ",", "&", "+", " and ")
 _ALWAYS = ("|", ";", "\t")  # marks that no name contains
+_IN_NAMES = ("&", "+", " and ")
 
 
 def _several_names(label: str, words: Words) -> tuple[str, ...] | None:
@@ -271,7 +281,9 @@ def _several_names(label: str, words: Words) -> tuple[str, ...] | None:
         if len(parts) < 2:
             continue
         lows = [_low(part) for part in parts]
-        if mark in _ALWAYS or all(low in words.known or words.parts[mark][low] > 1 for low in lows):
+        unknown = [low for low in lows if low not in words.known and words.parts[mark][low] < 2]
+        alone = mark in _IN_NAMES and sum(mark in other for other in words.labels) < 2  # "bread and butter"
+        if mark in _ALWAYS or (len(unknown) <= (len(parts) > 2) and not alone):
             return tuple(parts)
     names = words.split(label)
     if names and words.listed_by_blanks:
@@ -332,8 +344,8 @@ ODD_RULES = (
     ),
     OddRule(
         "spreadsheet",
-        "an error of a spreadsheet",
-        "errors of a spreadsheet",
+        "a spreadsheet error",
+        "spreadsheet errors",
         _like(r"^(?:#(?:REF|NAME\?|VALUE|DIV/0|NUM|NULL|SPILL|CALC)!?|=.*)$"),
         "correct the cell",
     ),
@@ -345,7 +357,8 @@ ODD_RULES = (
         "a class number",
         "class numbers",
         _like(rf"^(?:{_NUMBER.replace('(', '(?:')})(?:[\s,;]+(?:{_NUMBER.replace('(', '(?:')}))*$"),
-        "use the names of the classes; for shards, one per line in classnames.txt next to them",
+        "use the names of the classes",
+        in_shards="one per line in classnames.txt next to the shards",
     ),
     OddRule(
         "index-column",
@@ -411,7 +424,7 @@ ODD_RULES = (
         ),
         "choose the folder or data set that fits the layout",
     ),
-    OddRule("markup", "a piece of HTML", "pieces of HTML", _markup, "replace it by plain text"),
+    OddRule("markup", "HTML", "HTML", _markup, "replace it by plain text"),
     OddRule(
         "score",
         "a name with a score",
@@ -445,7 +458,7 @@ ODD_RULES = (
         "several names",
         "several names each",
         _several_names,
-        "separate names by |, ; or , (one mark in the whole column)",
+        "separate names by |, ; or , (the same in the whole column)",
     ),
     OddRule(
         "prompt",
@@ -466,7 +479,7 @@ ODD_RULES = (
         "another label in another spelling",
         "other labels in another spelling",
         _two_spellings,
-        "use one spelling",
+        "if they mean the same, use one spelling",
     ),
     OddRule(
         "underscores",
