@@ -13,13 +13,14 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from trees import write
+from trees import save_image, write
 
 from zsprompt.data import Dataset, load_dataset
-from zsprompt.data.datasets.image_list import NAMES_COLUMNS
+from zsprompt.data.datasets.image_list import _BOX_COLUMNS, _FURTHER_NAMES, NAMES_COLUMNS
 from zsprompt.data.image_lists import IMAGE_COLUMNS
 from zsprompt.data.image_lists.cells import flag, named_labels
 from zsprompt.data.image_lists.columns import OTHER_COLUMNS
+from zsprompt.data.inputs import find_sources
 from zsprompt.errors import DataError
 
 RESERVED = {*IMAGE_COLUMNS, *NAMES_COLUMNS, *OTHER_COLUMNS, "split", "caption"}
@@ -219,3 +220,109 @@ def test_time_grows_with_the_rows_and_not_faster(tmp_path: Path) -> None:
         return time.perf_counter() - start
 
     assert seconds(20_000) < 40 * seconds(2_000) + 1  # quadratic would be 100 times
+
+
+# -- which column is what
+
+
+@pytest.mark.parametrize("numbers", [("000001", "000002", "000003"), ("1", "2", "3"), ("1", "0", "2")])
+@pytest.mark.parametrize("name", [*sorted(OTHER_COLUMNS), "ID", "Id", "image_id", "ImageId", "img_id", "key"])
+@pytest.mark.parametrize(
+    ("header", "cells"),
+    [
+        ("dog,cat", ("1,0", "0,1", "1,1")),
+        ("label", ("dog", "cat", "cat|dog")),
+        ("class,created_at", ("dog,1", "cat,1", "cat|dog,1")),
+    ],
+)
+def test_a_first_column_of_ids_names_the_images(
+    tmp_path: Path, name: str, header: str, cells: Sequence[str], numbers: Sequence[str]
+) -> None:
+    """As Kaggle writes its lists: file names without the suffix."""
+    for n, number in enumerate(numbers):
+        save_image(tmp_path / f"{number}.jpg", noise=n)
+    rows = "".join(f"{number},{cell}\n" for number, cell in zip(numbers, cells, strict=True))
+    path = write(tmp_path / "table.csv", f"{name},{header}\n{rows}")
+    found = loaded(path)
+    assert isinstance(found, Dataset), found
+    assert [image.id for image in found.images] == list(numbers)
+    assert states_of(found, ["dog", "cat"]).tolist() == [[1, 0], [0, 1], [1, 1]]
+    assert [image.id for image in find_sources([path])] == list(numbers)
+    assert all(image.read() for image in find_sources([path]))
+
+
+def test_a_column_of_images_comes_before_one_of_ids(tmp_path: Path) -> None:
+    found = loaded(write(tmp_path / "table.csv", "id,shot,cat\n000001,a.png,1\n000002,b.png,0\n"))
+    assert isinstance(found, Dataset)
+    assert (found.labels, [image.id for image in found.images]) == (("cat",), ["a.png", "b.png"])
+
+
+@pytest.mark.parametrize("name", _FURTHER_NAMES)
+def test_a_category_next_to_flags_is_left_out_and_named(tmp_path: Path, name: str) -> None:
+    rows = "a.png,indoor,1,0\nb.png,outdoor,0,1\n"
+    found = loaded(write(tmp_path / "table.csv", f"image,{name},dog,cat\n{rows}"))
+    assert isinstance(found, Dataset)
+    assert (found.labels, found.targets.tolist()) == (("dog", "cat"), [[1, 0], [0, 1]])
+    assert [remark.sentence for remark in found.remarks] == [
+        f"left out 1 column that is not a label: {name!r} of table.csv"
+    ]
+
+
+@pytest.mark.parametrize("box", sorted(_BOX_COLUMNS))
+@pytest.mark.parametrize("name", _FURTHER_NAMES)
+def test_flags_of_boxes_are_no_labels(tmp_path: Path, name: str, box: str) -> None:
+    rows = "a.png,dog,7,1\na.png,cat,9,0\nb.png,t,5,0\n"
+    found = loaded(write(tmp_path / "table.csv", f"image,{name},{box},truncated\n{rows}"))
+    assert isinstance(found, Dataset)
+    assert (found.labels, found.targets.tolist()) == (("cat", "dog", "t"), [[1, 1, 0], [0, 0, 1]])
+
+
+@pytest.mark.parametrize("odd", ["nan", "inf", "-inf", "x", "t", "no", "1", "2019", "Infinity", "NaN"])
+@pytest.mark.parametrize("name", [*NAMES_COLUMNS, *_FURTHER_NAMES])
+def test_one_odd_name_is_a_label(tmp_path: Path, name: str, odd: str) -> None:
+    found = loaded(write(tmp_path / "table.csv", f"image,{name}\na.png,{odd}\nb.png,dog\nc.png,\n"))
+    assert isinstance(found, Dataset)
+    assert states_of(found, [odd, "dog"]).tolist() == [[1, 0], [0, 1], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("cells", "end"),
+    [
+        (("2019", "2020"), "'2019'; remove the column, or name the column of labels 'labels'"),
+        (("0.5", ""), "'0.5'; remove the column, or name the column of labels 'labels'"),
+        (("1", "maybe"), "'maybe'"),
+        (("1", "nan"), "'nan'"),
+    ],
+)
+def test_a_column_without_flags_says_what_to_do(tmp_path: Path, cells: Sequence[str], end: str) -> None:
+    rows = "".join(f"{n}.png,1,{cell}\n" for n, cell in enumerate(cells))
+    found = loaded(write(tmp_path / "table.csv", f"image,dog,year\n{rows}"))
+    assert isinstance(found, str)
+    assert found.endswith(f"for 'year', found {end}")
+
+
+# -- time
+
+
+@pytest.mark.parametrize("mark", ["x,,", "1,0,1"])
+def test_time_of_flags_grows_with_the_cells_and_not_faster(tmp_path: Path, mark: str) -> None:
+    def seconds(columns: int) -> float:
+        header = ",".join(f"label {n}" for n in range(3 * columns))
+        rows = "".join(f"{n}.png,{','.join([mark] * columns)}\n" for n in range(20))
+        path = write(tmp_path / f"{columns}.csv", f"image,{header}\n{rows}")
+        start = time.perf_counter()
+        assert not isinstance(loaded(path), str)
+        return time.perf_counter() - start
+
+    seconds(10)  # imports
+    assert seconds(4_000) < 30 * seconds(400) + 1
+
+
+def test_blank_cells_are_counted_and_the_first_named(tmp_path: Path) -> None:
+    rows = "".join(f"{n}.png,x,\n" for n in range(150))
+    found = loaded(write(tmp_path / "table.csv", f"image,dog,cat\n{rows}"))
+    assert isinstance(found, Dataset)
+    (remark,) = found.remarks
+    assert (remark.kind, remark.count, len(remark.names)) == ("blank-flag", 150, 100)
+    assert remark.names[0] == "table.csv, line 2, 'cat'"
+    assert found.targets.tolist() == [[1, 0]] * 150

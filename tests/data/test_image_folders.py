@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from trees import make_image_folders, message, present, save_image, write
 
 from zsprompt.data import Dataset, load_dataset
+from zsprompt.data.datasets.image_folders import _readable
 from zsprompt.errors import DataError, UnknownName
 
 
@@ -80,3 +82,12 @@ def test_a_file_of_names_may_say_nothing_of_a_folder(tmp_path: Path, line: str) 
     make_image_folders(tmp_path)
     write(tmp_path / "classes.txt", line)
     assert present(load(tmp_path), 2) == ["potted plant"]
+
+
+def test_time_grows_with_the_labels_and_not_faster() -> None:
+    def seconds(count: int) -> float:
+        start = time.perf_counter()
+        assert len(_readable([f"label_{n}" for n in range(count)], {})) == count
+        return time.perf_counter() - start
+
+    assert seconds(40_000) < 40 * seconds(4_000) + 0.5  # quadratic would take many seconds

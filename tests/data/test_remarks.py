@@ -31,11 +31,42 @@ def test_remarks_of_parts_add_up() -> None:
     assert whole.found()[1].groups == ((".txt", 2),)
 
 
+def test_many_things_at_once_are_counted_and_only_kept_names_are_read() -> None:
+    one_by_one, at_once = Remarks(), Remarks()
+    for n in range(250):
+        one_by_one.add("blank-flag", f"line {n}")
+    names = iter(f"line {n}" for n in range(250))
+    at_once.add_many("blank-flag", 250, names)
+    assert at_once.found() == one_by_one.found()
+    assert next(names) == "line 100"
+
+
+@pytest.mark.parametrize(
+    ("remark", "sentence"),
+    [
+        (Remark("blank-flag", 5, ("a",)), "counted 5 blank cells as absent: a and 2 more; write 0 to be explicit"),
+        (
+            Remark("no-annotation-file", 1, ("a",)),
+            "counted 1 image without an annotation file as having no labels: a",
+        ),
+        (
+            Remark("image-place", 1, ("next to x.csv, with .jpg added to each name",)),
+            "guessed where the images are: next to x.csv, with .jpg added to each name",
+        ),
+    ],
+)
+def test_what_the_files_do_not_say_is_guessed_and_said(remark: Remark, sentence: str) -> None:
+    assert remark.guessed
+    assert remark.sentence == sentence
+
+
 @pytest.mark.parametrize("kind", REMARKS)
 def test_every_kind_says_count_and_name(kind: str) -> None:
     for count in (1, 2000):
         sentence = Remark(kind, count, ("this one",)).sentence
-        assert sentence.startswith(f"{REMARKS[kind].verb} {count:,} ")
+        number = f" {count:,}" if REMARKS[kind].numbered else ""
+        noun = REMARKS[kind].one if count == 1 else REMARKS[kind].many
+        assert sentence.startswith(f"{REMARKS[kind].verb}{number} {noun}: ")
         assert "this one" in sentence
 
 

@@ -61,7 +61,7 @@ def test_lists_as_data_sets_as_inputs_and_as_captions(photos: Path, suffix: str)
     assert all(image.read() for image in find_sources([path]))
     assert captions_for(expected, path) == ("number 0", "number 1", "number 2")
     (remark,) = data.remarks
-    assert remark.sentence == f"guessed 1 place of images: images of x{suffix} with / for \\ next to it"
+    assert remark.sentence == f"guessed where the images are: next to x{suffix}, with / for \\"
 
 
 def test_a_file_whose_name_has_a_backslash_is_itself(tmp_path: Path) -> None:

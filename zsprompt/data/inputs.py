@@ -8,7 +8,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from zsprompt._utils.outputs import Reads, reads_folder, same_file
-from zsprompt.data.image_lists import LIST_SUFFIXES, find_place, read_rows
+from zsprompt.data.image_lists import LIST_SUFFIXES, distinct_rows, find_place, read_rows
 from zsprompt.data.images import SUFFIXES, ImageFile, ImageRef, find_images, leave_out, no_images
 from zsprompt.data.remarks import Remark, Remarks
 from zsprompt.data.tars import PACKED_SUFFIXES, TAR_SUFFIXES, TarMember, read_members
@@ -118,5 +118,5 @@ def _listed(path: Path, remarks: Remarks) -> Iterator[ImageRef]:
     rows = iter(read_rows(path, images_only=True, remarks=remarks))
     first = list(islice(rows, _DECIDING))
     place = find_place(path, [row.image for row in first if row.ref is None], remarks)
-    for row in chain(first, rows):
+    for row in distinct_rows(place, chain(first, rows)):
         yield row.ref or place.image(row.image)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 _KEPT = 100  # names kept per kind: a million files must not fill the memory
@@ -17,14 +18,17 @@ class RemarkKind:
     Attributes:
         one: noun for one of them.
         many: noun for several.
-        verb: "left out", "guessed" from names alone, or "found", for what is kept but lacks something.
+        verb: "left out", "guessed" from names alone, "counted" as something that the files do not say, or "found", for
+            what is kept but lacks something.
         remedy: what to do about it, where something can be done.
+        numbered: whether the sentence gives the number of them.
     """
 
     one: str
     many: str
-    verb: Literal["left out", "guessed", "found"] = "left out"
+    verb: Literal["left out", "guessed", "counted", "found"] = "left out"
     remedy: str = ""
+    numbered: bool = True
 
 
 REMARKS: Mapping[str, RemarkKind] = {
@@ -96,13 +100,15 @@ REMARKS: Mapping[str, RemarkKind] = {
     "labels-column": RemarkKind("column of labels", "columns of labels", verb="guessed", remedy="call it 'labels'"),
     "separator": RemarkKind("separator of cells", "separators of cells", verb="guessed"),
     "name-separator": RemarkKind("separator of label names", "separators of label names", verb="guessed"),
-    "blank-flag": RemarkKind("blank cell as absent", "blank cells as absent", verb="guessed", remedy="write 0"),
+    "blank-flag": RemarkKind(
+        "blank cell as absent", "blank cells as absent", verb="counted", remedy="write 0 to be explicit"
+    ),
     "joined-rows": RemarkKind("row as part of an earlier row", "rows as parts of earlier rows", verb="guessed"),
-    "image-place": RemarkKind("place of images", "places of images", verb="guessed"),
+    "image-place": RemarkKind("where the images are", "where the images are", verb="guessed", numbered=False),
     "no-annotation-file": RemarkKind(
-        "image as without labels, for want of an annotation file",
-        "images as without labels, for want of annotation files",
-        verb="guessed",
+        "image without an annotation file as having no labels",
+        "images without annotation files as having no labels",
+        verb="counted",
     ),
 }
 """Every kind of remark, by key. A loader can make no other; a contract test plants one of each."""
@@ -126,8 +132,8 @@ class Remark:
 
     @property
     def guessed(self) -> bool:
-        """Whether it was guessed from names alone."""
-        return REMARKS[self.kind].verb == "guessed"
+        """Whether the loader guessed something, from names or from what the files lack."""
+        return REMARKS[self.kind].verb in ("guessed", "counted")
 
     @property
     def sentence(self) -> str:
@@ -137,7 +143,8 @@ class Remark:
         sizes = f" ({', '.join(f'{group} {count:,}' for group, count in self.groups)})" if self.groups else ""
         more = f" and {self.count - _NAMED:,} more" if self.count > _NAMED else ""
         remedy = f"; {kind.remedy}" if kind.remedy else ""
-        return f"{kind.verb} {self.count:,} {noun}{sizes}: {', '.join(self.names[:_NAMED])}{more}{remedy}"
+        number = f" {self.count:,}" if kind.numbered else ""
+        return f"{kind.verb}{number} {noun}{sizes}: {', '.join(self.names[:_NAMED])}{more}{remedy}"
 
 
 class Remarks:
@@ -149,11 +156,14 @@ class Remarks:
 
     def add(self, kind: str, name: str, *, group: str = "") -> None:
         """Count one thing. `kind` is a key of REMARKS, `group` a sort within it, such as a suffix."""
+        self.add_many(kind, 1, (name,), group=group)
+
+    def add_many(self, kind: str, count: int, things: Iterable[str], *, group: str = "") -> None:
+        """Count `count` things at once. Only as many of their names are read as are kept."""
         names = self._names.setdefault(kind, [])
-        if len(names) < _KEPT:
-            names.append(name)
+        names += islice(things, _KEPT - len(names))
         groups = self._groups.setdefault(kind, {})
-        groups[group] = groups.get(group, 0) + 1
+        groups[group] = groups.get(group, 0) + count
 
     def add_all(self, remarks: Iterable[Remark]) -> None:
         """Add the remarks of another collector."""

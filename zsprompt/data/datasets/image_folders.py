@@ -138,9 +138,9 @@ def _translations(root: Path, remarks: Remarks) -> dict[str, str]:
 
 def _readable(raw: Sequence[str], translations: Mapping[str, str]) -> tuple[str, ...]:
     labels = [_SAME_WORDS.get(name) or translations.get(name) or name.replace("_", " ").strip() for name in raw]
-    lower = [label.lower() for label in labels]
+    positions: dict[str, int] = {}
     for n, label in enumerate(labels):
-        first = lower.index(lower[n])
+        first = positions.setdefault(label.lower(), n)
         if first != n:
             raise DataError(
                 f"expected folders with different names, found {raw[first]!r} and {raw[n]!r}, both {label!r}; "

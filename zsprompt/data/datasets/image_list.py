@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from zsprompt._utils.arrays import Targets
 from zsprompt._utils.files import read_fault
 from zsprompt.data.dataset import Dataset
 from zsprompt.data.datasets.find_folder import find_base, listed
-from zsprompt.data.image_lists import ListRow, find_place, flag_targets, name_targets, read_rows
+from zsprompt.data.image_lists import ListRow, distinct_rows, find_place, flag_targets, name_targets, read_rows
 from zsprompt.data.image_lists.cells import flag, named_labels
 from zsprompt.data.image_lists.columns import ANNOTATION, CAPTION, IMAGE_COLUMNS, OTHER_COLUMNS, SPLIT
 from zsprompt.data.image_lists.parquet_file import ParquetImage
@@ -28,7 +29,7 @@ NAMES_COLUMNS = ("labels", "label", "tags", "classes")
 _FURTHER_NAMES = tuple(
     "tag class category categories choice choices label_names class_names labelname label_name".split()
 )
-"""Further names of such columns; one of flags is a label."""
+"""Further names of such columns; one of flags or numbers only is no column of names."""
 
 _STEMS = ("labels", "metadata", "_classes")  # ours, Hugging Face's imagefolder, Roboflow's
 _LIST_ORDER = (".jsonl", ".parquet", ".csv", ".tsv", ".ndjson", ".json")
@@ -140,7 +141,7 @@ def _entries(path: Path, part: str, several: bool, remarks: Remarks) -> Iterable
     if not rows:
         raise DataError(f"expected annotated images in {path}, found none")
     place = find_place(path, [row.image for row in rows if row.ref is None], remarks)
-    for row in rows:
+    for row in distinct_rows(place, rows):
         image = row.ref or place.image(row.image)
         if row.ref is None and row.image.startswith(_ADDRESS) and not place.path(row.image).exists():
             raise DataError(
@@ -162,7 +163,7 @@ def _annotated(row: ListRow, remarks: Remarks) -> bool:
 
 def _distinct(entries: Sequence[_Entry], targets: Targets, remarks: Remarks) -> tuple[list[_Entry], Targets]:
     """The entries with distinct ids, and their targets. Rows of the objects of one image are joined."""
-    boxes = any(name.lower() in _BOX_COLUMNS for name in entries[0].row.values)
+    boxes = _has_boxes(entries[0].row.values)
     positions: dict[str, int] = {}
     done: list[_Entry] = []
     kept: list[int] = []
@@ -209,8 +210,9 @@ def _labels(
     columns = {name: [row.values.get(name) for row in rows] for name in every_name}
     names_column = _names_column(path, columns, remarks)
     flags = [] if names_column is not None else _flag_columns(columns)
+    used = {names_column, CAPTION, SPLIT, ANNOTATION, *flags}
     for name in columns:
-        if name not in (names_column, CAPTION, SPLIT, ANNOTATION, *flags):
+        if name not in used:
             remarks.add("ignored-column", f"{name!r} of {path.name}")
     if names_column is not None:
         return name_targets(path, rows, names_column, remarks)
@@ -219,9 +221,16 @@ def _labels(
 
 
 def _names_column(path: Path, columns: Mapping[str, Sequence[Any]], remarks: Remarks) -> str | None:
-    """The column of label names: by its name, else the only one with texts where no column has flags."""
+    """The column of label names: by its name, else the only one with texts where no column has flags.
+
+    A category next to flags is left out, unless the rows are boxes: their flags tell of the box (truncated).
+    """
     named = [name for name in columns if name.lower() in NAMES_COLUMNS]
-    named += [name for name in columns if name.lower() in _FURTHER_NAMES and _is_text(columns[name])]
+    further = [name for name in columns if name.lower() in _FURTHER_NAMES and any(map(_is_name, columns[name]))]
+    if further and (
+        _has_boxes(columns) or not any(_has_flags(columns[name]) for name in columns if _may_be_label(name))
+    ):
+        named += further
     if named:
         return named[0]
     texts = [name for name in columns if _may_be_label(name) and _is_text(columns[name])]
@@ -247,6 +256,16 @@ def _flag_columns(columns: Mapping[str, Sequence[Any]]) -> list[str]:
     ]
 
 
+def _has_boxes(names: Iterable[str]) -> bool:
+    return any(name.lower() in _BOX_COLUMNS for name in names)
+
+
+def _has_flags(cells: Sequence[Any]) -> bool:
+    """Whether a column has flags only."""
+    filled = [cell for cell in cells if cell not in (None, "")]
+    return bool(filled) and all(flag(cell) is not None for cell in filled)
+
+
 def _may_be_label(name: str) -> bool:
     return name not in (CAPTION, SPLIT) and name.lower() not in OTHER_COLUMNS
 
@@ -259,13 +278,13 @@ def _is_text(cells: Sequence[Any]) -> bool:
 
 def _is_name(cell: object) -> bool:
     if isinstance(cell, str):
-        return flag(cell) is None and not _is_number(cell)
+        return bool(cell) and flag(cell) is None and not _is_number(cell)
     return isinstance(cell, list | dict) and named_labels(cell) is not None
 
 
 def _is_number(text: str) -> bool:
+    """Whether a text is a number; "nan" and "inf" are words."""
     try:
-        float(text.replace(",", "."))
+        return math.isfinite(float(text.replace(",", ".")))
     except ValueError:
         return False
-    return True

@@ -2,7 +2,7 @@
 
 from zsprompt.data.image_lists.cells import flag_targets, name_targets
 from zsprompt.data.image_lists.columns import IMAGE_COLUMNS, ListRow
-from zsprompt.data.image_lists.places import ImagePlace, find_place
+from zsprompt.data.image_lists.places import ImagePlace, distinct_rows, find_place
 from zsprompt.data.image_lists.rows import LIST_SUFFIXES, read_rows
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "LIST_SUFFIXES",
     "ImagePlace",
     "ListRow",
+    "distinct_rows",
     "find_place",
     "flag_targets",
     "name_targets",

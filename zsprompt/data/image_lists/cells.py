@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,31 +67,52 @@ def flag_targets(
     if "" in labels:
         raise DataError(f"{path}, line 1: expected a label above each column, found a blank")
     targets = np.empty((len(rows), len(labels)), dtype=np.int8)
-    ticked: bool | None = None
+    blanks: dict[Any, int] | None = None
     for c, label in enumerate(labels):
         cells = [row.values.get(label) for row in rows]
         try:
             targets[:, c] = [_FAST[cell] for cell in cells]
         except (KeyError, TypeError):  # another spelling, or an unhashable value
-            if ticked is None:
-                ticked = _only_ticks(rows, labels)
-            targets[:, c] = [_state(row, label, cell, ticked, remarks) for row, cell in zip(rows, cells, strict=True)]
+            if blanks is None:
+                blanks = {"": 0} if _only_ticks(rows, labels) else {}
+            targets[:, c] = _states(rows, label, cells, blanks)
+            if blanks and remarks is not None and (count := cells.count("")):
+                places = (f"{row.place}, {label!r}" for row, cell in zip(rows, cells, strict=True) if cell == "")
+                remarks.add_many("blank-flag", count, places)
     return tuple(labels), targets
 
 
 def _only_ticks(rows: Sequence[ListRow], labels: Sequence[str]) -> bool:
     """Whether no cell of the table says that a label is absent or left out."""
-    return not any(flag(row.values.get(label)) in (0, -1) for row in rows for label in labels)
+    return not any(flag(cell) in (0, -1) for label in labels for cell in _distinct([r.values.get(label) for r in rows]))
 
 
-def _state(row: ListRow, label: str, cell: object, ticked: bool, remarks: Remarks | None) -> int:
-    if ticked and cell == "":
-        if remarks is not None:
-            remarks.add("blank-flag", f"{row.place}, {label!r}")
-        return 0
+def _distinct(cells: Sequence[Any]) -> Iterable[Any]:
+    try:
+        return set(cells)
+    except TypeError:  # lists or objects
+        return cells
+
+
+def _states(rows: Sequence[ListRow], label: str, cells: Sequence[Any], blanks: Mapping[Any, int]) -> list[int]:
+    """The flags of a column. Each spelling is looked at once."""
+    known: dict[Any, int] = {**_FAST, **blanks}
+    states = []
+    for row, cell in zip(rows, cells, strict=True):
+        try:
+            states.append(known[cell])
+        except (KeyError, TypeError):  # another spelling, or an unhashable value
+            known[cell] = _state(row, label, cell, cells)
+            states.append(known[cell])
+    return states
+
+
+def _state(row: ListRow, label: str, cell: object, column: Sequence[Any]) -> int:
     state = flag(cell)
     if state is None:
-        raise DataError(f"{row.where}: expected 1, 0 or -1 (left out) for {label!r}, found {cell!r}")
+        none = all(flag(other) is None for other in column)  # not one wrong cell, but a column of something else
+        remedy = "; remove the column, or name the column of labels 'labels'" if none else ""
+        raise DataError(f"{row.where}: expected 1, 0 or -1 (left out) for {label!r}, found {cell!r}{remedy}")
     return state
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -16,7 +17,6 @@ from zsprompt._utils.file_kinds import is_own_csv
 from zsprompt._utils.files import other_encoding
 from zsprompt.data.caption_csv import is_caption_header, read_captions
 from zsprompt.data.image_lists.columns import (
-    OTHER_COLUMNS,
     ListRow,
     image_column,
     is_row_number,
@@ -144,14 +144,13 @@ def _image(
         raise DataError(f"{path}, line 1: expected a header with a column 'image', found an image: {header[0]!r}")
     column, certain = image_column(header, columns)
     if column is None:
-        others = (c for c, name in enumerate(header) if c not in dropped and name.lower() not in OTHER_COLUMNS)
-        column = next(others, None)
+        column = next((c for c in range(len(header)) if c not in dropped), None)  # even if it is called id
     if column is None or not (header[column] or certain or any(map(looks_like_image, columns[column]))):
         raise DataError(
             f"{path}, line 1: expected a header with a column 'image', found a blank above the first column"
         )
-    names = [name for c, name in enumerate(header) if c not in dropped and c != column]
-    repeated = next((name for n, name in enumerate(names) if name in names[:n]), None)
+    counts = Counter(name for c, name in enumerate(header) if c not in dropped and c != column)
+    repeated = next((name for name, count in counts.items() if count > 1), None)
     if repeated is not None:
         raise DataError(f"{path}, line 1: expected each column once, found {repeated!r} again")
     if not certain:
@@ -161,9 +160,8 @@ def _image(
 
 def _rows(path: Path, file: TextIO, layout: _Layout, images_only: bool, remarks: Remarks) -> Iterator[ListRow]:
     reader = csv.reader(file, delimiter=layout.separator, strict=True)
-    kept = [
-        (c, name) for c, name in enumerate(layout.header) if c not in layout.dropped | layout.blank | {layout.image}
-    ]
+    left_out = layout.dropped | layout.blank | {layout.image}
+    kept = [(c, name) for c, name in enumerate(layout.header) if c not in left_out]
     try:
         next(filter(None, reader), None)
         for cells in reader:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice, product
+from itertools import product
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from zsprompt.data.image_lists.columns import looks_like_image
+from zsprompt.data.image_lists.columns import ListRow, looks_like_image
 from zsprompt.data.images import ImageFile
 from zsprompt.data.remarks import Remarks
+from zsprompt.errors import DataError
 
 IMAGE_FOLDERS = ("", "data", "images")
 """Folders next to a list that may contain its images."""
@@ -79,19 +80,41 @@ class ImagePlace:
 def find_place(path: Path, names: Iterable[str], remarks: Remarks | None = None) -> ImagePlace:
     """The place where most of the first images of the list `path` exist; next to the list if none do.
 
-    Names are changed only if no image exists under its own.
+    Names are changed only if no image exists under its own, and so that all stay different where a change does that.
     """
-    sample = list(islice(names, _SAMPLE))
+    every = list(names)
+    sample = every[:_SAMPLE]
     slashes = any("\\" in name for name in sample)
     place = ImagePlace(path.parent, _SLASHES if slashes else "")
     for places in (_near(path, sample), _elsewhere(path, sample)):
-        best = max(places, key=lambda place: _existing(place, sample), default=place)
-        if _existing(best, sample):
-            place = best
+        counts = {place: _existing(place, sample) for place in places}
+        found = sorted((place for place in places if counts[place]), key=lambda place: -counts[place])
+        if found:
+            good = (place for place in found if 2 * counts[place] > counts[found[0]])
+            place = next((place for place in good if _keeps_apart(place, every)), found[0])
             break
     if remarks is not None and (place.form or place.suffix or place.folder not in _usual(path)):
         remarks.add("image-place", _described(path, place))
     return place
+
+
+def distinct_rows(place: ImagePlace, rows: Iterable[ListRow]) -> Iterator[ListRow]:
+    """The rows, one by one.
+
+    Raises:
+        DataError: two names become the same path.
+    """
+    first: dict[Path, ListRow] = {}
+    for row in rows:
+        if (place.form or place.suffix) and row.ref is None:
+            other = first.setdefault(place.path(row.image), row)
+            if other.image != row.image:
+                raise DataError(
+                    f"{row.where}: expected another file than for {other.unit} {other.line}, found "
+                    f"{place.path(row.image)} for both {other.image!r} and {row.image!r}; "
+                    "write file names relative to the list"
+                )
+        yield row
 
 
 def _usual(path: Path) -> list[Path]:
@@ -121,12 +144,20 @@ def _existing(place: ImagePlace, sample: Sequence[str]) -> int:
     return sum(map(_is_file, paths)) if len(paths) == len(set(sample)) else 0
 
 
+def _keeps_apart(place: ImagePlace, names: Sequence[str]) -> bool:
+    """Whether different names become different paths."""
+    if not (place.form or place.suffix):
+        return True
+    different = set(names)
+    return len({place.path(name) for name in different}) == len(different)
+
+
 def _described(path: Path, place: ImagePlace) -> str:
     folder = place.folder.relative_to(path.parent).as_posix()
-    where = {".": "next to it", "..": "in the folder above it"}.get(folder, f"in {folder}/")
-    how = f" {place.form}" if place.form else ""
-    ending = f" with {place.suffix}" if place.suffix else ""
-    return f"images of {path.name}{how}{ending} {where}"
+    where = {".": "next to", "..": "in the folder above"}.get(folder, f"in {folder}/ next to")
+    how = f", {place.form}" if place.form else ""
+    ending = f", with {place.suffix} added to each name" if place.suffix else ""
+    return f"{where} {path.name}{how}{ending}"
 
 
 def _is_file(path: Path) -> bool:
