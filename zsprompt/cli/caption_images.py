@@ -65,14 +65,16 @@ def caption_images(
         from zsprompt.llm.options import LlmOptions, open_writer, parse_llm
 
         spec, resources = given.spec(), given.resources()
-        if not out:
+        if out:
+            inputs = [reads_sources(images or ()), *inputs_of(spec)]
+            check_output(out, IMAGE_CAPTIONS, inputs=inputs, force=force)
+        else:
             given.use(WITHOUT_OUT)
         if not out and not dry_run:
             raise UsageError("expected --out FILE for the captions, found none")
         refs = _images(images or (), replace(spec, llm=None), resources)  # no captions of label sets are needed
         if out:
-            inputs = [reads_sources(images or ()), reads_images(refs), *inputs_of(spec)]
-            check_output(out, IMAGE_CAPTIONS, inputs=inputs, force=force)
+            check_output(out, IMAGE_CAPTIONS, inputs=[reads_images(refs)], force=force)
         options = parse_llm(spec.llm) if spec.llm else LlmOptions()
         folder = None if resources.cache == "default" else Path(str(resources.cache))
         writer = open_writer(

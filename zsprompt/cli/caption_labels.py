@@ -78,6 +78,8 @@ def caption_labels(
         if out is None:
             given.use(WITHOUT_OUT)
         cost = _price(price, given)
+        if out:
+            check_output(out, BANK, inputs=inputs_of(spec), force=force)
         resolved = replace(spec, captions=None, llm=None).resolve(resources)  # listing the sets needs no captions
         if out:
             check_output(out, BANK, inputs=inputs_of(spec, resolved.dataset), force=force)

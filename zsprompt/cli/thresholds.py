@@ -114,10 +114,11 @@ def thresholds(
             raise UsageError(f"expected labels per image, or share=S, for --expect, found {quoted(expect)}")
         given.use(THRESHOLDS_BY_EXPECTATION if images else THRESHOLDS_BY_TARGETS)
         chosen.choice()  # refused before any work
+        inputs = [reads_sources(images or ()), *inputs_of(spec)]
+        check_output(out, THRESHOLDS, inputs=inputs, force=force)
         resources = given.resources()
         resolved = spec.resolve(resources)
-        inputs = [reads_sources(images or ()), *inputs_of(spec, resolved.dataset)]
-        check_output(out, THRESHOLDS, inputs=inputs, force=force)
+        check_output(out, THRESHOLDS, inputs=inputs_of(spec, resolved.dataset), force=force)
         resolved.check(resources)
         sources = find_sources(images) if images else None  # before a model is loaded
         with resources.open_store(resolved.model, spec.device, spec.precision) as store:
