@@ -1,4 +1,5 @@
-"""The array types of the package. Letters: N images, C labels, T texts, D embedding width, L spatial tokens."""
+"""The array types of the package. Letters: N images, C labels, T texts, D embedding width, L spatial tokens,
+W windows of an image, K classes of a classifier."""
 
 from __future__ import annotations
 
@@ -26,6 +27,21 @@ class Tokens(Protocol):
 
     def read(self, rows: Sequence[int] | Indices) -> Halves:
         """[n, L, D'] float16, unit rows: tokens of the images at positions `rows`, in that order."""
+        ...
+
+
+class PerImage(Protocol):
+    """Rows of N images, a different number for each; only the images that are read are loaded into memory.
+
+    Window vectors [W, D] and class logits [2 + W, K] are such rows.
+    """
+
+    def __len__(self) -> int:
+        """N."""
+        ...
+
+    def read(self, rows: Sequence[int] | Indices) -> list[tuple[tuple[int, int], Halves]]:
+        """(columns, rows) of the grid and the float16 rows of each image at positions `rows`, in that order."""
         ...
 
 

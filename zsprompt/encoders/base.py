@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from zsprompt._utils.arrays import Bools, Floats, Halves
+from zsprompt.encoders.windows import Grid
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -91,6 +92,49 @@ class SpatialEncoder(Protocol):
         The vectors equal those of `encode_images`. Token 0 is the pooled vector; the other tokens are the places, row
         by row. An encoder that cuts an image into patches stacks the tokens of its patches.
         """
+        ...
+
+
+@runtime_checkable
+class WindowEncoder(Protocol):
+    """An Encoder that embeds all windows of an image in one pass of its tower.
+
+    Attributes:
+        places: number of places on the long side of an image; see encoders.windows.
+        windows_key: what the window vectors depend on in addition to `fingerprint` and the grid.
+    """
+
+    places: int
+    windows_key: str
+
+    def prepare_windows(self, image: Image, grid: Grid) -> Image:
+        """`image`, resized for the pass over its windows. Called in worker threads."""
+        ...
+
+    def encode_windows(self, images: Sequence[Image], grids: Sequence[Grid]) -> list[Halves]:
+        """[W, D] float16, unit rows, for each prepared image: its windows, in the order of Grid.windows."""
+        ...
+
+
+@runtime_checkable
+class ClassEncoder(WindowEncoder, Protocol):
+    """A WindowEncoder with a classifier, which says how likely an image shows each of K classes.
+
+    Attributes:
+        class_texts: K texts, each a class's name and those of its hypernyms.
+    """
+
+    class_texts: tuple[str, ...]
+
+    def encode_classes(self, images: Sequence[Image], grids: Sequence[Grid]) -> list[Halves]:
+        """[2 + W, K] float16 logits for each image that `prepare_windows` prepared.
+
+        Row 0 is of the whole image at the tower's size, row 1 of the whole larger image, the others of its windows.
+        """
+        ...
+
+    def vectors_of(self, logits: Halves) -> Halves:
+        """[n, D] float16, unit rows: the vectors of windows with logits [n, K], as `encode_windows` gives them."""
         ...
 
 

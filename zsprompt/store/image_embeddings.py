@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zsprompt._utils.arrays import Floats, Halves, Indices, Tokens
+from zsprompt._utils.arrays import Floats, Halves, Indices, PerImage, Tokens
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,24 @@ class TokenArray:
 
 
 @dataclass(frozen=True)
+class RowsInMemory:
+    """Rows of N images in memory; see PerImage.
+
+    Attributes:
+        values: (columns, rows) of the grid, and the float16 rows, of each image.
+    """
+
+    values: Sequence[tuple[tuple[int, int], Halves]]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def read(self, rows: Sequence[int] | Indices) -> list[tuple[tuple[int, int], Halves]]:
+        """See PerImage."""
+        return [self.values[int(row)] for row in rows]
+
+
+@dataclass(frozen=True)
 class Images:
     """Embeddings of N images.
 
@@ -39,21 +57,29 @@ class Images:
         vectors: [N, D] float32, unit rows.
         tokens: [N, L, D'] spatial tokens, read in parts; None unless an adapter reads them.
         captions: [N, K, D] float32, unit rows, K captions per image; None unless an adapter reads them.
+        windows: [W, D] window vectors per image, unit rows, read in parts; None unless a strategy reads them.
+        classes: [2 + W, K] class logits per image, read in parts, see ClassEncoder; None unless a strategy reads them.
     """
 
     vectors: Floats
     tokens: Tokens | None = None
     captions: Floats | None = None
+    windows: PerImage | None = None
+    classes: PerImage | None = None
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     def read(self, rows: Sequence[int] | Indices) -> Images:
-        """The images at `rows`, in that order, with their tokens in memory.
+        """The images at `rows`, in that order, with all that is stored of them in memory.
 
         Raises:
             CacheError: tokens are in a store that is closed or damaged.
         """
         indices = np.asarray(rows, dtype=np.intp)
         tokens = None if self.tokens is None else TokenArray(self.tokens.read(indices))
-        return Images(self.vectors[indices], tokens, None if self.captions is None else self.captions[indices])
+        captions = None if self.captions is None else self.captions[indices]
+        windows, classes = (
+            None if part is None else RowsInMemory(part.read(indices)) for part in (self.windows, self.classes)
+        )
+        return Images(self.vectors[indices], tokens, captions, windows, classes)

@@ -10,7 +10,8 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 
 from zsprompt._utils.arguments import check_fields
-from zsprompt._utils.arrays import Bools, Doubles, Floats
+from zsprompt._utils.arrays import Bools, Doubles, Floats, Indices
+from zsprompt.encoders.windows import Grid
 from zsprompt.errors import UsageError
 from zsprompt.prompts import NEUTRAL, neutral_words
 from zsprompt.prompts.labels import TextSpace, label_key
@@ -28,6 +29,25 @@ THRESHOLD = 2.0
 
 
 @dataclass(frozen=True)
+class BestWindows:
+    """Which window of each image each label's score comes from.
+
+    Attributes:
+        grids: [N, 2] int, columns and rows of each image's grid of places.
+        best: [N, C] int, position of the window in Grid.windows.
+    """
+
+    grids: Indices
+    best: Indices
+
+    def box(self, image: int, label: int) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom of a window, as shares of the image's width and height, 0..1."""
+        columns, rows = map(int, self.grids[image])
+        left, top, right, bottom = map(float, Grid(columns, rows).boxes()[self.best[image, label]])
+        return left, top, right, bottom
+
+
+@dataclass(frozen=True)
 class Prediction:
     """The answer of a strategy for N images and C labels.
 
@@ -38,6 +58,7 @@ class Prediction:
         overflowed: candidates excluded because their text does not fit the context, summed over the images.
         worded: number of label-set captions by source; empty if templates worded every label set.
         probabilities: [N, C] float32, 0..1, that the label is present; None without a calibration.
+        windows: the window that each score comes from; None if scores come from whole images alone.
     """
 
     scores: Floats
@@ -45,6 +66,7 @@ class Prediction:
     overflowed: int = 0
     worded: Mapping[str, int] = field(default_factory=dict)
     probabilities: Floats | None = None
+    windows: BestWindows | None = None
 
 
 @runtime_checkable
@@ -98,6 +120,15 @@ class JudgesAlone(Protocol):
 
     @property
     def judges_alone(self) -> bool: ...
+
+
+@runtime_checkable
+class ScoresCosines(Strategy, Protocol):
+    """A strategy whose score is a cosine, or a weighted mean of cosines. Only these can be compared in a softmax."""
+
+    def cosines(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Floats:
+        """[N, C] float32: the scores alone, without decisions. Raises what `predict` raises."""
+        ...
 
 
 @runtime_checkable

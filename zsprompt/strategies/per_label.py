@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from zsprompt._utils.arguments import check_fields
+from zsprompt._utils.arrays import Floats
 from zsprompt.prompts import PromptSet, load_prompts
 from zsprompt.prompts.labels import TextSpace, check_labels, label_vectors
 from zsprompt.store.image_embeddings import Images
@@ -58,7 +59,11 @@ class PerLabel:
         """See Strategy. Raises LabelError for a label too long for the encoder, UsageError for the threshold."""
         labels = check_labels(labels)
         words = (*labels, *self.reference_words(labels).words)
-        cosines = images.vectors @ label_vectors(self.prompts, words, texts).T
+        cosines = self.cosines(images, words, texts)
         yes = above(standardise(cosines), self.threshold, len(words))
         count = len(labels)
-        return Prediction(cosines[:, :count].astype(np.float32, copy=False), yes[:, :count])
+        return Prediction(cosines[:, :count], yes[:, :count])
+
+    def cosines(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Floats:
+        """See ScoresCosines."""
+        return np.asarray(images.vectors @ label_vectors(self.prompts, labels, texts).T, dtype=np.float32)
