@@ -100,11 +100,8 @@ def test_prepared_for_another_size_it_is_the_same_part_of_the_image(encoder: Con
 
 @needs_parts
 def test_labels_that_it_misses_are_named(encoder: Conse) -> None:
-    assert encoder.often_missed(["dog", "Person", "potted  plant", "sheep", "car"]) == [
-        "Person",
-        "potted  plant",
-        "sheep",
-    ]
+    labels = ["dog", "Person", "potted  plant", "sheep", "cow", "Chair"]
+    assert encoder.often_missed(labels) == ["Person", "potted  plant", "Chair"]
     assert encoder.often_missed(["dog", "personal computer"]) == []
 
 
@@ -141,17 +138,14 @@ def test_other_files_are_refused_and_change_the_fingerprint(place: str, monkeypa
         other.encode_texts(["dog"]) if place.isupper() else other.encode_images(noise(1))
 
 
-@pytest.mark.parametrize(
-    ("constant", "value"), [("CROP", 1.0), ("TEMPERATURE", 3.0), ("CLASSES_KEPT", 10), ("DIM", None)]
-)
+@pytest.mark.parametrize(("constant", "value"), [("CROP", 1.0), ("TEMPERATURE", 3.0), ("CLASSES_KEPT", 10)])
 @needs_parts
 def test_constants_that_change_embeddings_change_the_fingerprint(
-    constant: str, value: float | None, monkeypatch: pytest.MonkeyPatch
+    constant: str, value: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = load_encoder("conse").fingerprint
-    if value is not None:
-        monkeypatch.setattr(module, constant, value)
-    assert (load_encoder("conse").fingerprint != before) is (value is not None)
+    monkeypatch.setattr(module, constant, value)
+    assert load_encoder("conse").fingerprint != before
 
 
 @pytest.mark.parametrize(

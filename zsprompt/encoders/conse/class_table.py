@@ -24,7 +24,7 @@ TABLE = "classes.txt"
 TABLE_SHA256 = "ea8a98aedd689e5cca6f8a1beb2e67f8526eaa59f3bc8e726d05c430a97588b8"
 VECTORS = "class_vectors.npy"
 VECTORS_SHA256 = "825bebea1d53208fbf0ead6104c58d103f7e2f17419c44562d122bf503fe9cf6"
-_TEXT = "a photo of a {name}, {hypernym}"  # chosen by benchmarks/constants.py
+_TEXT = "a photo of a {name}, {hypernym}"  # compared with others by benchmarks/constants.py
 
 
 @dataclass(frozen=True)
