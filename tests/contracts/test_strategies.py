@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -34,8 +34,8 @@ from zsprompt.strategies import (
     rebuild,
     refuse_labels,
 )
-from zsprompt.strategies.base import standardise
 from zsprompt.strategies.list_all import _subsets
+from zsprompt.strategies.z_scores import WORDS_WEIGH, require_threshold, standardise
 from zsprompt.testing import RandomSpace, check_strategy, random_images
 
 BANK = Bank.of("mine", [Caption((), "nothing"), *(Caption((label,), f"some {label}") for label in LABELS)])
@@ -133,7 +133,7 @@ def test_what_predict_refuses_whatever_the_model_is_refused_without_one(
 @contract
 def test_a_label_too_long_for_the_context_is_refused(strategy: Strategy) -> None:
     with pytest.raises(LabelError, match="shorten"):
-        strategy.predict(random_images(2), ("dog", "cat", "bird", "x" * 300), RandomSpace(fits_up_to=200))
+        strategy.predict(random_images(2), (*LABELS, "x" * 300), RandomSpace(fits_up_to=200))
 
 
 @contract
@@ -323,15 +323,30 @@ def test_a_prompt_set_without_the_needed_section_is_refused_with_a_remedy() -> N
 # -- standardising -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("inner", "labels"),
-    [(TopAll(), LABELS), (PerLabel(), tuple(f"thing {i}" for i in range(16)))],
-    ids=["set", "alone"],
-)
-def test_standardised_rows_have_mean_0_and_deviation_1(inner: Strategy, labels: tuple[str, ...]) -> None:
-    scores = Normalised(inner).predict(random_images(20), labels, RandomSpace()).scores
+def test_standardised_rows_have_mean_0_and_deviation_1() -> None:
+    scores = Normalised(TopAll()).predict(random_images(20), LABELS, RandomSpace()).scores
     np.testing.assert_allclose(scores.mean(axis=1), 0, atol=1e-6)
     np.testing.assert_allclose(scores.std(axis=1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize(("labels", "words"), [(1, 60), (3, 60), (20, 60), (500, 60), (5, 4), (5, 1), (5, 24)])
+def test_all_words_together_weigh_as_much_as_24_labels(labels: int, words: int) -> None:
+    """As if each label occurred `words` times and each word 24 times; a word never weighs more than a label."""
+    scores = np.random.default_rng(labels).normal(size=(7, labels + words))
+    times = (words, 24) if words > WORDS_WEIGH else (1, 1)
+    company = np.repeat(scores, [times[0]] * labels + [times[1]] * words, axis=1)
+    expected = (scores[:, :labels] - company.mean(axis=1, keepdims=True)) / company.std(axis=1, keepdims=True)
+    np.testing.assert_allclose(standardise(scores, labels), expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("labels", "words"), [(1, 60), (5, 60), (20, 60), (8, 0), (5, 3)])
+def test_the_largest_z_is_what_a_threshold_may_not_reach(labels: int, words: int) -> None:
+    one = np.zeros((1, labels + words))
+    one[0, 0] = 1  # one label apart from everything else has the largest z
+    highest = float(standardise(one, labels)[0, 0])
+    require_threshold(highest - 1e-6, labels, words)
+    with pytest.raises(UsageError, match="expected a threshold below"):
+        require_threshold(highest + 1e-6, labels, words)
 
 
 def test_a_constant_row_standardises_to_zero() -> None:
@@ -355,18 +370,19 @@ def test_few_labels_are_standardised_with_the_neutral_vocabulary(strategy: Strat
     assert answer.decisions[3].sum() == min(count, 5)
 
 
-def test_enough_labels_are_standardised_among_themselves() -> None:
-    few, enough = (tuple(f"thing {i}" for i in range(n)) for n in (15, 16))
-    store = world()
-    PerLabel().predict(images(), enough, store)
-    assert store.counts.texts_encoded == 16
-    PerLabel().predict(images(), few, store)
-    assert store.counts.texts_encoded == 16 + 15 + 60
+def test_one_label_more_never_moves_the_others_far() -> None:
+    """There is one rule for all numbers of labels: no number at which the others' z jump."""
+    names = tuple(f"thing {i}" for i in range(60))
+    pictures, space, strategy = random_images(40), RandomSpace(), Normalised(PerLabel())
+    z = [strategy.predict(pictures, names[:n], space).scores[:, :5] for n in range(5, 61)]
+    steps = [float(np.abs(after - before).max()) for before, after in pairwise(z)]
+    assert max(steps) < 0.6
+    assert np.mean(steps[30:]) < np.mean(steps[:10])  # and less and less
 
 
 def test_the_threshold_is_a_field() -> None:
     images = random_images(50)
-    counts = [PerLabel(threshold=t).predict(images, LABELS, RandomSpace()).decisions.sum() for t in (-9, 0, 1, 7.9)]
+    counts = [PerLabel(threshold=t).predict(images, LABELS, RandomSpace()).decisions.sum() for t in (-9, 0, 1, 5.4)]
     assert counts[0] == 400
     assert counts[0] > counts[1] > counts[2] > counts[3] == 0
 
@@ -379,7 +395,7 @@ def test_an_ensemble_is_the_unit_mean_of_its_unit_vectors() -> None:
         np.testing.assert_allclose(scores[:, c], images.vectors @ (mean / np.linalg.norm(mean)), atol=1e-6)
 
 
-@pytest.mark.parametrize("strategy", [PerLabel(threshold=4), Normalised(TopAll(), threshold=2)], ids=repr)
+@pytest.mark.parametrize("strategy", [PerLabel(threshold=7), Normalised(TopAll(), threshold=2)], ids=repr)
 def test_a_threshold_that_no_label_can_exceed_is_refused(strategy: Strategy) -> None:
     """Among n labels, none is more than √(n − 1) deviations above the mean."""
     labels = LABELS[:5] if isinstance(strategy, Normalised) else tuple(f"thing {i}" for i in range(16))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
@@ -13,19 +12,11 @@ from zsprompt._utils.arguments import check_fields
 from zsprompt._utils.arrays import Bools, Doubles, Floats, Indices
 from zsprompt.encoders.windows import Grid
 from zsprompt.errors import UsageError
-from zsprompt.prompts import NEUTRAL, neutral_words
-from zsprompt.prompts.labels import TextSpace, label_key
+from zsprompt.prompts.labels import TextSpace
 from zsprompt.store.image_embeddings import Images
 
 MAX_SCALE = 350.0
 """Largest softmax scale. Cosines differ by at most 2, and e^-700 is about the smallest mass that float64 can hold."""
-
-# Both measured on one half of 500 VOC2007 test images with conse, see benchmarks/README.md, "Few labels".
-ENOUGH_LABELS = 16
-"""With at least this many labels, their own mean and deviation rank better than with reference words added."""
-
-THRESHOLD = 2.0
-"""Standard deviations above the image's mean from which a label counts as present."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +36,10 @@ class BestWindows:
         columns, rows = map(int, self.grids[image])
         left, top, right, bottom = map(float, Grid(columns, rows).boxes()[self.best[image, label]])
         return left, top, right, bottom
+
+    def first(self, count: int) -> BestWindows:
+        """Those of the first `count` labels."""
+        return BestWindows(self.grids, self.best[:, :count])
 
 
 @dataclass(frozen=True)
@@ -173,53 +168,6 @@ def require_scale(value: float | None) -> None:
         raise UsageError(
             f"expected a softmax scale above 0 and at most {MAX_SCALE:g}, got {value:g}; set the field scale"
         )
-
-
-def standardise(scores: Floats | Doubles) -> Doubles:
-    """z = (score − mean) / standard deviation within each row of [N, C]; 0 in constant rows.
-
-    Source: SPARC (arXiv 2502.16911), within-image standardisation.
-    """
-    wide = np.asarray(scores, dtype=np.float64)
-    centred = wide - wide.mean(axis=1, keepdims=True)
-    spread = wide.std(axis=1, keepdims=True)
-    # the deviation of a constant row is rounding noise, not exactly 0
-    constant = spread <= 1e-12 * np.abs(wide).max(axis=1, keepdims=True)
-    return np.where(constant, 0.0, centred / np.where(constant, 1.0, spread))
-
-
-def above(z: Doubles, threshold: float, among: int) -> Bools:
-    """[N, C] which z exceed `threshold`.
-
-    Args:
-        z: [N, C], standardised over `among` labels.
-        threshold: in standard deviations.
-        among: C plus the number of reference words.
-
-    Raises:
-        UsageError: see `require_threshold`.
-    """
-    require_threshold(threshold, among)
-    return z > threshold
-
-
-def require_threshold(threshold: float, among: int) -> None:
-    """Raise UsageError for a threshold that no z over `among` labels can exceed: it is at most √(among − 1)."""
-    highest = math.sqrt(among - 1)
-    if not -math.inf < threshold < highest:
-        raise UsageError(
-            f"expected a threshold below {highest:.3g}, the largest possible z over {among} labels, "
-            f"got {threshold:g}; lower it, or use more labels"
-        )
-
-
-def words_to_join(labels: Sequence[str], *, in_scores: bool) -> ReferenceWords:
-    """The reference words to standardise `labels` with; none if there are enough labels."""
-    if len(labels) >= ENOUGH_LABELS:
-        return ReferenceWords(in_scores=in_scores)
-    given = {label_key(label) for label in labels}
-    words = tuple(word for word in neutral_words() if label_key(word) not in given)
-    return ReferenceWords(NEUTRAL, words, in_scores)
 
 
 def log_marginals(holding: Doubles, without: Doubles) -> Doubles:

@@ -12,19 +12,10 @@ from zsprompt._utils.arguments import check_fields
 from zsprompt.errors import UsageError
 from zsprompt.prompts.labels import TextSpace, check_labels
 from zsprompt.store.image_embeddings import Images
-from zsprompt.strategies.base import (
-    THRESHOLD,
-    JudgesAlone,
-    Prediction,
-    ReferenceWords,
-    Strategy,
-    Supervision,
-    above,
-    require_threshold,
-    standardise,
-    words_to_join,
-)
+from zsprompt.strategies.base import JudgesAlone, Prediction, ReferenceWords, Strategy, Supervision
 from zsprompt.strategies.capabilities import refuse_labels
+from zsprompt.strategies.order import require_order
+from zsprompt.strategies.z_scores import THRESHOLD, neutral_reference, require_threshold, standardise
 
 _FEWEST = 4
 
@@ -33,9 +24,9 @@ _FEWEST = 4
 class Normalised:
     """Scores of NAME standardised within each image: z = (score − mean) / standard deviation over the labels.
 
-    Scores are z. A label is present where z exceeds `threshold`. Fewer than 16 labels give a poor mean and deviation.
-    Then reference words join them for both, if the wrapped strategy scores each label on its own (per-label,
-    yes-or-no). Other strategies need at least 4 labels.
+    Scores are z. A label is present where z exceeds `threshold`. Few labels give a poor mean and deviation, so
+    reference words join them for both, if the wrapped strategy scores each label on its own (per-label, yes-or-no,
+    regions:); see strategies.z_scores. Other strategies need at least 4 labels.
 
     Attributes:
         strategy: the wrapped strategy.
@@ -47,9 +38,11 @@ class Normalised:
     strategy: Strategy
     threshold: float = THRESHOLD
     supervision: ClassVar[Supervision] = "label-free"
+    stage: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         check_fields(self)
+        require_order(self, self.strategy)
 
     @property
     def inner(self) -> Strategy:
@@ -63,12 +56,12 @@ class Normalised:
     def reference_words(self, labels: Sequence[str]) -> ReferenceWords:
         """See Compares."""
         alone = isinstance(self.strategy, JudgesAlone) and self.strategy.judges_alone
-        return words_to_join(labels, in_scores=True) if alone else ReferenceWords()
+        return neutral_reference(labels) if alone else ReferenceWords()
 
     def refuse_labels(self, labels: Sequence[str]) -> None:
         """See RefusesLabels. Raises what `predict` raises for too few labels and for the threshold."""
         words = self._words(labels)
-        require_threshold(self.threshold, len(words))
+        require_threshold(self.threshold, len(labels), len(words) - len(labels))
         refuse_labels(self.strategy, words)  # the reference words need texts too
 
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
@@ -78,12 +71,14 @@ class Normalised:
             UsageError: too few labels, or a threshold that no z can exceed.
         """
         labels = check_labels(labels)
-        words = self._words(labels)
+        words, count = self._words(labels), len(labels)
+        require_threshold(self.threshold, count, len(words) - count)
         inner = self.strategy.predict(images, words, texts)
-        z = standardise(inner.scores)
-        yes = above(z, self.threshold, len(words))
-        count = len(labels)
-        return Prediction(z[:, :count].astype(np.float32), yes[:, :count], inner.overflowed, inner.worded)
+        z = standardise(inner.scores, count)
+        windows = inner.windows and inner.windows.first(count)
+        return replace(
+            inner, scores=z.astype(np.float32), decisions=z > self.threshold, windows=windows, probabilities=None
+        )
 
     def _words(self, labels: Sequence[str]) -> tuple[str, ...]:
         """The labels and reference words to standardise over. Raises UsageError for too few."""

@@ -13,16 +13,8 @@ from zsprompt._utils.arrays import Floats
 from zsprompt.prompts import PromptSet, load_prompts
 from zsprompt.prompts.labels import TextSpace, check_labels, label_vectors
 from zsprompt.store.image_embeddings import Images
-from zsprompt.strategies.base import (
-    THRESHOLD,
-    Prediction,
-    ReferenceWords,
-    Supervision,
-    above,
-    require_threshold,
-    standardise,
-    words_to_join,
-)
+from zsprompt.strategies.base import Prediction, ReferenceWords, Supervision
+from zsprompt.strategies.z_scores import THRESHOLD, neutral_reference, require_threshold, standardise
 
 
 @dataclass(frozen=True)
@@ -30,7 +22,7 @@ class PerLabel:
     """Cosine between the image and the text of each label, or the mean of its text embeddings.
 
     Scores are cosines, −1..1. A label is present where its cosine, standardised within the image, exceeds
-    `threshold`. With fewer than 16 labels, reference words join them for the mean and deviation.
+    `threshold`. Reference words join the labels for the mean and deviation, see strategies.z_scores.
 
     Attributes:
         prompts: wordings; the templates for single labels are used.
@@ -47,22 +39,21 @@ class PerLabel:
 
     def reference_words(self, labels: Sequence[str]) -> ReferenceWords:
         """See Compares. Scores are cosines, so only decisions depend on them."""
-        return words_to_join(labels, in_scores=False)
+        return neutral_reference(labels, in_scores=False)
 
     def refuse_labels(self, labels: Sequence[str]) -> None:
         """See RefusesLabels. Raises PromptError for prompts without texts for the labels, and UsageError."""
-        words = (*labels, *self.reference_words(labels).words)
-        self.prompts.ensemble(words)
-        require_threshold(self.threshold, len(words))
+        words = self.reference_words(labels).words
+        self.prompts.ensemble((*labels, *words))
+        require_threshold(self.threshold, len(labels), len(words))
 
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy. Raises LabelError for a label too long for the encoder, UsageError for the threshold."""
         labels = check_labels(labels)
-        words = (*labels, *self.reference_words(labels).words)
-        cosines = self.cosines(images, words, texts)
-        yes = above(standardise(cosines), self.threshold, len(words))
-        count = len(labels)
-        return Prediction(cosines[:, :count], yes[:, :count])
+        words, count = self.reference_words(labels).words, len(labels)
+        require_threshold(self.threshold, count, len(words))
+        cosines = self.cosines(images, (*labels, *words), texts)
+        return Prediction(cosines[:, :count], standardise(cosines, count) > self.threshold)
 
     def cosines(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Floats:
         """See ScoresCosines."""

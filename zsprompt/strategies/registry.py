@@ -35,6 +35,7 @@ STRATEGIES = Table(
 WRAPPERS = Table(
     {
         "normalised": "zsprompt.strategies.normalised:Normalised",
+        "softmax": "zsprompt.strategies.softmax:Softmax",
     }
 )
 """Strategies that wrap another one in their field `strategy`. These names are reserved before a colon."""
