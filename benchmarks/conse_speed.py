@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from common import arguments, peak_flops, save
 
-from zsprompt.encoders.conse import Conse
+from zsprompt.encoders.conse.encoder import Conse
 
 RUNS = 3
 FLOPS = 2 * 407e6
@@ -29,7 +29,7 @@ FLOPS = 2 * 407e6
 def main() -> None:
     options = arguments(__doc__, images=96)
     classifier: Any = Conse(device="cpu")._classifier
-    network, threads = classifier._network, classifier._threads
+    network, threads = classifier._networks[0].network, classifier._threads
     pixels = torch.randn(options.images, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     formats = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
     peak = peak_flops()

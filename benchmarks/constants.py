@@ -14,13 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from class_vectors import class_names
-from PIL import Image, ImageOps
+from PIL import Image
 
 from zsprompt import Dataset, ListAll, TopAll, load_dataset, load_prompts, metrics
-from zsprompt._utils.arrays import unit_rows
 from zsprompt.data.images import decode
-from zsprompt.encoders import conse
+from zsprompt.encoders.conse import encoder as conse
+from zsprompt.encoders.conse.class_table import image_classes
 from zsprompt.prompts import neutral_words
 from zsprompt.prompts.labels import label_vectors
 from zsprompt.store import EmbeddingStore
@@ -36,12 +35,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args()
     data = load_dataset("voc", root=options.root)
-    encoder = conse.Conse()
+    chosen = conse.CROP, conse.TEMPERATURE, conse.CLASSES_KEPT
     images = [decode(ref.read()) for ref in data.images]
 
-    grid = embedding_grid(encoder, images, data)
+    grid = embedding_grid(conse.Conse(), images, data)
     show(grid, options.out / "conse-constants-voc2007.csv", best="average")
-    store = EmbeddingStore(encoder)
+    conse.CROP, conse.TEMPERATURE, conse.CLASSES_KEPT = chosen
+    store = EmbeddingStore(conse.Conse())
     vectors = store.images(data.images).vectors
     show(scale_grid(store, vectors, data), options.out / "conse-scale-voc2007.csv", best="average")
     show(
@@ -50,32 +50,37 @@ def main() -> None:
     )
 
 
+TEXTS = ("{name}", "a photo of a {name}", "a photo of a {name}, {hypernym}")
+
+
 def embedding_grid(encoder: conse.Conse, images: list[Image.Image], data: Dataset) -> pd.DataFrame:
-    """mAP of per-label, plain and standardised, for every crop, number of classes kept and wording of the classes."""
-    names = class_names()
-    wordings = {
-        "{}": encoder.encode_texts(names),
-        "a photo of a {}": encoder.encode_texts([f"a photo of a {n}" for n in names]),
-    }
+    """mAP of per-label, plain and standardised, for every crop, temperature, number of classes kept and class text."""
+    names = [{"name": one.name, "hypernym": one.hypernyms[0]} for one in image_classes()]
+    class_vectors = {text: encoder.encode_texts([text.format(**name) for name in names]) for text in TEXTS}
     labels = {
         prompts: encoder.encode_texts([texts[0] for texts in load_prompts(prompts).ensemble(data.labels)])
         for prompts in ("bare", "photo")
     }
+    logits = {crop: cropped(encoder, images, crop) for crop in (0.875, 1.0)}
     rows = []
-    for crop in (0.875, 1.0):
-        fit = [ImageOps.fit(p, (224, 224), Image.Resampling.BICUBIC, bleed=(1 - crop) / 2) for p in images]
-        probabilities = encoder._classifier.probabilities(np.stack([np.asarray(p) for p in fit]))
-        for kept, wording in product((10, 50, 200, 1000), wordings):
-            lowest = np.sort(probabilities, axis=1)[:, -kept, None]
-            vectors = unit_rows(np.where(probabilities >= lowest, probabilities, 0) @ wordings[wording])
-            row: dict[str, object] = {"crop": crop, "classes_kept": kept, "class_text": wording}
-            for half, part in HALVES.items():
-                for prompts, columns in labels.items():
-                    cosines = vectors[part] @ columns.T
-                    row[f"{half}: {prompts}"] = mean_ap(cosines, data.targets[part])
-                    row[f"{half}: normalised {prompts}"] = mean_ap(standardise(cosines), data.targets[part])
-            rows.append(row)
+    for crop, temperature, kept, text in product(logits, (1.0, 1.5, 2.0, 3.0), (10, 30, 50, 200, 1000), TEXTS):
+        encoder._class_vectors = class_vectors[text]
+        conse.TEMPERATURE, conse.CLASSES_KEPT = temperature, kept
+        vectors = encoder._convex(logits[crop])
+        row: dict[str, object] = {"crop": crop, "temperature": temperature, "classes_kept": kept, "class_text": text}
+        for half, part in HALVES.items():
+            for prompts, columns in labels.items():
+                cosines = vectors[part] @ columns.T
+                row[f"{half}: {prompts}"] = mean_ap(cosines, data.targets[part])
+                row[f"{half}: normalised {prompts}"] = mean_ap(standardise(cosines), data.targets[part])
+        rows.append(row)
     return with_average(rows)
+
+
+def cropped(encoder: conse.Conse, images: list[Image.Image], crop: float) -> np.ndarray:
+    """[N, 1000] logits of the images' centre squares."""
+    conse.CROP = crop
+    return encoder._classifier.logits([encoder.prepare(image) for image in images])
 
 
 def scale_grid(store: EmbeddingStore, vectors: np.ndarray, data: Dataset) -> pd.DataFrame:

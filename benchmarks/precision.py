@@ -23,7 +23,6 @@ import torch
 from common import arguments, random_vit_b32, save, seconds
 
 import zsprompt as zs
-from zsprompt._utils.arrays import unit_rows
 from zsprompt.data.images import decode
 from zsprompt.encoders import Precision
 from zsprompt.encoders.clip.openai_clip import OpenAIClip
@@ -68,12 +67,10 @@ def towers(name: str, data: zs.Dataset, limit: int, rounds: int) -> list[dict[st
     """Convolutional towers: the classifier of conse and the residual network of tiny."""
     encoder: Any = zs.load_encoder(name, device="cpu")
     if name == "conse":
-        network, size = encoder._classifier._network, 4
+        network, size = encoder._classifier._networks[0].network, 4
         pixels = torch.from_numpy(np.stack([np.asarray(encoder.prepare(decode(r.read()))) for r in data.images]))
         pixels = (pixels.permute(0, 3, 1, 2).float() - 127.0) / 128.0
-        finish = lambda out: torch.from_numpy(  # noqa: E731
-            unit_rows(encoder._weights(out.float().softmax(dim=1).numpy()) @ encoder._class_vectors)
-        )
+        finish = lambda out: torch.from_numpy(encoder._convex(out.float().numpy()))  # noqa: E731
     else:
         network, size, finish = encoder._towers.model.visual, BATCH, lambda out: out
         pixels = normalised(encoder, data)

@@ -37,7 +37,7 @@ import sys
 from functools import cached_property
 sys.path.insert(0, {str(BENCHMARKS)!r})
 from class_vectors import class_texts
-from zsprompt.encoders.conse import Conse
+from zsprompt.encoders.conse.encoder import Conse
 Conse._class_vectors = cached_property(lambda conse: conse.encode_texts(class_texts()))
 Conse._class_vectors.__set_name__(Conse, "_class_vectors")
 """

@@ -16,7 +16,7 @@ from zsprompt.data.dataset import PHOTOGRAPHS, SCENES
 from zsprompt.encoders import ENCODERS, OfDomain, load_encoder
 from zsprompt.encoders.base import another_domain
 from zsprompt.encoders.clip.tiny import Tiny
-from zsprompt.encoders.conse import Conse
+from zsprompt.encoders.conse.encoder import Conse
 from zsprompt.encoders.random_texts import RandomTexts
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -34,7 +34,8 @@ def test_the_wheel_holds_the_prompts_and_no_tests(wheel: Path) -> None:
     assert not [name for name in names if name.startswith(("tests", "benchmarks"))]
     data = {path for path in (ROOT / "zsprompt").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
     assert {f"{path.relative_to(ROOT)}" for path in data} <= set(names)
-    assert {"zsprompt/encoders/clip/tiny.safetensors", "zsprompt/encoders/conse_classes.npy"} <= set(names)
+    conse = {f"zsprompt/encoders/conse/{name}" for name in ("class_vectors.npy", "classes.txt", "classes.LICENSE")}
+    assert {"zsprompt/encoders/clip/tiny.safetensors", *conse} <= set(names)
     assert wheel.stat().st_size < 7_500_000
 
 

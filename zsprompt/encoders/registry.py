@@ -25,12 +25,14 @@ class EncoderEntry:
         about: one line of description.
         needs: module:function with the loader's arguments that raises what the loader would raise without reading
             weights; empty if there is nothing to check.
+        has_fields: whether NAME,field=value… is a name of this model too.
     """
 
     name: str
     path: str
     about: str
     needs: str = ""
+    has_fields: bool = False
 
     @property
     def is_family(self) -> bool:
@@ -68,9 +70,10 @@ ENCODERS = {
         ),
         EncoderEntry(
             "conse",
-            "conse:load_conse",
-            "ConSE for photographs, built from PyPI packages (extra 'offline'); no download; it misses most people",
-            "conse:check_conse",
+            "conse.encoder:load_conse",
+            "ConSE for photographs, built from PyPI packages (extra 'offline'); no download. Fields: classifier, size.",
+            "conse.encoder:check_conse",
+            has_fields=True,
         ),
         EncoderEntry(
             "pyramid:MODEL",
@@ -93,15 +96,20 @@ def available_models() -> dict[str, str]:
     return built_in | {name: f"installed: {path}" for name, path in installed(_GROUP).items()}
 
 
+def is_built_in(name: str) -> bool:
+    """Whether `name` is a name of the table, its fields included. They are not checked."""
+    return _entry(name) is not None
+
+
 @checked
 def load_encoder(name: str = "ViT-B/32", *, device: str = "auto", precision: Precision = "auto") -> Encoder:
     """Load the encoder with this name.
 
     Args:
-        name: an OpenAI CLIP name, "tiny", "conse", a checkpoint file, or package.module:Object. The object is an
-            encoder, or a callable that makes one from `device=`. A file takes precedence over a model name only if
-            it is written with a path separator. pyramid[,field=value…]:NAME runs any of these on larger images; see
-            encoders.pyramid.
+        name: an OpenAI CLIP name, "tiny", conse[,field=value…] (see encoders.conse.fields), a checkpoint file, or
+            package.module:Object. The object is an encoder, or a callable that makes one from `device=`. A file
+            takes precedence over a model name only if it is written with a path separator.
+            pyramid[,field=value…]:NAME runs any of these on larger images; see encoders.pyramid.
         device: "auto" (cuda if available), "cpu" or "cuda".
         precision: "auto"; on a CPU also "bfloat16", and "int8" for OpenAI CLIP models.
 
@@ -182,9 +190,9 @@ def _entry(name: str) -> EncoderEntry | None:
         raise ModelError(
             f"models of {prefix} are not supported yet, found {name!r}; use an OpenAI CLIP name or a checkpoint file"
         )
-    family = _BY_KEY.get(prefix)
-    if family and family.is_family:
-        return family
+    entry = _BY_KEY.get(prefix)
+    if entry and (entry.is_family or (entry.has_fields and name.startswith(f"{prefix},"))):
+        return entry
     return None if _reads_as_path(name) and Path(name).is_file() else _BY_KEY.get(name)
 
 

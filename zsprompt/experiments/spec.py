@@ -19,6 +19,7 @@ from zsprompt.data.dataset import PHOTOGRAPHS
 from zsprompt.data.datasets.image_captions import captions_for, read_image_captions
 from zsprompt.encoders import ENCODERS, Encoder, Precision, available_models, check_model, load_encoder
 from zsprompt.encoders.devices import require_device
+from zsprompt.encoders.registry import is_built_in
 from zsprompt.errors import AdapterError, ThresholdError, UnknownName, UsageError, ZspromptError
 from zsprompt.evaluation.provenance import outside_domain
 from zsprompt.evaluation.result import Result
@@ -595,7 +596,7 @@ def _is_another(model: str | Encoder, other: object) -> bool:
 
 def _loadable_model(name: str | None) -> str | None:
     """The name of an adapter's model; None for a strategy without one. Raises UsageError if it cannot be loaded."""
-    if name is None or name in available_models() or is_object_path(name) or name.startswith("pyramid"):
+    if name is None or name in available_models() or is_built_in(name) or is_object_path(name):
         return name
     if Path(name).is_file():
         return name

@@ -36,6 +36,7 @@ WRAPPERS = Table(
     {
         "normalised": "zsprompt.strategies.normalised:Normalised",
         "softmax": "zsprompt.strategies.softmax:Softmax",
+        "regions": "zsprompt.strategies.regions:Regions",
     }
 )
 """Strategies that wrap another one in their field `strategy`. These names are reserved before a colon."""
