@@ -160,8 +160,8 @@ def parts_for(encoder: CheckedEncoder, reads: Collection[str], batch_size: int) 
 
     Args:
         encoder: embeds the images.
-        reads: "windows" (dense if the encoder can, else crops), "windows:dense", "windows:crops", "classes"; others
-            are ignored.
+        reads: "windows" (dense if the encoder can, else crops), "windows:dense", "windows:crops", "classes",
+            "classes:auto" (none if the encoder knows no classes); others are ignored.
         batch_size: images per call of the encoder.
 
     Raises:
@@ -170,9 +170,10 @@ def parts_for(encoder: CheckedEncoder, reads: Collection[str], batch_size: int) 
     dense = isinstance(encoder.encoder, WindowEncoder)
     crops = f"{WINDOWS}:{CROPS}" in reads or (WINDOWS in reads and not dense)
     windows = f"{WINDOWS}:{DENSE}" in reads or (WINDOWS in reads and dense)
+    classes = CLASSES in reads or (f"{CLASSES}:auto" in reads and isinstance(encoder.encoder, ClassEncoder))
     parts: list[ImagePart] = [Crops(encoder, batch_size)] if crops else []
-    if windows or CLASSES in reads:
-        parts.append(DenseWindows(encoder, windows, CLASSES in reads))
+    if windows or classes:
+        parts.append(DenseWindows(encoder, windows, classes))
     return tuple(parts)
 
 

@@ -36,6 +36,7 @@ WRAPPERS = Table(
     {
         "normalised": "zsprompt.strategies.normalised:Normalised",
         "softmax": "zsprompt.strategies.softmax:Softmax",
+        "matched": "zsprompt.strategies.matched:Matched",
         "regions": "zsprompt.strategies.regions:Regions",
     }
 )
