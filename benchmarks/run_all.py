@@ -43,6 +43,7 @@ WITH_PHOTOS = {
     "end_to_end": ["--limit", "8", "--photos", "2", "--warm", "1"],
     "kill": ["--limit", "40", "--kills", "2"],
     "labels_asked": ["--limit", "40"],
+    "windows": ["--limit", "40"],
     "folds": ["--folds", "2", "--seeds", "1", "--epochs", "2"],
     "report": ["--images", "200", "--rounds", "1"],
 }

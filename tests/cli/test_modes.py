@@ -83,6 +83,7 @@ USES = {
     "run on scenes": Use("run --strategy top-all --dataset scenes,split=test:9", f"root {READS_NO_CAPTIONS}"),
     "run as JSON": Use(f"run --strategy top-all {ON} --json", f"eleven_point {READS_NO_CAPTIONS}"),
     "run, to a file": Use(f"run --strategy top-all {ON} --out made", READS_NO_CAPTIONS),
+    "predict, to images": Use(f"predict {{photos}} {TO} --show made", READS_NO_CAPTIONS),
     "predict, to a file": Use(f"predict {{photos}} {TO} --out made.csv", READS_NO_CAPTIONS),
     "caption-labels, to a file": Use(f"caption-labels {ON} {ASK} --out made.jsonl", "set_size"),
     "reproduce, to a file": Use("reproduce adds-1 --out made"),
@@ -217,7 +218,8 @@ VALUES = {
     **{"batch_size": "--batch-size 2", "llm_model": "--llm-model m", "llm_base_url": "--llm m --llm-base-url openai"},
     **{"llm_timeout": f"{ASK} --llm-timeout 3", "max_calls": f"{ASK} --max-calls 3"},
     **{"max_tokens": f"{ASK} --max-tokens 99", "offline": f"{ASK} --offline", "threshold": "--threshold 0.4"},
-    **{"json": "--json", "out": "--out made", "cache": "--cache {cache}", "eleven_point": "--eleven-point"},
+    **{"show": "--show shown", "json": "--json", "out": "--out made"},
+    **{"cache": "--cache {cache}", "eleven_point": "--eleven-point"},
     **{"rule": "--rule global", "kind": "--kind global", "precision_wanted": "--wanted-precision 0.8"},
     **{"calibrate": "--calibrate platt", "folds": "--folds 3", "folds_seed": "--folds-seed 3"},
     **{"expect": "--expect 1", "share": "--share 0.3", "set_size": "--set-size 1", "dry_run": "--dry-run"},
@@ -302,7 +304,8 @@ def options_of(use: str) -> list[str]:
 SLOW = {
     use
     for use in USES
-    if use.endswith((", dry", ", to a file")) or use in ("run per-label", "run yes-or-no", "run list-all")
+    if use.endswith((", dry", ", to a file", ", to images"))
+    or use in ("run per-label", "run yes-or-no", "run list-all")
 }
 SLOW |= {"run normalised", "run normalised llm", "run a normalised adapter", "predict an adapter of captions"}
 """Modes that differ from another one in what it is hardly likely to depend on."""
@@ -310,7 +313,12 @@ SLOW |= {"run normalised", "run normalised llm", "run a normalised adapter", "pr
 
 def unused_in(use: str) -> list[str]:
     """Names of the options that a mode refuses; --force is one where nothing is written."""
-    writes = "--out" in USES[use].line or command_of(use) == "report" or "force" not in options_of(use)
+    writes = (
+        "--out" in USES[use].line
+        or "--show" in USES[use].line
+        or command_of(use) == "report"
+        or "force" not in options_of(use)
+    )
     return [*USES[use].unused.split(), *([] if writes else ["force"])]
 
 

@@ -44,6 +44,7 @@ class Case:
         files: every file that it writes, or deletes, where a user may have one.
         again: options with which it replaces its own output.
         server: whether it asks an LLM.
+        flag: the option that names the output.
     """
 
     words: Sequence[str]
@@ -51,16 +52,23 @@ class Case:
     files: Sequence[str]
     again: Sequence[str] = ()
     server: bool = False
+    flag: str = "--out"
 
     @property
     def command(self) -> str:
         return self.words[0]
 
 
-RESULT = ("result.json", "scores.csv", "per_class.csv", "probabilities.csv")
+RESULT = ("result.json", "scores.csv", "per_class.csv", "probabilities.csv", "windows.csv")
 TRAIN = ["train", "--adapter", "linear-probe", *DATA, "--schedule", "epochs=1", "--validation", "0"]
 CASES = {
     "predict": Case(["predict", "photos", "--labels", "cat, dog", *MODEL], "o.csv", ["o.csv"]),
+    "predict, shown": Case(
+        ["predict", "photos", "--labels", "cat, dog", "--strategy", "fakes:Windowed", *MODEL],
+        "new/o",
+        [*(f"new/o/{n}-000{n - 1}.jpg" for n in (1, 8)), "new/o/index.csv"],
+        flag="--show",
+    ),
     "run": Case(["run", "--strategy", "per-label", *DATA], "new/o", [f"new/o/{name}" for name in RESULT]),
     "ablate": Case(
         ["ablate", "--strategy", "per-label", "--strategy", "top-all", *DATA],
@@ -172,7 +180,7 @@ def place(made: Path, tmp_path: Path) -> Path:
 
 def words_of(case: Case, server: ChatServer) -> list[str]:
     llm = ["--llm", f"url={server.url},model=captioner"] if case.server else []
-    return [*case.words, *llm, "--out", case.out]
+    return [*case.words, *llm, case.flag, case.out]
 
 
 def state(folder: Path) -> dict[str, bytes | None]:
@@ -504,7 +512,7 @@ def test_an_interrupted_command_leaves_nothing(
     words = list(CASES[name].words)
     if name == "reproduce":  # a table that needs a model
         words[1:2] = ["mmm-clip-4", *MODEL]
-    line = command(*words, "--out", CASES[name].out)
+    line = command(*words, CASES[name].flag, CASES[name].out)
     with subprocess.Popen(line, cwd=place, env=environment() | fakes, stdout=-1, stderr=-1) as process:
         while not (elsewhere / "began").exists():
             assert process.poll() is None, process.communicate()
@@ -525,7 +533,7 @@ def test_every_kind_recognises_what_the_commands_write_and_nothing_else(
     written: dict[str, set[str]] = {}
     for name, case in CASES.items():
         words = words_of(case, server)
-        words[words.index("--out") + 1] = f"each/{name}/{Path(case.out).name}"
+        words[words.index(case.flag) + 1] = f"each/{name}/{Path(case.out).name}"
         (place / "each" / name).mkdir(parents=True)
         assert (done := cli(*words)).returncode == 0, done.stderr
     for path in (place / "each").rglob("*"):
@@ -535,7 +543,7 @@ def test_every_kind_recognises_what_the_commands_write_and_nothing_else(
             written.setdefault(matching[0], set()).add(path.name)
     assert RANDOM_BANK.what in written
     not_seen = {kind.what for kind in KINDS} - set(written)
-    assert not_seen == {"probabilities of a result", "an unfinished training run"}
+    assert not_seen == {"probabilities of a result", "windows of a result", "an unfinished training run"}
     for content in FOREIGN.values():
         (place / "foreign").write_bytes(content)
         assert kind_of(place / "foreign") is None

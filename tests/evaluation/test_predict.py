@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from command_line import Cli, environment
-from fakes import PlantedEncoder, draw_files
+from fakes import PlantedEncoder, Windowed, draw_files
 from pyarrow import parquet
 from trees import make_shards, message, png, tar, write
 
@@ -23,7 +23,7 @@ from zsprompt.errors import DataError
 from zsprompt.evaluation import predict as prediction
 from zsprompt.evaluation.predict import predict, predict_in_parts
 from zsprompt.store import EmbeddingStore
-from zsprompt.strategies import TopAll
+from zsprompt.strategies import Thresholded, Thresholds, TopAll
 
 SETS = [("cat",), ("dog", "car"), (), ("person", "sofa"), ("sofa",), ("cycle",), ("carrot", "cat"), ("motorcycle",)]
 WORDS = ["cat", "dog", "person", "sofa", "car"]
@@ -71,6 +71,29 @@ def test_the_size_of_parts_changes_nothing(
         expected.remarks,
         expected.overflowed,
     )
+
+
+@pytest.mark.parametrize("part", [1, 3, 100])
+def test_windows_and_images_of_parts_are_joined(
+    given_ways: dict[str, Path], store: EmbeddingStore, part: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prediction, "PART", part)
+    found = predict(given_ways["tar"], WORDS, store, strategy=Windowed())
+    assert found.windows is not None
+    assert (found.windows.grids.shape, found.windows.best.shape) == ((8, 4), (8, 5))
+    assert tuple(ref.id for ref in found.refs) == found.images
+    assert all(isinstance(ref, TarMember) for ref in found.refs)
+    for n in range(8):
+        assert found.boxes(n) == {label: found.windows.box(n, WORDS.index(label)) for label, _ in found.present(n)}
+    assert found.boxes(0) == {"cat": (0.0, 0.0, 7 / 16, 7 / 16)}
+    assert predict(given_ways["tar"], WORDS, store).boxes(0) == {}
+
+
+def test_thresholds_keep_the_windows(given_ways: dict[str, Path], store: EmbeddingStore) -> None:
+    thresholds = Thresholds(tuple(WORDS), (-1.0,) * 5, "global", True, {}, {})
+    found = predict(given_ways["folder"], WORDS, store, strategy=Thresholded(Windowed(), thresholds))
+    assert found.windows is not None
+    assert list(found.boxes(3)) == WORDS
 
 
 def test_bad_images_and_other_files_are_counted_over_all_parts(

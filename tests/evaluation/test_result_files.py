@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planted import planted_result
+from planted import planted_result, windows_of
 
 from zsprompt.errors import ResultError
 from zsprompt.evaluation.result import Result
@@ -57,6 +57,48 @@ def test_probabilities_are_read_back_and_removed_by_the_next_result(tmp_path: Pa
     assert 0 < json.loads((tmp_path / "result.json").read_text())["calibration_error"] < 1
     save_result(plain, tmp_path)
     assert load_result(tmp_path).prediction.probabilities is None
+
+
+def with_windows(result: Result) -> Result:
+    return replace(result, prediction=replace(result.prediction, windows=windows_of(result)))
+
+
+def test_windows_are_read_back_and_removed_by_the_next_result(tmp_path: Path) -> None:
+    plain = planted_result(labels=("cat", "=dog", 'an "owl"'))
+    result = with_windows(plain)
+    save_result(result, tmp_path)
+    expected, found = result.prediction.windows, load_result(tmp_path).prediction.windows
+    assert expected is not None
+    assert found is not None
+    np.testing.assert_array_equal(found.grids, expected.grids)
+    np.testing.assert_array_equal(found.best, expected.best)
+    assert found.box(7, 1) == expected.box(7, 1)
+    save_result(plain, tmp_path)
+    assert not (tmp_path / "windows.csv").exists()
+    assert load_result(tmp_path).prediction.windows is None
+
+
+WINDOW_FAULTS = {
+    "a window that the grid lacks": (lambda cells: [*cells[:5], "999", *cells[6:]], "expected windows of the grid"),
+    "a negative window": (lambda cells: [*cells[:5], "-1", *cells[6:]], "expected whole numbers"),
+    "half a window": (lambda cells: [*cells[:5], "0.5", *cells[6:]], "expected whole numbers"),
+    "an empty grid": (lambda cells: [cells[0], "0", *cells[2:]], "expected whole numbers"),
+    "no number": (lambda cells: [*cells[:5], "x", *cells[6:]], "expected numbers"),
+    "another image": (lambda cells: ["other.png", *cells[1:]], "expected the images of scores.csv"),
+    "a cell too few": (lambda cells: cells[:-1], "expected 60 rows of 8 cells"),
+}
+
+
+@pytest.mark.parametrize("fault", WINDOW_FAULTS)
+def test_damaged_windows_are_one_error(fault: str, tmp_path: Path) -> None:
+    save_result(with_windows(planted_result()), tmp_path)
+    path = tmp_path / "windows.csv"
+    damage, message = WINDOW_FAULTS[fault]
+    first, second, *rest = path.read_text().splitlines()
+    path.write_text("\n".join([first, ",".join(damage(second.split(","))), *rest]) + "\n")
+    with pytest.raises(ResultError, match=message) as caught:
+        load_result(tmp_path)
+    assert "windows.csv" in str(caught.value)
 
 
 @settings(max_examples=40, deadline=None)

@@ -83,6 +83,7 @@ CALLS: dict[str, Callable[[World], dict[str, Any]]] = {
     "save_result": lambda w: {"result": w.result, "folder": w.folder / "saved"},
     "save_thresholds": lambda w: {"thresholds": w.thresholds, "path": w.folder / "saved.json"},
     "save_training_curve": lambda w: {"course": w.course, "folder": w.folder / "saved"},
+    "show": lambda w: {"predictions": w.predictions, "folder": w.folder / "shown"},
     "train": lambda w: {"kind": "knn", "dataset": w.data, "store": w.store},
     "with_thresholds": lambda w: {"strategy": "per-label", "thresholds": w.thresholds, "store": w.store},
 }

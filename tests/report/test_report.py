@@ -14,7 +14,8 @@ import pytest
 from browser import Browser
 from fakes import PlantedEncoder, draw_files
 from pages import HOSTILE
-from planted import RECIPE, planted_result
+from PIL import Image
+from planted import RECIPE, planted_result, windows_of
 from rich.cells import cell_len
 
 from zsprompt import metrics
@@ -295,6 +296,65 @@ def test_a_page_of_two_runs_has_changes_and_changed_decisions(tmp_path: Path) ->
     assert len(report.text.splitlines()) == 3 + 4
 
 
+# windows
+
+
+def with_windows(result: Result) -> Result:
+    return replace(result, prediction=replace(result.prediction, windows=windows_of(result)))
+
+
+def outlines(page: str) -> list[tuple[float, ...]]:
+    """Width and height of each thumbnail with an outline; left, top, width and height of the outline."""
+    places = r'<rect x="(.*?)" y="(.*?)" width="(.*?)" height="(.*?)"/>'
+    found = re.findall(rf'<svg viewBox="0 0 (\d+) (\d+)" aria-hidden="true">{places}', page)
+    return [tuple(map(float, numbers)) for numbers in found]
+
+
+def test_the_window_of_the_label_is_outlined_in_the_gallery(tmp_path: Path) -> None:
+    result = with_windows(with_images(tmp_path, planted_result()))
+    page = built(tmp_path, result)
+    windows = result.prediction.windows
+    assert windows is not None
+    expected = {windows.box(e.image, e.label) for e in examples(result)}
+    found = outlines(page)
+    assert len(found) == len(examples(result)) == page.count("<img ")
+    for width, height, left, top, wide, high in found:
+        box = np.array([left / width, top / height, (left + wide) / width, (top + high) / height])
+        assert (
+            min(np.abs(box - one).max() for one in expected) < 0.02
+        )  # thumbnails of 8 pixels, a digit behind the point
+    assert "The outline is the window of the image that fits the label best. It is not the detection" in page
+    example = examples(result)[0]
+    left, _, right, _ = windows.box(example.image, example.label)
+    assert f"window: {100 * left:.0f} to {100 * right:.0f} % from the left" in page
+
+
+def test_a_page_without_windows_has_no_outline(tmp_path: Path) -> None:
+    page = built(tmp_path, with_images(tmp_path, planted_result()))
+    assert not outlines(page)
+    assert 'class="outlined"' not in page
+    assert "The outline" not in page
+    assert "from the left" not in page
+
+
+def test_without_a_thumbnail_there_is_no_outline(tmp_path: Path) -> None:
+    page = built(tmp_path, with_windows(planted_result()))
+    assert "image not found" in page
+    assert not outlines(page)
+
+
+@pytest.mark.parametrize("later", [True, False])
+def test_a_page_of_two_runs_outlines_the_windows_of_the_second(later: bool, tmp_path: Path) -> None:
+    first = with_images(tmp_path, planted_result(200, strength=0.8))
+    second = replace(planted_result(200, strength=3.0), images=first.images, recipe=first.recipe)
+    for name, result in (("a", first), ("b", second)):
+        save_result(with_windows(result) if (name == "b") == later else result, tmp_path / name)
+    page = build_report([tmp_path / "a", tmp_path / "b"]).page.read_text(encoding="utf-8")
+    WellFormed().check(page)
+    assert bool(outlines(page)) == later
+    assert ("It is that of the second run." in page) == later
+
+
 def test_results_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
     save_result(planted_result(), tmp_path / "a")
     save_result(planted_result(50), tmp_path / "b")
@@ -401,6 +461,33 @@ def test_the_keyboard_reaches_everything(browser: Browser, tmp_path: Path) -> No
             browser.call("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
         reached.add(browser.run("document.activeElement.tagName + '.' + document.activeElement.className"))
     assert {"A.skip", "A.", "DIV.wide", "SELECT.", "INPUT.", "SUMMARY."} <= reached
+
+
+IN_PLACE = """[...document.querySelectorAll(".outlined")].filter((e) => e.checkVisibility()).map((outlined) => {
+  const image = outlined.querySelector("img"), shown = image.getBoundingClientRect();
+  const scale = Math.min(shown.width / image.naturalWidth, shown.height / image.naturalHeight);
+  const left = shown.left + (shown.width - scale * image.naturalWidth) / 2;
+  const top = shown.top + (shown.height - scale * image.naturalHeight) / 2;
+  const rect = outlined.querySelector("rect"), drawn = rect.getBoundingClientRect(), fault = (at, from, by) =>
+    Math.abs(at - from - scale * by.baseVal.value);
+  return Math.max(fault(drawn.left, left, rect.x), fault(drawn.top, top, rect.y), fault(drawn.width, 0, rect.width));
+})"""
+
+
+@pytest.mark.parametrize("width", [390, 1100])
+def test_outlines_are_in_place_on_images_that_are_shown_at_any_size(
+    browser: Browser, width: int, tmp_path: Path
+) -> None:
+    """A thumbnail is shown whole, in a card of another shape."""
+    result = with_windows(with_images(tmp_path, planted_result()))
+    for n in range(60):
+        Image.new("RGB", (300, 100 + 10 * n), "grey").save(tmp_path / f"images/{n:04}.png")
+    save_result(result, tmp_path / "run")
+    browser.open(build_report([tmp_path / "run"]).page, width=width)
+    faults = browser.run(IN_PLACE)
+    assert len(faults) > 5
+    assert max(faults) < 0.1
+    assert browser.complaints() == []
 
 
 def test_hostile_names_run_nothing_in_a_browser(browser: Browser, tmp_path: Path) -> None:

@@ -5,23 +5,29 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 from PIL import Image
 
 from zsprompt import testing
 from zsprompt._utils.arrays import Floats, Halves
 from zsprompt.data.images import ImageFile
+from zsprompt.encoders.windows import Grid
 from zsprompt.llm import Captions
 from zsprompt.prompts import PromptSet, load_prompts
 from zsprompt.prompts.labels import TextSpace
 from zsprompt.store import Images
 from zsprompt.strategies import PerLabel, Prediction
+from zsprompt.strategies.base import BestWindows
 from zsprompt.testing import LABELS, draw
 
-__all__ = ["LABELS", "CaptionReader", "ForgetfulPlanted", "PlantedEncoder", "SpatialPlanted", "draw", "draw_files"]
+__all__ = [
+    *("LABELS", "CaptionReader", "ForgetfulPlanted", "PlantedEncoder", "SpatialPlanted", "Windowed"),
+    *("draw", "draw_files"),
+]
 
 
 def draw_files(folder: Path, sets: Sequence[Sequence[str]], labels: Sequence[str] = LABELS) -> list[ImageFile]:
@@ -80,6 +86,19 @@ class CaptionReader:
 
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         return PerLabel(self.prompts).predict(images, labels, texts)
+
+
+@dataclass(frozen=True)
+class Windowed:
+    """A strategy that says of the label at position c that its score comes from window c, of a grid of 16 by 16."""
+
+    supervision: ClassVar[str] = "label-free"
+
+    def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
+        answer = PerLabel().predict(images, labels, texts)
+        grids = np.tile(np.array(astuple(Grid(16, 16)), dtype=np.intp), (len(images), 1))
+        best = np.tile(np.arange(len(labels)), (len(images), 1))
+        return replace(answer, windows=BestWindows(grids, best))
 
 
 def _wait() -> None:

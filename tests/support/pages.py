@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from fakes import draw_files
-from planted import RECIPE, planted_result
+from planted import RECIPE, planted_result, windows_of
 
 from zsprompt._utils.progress import quiet
 from zsprompt.data.images import ImageFile
@@ -141,6 +141,12 @@ def _with_probabilities(labels: Sequence[str]) -> Callable[[Path], Report]:
     return make
 
 
+def _with_windows(folder: Path) -> Report:
+    result = planted_run(("cat", "dog", "owl"))
+    result = replace(result, prediction=replace(result.prediction, windows=windows_of(result)))
+    return run_report(result, drawn(folder, result), quiet, [])
+
+
 def _never(labels: Sequence[str]) -> np.ndarray:
     """Targets in which two labels never occur."""
     targets = planted_run(labels).targets.copy()
@@ -161,6 +167,7 @@ PAGES: dict[str, Callable[[Path], Report]] = {
     "run, one image": _run(("cat",), count=1, targets=np.ones((1, 1), dtype=np.int8)),
     "run, no targets": _run(("cat", "dog"), targets=np.full((40, 2), -1, dtype=np.int8)),
     "run, probabilities": _with_probabilities(("cat", "dog", "owl")),
+    "run, windows": _with_windows,
     "run, no images": _without_images,
     "comparison, 20 labels": _compared(VOC),
     "comparison, long labels": _compared(LONG),

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from zsprompt.encoders.windows import Grid
 from zsprompt.evaluation.result import Result
 from zsprompt.strategies import Prediction
+from zsprompt.strategies.base import BestWindows
 
 RECIPE: dict[str, Any] = {
     "strategy": "PerLabel(prompts=PromptSet(name='photo', digest='0'), threshold=2.0)",
@@ -25,6 +27,15 @@ RECIPE: dict[str, Any] = {
     "difficult": "ignore",
     "origin": None,
 }
+
+
+def windows_of(result: Result) -> BestWindows:
+    """A window of each image for each label, on grids of many shapes."""
+    count, labels = result.prediction.scores.shape
+    grids = np.array([(16, 1 + 5 * n % 16, 7, 3) if n % 2 else (1 + 3 * n % 16, 16, 4, 3) for n in range(count)])
+    sizes = np.array([len(Grid(*map(int, grid))) for grid in grids])
+    best = (np.arange(count)[:, None] + np.arange(labels)) % sizes[:, None]
+    return BestWindows(grids.astype(np.intp), best.astype(np.intp))
 
 
 def planted_result(

@@ -27,7 +27,7 @@ _THREADS = 4
 Thumbnail = tuple[str, int, int] | str
 """A data URL with width and height, or the reason why there is none."""
 
-OUTLINE = "The outline is the window of the image that fits the label best, and from which its score comes."
+OUTLINE = "The outline is the window of the image that fits the label best. It is not the detection of an object."
 """The legend of galleries of strategies with windows."""
 
 _HEADINGS = {

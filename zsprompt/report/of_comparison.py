@@ -45,7 +45,7 @@ def comparison_report(
                 texts=[
                     "For each label, up to twelve images whose decision became right and up to twelve whose decision "
                     "became wrong: those whose rank changed most.",
-                    *([] if second.prediction.windows is None else [f"{OUTLINE[:-1]} in the second run."]),
+                    *([] if second.prediction.windows is None else [f"{OUTLINE} It is that of the second run."]),
                 ],
                 notes=notes,
                 gallery=comparison_gallery(comparison, images, progress),
