@@ -62,6 +62,7 @@ _HOMES = {
     "save_result": "evaluation.result_files",
     "save_training_curve": "report.of_training",
     "save_thresholds": "strategies",
+    "show": "report.annotated",
     "train": "experiments.calls",
     "with_thresholds": "experiments.calls",
 }
@@ -119,6 +120,7 @@ __all__ = [
     "save_result",
     "save_thresholds",
     "save_training_curve",
+    "show",
     "train",
     "with_thresholds",
 ]
@@ -142,6 +144,7 @@ if TYPE_CHECKING:
     from zsprompt.experiments.spec import RunSpec
     from zsprompt.llm import Captions
     from zsprompt.prompts import PromptSet, load_bank, load_prompts
+    from zsprompt.report.annotated import show
     from zsprompt.report.build import build_report
     from zsprompt.report.of_training import save_training_curve
     from zsprompt.report.tables import save_ablation

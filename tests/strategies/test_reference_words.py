@@ -70,7 +70,10 @@ def test_exactly_the_declared_words_take_part(spec: str, count: int, monkeypatch
     monkeypatch.setattr("zsprompt.strategies.z_scores.neutral_words", lambda: OTHER_WORDS)
     after = strategy.predict(images, labels, texts)
 
-    assert np.array_equal(before.scores, after.scores) == (not (declared and declared.words and declared.in_scores))
+    # a product with more columns may round otherwise
+    assert np.allclose(before.scores, after.scores, atol=1e-5) == (
+        not (declared and declared.words and declared.in_scores)
+    )
     assert np.array_equal(before.decisions, after.decisions) == (not (declared and declared.words))
     changed = reference_words(strategy, labels)
     assert (changed.words if changed else ()) == (OTHER_WORDS if declared and declared.words else ())

@@ -30,21 +30,6 @@ class Tokens(Protocol):
         ...
 
 
-class PerImage(Protocol):
-    """Rows of N images, a different number for each; only the images that are read are loaded into memory.
-
-    Window vectors [W, D] and class logits [2 + W, K] are such rows.
-    """
-
-    def __len__(self) -> int:
-        """N."""
-        ...
-
-    def read(self, rows: Sequence[int] | Indices) -> list[tuple[tuple[int, int], Halves]]:
-        """(columns, rows) of the grid and the float16 rows of each image at positions `rows`, in that order."""
-        ...
-
-
 def unit_rows(vectors: NDArray[np.floating]) -> Floats:
     """`vectors` [.., D] as float32, with every row scaled to unit length."""
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=-1, keepdims=True)

@@ -132,6 +132,22 @@ class ArraysKind(FileKind):
 
 
 @dataclass(frozen=True)
+class JpegKind(FileKind):
+    """A JPEG file with a mark in a comment near its beginning.
+
+    Attributes:
+        mark: the mark.
+    """
+
+    mark: str
+
+    def _recognises(self, path: Path) -> bool:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+        return head.startswith(b"\xff\xd8") and self.mark.encode() in head
+
+
+@dataclass(frozen=True)
 class BankKind(FileKind):
     """A caption bank: JSON lines with the same keys, which say who wrote each caption.
 
@@ -172,6 +188,7 @@ RANDOM_WORDS = "random words"
 RESULT = JsonKind("a result", "result", _keys("recipe", "mAP", "ap", "skipped_images", "resamples"))
 SCORES = CsvKind("scores of a result", ("image", "labels", "true", "left_out"), more="")
 PROBABILITIES = CsvKind("probabilities of a result", ("image",), more="probability of ")
+WINDOWS = CsvKind("windows of a result", ("image", "columns", "rows", "window", "stride"), more="window of ")
 PER_CLASS = CsvKind("measures per label", ("label", "ap", "ap_low", "ap_high", "positives"), more="")
 PREDICTIONS = CsvKind("predictions", ("image", "labels", "error"), more="")
 THRESHOLDS = JsonKind("thresholds", "thresholds", _keys("format", "thresholds", "made_for", "made_on"))
@@ -207,6 +224,8 @@ REPRODUCTION_MARKDOWN = TextKind(
 )
 BANK = BankKind("a caption bank", _OF_CAPTION, lambda line: bool(line["prompt"] and line["time"]))
 RANDOM_BANK = BankKind("a caption bank of random words", _OF_CAPTION, lambda line: line["model"] == RANDOM_WORDS)
+ANNOTATED_IMAGE = JpegKind("an annotated image", "annotated by zsprompt")
+ANNOTATED_INDEX = CsvKind("the index of annotated images", ("annotated", "image"))
 IMAGE_CAPTIONS = CsvKind("image captions", ("image", "caption"), quoted=True)
 PROMPTS = TextKind(
     "a prompt set",
@@ -215,10 +234,10 @@ PROMPTS = TextKind(
 )
 
 KINDS: tuple[FileKind, ...] = (
-    *(RESULT, SCORES, PROBABILITIES, PER_CLASS, PREDICTIONS, THRESHOLDS),
+    *(RESULT, SCORES, PROBABILITIES, WINDOWS, PER_CLASS, PREDICTIONS, THRESHOLDS),
     *(ABLATION, ABLATION_CSV, ABLATION_MARKDOWN, ABLATION_LATEX, ROW),
     *(ADAPTER, CHECKPOINT, HISTORY, PAGE, FIGURE, REPRODUCTION, REPRODUCTION_MARKDOWN),
-    *(BANK, RANDOM_BANK, IMAGE_CAPTIONS, PROMPTS),
+    *(BANK, RANDOM_BANK, IMAGE_CAPTIONS, PROMPTS, ANNOTATED_IMAGE, ANNOTATED_INDEX),
 )
 """Every kind of file that a command writes at a place that the user names."""
 

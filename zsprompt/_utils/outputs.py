@@ -22,7 +22,8 @@ from zsprompt.errors import OutputError
 Reads = Callable[[Path], bool]
 """Whether a command reads the existing file at a path."""
 
-_ELSEWHERE = "choose another place with --out"
+OUT = "--out"
+"""The option that names an output, for messages, unless a command has another."""
 
 
 def same_file(one: Path, other: Path) -> bool:
@@ -57,7 +58,9 @@ def reads_folder(
     return reads
 
 
-def check_output(path: Path, kind: FileKind, *, inputs: Iterable[Reads] = (), force: bool = False) -> None:
+def check_output(
+    path: Path, kind: FileKind, *, inputs: Iterable[Reads] = (), force: bool = False, option: str = OUT
+) -> None:
     """Refuse an output before the work for it begins. Leaves no file.
 
     Args:
@@ -65,23 +68,24 @@ def check_output(path: Path, kind: FileKind, *, inputs: Iterable[Reads] = (), fo
         kind: its kind; an earlier file of this kind is replaced.
         inputs: what the command reads.
         force: replace any file that the command does not read.
+        option: the option that names the output.
 
     Raises:
         OutputError: the command reads the file, it is of another kind, or it cannot be written.
     """
     if path.is_dir():
-        raise OutputError(f"expected a file name to write to, found the folder {path}; choose another with --out")
+        raise OutputError(f"expected a file name to write to, found the folder {path}; choose another with {option}")
     if path.is_block_device():
-        raise OutputError(f"expected a file name to write to, found the disk {path}; choose another with --out")
+        raise OutputError(f"expected a file name to write to, found the disk {path}; choose another with {option}")
     if _is_stream(path):
         return  # a pipe or device reports its own error on writing
-    _refuse_inputs(path, inputs)
-    _refuse_other_kinds(path, kind, force)
+    _refuse_inputs(path, inputs, option)
+    _refuse_other_kinds(path, kind, force, option)
     try:
         with tempfile.TemporaryFile(dir=path.resolve().parent):
             pass
     except OSError as error:
-        raise OutputError(f"cannot write {path} ({error.strerror or error}); {_ELSEWHERE}") from None
+        raise OutputError(f"cannot write {path} ({error.strerror or error}); {_elsewhere(option)}") from None
 
 
 def check_folder(
@@ -105,8 +109,10 @@ def check_folder(
 
 
 @contextmanager
-def new_folder(folder: Path) -> Iterator[None]:
+def new_folder(folder: Path, *, option: str = OUT) -> Iterator[None]:
     """Make `folder` and its parents for the block to write to. Those that are new and still empty after it are removed.
+
+    `option` is the option that names it.
 
     Raises:
         OutputError: it cannot be made or written to.
@@ -119,7 +125,8 @@ def new_folder(folder: Path) -> Iterator[None]:
             with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError as error:
-            raise OutputError(f"cannot write folder {folder} ({error.strerror or error}); {_ELSEWHERE}") from None
+            reason = error.strerror or error
+            raise OutputError(f"cannot write folder {folder} ({reason}); {_elsewhere(option)}") from None
         yield
     finally:
         for path in new:
@@ -128,8 +135,10 @@ def new_folder(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def whole_path(path: Path, kind: FileKind, *, force: bool = False) -> Iterator[Path]:
+def whole_path(path: Path, kind: FileKind, *, force: bool = False, option: str = OUT) -> Iterator[Path]:
     """A temporary path next to `path` to write to; it replaces `path` when the block ends without an error.
+
+    `option` is the option that names the output.
 
     Raises:
         OutputError: `path` is a file of another kind and not `force`; the folder is missing or not writable, or the
@@ -138,7 +147,7 @@ def whole_path(path: Path, kind: FileKind, *, force: bool = False) -> Iterator[P
     half = None
     try:
         path = path.resolve()
-        _refuse_other_kinds(path, kind, force)
+        _refuse_other_kinds(path, kind, force, option)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(handle)
         half = Path(name)
@@ -146,11 +155,11 @@ def whole_path(path: Path, kind: FileKind, *, force: bool = False) -> Iterator[P
         with half.open("rb") as file:
             os.fsync(file.fileno())
         half.chmod(0o666 & ~_umask())
-        _refuse_other_kinds(path, kind, force)  # again: the work may have taken hours
+        _refuse_other_kinds(path, kind, force, option)  # again: the work may have taken hours
         half.replace(path)
         half = None
     except OSError as error:
-        raise OutputError(f"cannot write {path} ({error.strerror or error}); {_ELSEWHERE}") from None
+        raise OutputError(f"cannot write {path} ({error.strerror or error}); {_elsewhere(option)}") from None
     finally:
         if half is not None:
             half.unlink(missing_ok=True)
@@ -174,7 +183,7 @@ def whole_text(path: Path, kind: FileKind, *, force: bool = False) -> Iterator[T
         with _open(path) as file:
             yield file
     except OSError as error:
-        raise OutputError(f"cannot write {path} ({error.strerror or error}); {_ELSEWHERE}") from None
+        raise OutputError(f"cannot write {path} ({error.strerror or error}); {_elsewhere(OUT)}") from None
 
 
 def write_text(path: Path, kind: TextKind, text: str, *, force: bool = False) -> None:
@@ -213,11 +222,11 @@ class CsvWriter:
 
 
 @contextmanager
-def whole_csv(path: Path, kind: CsvKind, *, force: bool = False) -> Iterator[CsvWriter]:
+def whole_csv(path: Path, kind: CsvKind, *, force: bool = False, option: str = OUT) -> Iterator[CsvWriter]:
     """Open `path` for the rows of a CSV file; it appears only when the block ends without an error.
 
     A file that is not all ASCII begins with a byte-order mark: without one, Excel takes it for another encoding. A pipe
-    gets none, because programs read it.
+    gets none, because programs read it. `option` is the option that names the output.
 
     Raises:
         OutputError: see `whole_path`.
@@ -226,7 +235,7 @@ def whole_csv(path: Path, kind: CsvKind, *, force: bool = False) -> Iterator[Csv
         with whole_text(path, kind) as file:
             yield CsvWriter(file, kind.quoted)
         return
-    with whole_path(path, kind, force=force) as half:
+    with whole_path(path, kind, force=force, option=option) as half:
         with _open(half) as file:
             writer = CsvWriter(file, kind.quoted)
             yield writer
@@ -234,32 +243,36 @@ def whole_csv(path: Path, kind: CsvKind, *, force: bool = False) -> Iterator[Csv
             _put_mark_before(half)
 
 
-def remove(path: Path, kind: FileKind, *, force: bool = False) -> None:
+def remove(path: Path, kind: FileKind, *, force: bool = False, option: str = OUT) -> None:
     """Delete the file `path` if it exists. Raises OutputError if it is of another kind, or if that fails."""
-    _refuse_other_kinds(path, kind, force)
+    _refuse_other_kinds(path, kind, force, option)
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot replace {path} ({error.strerror or error}); {_ELSEWHERE}") from None
+        raise OutputError(f"cannot replace {path} ({error.strerror or error}); {_elsewhere(option)}") from None
 
 
-def _refuse_inputs(path: Path, inputs: Iterable[Reads]) -> None:
+def _elsewhere(option: str) -> str:
+    return f"choose another place with {option}"
+
+
+def _refuse_inputs(path: Path, inputs: Iterable[Reads], option: str) -> None:
     if _exists(path) and any(reads(path) for reads in inputs):
         raise OutputError(
-            f"expected an output that the command does not read, found {path} among its inputs; choose another --out "
-            "(--force does not replace an input)"
+            f"expected an output that the command does not read, found {path} among its inputs; choose another "
+            f"{option} (--force does not replace an input)"
         )
 
 
-def _refuse_other_kinds(path: Path, kind: FileKind, force: bool) -> None:
+def _refuse_other_kinds(path: Path, kind: FileKind, force: bool, option: str) -> None:
     """Raise OutputError for an existing file that is neither empty nor of this kind."""
     if force or not _exists(path) or not path.is_file() or not path.stat().st_size or kind.recognises(path):
         return
     other = kind_of(path)
     found = other.what if other else "a file that zsprompt did not write, or a damaged one"
     raise OutputError(
-        f"expected no file at {path}, or {kind.what} written by zsprompt, found {found}; choose another --out, or pass "
-        "--force (force=True) to replace it"
+        f"expected no file at {path}, or {kind.what} written by zsprompt, found {found}; choose another "
+        f"{option}, or pass --force (force=True) to replace it"
     )
 
 

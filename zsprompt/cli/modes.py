@@ -92,6 +92,8 @@ ABLATE_PLAN = Mode("ablate --plan", _PLANNED)
 
 WITHOUT_OUT = Mode("a command without --out", {"force": "it writes no file"})
 
+PREDICT_WITHOUT_FILES = Mode("predict without --out and --show", {"force": "it writes no file"})
+
 RUN_AS_JSON = Mode("run --json", {"eleven_point": "the JSON always has the interpolated mAPs"})
 
 TRAIN_SEVERAL = Mode(

@@ -31,7 +31,7 @@ def argument(text: str, metavar: str) -> Any:
 
 
 Json = Annotated[bool, option("Print one JSON object and nothing else.", "--json", panel=OUTPUT)]
-_FORCE = "Let --out replace files that zsprompt did not write; never an input."
+_FORCE = "Replace files that zsprompt did not write; never an input."
 Force = Annotated[bool, option(_FORCE, "--force", panel=OUTPUT)]
 HiddenForce = Annotated[bool, option(_FORCE, "--force", hidden=True)]
 """For a command whose help has no room. The refusal names the option."""

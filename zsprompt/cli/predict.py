@@ -11,13 +11,16 @@ import typer
 
 from zsprompt._utils.registry import DEFAULT_MODEL
 from zsprompt.cli.given_run import GivenRun, takes_run
-from zsprompt.cli.modes import WITHOUT_OUT
+from zsprompt.cli.modes import PREDICT_WITHOUT_FILES
 from zsprompt.cli.options import DECISIONS, Force, Images, Json, option
 from zsprompt.cli.session import note, notes, refusals
 from zsprompt.errors import UsageError
 
 if TYPE_CHECKING:
+    from zsprompt.data.inputs import Sources
     from zsprompt.evaluation.predict import Predictions, Totals
+    from zsprompt.experiments.spec import RunSpec
+    from zsprompt.report.annotated import AnnotatedFolder
     from zsprompt.strategies import Strategy
 
 _NO_DATA_SET = "images are given as paths and have no targets"
@@ -41,31 +44,36 @@ def predict(
         ),
     ] = None,
     out: Annotated[Path | None, option("CSV file for decisions and scores.")] = None,
+    show: Annotated[
+        Path | None,
+        option(
+            "Folder for a copy of each image with its labels and their scores, and outlines of the windows that they "
+            "come from."
+        ),
+    ] = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
     """Find which of your labels are in each image."""
     with refusals():
-        from zsprompt._utils.file_kinds import PREDICTIONS
-        from zsprompt._utils.outputs import check_output
-        from zsprompt.data.inputs import find_sources, reads_sources
+        from zsprompt.data.inputs import find_sources
         from zsprompt.evaluation.predict import Totals, predict_in_parts
         from zsprompt.evaluation.provenance import describe, made_up, often_missed, undescribed
-        from zsprompt.experiments.inputs import inputs_of
+        from zsprompt.report.annotated import AnnotatedFolder
 
         spec, resources = given.spec(), given.resources()
         if spec.thresholds is not None and threshold is not None:
             raise UsageError("expected --threshold or --thresholds, found both")
-        if out is None:
-            given.use(WITHOUT_OUT)
+        if out is None and show is None:
+            given.use(PREDICT_WITHOUT_FILES)
         resolved = spec.resolve(resources)
         resolved = dataclasses.replace(
             resolved, strategy=_with_threshold(resolved.strategy, threshold, str(spec.strategy))
         )
         resolved.check(resources)
         labels, sources = resolved.labels, find_sources(images)
-        if out:
-            check_output(out, PREDICTIONS, inputs=[reads_sources(images), *inputs_of(spec)], force=force)
+        annotated = AnnotatedFolder(show, sources.count, force, resources.progress) if show else None
+        _check_outputs(out, annotated, spec, images, sources, force)
         totals = Totals()
         with resources.open_store(resolved.model, spec.device, spec.precision) as store:
             prepared = resolved.prepared(store)
@@ -75,11 +83,35 @@ def predict(
             recipe = describe(strategy, store, labels)
             captions = resolved.image_captions
             parts = totals.watch(predict_in_parts(sources, labels, store, strategy=strategy, captions=captions))
-            _show(parts, labels, recipe, warnings, out, json, force)
-        _say_totals(totals, labels, recipe, out)
+            _print(annotated.watch(parts) if annotated else parts, labels, recipe, warnings, out, json, force)
+        _say_totals(totals, labels, recipe, out, show)
         notes((*warnings, *made_up(totals.worded)))
-        if totals.bad:
+        if totals.bad or (annotated and annotated.bad):
             raise typer.Exit(1)
+
+
+def _check_outputs(
+    out: Path | None,
+    annotated: AnnotatedFolder | None,
+    spec: RunSpec,
+    images: Sequence[Path],
+    sources: Sources,
+    force: bool,
+) -> None:
+    """Refuse outputs before the work begins."""
+    from zsprompt._utils.file_kinds import PREDICTIONS
+    from zsprompt._utils.outputs import check_output
+    from zsprompt.data.inputs import reads_sources
+    from zsprompt.experiments.inputs import inputs_of
+    from zsprompt.report.annotated import INDEX
+
+    inputs = [reads_sources(images), *inputs_of(spec)]
+    if out and annotated and out.resolve() in (annotated.folder.resolve(), (annotated.folder / INDEX).resolve()):
+        raise UsageError(f"expected --out and --show to name different places, found {out} and {annotated.folder}")
+    if out:
+        check_output(out, PREDICTIONS, inputs=inputs, force=force)
+    if annotated:
+        annotated.check(sources, [path for path in images if path.is_dir()], inputs)
 
 
 def _with_threshold(strategy: Strategy, threshold: float | None, name: str) -> Strategy:
@@ -100,7 +132,7 @@ def _with_threshold(strategy: Strategy, threshold: float | None, name: str) -> S
     return changed
 
 
-def _show(
+def _print(
     parts: Iterable[Predictions],
     labels: Sequence[str],
     recipe: dict[str, Any],
@@ -127,7 +159,9 @@ def _show(
                 typer.echo(line)
 
 
-def _say_totals(totals: Totals, labels: Sequence[str], recipe: dict[str, Any], out: Path | None) -> None:
+def _say_totals(
+    totals: Totals, labels: Sequence[str], recipe: dict[str, Any], out: Path | None, show: Path | None
+) -> None:
     from zsprompt._utils.text import counted
     from zsprompt.evaluation.provenance import never_seen
     from zsprompt.evaluation.reference_words import comparison_text, many_labels
@@ -142,7 +176,8 @@ def _say_totals(totals: Totals, labels: Sequence[str], recipe: dict[str, Any], o
     for warning in never_seen(recipe["model"], tuple(totals.unfamiliar)):
         note(warning)
     done = f"{counted(totals.images, 'image')}, {counted(len(labels), 'label')}, model {recipe['model']}"
-    note(f"{done}; scores in {out}" if out else done)
+    places = [f"{what} in {path}" for what, path in (("scores", out), ("annotated images", show)) if path]
+    note("; ".join([done, *places]))
     for text in comparison_text(recipe, len(labels)):
         note(text)
     for warning in many_labels(recipe, len(labels), totals.images, totals.present):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -86,15 +87,33 @@ def reads_sources(paths: Sequence[Path]) -> Reads:
     return reads
 
 
+def image_among(images: Iterable[ImageRef], files: Iterable[Path]) -> Path | None:
+    """The first of `files` that is one of these images, or a tar file that holds one. Each image is looked at once."""
+    by_place = {(status.st_dev, status.st_ino): file for file in files for status in [file.stat()]}
+    for path in _files_of(images) if by_place else ():
+        with suppress(OSError, ValueError):  # an image that is missing is reported when it is read
+            status = path.stat()
+            if (status.st_dev, status.st_ino) in by_place:
+                return by_place[status.st_dev, status.st_ino]
+    return None
+
+
 def reads_images(images: Iterable[ImageRef]) -> Reads:
     """For a command that reads these images."""
 
     def reads(out: Path) -> bool:
-        files = (image.tar if isinstance(image, TarMember) else image for image in images)
-        paths = (file.path if isinstance(file, ImageFile) else file for file in files)
-        return any(isinstance(path, Path) and same_file(path, out) for path in paths)
+        return any(same_file(path, out) for path in _files_of(images))
 
     return reads
+
+
+def _files_of(images: Iterable[ImageRef]) -> Iterator[Path]:
+    """The file of each image, or the tar file that holds it."""
+    for image in images:
+        if isinstance(image, TarMember):
+            yield image.tar
+        elif isinstance(image, ImageFile):
+            yield image.path
 
 
 def _is_stream(path: Path) -> bool:

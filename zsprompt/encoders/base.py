@@ -100,12 +100,14 @@ class WindowEncoder(Protocol):
     """An Encoder that embeds all windows of an image in one pass of its tower.
 
     Attributes:
-        places: number of places on the long side of an image; see encoders.windows.
         windows_key: what the window vectors depend on in addition to `fingerprint` and the grid.
     """
 
-    places: int
     windows_key: str
+
+    def grid(self, width: int, height: int) -> Grid:
+        """The grid whose windows it embeds of an image of this size, in pixels."""
+        ...
 
     def prepare_windows(self, image: Image, grid: Grid) -> Image:
         """`image`, resized for the pass over its windows. Called in worker threads."""

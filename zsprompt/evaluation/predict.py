@@ -18,6 +18,7 @@ from zsprompt.prompts.labels import check_labels
 from zsprompt.store import EmbeddingStore
 from zsprompt.store.embed import embed
 from zsprompt.strategies import Normalised, PerLabel, ReferenceWords, Strategy, reads, reference_words, refuse
+from zsprompt.strategies.base import BestWindows
 
 PART = 2**15
 """Number of images predicted at a time, so that memory does not grow with their total."""
@@ -39,6 +40,8 @@ class Predictions:
         worded: number of label-set captions per origin.
         probabilities: [N, C] float32, 0..1, where the strategy has a calibration.
         reference_words: what each label was compared with besides the other labels; None if with nothing.
+        windows: the window that each score comes from; None if scores come from whole images alone.
+        refs: the N images, to read them again; empty where they are not known.
     """
 
     images: tuple[str, ...]
@@ -52,6 +55,8 @@ class Predictions:
     worded: Mapping[str, int] = field(default_factory=dict)
     probabilities: Floats | None = None
     reference_words: ReferenceWords | None = None
+    windows: BestWindows | None = None
+    refs: tuple[ImageRef, ...] = ()
 
     def present(self, position: int) -> list[tuple[str, float]]:
         """The labels predicted for image `position` with their scores, the highest first."""
@@ -59,6 +64,16 @@ class Predictions:
         return sorted(
             ((label, float(row[c])) for c, label in enumerate(self.labels) if decided[c]), key=lambda pair: -pair[1]
         )
+
+    def boxes(self, position: int) -> dict[str, tuple[float, float, float, float]]:
+        """The window of each label predicted for image `position`; none where scores have no windows.
+
+        Each is left, top, right and bottom, as shares of the image's width and height, 0..1.
+        """
+        if self.windows is None:
+            return {}
+        decided = self.decisions[position]
+        return {label: self.windows.box(position, c) for c, label in enumerate(self.labels) if decided[c]}
 
 
 def predict(
@@ -146,6 +161,8 @@ def _predicted(
         worded=answer.worded,
         probabilities=answer.probabilities,
         reference_words=reference_words(strategy, labels),
+        windows=answer.windows,
+        refs=tuple(refs[i] for i in embedded.kept),
     )
 
 
@@ -169,12 +186,23 @@ def joined(parts: Iterable[Predictions]) -> Predictions:
         unfamiliar=tuple(totals.unfamiliar),
         worded=dict(totals.worded),
         reference_words=every[0].reference_words,
+        windows=_joined_windows(every),
+        refs=tuple(ref for part in every for ref in part.refs),
     )
 
 
 def _joined_probabilities(parts: Sequence[Predictions]) -> Floats | None:
     given = [part.probabilities for part in parts if part.probabilities is not None]
     return np.concatenate(given) if given else None
+
+
+def _joined_windows(parts: Sequence[Predictions]) -> BestWindows | None:
+    given = [part.windows for part in parts if part.windows is not None]
+    if not given:
+        return None
+    return BestWindows(
+        np.concatenate([windows.grids for windows in given]), np.concatenate([windows.best for windows in given])
+    )
 
 
 @dataclass

@@ -18,27 +18,34 @@ from zsprompt._utils.file_kinds import FileKind
 from zsprompt._utils.files import read_fault, read_text
 from zsprompt._utils.outputs import CsvWriter, check_folder, new_folder, remove, whole_csv, write_json
 from zsprompt._utils.validate import Must, Section, first_fault
+from zsprompt.encoders.windows import Grid
 from zsprompt.errors import ResultError
 from zsprompt.evaluation.predict import Predictions
 from zsprompt.evaluation.reference_words import KEY
 from zsprompt.evaluation.result import Result
 from zsprompt.strategies import Prediction, ReferenceWords
+from zsprompt.strategies.base import BestWindows
 
 SEPARATOR = "|"
 """Between label names in one cell of a CSV file."""
 
-RESULT, SCORES, PER_CLASS, PROBABILITIES = "result.json", "scores.csv", "per_class.csv", "probabilities.csv"
+RESULT, SCORES, PER_CLASS = "result.json", "scores.csv", "per_class.csv"
+PROBABILITIES, WINDOWS = "probabilities.csv", "windows.csv"
+"""Of strategies that have them only."""
 
 FILES: dict[str, FileKind] = {
     RESULT: file_kinds.RESULT,
     SCORES: file_kinds.SCORES,
     PER_CLASS: file_kinds.PER_CLASS,
     PROBABILITIES: file_kinds.PROBABILITIES,
+    WINDOWS: file_kinds.WINDOWS,
 }
 """The files of a result folder."""
 
 _FIRST = file_kinds.SCORES.columns  # of scores.csv before the scores
 _LIKELY = file_kinds.PROBABILITIES.more or ""  # before each label in the header of probabilities
+_WINDOW = file_kinds.WINDOWS.more or ""  # before each label in the header of windows
+_GRID = file_kinds.WINDOWS.columns  # before the windows
 _COUNTS = ("texts_encoded", "texts_cached", "texts_not_kept", "images_encoded", "images_cached")
 
 
@@ -64,6 +71,8 @@ _CONTENT = Section(_FACTS | {"captions": dict[str, Any]}, _FACTS.keys())
 def save_result(result: Result, folder: Path | str, *, force: bool = False) -> None:
     """Write scores.csv, per_class.csv and finally result.json: a folder with a result.json is complete.
 
+    Some strategies also have probabilities.csv, or windows.csv with the window that each score comes from.
+
     Args:
         result: the result.
         folder: the folder; an earlier result in it is replaced.
@@ -75,13 +84,16 @@ def save_result(result: Result, folder: Path | str, *, force: bool = False) -> N
     folder = Path(folder)
     check_folder(folder, FILES, force=force)
     with new_folder(folder):
-        for name in (RESULT, PROBABILITIES):
+        for name in (RESULT, PROBABILITIES, WINDOWS):
             remove(folder / name, FILES[name], force=force)
         with whole_csv(folder / SCORES, file_kinds.SCORES, force=force) as file:
             _write_scores(result, file)
         if result.prediction.probabilities is not None:
             with whole_csv(folder / PROBABILITIES, file_kinds.PROBABILITIES, force=force) as file:
                 _write_probabilities(result, result.prediction.probabilities, file)
+        if result.prediction.windows is not None:
+            with whole_csv(folder / WINDOWS, file_kinds.WINDOWS, force=force) as file:
+                _write_windows(result, result.prediction.windows, file)
         with whole_csv(folder / PER_CLASS, file_kinds.PER_CLASS, force=force) as file:
             _write_per_class(result, file)
         write_json(folder / RESULT, file_kinds.RESULT, result.to_dict(), force=force)
@@ -99,13 +111,14 @@ def load_result(folder: Path | str) -> Result:
     facts = _read_facts(folder)
     labels = tuple(facts["ap"])
     images, decisions, targets, scores = _read_scores(folder / SCORES, labels, facts["images"])
-    given = folder / PROBABILITIES
+    given, windows = folder / PROBABILITIES, folder / WINDOWS
     prediction = Prediction(
         scores,
         decisions,
         facts["overflowed"],
         facts.get("captions", {}),
         _read_probabilities(given, images, labels) if given.exists() else None,
+        _read_windows(windows, images, labels) if windows.exists() else None,
     )
     result = Result(
         labels=labels,
@@ -136,6 +149,12 @@ def _write_probabilities(result: Result, probabilities: Floats, file: CsvWriter)
     file.header([_FIRST[0], *(_LIKELY + label for label in result.labels)])
     for image, row in zip(result.images, probabilities, strict=True):
         file.row([image], map(exact, row))
+
+
+def _write_windows(result: Result, windows: BestWindows, file: CsvWriter) -> None:
+    file.header([*_GRID, *(_WINDOW + label for label in result.labels)])
+    for image, grid, best in zip(result.images, windows.grids, windows.best, strict=True):
+        file.row([image], map(str, (*grid, *best)))
 
 
 def _write_per_class(result: Result, file: CsvWriter) -> None:
@@ -216,9 +235,27 @@ def _read_scores(path: Path, labels: tuple[str, ...], count: int) -> tuple[tuple
 def _read_probabilities(path: Path, images: Sequence[str], labels: tuple[str, ...]) -> Floats:
     columns = [tuple(before + label for label in labels) for before in (_LIKELY, "")]  # earlier files: labels alone
     rows = _read_table(path, [(_FIRST[0], *names) for names in columns], len(images), 1)
+    _require_images(path, rows, images)
+    return _numbers(path, rows, 1)
+
+
+def _read_windows(path: Path, images: Sequence[str], labels: tuple[str, ...]) -> BestWindows:
+    rows = _read_table(path, [(*_GRID, *(_WINDOW + label for label in labels))], len(images), 1)
+    _require_images(path, rows, images)
+    numbers = _numbers(path, rows, 1)
+    whole = numbers.astype(np.intp)
+    grids, best = whole[:, : len(_GRID) - 1], whole[:, len(_GRID) - 1 :]
+    if (whole != numbers).any() or (grids < 1).any() or (best < 0).any():
+        raise ResultError(f"expected whole numbers, of a grid at least 1, in {path}, found others; run it again")
+    for n, grid in enumerate(grids):
+        if (best[n] >= len(Grid(*map(int, grid)))).any():
+            raise ResultError(f"{path}, row {n + 1}: expected windows of the grid, found others; run it again")
+    return BestWindows(grids, best)
+
+
+def _require_images(path: Path, rows: list[list[str]], images: Sequence[str]) -> None:
     if tuple(row[0] for row in rows) != tuple(images):
         raise ResultError(f"expected the images of {SCORES} in {path}, found others; run it again")
-    return _numbers(path, rows, 1)
 
 
 def _read_table(path: Path, headers: Sequence[tuple[str, ...]], count: int, texts: int) -> list[list[str]]:

@@ -100,6 +100,8 @@ def _require_sound(prediction: Prediction, shape: tuple[int, int], strategy: Str
         fault = f"{shapes[0]} and {shapes[1]}"
     elif not np.isfinite(prediction.scores).all():
         fault = "scores that are NaN or infinite"
+    elif prediction.windows is not None and prediction.windows.best.shape != shape:
+        fault = f"windows of shape {prediction.windows.best.shape}"
     else:
         return
     name = type(strategy).__name__

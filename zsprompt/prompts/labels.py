@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -40,6 +40,21 @@ class TextSpace(Protocol):
     def fits(self, texts: Sequence[str]) -> Bools:
         """[T] bool: whether each text fits the encoder's context."""
         ...
+
+
+@runtime_checkable
+class KnowsClasses(Protocol):
+    """A TextSpace whose encoder has a classifier."""
+
+    @property
+    def class_texts(self) -> tuple[str, ...]:
+        """K texts, one for each class; empty if the encoder has no classes."""
+        ...
+
+
+def class_texts(texts: TextSpace) -> tuple[str, ...]:
+    """The texts of the classes that the encoder knows; empty if it knows none."""
+    return texts.class_texts if isinstance(texts, KnowsClasses) else ()
 
 
 def check_labels(labels: Sequence[str]) -> tuple[str, ...]:

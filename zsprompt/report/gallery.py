@@ -27,6 +27,9 @@ _THREADS = 4
 Thumbnail = tuple[str, int, int] | str
 """A data URL with width and height, or the reason why there is none."""
 
+OUTLINE = "The outline is the window of the image that fits the label best, and from which its score comes."
+"""The legend of galleries of strategies with windows."""
+
 _HEADINGS = {
     "false positive": "false positives",
     "false negative": "false negatives",
@@ -106,8 +109,9 @@ def _card(result: Result, example: Example, lines: Sequence[Line], thumbnail: Th
     name = printable(result.images[example.image])
     if isinstance(thumbnail, str):
         return GalleryImage(name, lines, reason=thumbnail)
-    data, width, height = thumbnail
-    return GalleryImage(name, lines, data, width, height)
+    windows = result.prediction.windows
+    window = None if windows is None else windows.box(example.image, example.label)
+    return GalleryImage(name, lines, *thumbnail, window=window)
 
 
 def _thumbnails(refs: Sequence[ImageRef | None], progress: Progress) -> list[Thumbnail]:

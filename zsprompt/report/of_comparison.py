@@ -15,7 +15,7 @@ from zsprompt.evaluation.measures import shown_in
 from zsprompt.evaluation.result import Result
 from zsprompt.metrics import Difference
 from zsprompt.report.figures import change_bars
-from zsprompt.report.gallery import comparison_gallery
+from zsprompt.report.gallery import OUTLINE, comparison_gallery
 from zsprompt.report.page import Card, Page, Report, Section, Table, fact, strategy_name
 from zsprompt.report.terminal import by_change, points, printable, range_text, short, text_table
 
@@ -44,7 +44,8 @@ def comparison_report(
                 "Changed decisions",
                 texts=[
                     "For each label, up to twelve images whose decision became right and up to twelve whose decision "
-                    "became wrong: those whose rank changed most."
+                    "became wrong: those whose rank changed most.",
+                    *([] if second.prediction.windows is None else [f"{OUTLINE[:-1]} in the second run."]),
                 ],
                 notes=notes,
                 gallery=comparison_gallery(comparison, images, progress),

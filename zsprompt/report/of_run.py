@@ -15,7 +15,7 @@ from zsprompt.evaluation.result import Result
 from zsprompt.evaluation.thresholds import calibrated_out_of_fold
 from zsprompt.report.charts import Figure
 from zsprompt.report.figures import run_figures
-from zsprompt.report.gallery import run_gallery
+from zsprompt.report.gallery import OUTLINE, run_gallery
 from zsprompt.report.mistakes import most_mistaken
 from zsprompt.report.page import Card, Fold, Page, Report, Section, Table, fact, strategy_name
 from zsprompt.report.terminal import best_first, printable, range_text, result_table
@@ -53,7 +53,8 @@ def run_report(result: Result, images: Mapping[str, ImageRef], progress: Progres
             "False positives and false negatives",
             texts=[
                 "For each label, up to twelve false positives with the highest scores and up to twelve false negatives "
-                "with the lowest."
+                "with the lowest.",
+                *([] if result.prediction.windows is None else [OUTLINE]),
             ],
             notes=notes,
             gallery=gallery,

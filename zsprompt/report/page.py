@@ -64,6 +64,7 @@ class GalleryImage:
         width: width of the thumbnail in pixels.
         height: height of the thumbnail in pixels.
         reason: why there is no thumbnail.
+        window: left, top, right and bottom of the outlined window, as shares of width and height; None without one.
     """
 
     name: str
@@ -72,11 +73,24 @@ class GalleryImage:
     width: int = 0
     height: int = 0
     reason: str = ""
+    window: tuple[float, float, float, float] | None = None
 
     @property
     def alternative(self) -> str:
         """Text for readers who cannot see the image."""
-        return f"Image {self.name}. " + "; ".join(f"{line.name}: {line.text}" for line in self.lines)
+        facts = [f"{line.name}: {line.text}" for line in self.lines]
+        if self.window is not None:
+            left, top, right, bottom = (f"{100 * share:.0f}" for share in self.window)
+            facts.append(f"window: {left} to {right} % from the left, {top} to {bottom} % from the top")
+        return f"Image {self.name}. " + "; ".join(facts)
+
+    @property
+    def outline(self) -> tuple[float, float, float, float] | None:
+        """Left, top, width and height of the window in pixels of the thumbnail."""
+        if self.window is None or not self.thumbnail:
+            return None
+        left, top, right, bottom = self.window
+        return left * self.width, top * self.height, (right - left) * self.width, (bottom - top) * self.height
 
 
 @dataclass(frozen=True)

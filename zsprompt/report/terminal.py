@@ -156,12 +156,14 @@ def predictions_table(predictions: Predictions) -> Iterable[str]:
     width = min(60, max((len(printable(image)) for image in predictions.images), default=0))
     for n, image in enumerate(predictions.images):
         present = ", ".join(
-            f"{printable(label)} {_confidence(predictions, n, label, score)}" for label, score in predictions.present(n)
+            f"{printable(label)} {confidence_text(predictions, n, label, score)}"
+            for label, score in predictions.present(n)
         )
         yield f"{printable(image):{width}}  {present or '–'}"
 
 
-def _confidence(predictions: Predictions, n: int, label: str, score: float) -> str:
+def confidence_text(predictions: Predictions, n: int, label: str, score: float) -> str:
+    """The probability of a label on image `n` in percent, or its score where there are no probabilities."""
     if predictions.probabilities is None:
         return f"{score:#.3g}"
     return f"{100 * predictions.probabilities[n, predictions.labels.index(label)]:.0f} %"
@@ -182,6 +184,7 @@ def predictions_dict(predictions: Predictions, recipe: dict[str, Any], warnings:
             "labels": [label for label, _ in predictions.present(n)],
             "scores": _by_label(predictions, predictions.scores[n]),
             **_probabilities(predictions, n),
+            **_boxes(predictions, n),
         }
         for n, image in enumerate(predictions.images)
     ]
@@ -200,6 +203,14 @@ def predictions_dict(predictions: Predictions, recipe: dict[str, Any], warnings:
 def _probabilities(predictions: Predictions, n: int) -> dict[str, dict[str, float]]:
     given = predictions.probabilities
     return {} if given is None else {"probabilities": _by_label(predictions, given[n])}
+
+
+def _boxes(predictions: Predictions, n: int) -> dict[str, dict[str, list[float]]]:
+    """The window of each predicted label, with 4 digits: a place is wider than a hundredth of an image."""
+    if predictions.windows is None:
+        return {}
+    boxes = predictions.boxes(n)
+    return {"boxes": {label: [round(share, 4) for share in boxes[label]] for label, _ in predictions.present(n)}}
 
 
 def _by_label(predictions: Predictions, row: Floats) -> dict[str, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from zsprompt._utils.text import counted, in_bytes
 from zsprompt.encoders import Encoder, ScaleOnUse, SpatialEncoder
 from zsprompt.errors import CacheError
 from zsprompt.store.image_files import cache_key
+from zsprompt.store.image_parts import ImagePart
 
 logger = logging.getLogger(__name__)
 
@@ -108,25 +108,49 @@ class CachedEmbeddings:
         for value in self.get(keys):
             yield np.frombuffer(value, dtype=np.float32) if value and len(value) == 4 * self.encoder.dim else None
 
-    def images(self, digests: Sequence[bytes], spatial: SpatialEncoder | None = None) -> Iterator[Floats | None]:
-        """[D] the vector of each content; None if it is missing, or if `spatial` is given and its tokens are."""
+    def part_key(self, digest: bytes, kind: str, key: str) -> bytes:
+        """The key of an image's rows of one kind, from the digest of its content; see ImagePart.kinds."""
+        return cache_key(f"{kind}/1 {key} {_DECODER}", self.encoder.fingerprint, digest)
+
+    def has_part(self, digests: Sequence[bytes], part: ImagePart) -> list[bool]:
+        """Whether all rows of a part are stored, for each content."""
+        if self.cache is None:
+            return [False] * len(digests)
+        stored = [
+            self.cache.has_many([self.part_key(digest, kind, key) for digest in digests])
+            for kind, key in part.kinds.items()
+        ]
+        return [all(of_content) for of_content in zip(*stored, strict=True)]
+
+    def images(
+        self, digests: Sequence[bytes], spatial: SpatialEncoder | None = None, parts: Sequence[ImagePart] = ()
+    ) -> Iterator[Floats | None]:
+        """[D] the vector of each content; None if it is missing, or if its `spatial` tokens or `parts` are."""
         complete = [True] * len(digests)
         if spatial and self.cache:
             complete = self.cache.has_many([self.tokens_key(digest, spatial.token_shape) for digest in digests])
+        for part in parts:
+            complete = [a and b for a, b in zip(complete, self.has_part(digests, part), strict=True)]
         vectors = self.vectors([self.image_key(digest) for digest in digests])
-        for has_tokens, vector in zip(complete, vectors, strict=True):
-            yield vector if has_tokens else None
+        for is_complete, vector in zip(complete, vectors, strict=True):
+            yield vector if is_complete else None
 
 
-def check_space(cache: ByteCache, images: int, token_shape: tuple[int, int]) -> None:
-    """Log the disk space that the tokens of `images` images need. Raises CacheError if the disk has too little."""
-    if not images:
+def check_space(cache: ByteCache, images: int, bytes_per_image: Mapping[str, int]) -> None:
+    """Log the disk space that `images` images need. Raises CacheError if the disk has too little.
+
+    Args:
+        cache: where they are stored.
+        images: number of images.
+        bytes_per_image: what is stored of an image -> its size.
+    """
+    if not images or not bytes_per_image:
         return
-    tokens = f"tokens of {counted(images, 'image')}"
-    needed, free = 2 * images * math.prod(token_shape), cache.free_bytes()
+    what = f"{' and '.join(bytes_per_image)} of {counted(images, 'image')}"
+    needed, free = images * sum(bytes_per_image.values()), cache.free_bytes()
     if needed * _DISK_FACTOR > free:
         raise CacheError(
-            f"expected {in_bytes(int(needed * _DISK_FACTOR))} free for {tokens} in {cache.folder}, "
+            f"expected {in_bytes(int(needed * _DISK_FACTOR))} free for {what} in {cache.folder}, "
             f"found {in_bytes(free)}; use a folder with more space (--cache DIR)"
         )
-    logger.info(f"{tokens}: {in_bytes(needed)} in {cache.folder}")
+    logger.info(f"{what}: {in_bytes(needed)} in {cache.folder}")

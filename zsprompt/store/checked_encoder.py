@@ -52,10 +52,17 @@ class CheckedEncoder:
 
     def prepare(self, image: Image) -> Image:
         """`image`, prepared for the encoder."""
+        return self.attempt(lambda: self.encoder.prepare(image), "to prepare an image")
+
+    def attempt(self, work: Callable[[], B], doing: str) -> B:
+        """The result of `work`; ModelError says that the encoder failed `doing` it."""
         try:
-            return self.encoder.prepare(image)
+            return work()
+        except ZspromptError:
+            raise
         except Exception as error:  # a third-party encoder may raise anything
-            raise ModelError(f"model {self.encoder.name} failed to prepare an image ({_reason(error)})") from error
+            hint = "; if memory ran out, use a smaller batch (--device auto,batch_size=B)" if "batch" in doing else ""
+            raise ModelError(f"model {self.encoder.name} failed {doing} ({_reason(error)}){hint}") from error
 
     def _vectors(self, encode: Callable[[Sequence[A]], Floats], batch: Sequence[A]) -> Floats:
         vectors = self._call(lambda items: np.asarray(encode(items), dtype=np.float32), batch)
@@ -63,15 +70,7 @@ class CheckedEncoder:
         return vectors
 
     def _call(self, encode: Callable[[Sequence[A]], B], batch: Sequence[A]) -> B:
-        try:
-            return encode(batch)
-        except ZspromptError:
-            raise
-        except Exception as error:  # a third-party encoder may raise anything
-            raise ModelError(
-                f"model {self.encoder.name} failed on a batch of {len(batch)} ({_reason(error)}); "
-                "if memory ran out, use a smaller batch (--device auto,batch_size=B)"
-            ) from error
+        return self.attempt(lambda: encode(batch), f"on a batch of {len(batch)}")
 
     def _check(self, array: Floats | Halves, expected: tuple[int, ...]) -> None:
         if array.shape != expected or not np.isfinite(array).all():

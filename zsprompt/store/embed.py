@@ -37,12 +37,12 @@ def embed(
     reads: Collection[str] = (),
     captions: Sequence[Sequence[str]] = (),
 ) -> Embedded:
-    """Embed images, with the captions or tokens that a strategy reads.
+    """Embed images, with all that a strategy reads.
 
     Args:
         refs: N images.
         store: embeds them.
-        reads: what is read in addition to vectors: "tokens", "captions".
+        reads: what is read in addition to vectors: "captions", and what EmbeddingStore.read takes.
         captions: K sequences of N captions.
 
     Raises:
@@ -50,9 +50,9 @@ def embed(
         ModelError, CacheError: see EmbeddingStore.
     """
     require_captions(reads, captions)
-    embedded = store.tokens(refs) if "tokens" in reads else store.images(refs)
+    embedded = store.read(refs, reads)
     caption_vectors, shortened = _captions(captions, embedded.kept, store) if "captions" in reads else (None, 0)
-    images = Images(embedded.vectors, embedded.tokens, caption_vectors)
+    images = Images(embedded.vectors, embedded.tokens, caption_vectors, embedded.windows, embedded.classes)
     return Embedded(images, embedded.kept, embedded.bad, shortened)
 
 

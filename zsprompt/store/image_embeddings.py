@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from zsprompt._utils.arrays import Floats, Halves, Indices, PerImage, Tokens
+from zsprompt._utils.arrays import Floats, Halves, Indices, Tokens
+from zsprompt.encoders.windows import Grid
 
 
 @dataclass(frozen=True)
@@ -31,20 +33,35 @@ class TokenArray:
         return self.values[np.asarray(rows, dtype=np.intp)]
 
 
+class PerImage(Protocol):
+    """Float16 rows of N images, a different number for each, with the grid of each image.
+
+    Window vectors [W, D] and class logits [2 + W, K] are such rows. Only those that are read are loaded into memory.
+    """
+
+    def __len__(self) -> int:
+        """N."""
+        ...
+
+    def read(self, rows: Sequence[int] | Indices) -> list[tuple[Grid, Halves]]:
+        """The grid and the rows of each image at positions `rows`, in that order."""
+        ...
+
+
 @dataclass(frozen=True)
 class RowsInMemory:
     """Rows of N images in memory; see PerImage.
 
     Attributes:
-        values: (columns, rows) of the grid, and the float16 rows, of each image.
+        values: the grid and the rows of each image.
     """
 
-    values: Sequence[tuple[tuple[int, int], Halves]]
+    values: Sequence[tuple[Grid, Halves]]
 
     def __len__(self) -> int:
         return len(self.values)
 
-    def read(self, rows: Sequence[int] | Indices) -> list[tuple[tuple[int, int], Halves]]:
+    def read(self, rows: Sequence[int] | Indices) -> list[tuple[Grid, Halves]]:
         """See PerImage."""
         return [self.values[int(row)] for row in rows]
 

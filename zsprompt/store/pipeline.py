@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from zsprompt.errors import ImageError
 from zsprompt.store.cached_embeddings import CachedEmbeddings
 from zsprompt.store.checked_encoder import CheckedEncoder
 from zsprompt.store.image_files import ImageContent, Unreadable, read_image, stat_key
+from zsprompt.store.image_parts import ImagePart, to_bytes
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -38,6 +39,7 @@ class ImageJob:
         unread: positions without a vector after the lookup by stat key.
         waiting: digest of a content in progress -> positions that need it.
         done: digest of a content encoded in this call -> one of its positions.
+        lacking: digest of a content -> whether it lacks its vector, and the rows of each part.
         bad: position -> reason why the image cannot be read.
         encoded: number of contents encoded.
     """
@@ -49,6 +51,7 @@ class ImageJob:
     unread: list[int] = field(default_factory=list)
     waiting: dict[bytes, list[int]] = field(default_factory=dict)
     done: dict[bytes, int] = field(default_factory=dict)
+    lacking: dict[bytes, tuple[bool, ...]] = field(default_factory=dict)
     bad: dict[int, str] = field(default_factory=dict)
     encoded: int = 0
 
@@ -80,12 +83,21 @@ class ImageJob:
 
 
 @dataclass(frozen=True)
+class _Prepared:
+    """A decoded image, prepared for each pass that it lacks; None for a pass that is stored."""
+
+    vector: Image | None
+    parts: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
 class _Batch:
-    """An encoded batch: vectors [n, D], and tokens [n, L, D'] if they are requested."""
+    """An encoded batch: the vectors [D] that were lacking, tokens [n, L, D'] if requested, and rows by their key."""
 
     contents: list[ImageContent]
-    vectors: Floats
-    tokens: Halves | None = None
+    vectors: dict[bytes, Floats]
+    tokens: Halves | None
+    rows: dict[bytes, bytes]
 
 
 @dataclass(frozen=True)
@@ -96,6 +108,7 @@ class ImagePipeline:
         encoder: embeds images.
         cached: cached embeddings.
         spatial: the encoder if its tokens are requested too, else None.
+        parts: the passes whose rows are requested too.
         batch_size: images per encoded and committed batch.
         workers: number of threads that read and decode.
     """
@@ -103,6 +116,7 @@ class ImagePipeline:
     encoder: CheckedEncoder
     cached: CachedEmbeddings
     spatial: SpatialEncoder | None
+    parts: Sequence[ImagePart]
     batch_size: int
     workers: int
 
@@ -144,13 +158,13 @@ class ImagePipeline:
         window = 2 * self.batch_size
         contents = ahead(readers, lambda i: read_image(i, job.refs[i]), job.unread, window)
         new = self._new_contents(contents, job, advance)
-        images = ahead(readers, lambda content: (content, self._decoded(content)), new, window)
+        images = ahead(readers, lambda content: (content, self._decoded(content, job)), new, window)
         batches = self._batches(images, job, advance)
         for batch in ahead(model, self._encoded, batches, _BATCHES_IN_PROGRESS):
             self._commit(batch, job, advance)
 
     def _recalled(self, digests: Sequence[bytes]) -> Iterator[Floats | None]:
-        return self.cached.images(digests, self.spatial)
+        return self.cached.images(digests, self.spatial, self.parts)
 
     def _new_contents(
         self, contents: Iterable[ImageContent | Unreadable], job: ImageJob, advance: Advance
@@ -161,6 +175,7 @@ class ImagePipeline:
             readable = [content for content in group if isinstance(content, ImageContent)]
             vectors = self._recalled([content.digest for content in readable])
             cached = {c.digest: v for c, v in zip(readable, vectors, strict=True) if v is not None}
+            job.lacking |= self._lacking([c.digest for c in readable if c.digest not in cached])
             for item in group:
                 if isinstance(item, Unreadable):
                     job.bad[item.position] = item.reason
@@ -174,17 +189,29 @@ class ImagePipeline:
                 shortcuts |= content.shortcut(job.stat_keys[content.position])
             self.cached.put(shortcuts)
 
-    def _decoded(self, content: ImageContent) -> Image | ImageError:
+    def _lacking(self, digests: list[bytes]) -> dict[bytes, tuple[bool, ...]]:
+        """For each content, whether it lacks its vector, and the rows of each part."""
+        if not self.parts:
+            return dict.fromkeys(digests, (True,))
+        vectors = self.cached.vectors([self.cached.image_key(digest) for digest in digests])
+        lacks = [[vector is None for vector in vectors]]
+        lacks += [[not has for has in self.cached.has_part(digests, part)] for part in self.parts]
+        return dict(zip(digests, zip(*lacks, strict=True), strict=True))
+
+    def _decoded(self, content: ImageContent, job: ImageJob) -> _Prepared | ImageError:
         try:
             image = decode(content.take_bytes())
         except ImageError as error:
             return error
-        return self.encoder.prepare(image)
+        lacks_vector, *lacks_parts = job.lacking[content.digest]
+        vector = self.encoder.prepare(image) if lacks_vector or self.spatial else None
+        pairs = zip(self.parts, lacks_parts, strict=True)
+        return _Prepared(vector, tuple(part.prepare(image) if lacks else None for part, lacks in pairs))
 
     def _batches(
-        self, images: Iterable[tuple[ImageContent, Image | ImageError]], job: ImageJob, advance: Advance
-    ) -> Iterator[list[tuple[ImageContent, Image]]]:
-        batch: list[tuple[ImageContent, Image]] = []
+        self, images: Iterable[tuple[ImageContent, _Prepared | ImageError]], job: ImageJob, advance: Advance
+    ) -> Iterator[list[tuple[ImageContent, _Prepared]]]:
+        batch: list[tuple[ImageContent, _Prepared]] = []
         for content, image in images:
             if isinstance(image, ImageError):
                 for i in job.waiting.pop(content.digest):
@@ -198,31 +225,52 @@ class ImagePipeline:
         if batch:
             yield batch
 
-    def _encoded(self, batch: list[tuple[ImageContent, Image]]) -> _Batch:
-        contents, images = [content for content, _ in batch], [image for _, image in batch]
+    def _encoded(self, batch: list[tuple[ImageContent, _Prepared]]) -> _Batch:
+        contents = [content for content, _ in batch]
+        lacking = [(content.digest, one.vector) for content, one in batch if one.vector is not None]
+        images = [image for _, image in lacking]
+        tokens: Halves | None = None
         if self.spatial:
-            return _Batch(contents, *self.encoder.tokens(images))
-        return _Batch(contents, self.encoder.images(images))
+            vectors, tokens = self.encoder.tokens(images)
+        else:
+            vectors = self.encoder.images(images) if images else np.empty((0, 0), dtype=np.float32)
+        by_digest = {digest: vector for (digest, _), vector in zip(lacking, vectors, strict=True)}
+        rows: dict[bytes, bytes] = {}
+        for position, part in enumerate(self.parts):
+            rows |= self._rows(part, [(content, one.parts[position]) for content, one in batch])
+        return _Batch(contents, by_digest, tokens, rows)
+
+    def _rows(self, part: ImagePart, batch: list[tuple[ImageContent, Any]]) -> dict[bytes, bytes]:
+        """The entries of a part, for the images that were prepared for it."""
+        lacking = [(content.digest, prepared) for content, prepared in batch if prepared is not None]
+        entries: dict[bytes, bytes] = {}
+        encoded = part.encode([prepared for _, prepared in lacking]) if lacking else ()
+        for (digest, _), (grid, kinds) in zip(lacking, encoded, strict=True):
+            for kind, rows in kinds.items():
+                entries[self.cached.part_key(digest, kind, part.kinds[kind])] = to_bytes(grid, rows)
+        return entries
 
     def _commit(self, batch: _Batch, job: ImageJob, advance: Advance) -> None:
         entries: dict[bytes, bytes] = {}
         answered = 0
         for content, vector in zip(batch.contents, self._cached_first(batch), strict=True):
             positions = job.waiting.pop(content.digest)
+            job.lacking.pop(content.digest, None)
             job.vectors[positions] = vector
             job.done[content.digest] = content.position
             entries[self.cached.image_key(content.digest)] = vector.tobytes()
             answered += len(positions)
-        self.cached.put(entries | self._token_entries(batch))
+        self.cached.put(entries | self._token_entries(batch) | batch.rows)
         job.encoded += len(batch.contents)
         advance(answered)
 
     def _cached_first(self, batch: _Batch) -> list[Floats]:
         """[n] the batch's vectors, but the cached ones where they exist: a cached vector never changes."""
-        if batch.tokens is None:
-            return list(batch.vectors)
+        if batch.tokens is None and len(batch.vectors) == len(batch.contents):
+            return [batch.vectors[content.digest] for content in batch.contents]
         cached = self.cached.vectors([self.cached.image_key(content.digest) for content in batch.contents])
-        return [new if old is None else old for new, old in zip(batch.vectors, cached, strict=True)]
+        pairs = zip(batch.contents, cached, strict=True)
+        return [batch.vectors[content.digest] if old is None else old for content, old in pairs]
 
     def _token_entries(self, batch: _Batch) -> dict[bytes, bytes]:
         if batch.tokens is None:

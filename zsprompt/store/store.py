@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -15,10 +16,11 @@ from zsprompt._utils.arrays import Bools, Floats, Indices
 from zsprompt._utils.byte_cache import ByteCache, default_cache, temporary_cache
 from zsprompt._utils.progress import Outermost, Progress, quiet
 from zsprompt.data.images import ImageRef
-from zsprompt.encoders import BatchedEncoder, Encoder, SpatialEncoder, load_encoder
+from zsprompt.encoders import BatchedEncoder, ClassEncoder, Encoder, SpatialEncoder, load_encoder
 from zsprompt.errors import UsageError
 from zsprompt.store.cached_embeddings import CachedEmbeddings, StoredTokens, check_space
 from zsprompt.store.checked_encoder import CheckedEncoder
+from zsprompt.store.image_parts import CLASSES, WINDOWS, ImagePart, StoredRows, parts_for
 from zsprompt.store.pipeline import ImageJob, ImagePipeline
 
 _DEFAULT_BATCH = 64
@@ -47,12 +49,16 @@ class EmbeddedImages:
         bad: (position, reason) of each unreadable image.
         tokens: of the same images, shape (N', L, D'), if requested. They stay in the cache folder and are readable
             until the store is closed.
+        windows: window vectors of the same images, if requested; see Images.
+        classes: class logits of the same images, if requested; see Images.
     """
 
     vectors: Floats
     kept: Indices
     bad: tuple[tuple[int, str], ...] = ()
     tokens: StoredTokens | None = None
+    windows: StoredRows | None = None
+    classes: StoredRows | None = None
 
 
 class EmbeddingStore:
@@ -113,6 +119,11 @@ class EmbeddingStore:
         return self.encoder.fingerprint
 
     @property
+    def class_texts(self) -> tuple[str, ...]:
+        """The texts of the classes that the encoder knows; empty if it knows none."""
+        return self.encoder.class_texts if isinstance(self.encoder, ClassEncoder) else ()
+
+    @property
     def progress(self) -> Progress:
         """For callers that embed texts in many calls. The progress of the single calls is hidden meanwhile."""
         return self._progress
@@ -159,37 +170,50 @@ class EmbeddingStore:
         return words
 
     def images(self, refs: Sequence[ImageRef]) -> EmbeddedImages:
-        """Embed all readable images, and list the others with the reason.
-
-        Raises:
-            ModelError: the encoder failed.
-            CacheError: the cache failed. Finished batches are kept.
-        """
-        pipeline = self._pipeline(self._cache or self._temporary)
-        return self._run(pipeline, pipeline.recall(refs))
+        """Embed all readable images, and list the others with the reason. Raises what `read` raises."""
+        return self.read(refs)
 
     def tokens(self, refs: Sequence[ImageRef]) -> EmbeddedImages:
-        """Embed all readable images with their spatial tokens, and list the others with the reason.
+        """As `images`, with spatial tokens."""
+        return self.read(refs, ("tokens",))
 
-        Tokens are cached as float16, batch by batch, together with the vectors that `images` returns. A store without
-        a cache keeps them in a temporary folder until it is closed.
+    def read(self, refs: Sequence[ImageRef], reads: Collection[str] = ()) -> EmbeddedImages:
+        """Embed all readable images, with what a strategy reads, and list the others with the reason.
+
+        Tokens, windows and classes are cached as float16, batch by batch, together with the vectors. A store without a
+        cache keeps them in a temporary folder until it is closed.
 
         Args:
             refs: the images.
+            reads: what is read in addition to vectors: "tokens"; "windows", "windows:dense" or "windows:crops";
+                "classes".
 
         Raises:
-            ModelError: the encoder has no spatial tokens, or failed.
+            ModelError: the encoder cannot give what is read, or failed.
             CacheError: the folder's disk has too little space, or the cache failed; what was finished is kept.
         """
-        spatial = self._checked.spatial()
-        cache = self._token_cache()
-        pipeline = self._pipeline(cache, spatial)
+        spatial = self._checked.spatial() if "tokens" in reads else None
+        parts = parts_for(self._checked, reads, self._batch_size)
+        stored = self._part_cache() if spatial or parts else self._cache or self._temporary
+        pipeline = self._pipeline(stored, spatial, parts)
         job = pipeline.recall(refs)
-        check_space(cache, job.unread_contents(), spatial.token_shape)
+        if stored and (spatial or parts):
+            sizes = {"tokens": 2 * math.prod(spatial.token_shape)} if spatial else {}
+            sizes |= {" and ".join(part.kinds): part.bytes_per_image for part in parts}
+            check_space(stored, job.unread_contents(), sizes)
         embedded = self._run(pipeline, job)
-        digests = [job.digests[int(i)] for i in embedded.kept]
-        keys = tuple(self._cached.tokens_key(digest, spatial.token_shape) for digest in digests)
-        return replace(embedded, tokens=StoredTokens(cache, keys, spatial.token_shape))
+        digests = [job.digests[int(i)] for i in embedded.kept] if stored else []
+        if spatial and stored:
+            keys = tuple(self._cached.tokens_key(digest, spatial.token_shape) for digest in digests)
+            embedded = replace(embedded, tokens=StoredTokens(stored, keys, spatial.token_shape))
+        rows = {kind: self._rows(stored, digests, kind, key) for part in parts for kind, key in part.kinds.items()}
+        return replace(embedded, windows=rows.get(WINDOWS), classes=rows.get(CLASSES))
+
+    def _rows(self, cache: ByteCache | None, digests: Sequence[bytes], kind: str, key: str) -> StoredRows:
+        assert cache is not None  # there is one wherever parts are read
+        encoder = self.encoder
+        width = len(encoder.class_texts) if kind == CLASSES and isinstance(encoder, ClassEncoder) else encoder.dim
+        return StoredRows(cache, tuple(self._cached.part_key(digest, kind, key) for digest in digests), width)
 
     def close(self) -> None:
         """Close the cache. The store can also be used as a context manager."""
@@ -215,15 +239,17 @@ class EmbeddingStore:
                 vectors[i] = vector
         return missing
 
-    def _token_cache(self) -> ByteCache:
+    def _part_cache(self) -> ByteCache:
         if self._cache:
             return self._cache
         self._temporary = self._temporary or temporary_cache()
         return self._temporary
 
-    def _pipeline(self, cache: ByteCache | None, spatial: SpatialEncoder | None = None) -> ImagePipeline:
+    def _pipeline(
+        self, cache: ByteCache | None, spatial: SpatialEncoder | None, parts: Sequence[ImagePart]
+    ) -> ImagePipeline:
         cached = CachedEmbeddings(self.encoder, cache)
-        return ImagePipeline(self._checked, cached, spatial, self._batch_size, self._workers)
+        return ImagePipeline(self._checked, cached, spatial, parts, self._batch_size, self._workers)
 
     def _run(self, pipeline: ImagePipeline, job: ImageJob) -> EmbeddedImages:
         """Embed the unread images of a job, and update the counts."""

@@ -24,7 +24,7 @@ class BestWindows:
     """Which window of each image each label's score comes from.
 
     Attributes:
-        grids: [N, 2] int, columns and rows of each image's grid of places.
+        grids: [N, 4] int, the fields of each image's Grid.
         best: [N, C] int, position of the window in Grid.windows.
     """
 
@@ -33,8 +33,8 @@ class BestWindows:
 
     def box(self, image: int, label: int) -> tuple[float, float, float, float]:
         """Left, top, right and bottom of a window, as shares of the image's width and height, 0..1."""
-        columns, rows = map(int, self.grids[image])
-        left, top, right, bottom = map(float, Grid(columns, rows).boxes()[self.best[image, label]])
+        grid = Grid(*map(int, self.grids[image]))
+        left, top, right, bottom = map(float, grid.boxes()[self.best[image, label]])
         return left, top, right, bottom
 
     def first(self, count: int) -> BestWindows:

@@ -36,6 +36,8 @@ WRAPPERS = Table(
     {
         "normalised": "zsprompt.strategies.normalised:Normalised",
         "softmax": "zsprompt.strategies.softmax:Softmax",
+        "matched": "zsprompt.strategies.matched:Matched",
+        "regions": "zsprompt.strategies.regions:Regions",
     }
 )
 """Strategies that wrap another one in their field `strategy`. These names are reserved before a colon."""

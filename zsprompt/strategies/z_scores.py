@@ -32,7 +32,7 @@ def neutral_reference(labels: Sequence[str], *, in_scores: bool = True) -> Refer
 
 
 def standardise(scores: Floats | Doubles, labels: int | None = None) -> Doubles:
-    """z = (score − mean) / standard deviation within each row; 0 in constant rows.
+    """z = (score − mean) / standard deviation of each label within its row; 0 in constant rows.
 
     Args:
         scores: [N, C + R], of C labels and R reference words.
@@ -43,6 +43,11 @@ def standardise(scores: Floats | Doubles, labels: int | None = None) -> Doubles:
 
     Source: SPARC (arXiv 2502.16911), within-image standardisation; the weights of the reference words are ours.
     """
+    return standardise_all(scores, labels)[:, :labels]
+
+
+def standardise_all(scores: Floats | Doubles, labels: int | None = None) -> Doubles:
+    """As `standardise`, but [N, C + R]: the z of the reference words too."""
     wide = np.asarray(scores, dtype=np.float64)
     count = wide.shape[1] if labels is None else labels
     weights = _weights(count, wide.shape[1] - count)
@@ -50,7 +55,7 @@ def standardise(scores: Floats | Doubles, labels: int | None = None) -> Doubles:
     spread = np.sqrt(centred**2 @ weights)[:, None]
     # the deviation of a constant row is rounding noise, not exactly 0
     constant = spread <= 1e-12 * np.abs(wide).max(axis=1, keepdims=True)
-    return np.where(constant, 0.0, centred / np.where(constant, 1.0, spread))[:, :count]
+    return np.where(constant, 0.0, centred / np.where(constant, 1.0, spread))
 
 
 def require_threshold(threshold: float, labels: int, words: int) -> None:

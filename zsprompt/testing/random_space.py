@@ -8,9 +8,13 @@ import numpy as np
 
 from zsprompt._utils.arrays import Bools, Floats, unit_rows
 from zsprompt._utils.progress import quiet
+from zsprompt.encoders.windows import Grid
 from zsprompt.store import Images
+from zsprompt.store.image_embeddings import RowsInMemory
 
 _DIM = 24
+CLASSES = tuple(f"class {number}" for number in range(30))
+"""The texts of the classes that random images have logits of."""
 
 
 class RandomSpace:
@@ -24,6 +28,7 @@ class RandomSpace:
 
     progress = staticmethod(quiet)
     fingerprint = "random/1"
+    class_texts = CLASSES
 
     def __init__(self, logit_scale: float = 100.0, fits_up_to: int = 10**9, dim: int = _DIM) -> None:
         self.logit_scale = logit_scale
@@ -41,5 +46,11 @@ class RandomSpace:
 
 
 def random_images(count: int, seed: int = 0, dim: int = _DIM) -> Images:
-    """`count` images with random vectors [count, dim]."""
-    return Images(unit_rows(np.random.default_rng(seed).normal(size=(count, dim))))
+    """`count` images with random vectors [count, dim], windows [W, dim] and class logits [2 + W, CLASSES]."""
+    random = np.random.default_rng(seed)
+    vectors = unit_rows(random.normal(size=(count, dim)))
+    grids = [Grid.of(4, 3) if row % 2 else Grid.of(1, 2) for row in range(count)]
+    windows = [unit_rows(random.normal(size=(len(grid), dim))).astype(np.float16) for grid in grids]
+    classes = [random.normal(size=(2 + len(grid), len(CLASSES))).astype(np.float16) for grid in grids]
+    parts = (RowsInMemory(list(zip(grids, rows, strict=True))) for rows in (windows, classes))
+    return Images(vectors, None, None, *parts)

@@ -10,7 +10,7 @@ import numpy as np
 from zsprompt._utils.arrays import Bools, Floats, unit_rows
 from zsprompt._utils.progress import Progress
 from zsprompt.errors import ContractError, ZspromptError
-from zsprompt.prompts.labels import TextSpace
+from zsprompt.prompts.labels import TextSpace, class_texts
 from zsprompt.store import Images
 from zsprompt.store.image_embeddings import TokenArray
 from zsprompt.strategies import Prediction, Strategy, reads, supervision
@@ -77,6 +77,7 @@ class _ShortSpace:
         self._inner = inner
         self.logit_scale = inner.logit_scale
         self.fingerprint = inner.fingerprint
+        self.class_texts = tuple(text[:_SHORT] for text in class_texts(inner))
 
     @property
     def progress(self) -> Progress:
@@ -96,14 +97,14 @@ class _ShortSpace:
 
 def _random_images(strategy: Strategy) -> Images:
     """Random images with everything that the strategy reads."""
-    vectors = random_images(_IMAGES).vectors
-    random, dim = np.random.default_rng(1), vectors.shape[1]
+    images = random_images(_IMAGES)
+    random, dim = np.random.default_rng(1), images.vectors.shape[1]
     parts = reads(strategy)
     tokens = (
         TokenArray(unit_rows(random.normal(size=(_IMAGES, 3, dim))).astype(np.float16)) if "tokens" in parts else None
     )
     captions = unit_rows(random.normal(size=(_IMAGES, 2, dim))) if "captions" in parts else None
-    return Images(vectors, tokens, captions)
+    return dataclasses.replace(images, tokens=tokens, captions=captions)
 
 
 def _check_recipe(strategy: Strategy) -> None:

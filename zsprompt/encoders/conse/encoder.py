@@ -41,6 +41,11 @@ CLASSES_KEPT = 50
 
 LOGIT_SCALE = 20.0
 
+# A place of the last feature map already sees much of its surroundings, so windows are smaller than for crops.
+WINDOW = 4
+STRIDE = 3
+"""Places on a side of a window, and from one window to the next."""
+
 # Of VOC2007's photographs with them, it finds less than a third, among 20 labels and among 3; see
 # benchmarks/labels_asked.py. ImageNet has no class for people and houseplants, and only kinds of chairs. Other words
 # for people are found on hardly any.
@@ -84,8 +89,8 @@ class Conse(Encoder):
         self._precision = precision
         self.image_size = max(one.size for one in self._weights)
         self.token_shape = 1 + sum((-(-one.size // PLACE)) ** 2 for one in self._weights), DIM
-        self.places = fields.size // PLACE
-        self.windows_key = f"conse-windows/1 size={fields.size}"
+        self._places = fields.size // PLACE
+        self.windows_key = f"conse-windows/1 size={fields.size} window={WINDOW} stride={STRIDE}"
         parts = [*(one.part for one in self._weights), WEIGHTS, TOKENIZER]
         files = (*(part.sha256 for part in parts), class_table.VECTORS_SHA256)
         self.fingerprint = (
@@ -142,6 +147,10 @@ class Conse(Encoder):
         tokens = np.stack([self._convex(rows) for rows in logits]).astype(np.float16)
         tokens[:, 0] = vectors
         return vectors, tokens
+
+    def grid(self, width: int, height: int) -> Grid:
+        """See WindowEncoder: a place is 32 by 32 pixels of the larger image."""
+        return Grid.of(width, height, places=self._places, window=WINDOW, stride=STRIDE)
 
     def prepare_windows(self, image: Image, grid: Grid) -> Image:
         """The whole image with 32 by 32 pixels per place of its grid, bicubic; see WindowEncoder."""
