@@ -16,7 +16,6 @@ from common import arguments, save, seconds
 
 import zsprompt as zs
 from zsprompt.data.images import decode
-from zsprompt.encoders.windows import Grid
 
 MODELS = ("conse", "conse,classifier=lite2", "conse,classifier=lite0+lite2")
 
@@ -35,7 +34,7 @@ def main() -> None:
 
 def costs(encoder: Any, images: list[Any], rounds: int) -> dict[str, float]:
     """Milliseconds per image of each encoding, and relative costs."""
-    grids = [Grid.of(*image.size, encoder.places) for image in images]
+    grids = [encoder.grid(*image.size) for image in images]
     whole = [encoder.prepare(image) for image in images]
     larger = [encoder.prepare_windows(image, grid) for image, grid in zip(images, grids, strict=True)]
     ways = {
