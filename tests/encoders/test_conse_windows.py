@@ -42,7 +42,7 @@ def images() -> list[Image.Image]:
 
 @pytest.fixture(scope="module")
 def grids(encoder: Conse) -> list[Grid]:
-    return [Grid.of(*size, encoder.places) for size in SIZES]
+    return [encoder.grid(*size) for size in SIZES]
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_prepared_images_have_32_pixels_per_place(
 ) -> None:
     for image, grid in zip(prepared, grids, strict=True):
         assert image.size == (32 * grid.columns, 32 * grid.rows)
-        assert max(image.size) == 32 * encoder.places
+        assert max(image.size) == encoder.grid(1, 1).columns * 32
         assert encoder.prepare_windows(image, grid) is image
 
 
@@ -138,5 +138,6 @@ def test_the_mean_of_an_image_of_the_towers_size_is_its_embedding() -> None:
     encoder = load_encoder("conse,size=224", device="cpu")
     random = np.random.default_rng(1)
     image = Image.fromarray(random.integers(0, 256, (224, 224, 3), dtype=np.uint8))
-    window = encoder.encode_windows([image], [Grid.of(224, 224, encoder.places)])[0]
+    assert encoder.grid(224, 224) == Grid(7, 7, 4, 3)
+    window = encoder.encode_windows([image], [Grid(7, 7, window=7)])[0]
     np.testing.assert_allclose(window, encoder.encode_images([image]), atol=5e-3)
