@@ -13,8 +13,9 @@ from zsprompt._utils.arguments import check_fields
 from zsprompt._utils.arrays import Doubles, Floats
 from zsprompt._utils.digests import digest
 from zsprompt.errors import UsageError
+from zsprompt.prompts import NEUTRAL, neutral_words
 from zsprompt.prompts.label_text import read_labels
-from zsprompt.prompts.labels import TextSpace, check_labels, label_key
+from zsprompt.prompts.labels import TextSpace, check_labels
 from zsprompt.store.image_embeddings import Images
 from zsprompt.strategies.base import (
     Prediction,
@@ -23,12 +24,13 @@ from zsprompt.strategies.base import (
     Supervision,
     require_scale,
     softmax_scale,
+    words_besides,
 )
 from zsprompt.strategies.capabilities import refuse_labels
 from zsprompt.strategies.order import require_order
-from zsprompt.strategies.z_scores import neutral_reference
 
-NEUTRAL, LABELS = "neutral", "labels"
+LABELS = "labels"
+"""The reference that is no words: labels are compared with each other alone."""
 
 CUT = 0.05
 """Posterior above which a label counts as present."""
@@ -89,10 +91,10 @@ class Softmax:
 
     def reference_words(self, labels: Sequence[str]) -> ReferenceWords:
         """See Compares."""
-        if self.words is None:
-            return ReferenceWords() if self.reference == LABELS else neutral_reference(labels)
-        given = {label_key(label) for label in labels}
-        return ReferenceWords(self.reference, tuple(word for word in self.words if label_key(word) not in given))
+        if self.reference == LABELS:
+            return ReferenceWords()
+        words = neutral_words() if self.words is None else self.words
+        return ReferenceWords(self.reference, words_besides(labels, words))
 
     def refuse_labels(self, labels: Sequence[str]) -> None:
         """See RefusesLabels. Raises what `predict` raises for a single word, and what the wrapped strategy raises."""
