@@ -1,16 +1,15 @@
-"""How the decisions of `normalised:per-label` depend on the number of labels asked.
+"""How decisions depend on the number of labels asked, and which labels conse misses.
 
     python benchmarks/labels_asked.py --root VOCdevkit --out benchmarks/results
 
-Writes labels-asked-voc2007-conse.csv: decisions about the same five labels when others are asked with them. From 16
-labels on, no reference words join them. Each row is the mean over DRAWS random orders of VOC's labels; the first five
-are judged, all photographs together.
+Writes labels-asked-voc2007-conse.csv: decisions about the same five labels when others are asked with them. Each row is
+the mean over DRAWS random orders of VOC's labels; the first five are judged, all photographs together.
 
 Writes long-lists-voc2007-conse.csv: labels per photograph when random ImageNet names are asked, the mean and range of
 LISTS lists.
 
-Writes missed-labels-voc2007-conse.csv: per label, the share of the photographs that are found, if 20 labels are asked
-and if the label is one of three.
+Writes missed-labels-voc2007-conse.csv: per label, the share of the photographs that are found by the default strategy,
+if 20 labels are asked and if the label is one of three.
 """
 
 from __future__ import annotations
@@ -22,10 +21,11 @@ import numpy as np
 import pandas as pd
 from class_vectors import class_names
 
-from zsprompt import Dataset, Images, Normalised, PerLabel, load_dataset, load_encoder, metrics
+from zsprompt import Dataset, Images, Strategy, load_dataset, load_encoder, load_strategy, metrics
+from zsprompt._utils.registry import DEFAULT_STRATEGY
 from zsprompt.store import EmbeddingStore
 
-STRATEGY = Normalised(PerLabel())
+STRATEGIES = {name: load_strategy(name) for name in ("softmax:per-label", "normalised:per-label")}
 JUDGED = 5
 DRAWS = 60
 LISTS = 10
@@ -52,29 +52,28 @@ def same_labels(data: Dataset, images: Images, store: EmbeddingStore) -> list[di
     random = np.random.default_rng(0)
     orders = [random.permutation(len(data.labels)) for _ in range(DRAWS)]
     rows: list[dict[str, object]] = []
-    for count in (5, 10, 14, 15, 16, 17, 20):
-        hits = np.mean([_hits(data, images, store, order[:count]) for order in orders], axis=0)
-        right, wrong, present = map(float, hits)
-        rows.append(
-            {
-                "labels": count,
-                "reference_words": round(float(np.mean([_words(data, order[:count]) for order in orders])), 1),
-                "true_positives": round(right, 1),
-                "false_positives": round(wrong, 1),
-                "precision": round(right / (right + wrong), 4),
-                "recall": round(right / present, 4),
-            }
-        )
+    for name, strategy in STRATEGIES.items():
+        for count in (5, 10, 15, 16, 17, 20):
+            hits = np.mean([_hits(strategy, data, images, store, order[:count]) for order in orders], axis=0)
+            right, wrong, present = map(float, hits)
+            rows.append(
+                {
+                    "strategy": name,
+                    "labels": count,
+                    "true_positives": round(right, 1),
+                    "false_positives": round(wrong, 1),
+                    "precision": round(right / (right + wrong), 4),
+                    "recall": round(right / present, 4),
+                }
+            )
     return rows
 
 
-def _words(data: Dataset, columns: np.ndarray) -> int:
-    return len(STRATEGY.reference_words([data.labels[c] for c in columns]).words)
-
-
-def _hits(data: Dataset, images: Images, store: EmbeddingStore, columns: np.ndarray) -> tuple[int, int, int]:
+def _hits(
+    strategy: Strategy, data: Dataset, images: Images, store: EmbeddingStore, columns: np.ndarray
+) -> tuple[int, int, int]:
     """True positives, false positives and positives of the first JUDGED columns."""
-    decisions = STRATEGY.predict(images, [data.labels[c] for c in columns], store).decisions[:, :JUDGED]
+    decisions = strategy.predict(images, [data.labels[c] for c in columns], store).decisions[:, :JUDGED]
     targets = data.targets[:, columns[:JUDGED]]
     return int((decisions & (targets == 1)).sum()), int((decisions & (targets == 0)).sum()), int((targets == 1).sum())
 
@@ -84,21 +83,24 @@ def long_lists(images: Images, store: EmbeddingStore) -> list[dict[str, object]]
     names = list({name.casefold(): name for name in class_names()}.values())
     random = np.random.default_rng(0)
     rows: list[dict[str, object]] = []
-    for count in (20, 50, 100, 200, 400):
-        lists = [[names[i] for i in random.permutation(len(names))[:count]] for _ in range(LISTS)]
-        found = [float(STRATEGY.predict(images, words, store).decisions.sum(axis=1).mean()) for words in lists]
-        rows.append({"labels": count, "mean": np.mean(found), "lowest": min(found), "highest": max(found)})
+    for name, strategy in STRATEGIES.items():
+        for count in (20, 50, 100, 200, 400):
+            lists = [[names[i] for i in random.permutation(len(names))[:count]] for _ in range(LISTS)]
+            found = [float(strategy.predict(images, words, store).decisions.sum(axis=1).mean()) for words in lists]
+            spread = {"mean": np.mean(found), "lowest": min(found), "highest": max(found)}
+            rows.append({"strategy": name, "labels": count} | spread)
     return rows
 
 
 def missed(data: Dataset, images: Images, store: EmbeddingStore) -> list[dict[str, object]]:
     """AP, recall and precision of each label among all labels, and with its two neighbours in the list alone."""
-    every = STRATEGY.predict(images, data.labels, store)
+    strategy = STRATEGIES[DEFAULT_STRATEGY]
+    every = strategy.predict(images, data.labels, store)
     ap, alone = metrics.average_precision(every.scores, data.targets), metrics.f1_scores(every.decisions, data.targets)
     rows: list[dict[str, object]] = []
     for c, label in enumerate(data.labels):
         three = [(c + step) % len(data.labels) for step in range(3)]
-        few = STRATEGY.predict(images, [data.labels[i] for i in three], store).decisions
+        few = strategy.predict(images, [data.labels[i] for i in three], store).decisions
         of_three = metrics.f1_scores(few, data.targets[:, three])
         rows.append(
             {

@@ -104,6 +104,7 @@ MADE: dict[str, Callable[[World], dict[str, Any]]] = {
     "Rule": lambda w: {},
     "RunSpec": lambda w: {},
     "Schedule": lambda w: {},
+    "Softmax": lambda w: {"strategy": zs.PerLabel()},
     "Thresholded": lambda w: {"strategy": zs.PerLabel(), "thresholds": w.thresholds},
     "TopAll": lambda w: {},
     "YesOrNo": lambda w: {},

@@ -27,9 +27,10 @@ from zsprompt.strategies import (
     reference_words,
 )
 from zsprompt.strategies.softmax import Softmax
+from zsprompt.strategies.z_scores import COMPANY
 from zsprompt.testing.random_space import RandomSpace, random_images
 
-MANY = tuple(f"label {n}" for n in range(20))
+MANY = tuple(f"label {n}" for n in range(30))
 BANK = Bank.of("mine", [Caption((), "nothing"), *(Caption((label,), f"some {label}") for label in MANY)])
 OTHER_WORDS = tuple(f"other {n}" for n in range(50))
 
@@ -58,16 +59,17 @@ def with_bank(strategy: Strategy) -> Strategy:
     return replace(strategy, captions=Captions(BANK)) if isinstance(strategy, Llm) else strategy
 
 
-@pytest.mark.parametrize("count", [4, 8, 15, 16, 20])
+@pytest.mark.parametrize("count", [4, 8, 16, 21, 24])
 @pytest.mark.parametrize("spec", every_strategy(()))
 def test_exactly_the_declared_words_take_part(spec: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another vocabulary changes scores and decisions where words are declared for them, and nowhere else."""
     labels = MANY[:count]
     strategy = every_strategy(labels)[spec]
-    images, texts = random_images(40), RandomSpace()
     declared = reference_words(strategy, labels)
+    images, texts = random_images(200 if declared and declared.words else 20), RandomSpace()
     before = strategy.predict(images, labels, texts)
-    monkeypatch.setattr("zsprompt.strategies.z_scores.neutral_words", lambda: OTHER_WORDS)
+    for module in ("z_scores", "softmax"):
+        monkeypatch.setattr(f"zsprompt.strategies.{module}.neutral_words", lambda: OTHER_WORDS)
     after = strategy.predict(images, labels, texts)
 
     # a product with more columns may round otherwise
@@ -79,14 +81,18 @@ def test_exactly_the_declared_words_take_part(spec: str, count: int, monkeypatch
     assert (changed.words if changed else ()) == (OTHER_WORDS if declared and declared.words else ())
 
 
-@pytest.mark.parametrize("count", [0, 14, 15, 20])
+@pytest.mark.parametrize("count", [0, 14, 15, 22, 23, 29])
 @pytest.mark.parametrize("spec", ["per-label", "normalised:per-label", "normalised:yes-or-no", "softmax:per-label"])
-def test_labels_are_joined_by_the_neutral_vocabulary_however_many_they_are(spec: str, count: int) -> None:
+def test_labels_are_joined_by_the_neutral_vocabulary_while_they_are_few(spec: str, count: int) -> None:
+    """Standardised ones while they are fewer than 24; in a softmax always."""
     joined = reference_words(load_strategy(spec), ("Dog ", *MANY[:count]))
     assert joined is not None
-    assert joined.vocabulary == "neutral"
-    assert joined.words == tuple(word for word in neutral_words() if word != "dog")
     assert joined.in_scores == (spec != "per-label")
+    if count + 1 < COMPANY or spec == "softmax:per-label":
+        assert joined.vocabulary == "neutral"
+        assert joined.words == tuple(word for word in neutral_words() if word != "dog")
+    else:
+        assert (joined.vocabulary, joined.words) == (None, ())
 
 
 @pytest.mark.parametrize("strategy", [TopAll(), YesOrNo(), thresholded(PerLabel(), MANY[:3])], ids=repr)

@@ -12,6 +12,9 @@ from zsprompt.errors import UnknownName, UsageError
 DEFAULT_MODEL = "ViT-B/32"
 """The model of a run if the data set does not define one."""
 
+DEFAULT_STRATEGY = "softmax:per-label"
+"""The strategy of a prediction if none is named."""
+
 
 class Table(Mapping[str, type[Any]]):
     """Classes by name, given as package.module:Class and imported on first access.

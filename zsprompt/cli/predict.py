@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zsprompt._utils.registry import DEFAULT_MODEL
+from zsprompt._utils.registry import DEFAULT_MODEL, DEFAULT_STRATEGY
 from zsprompt.cli.given_run import GivenRun, takes_run
 from zsprompt.cli.modes import PREDICT_WITHOUT_FILES
 from zsprompt.cli.options import DECISIONS, Force, Images, Json, option
@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     from zsprompt.strategies import Strategy
 
 _NO_DATA_SET = "images are given as paths and have no targets"
+_DECIDES = ("threshold", "cut")  # fields that decide
 _LEFT_OUT = ("dataset", "root", "split", "names", "difficult", "without", "limit", "sample", "seed", "skip_bad")
 
 
 @takes_run(
     leave_out=dict.fromkeys(_LEFT_OUT, _NO_DATA_SET),
-    defaults={"strategy": "normalised:per-label", "model": f"the adapter's, else {DEFAULT_MODEL}", "captions": ""},
+    defaults={"strategy": DEFAULT_STRATEGY, "model": f"the adapter's, else {DEFAULT_MODEL}", "captions": ""},
 )
 def predict(
     given: GivenRun,
@@ -37,8 +38,8 @@ def predict(
     threshold: Annotated[
         float | None,
         option(
-            "Standard deviations above the image's mean score from which a label counts as present. "
-            "For per-label and normalised: strategies. [default: 2]",
+            "Score from which a label counts as present: a posterior for softmax: (0.05 by default), standard "
+            "deviations above the image's mean for per-label, normalised: and others (2), the output of an adapter.",
             "--threshold",
             panel=DECISIONS,
         ),
@@ -115,20 +116,22 @@ def _check_outputs(
 
 
 def _with_threshold(strategy: Strategy, threshold: float | None, name: str) -> Strategy:
+    """The strategy with another threshold of its decisions, or cut. Raises UsageError for one without."""
     if threshold is None:
         return strategy
     fields: list[str] = (
         [part.name for part in dataclasses.fields(strategy)] if dataclasses.is_dataclass(strategy) else []
     )
-    if "threshold" not in fields:
+    decides = next((name for name in fields if name in _DECIDES), None)
+    if decides is None:
         raise UsageError(
             f"this run does not use --threshold: strategy {name} decides without a threshold; leave it out, or use "
             f"normalised:{name}"
         )
     settings = [setting.partition("=")[0].strip() for setting in name.split(",")[1:]]
-    if {"threshold", "normalised.threshold"} & set(settings):
-        raise UsageError(f"expected one threshold, found --threshold {threshold:g} and another in {name!r}")
-    changed: Strategy = dataclasses.replace(strategy, threshold=threshold)  # type: ignore[type-var]
+    if {decides, f"{name.partition(':')[0]}.{decides}"} & set(settings):
+        raise UsageError(f"expected one {decides}, found --threshold {threshold:g} and another in {name!r}")
+    changed: Strategy = dataclasses.replace(strategy, **{decides: threshold})  # type: ignore[type-var]
     return changed
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from zsprompt._utils.registry import DEFAULT_STRATEGY
 from zsprompt._utils.text import quoted
 from zsprompt.cli.given_run import GivenRun, Old, read_family, takes_run
 from zsprompt.cli.modes import THRESHOLDS_BY_EXPECTATION, THRESHOLDS_BY_TARGETS
@@ -67,7 +68,7 @@ _FIELDS = {"precision_wanted": "precision", "folds_seed": "seed"}
 
 @takes_run(
     leave_out={"thresholds": "the command chooses them"},
-    defaults={"strategy": "normalised:per-label"},
+    defaults={"strategy": DEFAULT_STRATEGY},
     old=_OLD,
 )
 def thresholds(

@@ -17,7 +17,7 @@ from zsprompt.errors import DataError
 from zsprompt.prompts.labels import check_labels
 from zsprompt.store import EmbeddingStore
 from zsprompt.store.embed import embed
-from zsprompt.strategies import Normalised, PerLabel, ReferenceWords, Strategy, reads, reference_words, refuse
+from zsprompt.strategies import PerLabel, ReferenceWords, Softmax, Strategy, reads, reference_words, refuse
 from zsprompt.strategies.base import BestWindows
 
 PART = 2**15
@@ -91,7 +91,7 @@ def predict(
             what was found there.
         labels: C names of your choice.
         store: embeds images and texts.
-        strategy: `Normalised(PerLabel())` by default.
+        strategy: `Softmax(PerLabel())` by default.
         captions: image captions by image id, for an adapter that reads them.
 
     Raises:
@@ -119,7 +119,7 @@ def predict_in_parts(
     """
     labels = check_labels(labels)
     sources = paths if isinstance(paths, Sources) else sources_of(paths)
-    chosen = strategy or Normalised(PerLabel())
+    chosen = strategy or Softmax(PerLabel())
     refuse(chosen, labels, store)
     remarks = sources.remarks
     refs = iter(sources)

@@ -11,6 +11,7 @@ from typing import cast
 from zsprompt import metrics
 from zsprompt._utils.arguments import checked
 from zsprompt._utils.progress import Progress, quiet
+from zsprompt._utils.registry import DEFAULT_STRATEGY
 from zsprompt.adapters import Kind, Schedule
 from zsprompt.adapters import training as adapter_training
 from zsprompt.adapters.training import Course
@@ -27,8 +28,6 @@ from zsprompt.strategies import Strategy, Thresholded, Thresholds
 
 Store = EmbeddingStore | Encoder | str | None
 """An open store, or the model of one that is opened for a call; None for the model that the other arguments ask for."""
-
-_DEFAULT = "normalised:per-label"
 
 
 @checked
@@ -84,7 +83,7 @@ def predict(
         paths: image files, folders (searched to any depth), .tar files, and .csv, .jsonl or .parquet lists of files.
         labels: C names of your choice, as a list, as "dog, cat" or as "@FILE". None takes those of an adapter.
         store: embeds images and texts, see `run`; ViT-B/32 by default.
-        strategy: a strategy or its specification; "normalised:per-label" by default.
+        strategy: a strategy or its specification; "softmax:per-label" by default.
         prompts: a prompt set or its name, for a strategy by name.
         captions: image captions by image id, for an adapter that reads them.
 
@@ -96,7 +95,7 @@ def predict(
         ModelError, CacheError: see EmbeddingStore.
     """
     wanted = labels if labels is None or isinstance(labels, str) else tuple(labels)
-    spec = RunSpec(strategy or _DEFAULT, None, prompts, _model(store), labels=wanted)
+    spec = RunSpec(strategy or DEFAULT_STRATEGY, None, prompts, _model(store), labels=wanted)
     resolved, resources = _resolved(spec, store, captions)
     sources = sources_of(paths)
     with _opened(resolved, resources, store) as prepared:

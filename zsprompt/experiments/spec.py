@@ -12,7 +12,7 @@ from typing import Any, Literal, cast, get_args
 from zsprompt._utils.arguments import is_instance
 from zsprompt._utils.modules import is_object_path
 from zsprompt._utils.progress import Progress, quiet
-from zsprompt._utils.registry import DEFAULT_MODEL
+from zsprompt._utils.registry import DEFAULT_MODEL, DEFAULT_STRATEGY
 from zsprompt._utils.specs import construct, split_spec
 from zsprompt.data import Dataset, load_dataset, takes_root
 from zsprompt.data.dataset import PHOTOGRAPHS
@@ -114,7 +114,7 @@ class RunSpec:
         UnknownName: an invalid choice.
     """
 
-    strategy: str | Strategy = "normalised:per-label"
+    strategy: str | Strategy = DEFAULT_STRATEGY
     dataset: str | Dataset | None = None
     prompts: str | PromptSet | None = None
     model: str | Encoder | None = None

@@ -32,6 +32,7 @@ from zsprompt.strategies.registry import (
     spec_of,
     takes_prompts,
 )
+from zsprompt.strategies.softmax import Softmax
 from zsprompt.strategies.thresholded import Thresholded
 from zsprompt.strategies.thresholds import Thresholds, load_thresholds, save_thresholds, thresholds_dict
 from zsprompt.strategies.top_all import TopAll
@@ -47,6 +48,7 @@ __all__ = [
     "PerLabel",
     "Prediction",
     "ReferenceWords",
+    "Softmax",
     "Strategy",
     "Thresholded",
     "Thresholds",

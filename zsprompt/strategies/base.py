@@ -12,7 +12,7 @@ from zsprompt._utils.arguments import check_fields
 from zsprompt._utils.arrays import Bools, Doubles, Floats, Indices
 from zsprompt.encoders.windows import Grid
 from zsprompt.errors import UsageError
-from zsprompt.prompts.labels import TextSpace
+from zsprompt.prompts.labels import TextSpace, label_key
 from zsprompt.store.image_embeddings import Images
 
 MAX_SCALE = 350.0
@@ -89,6 +89,12 @@ class ReferenceWords:
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+
+def words_besides(labels: Sequence[str], words: Sequence[str]) -> tuple[str, ...]:
+    """`words` without those that are labels."""
+    given = {label_key(label) for label in labels}
+    return tuple(word for word in words if label_key(word) not in given)
 
 
 Supervision = Literal["label-free", "transductive", "tuned", "trained"]

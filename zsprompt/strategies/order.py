@@ -5,34 +5,39 @@ from __future__ import annotations
 from typing import Protocol, runtime_checkable
 
 from zsprompt.errors import UsageError
-from zsprompt.strategies.base import ScoresCosines, Strategy
+from zsprompt.strategies.base import ScoresCosines, Strategy, walk
 
 ORDER = "self-training: of softmax:, normalised: or matched: of regions: of per-label"
 
 
 @runtime_checkable
 class Staged(Protocol):
-    """A wrapper with a place in the order: it can stand around strategies of lower stages only."""
+    """A wrapper with a place in the order: it stands around strategies of lower stages only.
+
+    1 gives cosines, from cosines. 2 compares the words of an image. 3 compares images.
+    """
 
     @property
     def stage(self) -> int: ...
 
 
 def require_order(wrapper: Staged, inner: Strategy, *, of_cosines: bool = False) -> None:
-    """Raise UsageError unless `wrapper` can stand around `inner`.
+    """Raise UsageError unless `wrapper` can stand around `inner`. Wrappers call it when they are made.
 
     Args:
         wrapper: the outer strategy.
         inner: the strategy that it wraps.
         of_cosines: whether the wrapper needs scores that are cosines.
     """
-    if isinstance(inner, Staged) and inner.stage >= wrapper.stage:
-        fault = f"{_name(wrapper)} around {_name(inner)}"
+    late = next((part for part in walk(inner) if isinstance(part, Staged) and part.stage >= wrapper.stage), None)
+    if late is not None:
+        fault, remedy = f"{_name(wrapper)} around {_name(late)}", "leave one out, or reorder them"
     elif of_cosines and not isinstance(inner, ScoresCosines):
         fault = f"{_name(wrapper)} around {_name(inner)}, whose score is not a cosine"
+        remedy = "use per-label inside, or normalised: in its place"
     else:
         return
-    raise UsageError(f"expected wrappers in this order: {ORDER}; found {fault}")
+    raise UsageError(f"expected wrappers in the order {ORDER}; found {fault}; {remedy}")
 
 
 def _name(part: object) -> str:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
 from zsprompt._utils.arguments import check_fields
 from zsprompt._utils.arrays import Doubles, Floats
+from zsprompt._utils.digests import digest
 from zsprompt.errors import UsageError
+from zsprompt.prompts import NEUTRAL, neutral_words
 from zsprompt.prompts.label_text import read_labels
-from zsprompt.prompts.labels import TextSpace, check_labels, label_key
+from zsprompt.prompts.labels import TextSpace, check_labels
 from zsprompt.store.image_embeddings import Images
 from zsprompt.strategies.base import (
     Prediction,
@@ -21,15 +24,18 @@ from zsprompt.strategies.base import (
     Supervision,
     require_scale,
     softmax_scale,
+    words_besides,
 )
 from zsprompt.strategies.capabilities import refuse_labels
 from zsprompt.strategies.order import require_order
-from zsprompt.strategies.z_scores import neutral_reference
 
-NEUTRAL, LABELS = "neutral", "labels"
+LABELS = "labels"
+"""The reference that is no words: labels are compared with each other alone."""
 
 CUT = 0.05
 """Posterior above which a label counts as present."""
+
+_ROUNDING = 1e-12  # so that n equal posteriors, which are 1/n up to rounding, never exceed a cut of 1/n
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,8 @@ class Softmax:
             a text file with a word per line.
         cut: posterior above which a label is present.
         scale: factor on a cosine; None is the encoder's logit scale.
+        words: those of the file, as they were when the strategy was made; None without a file.
+        words_digest: their digest; empty without a file.
 
     Raises:
         UsageError: the wrapped strategy's score is no cosine, or a field is out of range.
@@ -56,7 +64,8 @@ class Softmax:
     reference: str = NEUTRAL
     cut: float = CUT
     scale: float | None = None
-    words: tuple[str, ...] | None = field(default=None, init=False)  # those of the file: part of what is predicted
+    words: tuple[str, ...] | None = field(default=None, init=False, repr=False)
+    words_digest: str = field(default="", init=False)
     supervision: ClassVar[Supervision] = "label-free"
     stage: ClassVar[int] = 2
 
@@ -67,7 +76,9 @@ class Softmax:
         if not 0 < self.cut < 1:
             raise UsageError(f"expected a cut between 0 and 1, a posterior, got {self.cut:g}")
         if self.reference not in (NEUTRAL, LABELS):
-            object.__setattr__(self, "words", check_labels(read_labels(f"@{self.reference}")))
+            words = _words_of(self.reference)
+            object.__setattr__(self, "words", words)
+            object.__setattr__(self, "words_digest", digest(words))
 
     @property
     def inner(self) -> Strategy:
@@ -80,40 +91,63 @@ class Softmax:
 
     def reference_words(self, labels: Sequence[str]) -> ReferenceWords:
         """See Compares."""
-        if self.words is None:
-            return ReferenceWords() if self.reference == LABELS else neutral_reference(labels)
-        given = {label_key(label) for label in labels}
-        return ReferenceWords(self.reference, tuple(word for word in self.words if label_key(word) not in given))
+        if self.reference == LABELS:
+            return ReferenceWords()
+        words = neutral_words() if self.words is None else self.words
+        return ReferenceWords(self.reference, words_besides(labels, words))
 
     def refuse_labels(self, labels: Sequence[str]) -> None:
-        """See RefusesLabels. Raises what the wrapped strategy raises for the labels and reference words."""
-        refuse_labels(self.strategy, (*labels, *self.reference_words(labels).words))
+        """See RefusesLabels. Raises what `predict` raises for a single word, and what the wrapped strategy raises."""
+        refuse_labels(self.strategy, self._company(labels))
 
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy. Raises what the wrapped strategy raises.
 
         Raises:
-            UsageError: the encoder's logit scale is no scale of a softmax.
+            UsageError: one label without reference words, or the encoder's logit scale is no scale of a softmax.
         """
         labels = check_labels(labels)
-        words = (*labels, *self.reference_words(labels).words)
-        inner = self.strategy.predict(images, words, texts)
+        inner = self.strategy.predict(images, self._company(labels), texts)
         scores = log_posteriors(inner.scores, softmax_scale(self.scale, texts))[:, : len(labels)]
         windows = inner.windows and inner.windows.first(len(labels))
         return replace(
             inner,
             scores=scores.astype(np.float32),
-            decisions=scores > np.log(self.cut),
+            decisions=scores > np.log(self.cut) + _ROUNDING,
             windows=windows,
             probabilities=None,
         )
 
+    def _company(self, labels: Sequence[str]) -> tuple[str, ...]:
+        """The labels and reference words. Raises UsageError for a single one, whose posterior is always 1."""
+        words = (*labels, *self.reference_words(labels).words)
+        if len(words) == 1:
+            raise UsageError(
+                f"expected at least 2 labels and reference words for softmax:, found only {labels[0]!r}; "
+                "use reference=neutral, or more labels"
+            )
+        return words
+
 
 def log_posteriors(cosines: Floats, scale: float) -> Doubles:
-    """[N, C] log of the softmax over each row of [N, C] cosines times `scale`; at most 0."""
+    """[N, C] log of the softmax over each row of [N, C] cosines times `scale`; at most 0.
+
+    The largest of a row is −log(1 + the mass of the others). So posteriors near 1 stay distinct, see `log_marginals`.
+    """
     logits = scale * np.asarray(cosines, dtype=np.float64)
-    if not logits.shape[1]:
+    if not logits.size:
         return logits
-    highest = logits.max(axis=1, keepdims=True)
-    total = np.exp(logits - highest).sum(axis=1, keepdims=True)
-    return np.asarray(logits - highest - np.log(total))
+    best = logits.argmax(axis=1)[:, None]
+    logits -= np.take_along_axis(logits, best, axis=1)
+    mass = np.exp(logits)
+    np.put_along_axis(mass, best, 0.0, axis=1)
+    return np.asarray(logits - np.log1p(mass.sum(axis=1, keepdims=True)))
+
+
+def _words_of(path: str) -> tuple[str, ...]:
+    """The words of a file. Raises UsageError where there is none, LabelError for its content."""
+    if not Path(path).exists():
+        raise UsageError(
+            f"expected reference to be {NEUTRAL}, {LABELS} or a text file with a word per line, found no file {path!r}"
+        )
+    return check_labels(read_labels(f"@{path}"))

@@ -1,8 +1,8 @@
 """z: a score, standardised within its image over the labels and reference words.
 
-Reference words join the labels for the mean and deviation. All of them together weigh as much as 24 labels, however
-many labels are asked: few labels are compared mostly with the words, many mostly with each other, and one label more
-never moves a decision far. Measured in benchmarks/labels_asked.py.
+A mean and deviation need company. Reference words join fewer than 24 labels and fill up to 24 together: with 5 labels
+they weigh 19, with 23 labels 1, and from 24 labels on they are not needed. So one label more replaces words by its own
+weight, and there is no number of labels at which decisions jump. Measured by benchmarks/labels_asked.py.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ import numpy as np
 from zsprompt._utils.arrays import Doubles, Floats
 from zsprompt.errors import UsageError
 from zsprompt.prompts import NEUTRAL, neutral_words
-from zsprompt.prompts.labels import label_key
-from zsprompt.strategies.base import ReferenceWords
+from zsprompt.strategies.base import ReferenceWords, words_besides
 
 THRESHOLD = 2.0
 """Standard deviations above the image's mean from which a label counts as present."""
 
-WORDS_WEIGH = 24.0
-"""What all reference words together weigh in a mean and deviation, in labels; a single one weighs at most one label."""
+COMPANY = 24
+"""What labels and reference words weigh together in a mean and deviation, in labels, if there are fewer labels."""
 
 
 def neutral_reference(labels: Sequence[str], *, in_scores: bool = True) -> ReferenceWords:
-    """The neutral words that are not among `labels`."""
-    given = {label_key(label) for label in labels}
-    return ReferenceWords(NEUTRAL, tuple(word for word in neutral_words() if label_key(word) not in given), in_scores)
+    """The neutral words that are not among `labels`; none if the labels are company enough."""
+    if len(labels) >= COMPANY:
+        return ReferenceWords(in_scores=in_scores)
+    return ReferenceWords(NEUTRAL, words_besides(labels, neutral_words()), in_scores)
 
 
 def standardise(scores: Floats | Doubles, labels: int | None = None) -> Doubles:
@@ -72,6 +72,6 @@ def require_threshold(threshold: float, labels: int, words: int) -> None:
 
 
 def _weights(labels: int, words: int) -> Doubles:
-    """[C + R] the share of each label and each word in a mean."""
-    word = min(1.0, WORDS_WEIGH / words) if words else 0.0
+    """[C + R] the share of each label and each word in a mean; a word never weighs more than a label."""
+    word = min(1.0, max(0, COMPANY - labels) / words) if words else 0.0
     return np.repeat([1.0, word], [labels, words]) / (labels + word * words)
