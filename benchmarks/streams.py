@@ -1,6 +1,7 @@
 """Tar shards and Parquet lists through `zsprompt predict`: seconds and peak memory by the number of images.
 
     python benchmarks/streams.py --out benchmarks/results/FILE.csv
+    python benchmarks/streams.py --kind tar --strategy softmax:regions:per-label --out benchmarks/results/FILE.csv
 
 Small images, all different, in shards of 10,000 or as files in a Parquet list; `tiny` with five labels, first with an
 empty cache, then with a filled one. Each row is measured in a process of its own; `peak_mb` is its VmHWM, `part` the
@@ -40,32 +41,32 @@ print(json.dumps({"seconds": time.perf_counter() - start, "peak_mb": peak}))
 
 
 def main() -> None:
-    options = arguments(__doc__, largest=100_000, kind="both")
+    options = arguments(__doc__, largest=100_000, kind="both", strategy="softmax:per-label")
     rows: list[dict[str, Any]] = []
     for kind in ("tar", "parquet") if options.kind == "both" else (options.kind,):
         for count in (10_000, 50_000, 100_000):
             if count <= options.largest:
-                rows += measure(kind, count)
+                rows += measure(kind, count, options.strategy)
                 print(rows[-2], rows[-1], sep="\n", flush=True)
     save(rows, options.out)
 
 
-def measure(kind: str, count: int) -> list[dict[str, Any]]:
+def measure(kind: str, count: int, strategy: str) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sources = make_shards(folder, count) if kind == "tar" else [make_list(folder, count)]
         rows = []
         for how in ("cold", "warm"):
-            measured = predict(folder, sources)
+            measured = predict(folder, sources, strategy)
             with (folder / "labels.csv").open() as file:
                 written = sum(1 for _ in file) - 1
             if written != count:
                 raise SystemExit(f"expected {count} rows, found {written}")
-            rows.append({"kind": kind, "pictures": count, "part": PART, "cache": how} | measured)
+            rows.append({"kind": kind, "strategy": strategy, "images": count, "part": PART, "cache": how} | measured)
         return rows
 
 
-def predict(folder: Path, sources: list[Path]) -> dict[str, Any]:
+def predict(folder: Path, sources: list[Path], strategy: str) -> dict[str, Any]:
     command = [
         "predict",
         *map(str, sources),
@@ -73,6 +74,8 @@ def predict(folder: Path, sources: list[Path]) -> dict[str, Any]:
         LABELS,
         "--model",
         "tiny",
+        "--strategy",
+        strategy,
         "--out",
         str(folder / "labels.csv"),
     ]
