@@ -17,7 +17,7 @@ from zsprompt.errors import DataError
 from zsprompt.prompts.labels import check_labels
 from zsprompt.store import EmbeddingStore
 from zsprompt.store.embed import embed
-from zsprompt.strategies import PerLabel, ReferenceWords, Softmax, Strategy, reads, reference_words, refuse
+from zsprompt.strategies import PerLabel, ReferenceWords, Softmax, Strategy, reads, reference_words, refuse, scores_logs
 from zsprompt.strategies.base import BestWindows
 
 PART = 2**15
@@ -41,6 +41,7 @@ class Predictions:
         probabilities: [N, C] float32, 0..1, where the strategy has a calibration.
         reference_words: what each label was compared with besides the other labels; None if with nothing.
         windows: the window that each score comes from; None if scores come from whole images alone.
+        scores_logs: whether scores are logarithms of posteriors.
         refs: the N images, to read them again; empty where they are not known.
     """
 
@@ -57,6 +58,7 @@ class Predictions:
     reference_words: ReferenceWords | None = None
     windows: BestWindows | None = None
     refs: tuple[ImageRef, ...] = ()
+    scores_logs: bool = False
 
     def present(self, position: int) -> list[tuple[str, float]]:
         """The labels predicted for image `position` with their scores, the highest first."""
@@ -162,6 +164,7 @@ def _predicted(
         probabilities=answer.probabilities,
         reference_words=reference_words(strategy, labels),
         windows=answer.windows,
+        scores_logs=scores_logs(strategy),
         refs=tuple(refs[i] for i in embedded.kept),
     )
 
@@ -187,6 +190,7 @@ def joined(parts: Iterable[Predictions]) -> Predictions:
         worded=dict(totals.worded),
         reference_words=every[0].reference_words,
         windows=_joined_windows(every),
+        scores_logs=every[0].scores_logs,
         refs=tuple(ref for part in every for ref in part.refs),
     )
 

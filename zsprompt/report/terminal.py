@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Iterable, Iterator, Sequence
 from io import StringIO
 from typing import Any
@@ -163,9 +164,12 @@ def predictions_table(predictions: Predictions) -> Iterable[str]:
 
 
 def confidence_text(predictions: Predictions, n: int, label: str, score: float) -> str:
-    """The probability of a label on image `n` in percent, or its score where there are no probabilities."""
+    """The probability of a label on image `n` in percent, or its score where there are no probabilities.
+
+    A score that is the logarithm of a posterior is given as the posterior.
+    """
     if predictions.probabilities is None:
-        return f"{score:#.3g}"
+        return f"{math.exp(score):.2g}" if predictions.scores_logs else f"{score:#.3g}"
     return f"{100 * predictions.probabilities[n, predictions.labels.index(label)]:.0f} %"
 
 

@@ -117,6 +117,14 @@ class Compares(Protocol):
 
 
 @runtime_checkable
+class ScoresLogs(Protocol):
+    """A strategy that declares whether its scores are logarithms of posteriors; people read posteriors better."""
+
+    @property
+    def scores_logs(self) -> bool: ...
+
+
+@runtime_checkable
 class Written(Protocol):
     """A strategy whose specification is not its name in a table."""
 
@@ -180,6 +188,12 @@ def reference_words(strategy: Strategy, labels: Sequence[str]) -> ReferenceWords
                 return declared
             decided = True
     return None
+
+
+def scores_logs(strategy: Strategy) -> bool:
+    """Whether the scores of a strategy are logarithms of posteriors. Thresholds leave scores as they are."""
+    scoring = next(part for part in walk(strategy) if not (isinstance(part, Written) and not part.written))
+    return isinstance(scoring, ScoresLogs) and scoring.scores_logs
 
 
 def own_labels(strategy: Strategy) -> tuple[str, ...] | None:

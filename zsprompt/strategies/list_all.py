@@ -53,6 +53,7 @@ class ListAll:
     max_labels: int | None = None
     scale: float | None = None
     supervision: ClassVar[Supervision] = "label-free"
+    scores_logs: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -43,6 +43,7 @@ class Llm:
     compose: Literal["yes", "no"] = "yes"
     captions: Captions | None = None
     supervision: ClassVar[Supervision] = "label-free"
+    scores_logs: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_fields(self)

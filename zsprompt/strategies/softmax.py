@@ -67,6 +67,7 @@ class Softmax:
     words: tuple[str, ...] | None = field(default=None, init=False, repr=False)
     words_digest: str = field(default="", init=False)
     supervision: ClassVar[Supervision] = "label-free"
+    scores_logs: ClassVar[bool] = True
     stage: ClassVar[int] = 2
 
     def __post_init__(self) -> None:

@@ -44,6 +44,7 @@ class TopAll:
     order: Literal["rank", "alphabetical"] = "rank"
     scale: float | None = None
     supervision: ClassVar[Supervision] = "label-free"
+    scores_logs: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_fields(self)
