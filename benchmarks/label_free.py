@@ -60,8 +60,8 @@ def main() -> None:
     encoder = load_encoder(options.model or data.model or "conse")
     rows: list[dict[str, Any]] = []
     first: Result | None = None
-    with tempfile.TemporaryDirectory() as cache:
-        for spec in STEPS:
+    for spec in STEPS:
+        with tempfile.TemporaryDirectory() as cache:
             with EmbeddingStore(encoder, cache=cache) as store:
                 store.images(data.images)
                 measured = measure(spec, data, store)
@@ -72,6 +72,7 @@ def main() -> None:
             with EmbeddingStore(encoder, cache=cache) as store:
                 again = timed(lambda spec=spec, store=store: run(strategy_of(spec, data), data, store, resamples=10))
             rows.append(row(spec, result, first) | {"seconds": seconds, "again": again})
+            print({key: value for key, value in rows[-1].items() if key in ("strategy", "mAP", "reported", "micro_f1")})
     save(rows, options.out)
 
 

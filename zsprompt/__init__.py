@@ -24,17 +24,20 @@ _HOMES = {
     "ListAll": "strategies",
     "Llm": "strategies",
     "MLDecoder": "adapters.networks",
+    "Matched": "strategies",
     "Normalised": "strategies",
     "PerLabel": "strategies",
     "Prediction": "strategies",
     "Predictions": "evaluation.predict",
     "PromptSet": "prompts",
     "ReferenceWords": "strategies",
+    "Regions": "strategies",
     "Result": "evaluation.result",
     "Row": "experiments.ablation",
     "Rule": "evaluation.threshold_rules",
     "RunSpec": "experiments.spec",
     "Schedule": "adapters",
+    "SelfTraining": "strategies",
     "Softmax": "strategies",
     "Strategy": "strategies",
     "Thresholded": "strategies",
@@ -65,6 +68,7 @@ _HOMES = {
     "save_thresholds": "strategies",
     "show": "report.annotated",
     "train": "experiments.calls",
+    "unlabelled": "data",
     "with_thresholds": "experiments.calls",
 }
 
@@ -82,17 +86,20 @@ __all__ = [
     "ListAll",
     "Llm",
     "MLDecoder",
+    "Matched",
     "Normalised",
     "PerLabel",
     "Prediction",
     "Predictions",
     "PromptSet",
     "ReferenceWords",
+    "Regions",
     "Result",
     "Row",
     "Rule",
     "RunSpec",
     "Schedule",
+    "SelfTraining",
     "Softmax",
     "Strategy",
     "Thresholded",
@@ -124,13 +131,14 @@ __all__ = [
     "save_training_curve",
     "show",
     "train",
+    "unlabelled",
     "with_thresholds",
 ]
 
 if TYPE_CHECKING:
     from zsprompt.adapters import Schedule, load_adapter
     from zsprompt.adapters.networks import MLDecoder
-    from zsprompt.data import Dataset, load_dataset
+    from zsprompt.data import Dataset, load_dataset, unlabelled
     from zsprompt.data.images import ImageFile, ImageRef
     from zsprompt.encoders import Encoder, load_encoder
     from zsprompt.errors import ZspromptError
@@ -155,10 +163,13 @@ if TYPE_CHECKING:
         Adapter,
         ListAll,
         Llm,
+        Matched,
         Normalised,
         PerLabel,
         Prediction,
         ReferenceWords,
+        Regions,
+        SelfTraining,
         Softmax,
         Strategy,
         Thresholded,

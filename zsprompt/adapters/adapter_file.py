@@ -25,6 +25,7 @@ from zsprompt.adapters.registry import ADAPTERS, name_of
 from zsprompt.adapters.tensors import read_arrays, write_arrays
 from zsprompt.errors import AdapterError, ZspromptError
 from zsprompt.prompts import PromptSet
+from zsprompt.prompts.prompt_set import SetWording
 from zsprompt.store.image_embeddings import Images
 
 VERSION = 1
@@ -34,7 +35,14 @@ FILE = "adapter.safetensors"
 """File name in the folder of a training run."""
 
 
-class _Prompts(TypedDict):
+class _SetTexts(TypedDict, total=False):
+    """What strategies of self-training may need of a prompt set, besides the texts of labels."""
+
+    absent: str | None
+    set: dict[str, str] | None
+
+
+class _Prompts(_SetTexts):
     name: str
     digest: str
     templates: list[str]
@@ -169,6 +177,8 @@ def save_adapter(trained: Trained, path: Path, *, force: bool = False) -> None:
             "digest": prompts.digest,
             "templates": list(prompts.label_templates),
             "described": {label: list(texts) for label, texts in prompts.described},
+            "absent": prompts.absent_template,
+            "set": prompts.set_wording and asdict(prompts.set_wording),
         },
         "model": trained.model,
         "fingerprint": trained.fingerprint,
@@ -241,6 +251,8 @@ def _prompts(header: _Prompts) -> PromptSet:
         source="",
         label_templates=tuple(header["templates"]),
         described=tuple((label, tuple(texts)) for label, texts in header["described"].items()),
+        absent_template=header.get("absent"),
+        set_wording=restored(SetWording, wording) if (wording := header.get("set")) else None,
     )
 
 

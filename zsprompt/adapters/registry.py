@@ -17,6 +17,7 @@ ADAPTERS = Table(
         "linear-probe": "zsprompt.adapters.kinds.linear_probe:LinearProbeSpec",
         "knn": "zsprompt.adapters.kinds.knn:KnnSpec",
         "forest": "zsprompt.adapters.kinds.forest:ForestSpec",
+        "self-training": "zsprompt.adapters.kinds.self_training:SelfTrainingSpec",
     }
 )
 """Built-in kinds. The contract tests cover this table."""

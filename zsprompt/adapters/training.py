@@ -134,7 +134,7 @@ def train(
     if folder is not None:
         check_folder(folder, FILES, force=force)
         if not resume:
-            _clear_folder(folder, force)
+            clear_folder(folder, force)
     job = _Job(kind, store, prompts, schedule, skip_bad, folder)
     texts = label_vectors(prompts, dataset.labels, store)  # before the images: it refuses labels that are too long
     training, training_examples = job.examples(training)
@@ -147,9 +147,9 @@ def train(
     kind.check(sizes)
     identity = job.identity(training, held_out)
     if resume and folder is not None:
-        finished = _finished(folder, spec_of(kind), _settings(kind, schedule), identity)
-        if finished:
-            return finished
+        done = finished(folder, spec_of(kind), _settings(kind, schedule), identity)
+        if done:
+            return done
     with nullcontext() if folder is None else new_folder(folder):
         fitted, fault = _fitted(
             lambda: fit(
@@ -169,7 +169,7 @@ def train(
             notes.append(str(fault))  # users of the adapter file should know it too
         course = job.course(fitted, sizes, training, held_out, identity, notes, fault)
         if folder is not None:
-            _keep(course, folder, force)
+            keep(course, folder, force)
     if fault is not None:
         raise fault
     return course
@@ -249,8 +249,8 @@ class _Job:
             "model": self.store.fingerprint,
             "prompts": f"{self.prompts.name} {self.prompts.digest}",
             "labels": " | ".join(training.labels),
-            "images": _named(training),
-            "validation images": _named(held_out) if held_out is not None else "none",
+            "images": named(training),
+            "validation images": named(held_out) if held_out is not None else "none",
         }
 
     def course(
@@ -363,7 +363,7 @@ def _settings(kind: Kind, schedule: Schedule) -> dict[str, Any]:
     return asdict(schedule) if kind.has_epochs else {"seed": schedule.seed}
 
 
-def _clear_folder(folder: Path, force: bool) -> None:
+def clear_folder(folder: Path, force: bool) -> None:
     """Refuse a folder with another training run, or delete its checkpoint."""
     if file_kinds.CHECKPOINT.recognises(folder / CHECKPOINT) and not force:
         raise TrainingError(
@@ -378,7 +378,7 @@ def _clear_folder(folder: Path, force: bool) -> None:
     remove(folder / CHECKPOINT, file_kinds.CHECKPOINT, force=force)
 
 
-def _finished(folder: Path, adapter: str, settings: Mapping[str, Any], identity: Mapping[str, str]) -> Course | None:
+def finished(folder: Path, adapter: str, settings: Mapping[str, Any], identity: Mapping[str, str]) -> Course | None:
     """The finished training run of a folder; None if it has none.
 
     Raises:
@@ -417,7 +417,7 @@ def _fitted(work: Callable[[], Fitted]) -> tuple[Fitted, TrainingError | None]:
         return error.fitted, TrainingError(str(error))
 
 
-def _keep(course: Course, folder: Path, force: bool) -> None:
+def keep(course: Course, folder: Path, force: bool) -> None:
     """Write the files of a finished training run, the adapter last. Then delete the checkpoint."""
     if course.history:
         with whole_csv(folder / HISTORY, file_kinds.HISTORY, force=force) as file:
@@ -428,6 +428,6 @@ def _keep(course: Course, folder: Path, force: bool) -> None:
     remove(folder / CHECKPOINT, file_kinds.CHECKPOINT, force=force)
 
 
-def _named(dataset: Dataset) -> str:
+def named(dataset: Dataset) -> str:
     """The data set in words, with the beginning of its identity."""
     return f"{dataset.name} {dataset.split} {dataset.identity(captions=True)[:12]}"

@@ -100,6 +100,15 @@ TRAIN_SEVERAL = Mode(
     "train with --seeds or --fraction", {"resume": "it always continues the unfinished training runs in --out"}
 )
 
+SELF_TRAINING = Mode(
+    "train --adapter self-training",
+    {
+        **_all("it learns in one step, without targets", "schedule", "validation", "fraction", "seeds"),
+        **_all("it reads no image captions", "image_captions"),
+    },
+)
+TRAIN_ON_TARGETS = Mode("train of this adapter", {"strategy": "only self-training learns from a strategy's scores"})
+
 REPRODUCE_NOTHING = Mode(
     "reproduce without a table",
     _all("it lists the tables", *("root", "on", "seeds", "out", "epochs", "limit", "model", "device", "force")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from math import isnan
 from pathlib import Path
@@ -10,34 +10,36 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zsprompt._utils.registry import DEFAULT_MODEL
+from zsprompt._utils.registry import DEFAULT_MODEL, DEFAULT_STRATEGY
 from zsprompt._utils.text import finite
+from zsprompt.cli.course import measured, show_course
 from zsprompt.cli.given_run import GivenRun, Old, read_family, takes_run
-from zsprompt.cli.modes import TRAIN_SEVERAL
-from zsprompt.cli.options import HiddenForce, Json, option
+from zsprompt.cli.modes import SELF_TRAINING, TRAIN_ON_TARGETS, TRAIN_SEVERAL
+from zsprompt.cli.options import HiddenForce, Json, argument, option
+from zsprompt.cli.self_train import self_train
 from zsprompt.cli.session import note, notes, refusals
+from zsprompt.cli.training_data import loader, on_training_split
 from zsprompt.errors import UsageError
 
 if TYPE_CHECKING:
     from zsprompt._utils.file_kinds import FileKind
     from zsprompt.adapters import Kind, Schedule
-    from zsprompt.adapters.training import Course
     from zsprompt.data import Dataset
     from zsprompt.experiments.few_shot import Repeat
-    from zsprompt.experiments.spec import Resources, RunSpec
+    from zsprompt.experiments.spec import RunSpec
     from zsprompt.store import EmbeddingStore
 
 TRAINING = "Training"
 """The panel of training's own options."""
 
 _LEFT_OUT = {
-    "strategy": "the adapter is what is trained",
     "captions": "a caption bank words label sets, which no adapter reads",
     "llm": "an LLM words label sets, which no adapter reads",
     "thresholds": "training makes no decisions",
     "difficult": "targets that are left out take no part in training",
 }
 _DEFAULTS = {
+    "strategy": f"{DEFAULT_STRATEGY}, for self-training alone",
     "prompts": "photo",
     "split": "its training split",
     "model": f"the data set's own, else {DEFAULT_MODEL}",
@@ -58,11 +60,15 @@ _OLD = (
 )
 
 
-@takes_run(required=("dataset",), leave_out=_LEFT_OUT, hidden=("sample", "skip_bad"), defaults=_DEFAULTS, old=_OLD)
+@takes_run(leave_out=_LEFT_OUT, hidden=("sample", "skip_bad"), defaults=_DEFAULTS, old=_OLD)
 def train(
     given: GivenRun,
     adapter: Annotated[str, option("KIND[,field=value…]; see `zsprompt list adapters`.")],
     out: Annotated[Path, option("Folder for the adapter, its history and its training curve.")],
+    images: Annotated[
+        list[Path] | None,
+        argument("Unlabelled images for self-training, instead of --dataset.", "IMAGE|FOLDER|TAR|LIST"),
+    ] = None,
     schedule: Annotated[
         str | None,
         option(
@@ -95,18 +101,28 @@ def train(
     with refusals(again="the same command with --resume continues from the last finished epoch"):
         from zsprompt._utils.outputs import check_folder
         from zsprompt.adapters import load_kind
+        from zsprompt.adapters.kinds.self_training import SelfTrainingSpec
         from zsprompt.adapters.unused import refuse_unused
         from zsprompt.encoders.devices import require_device
         from zsprompt.experiments.inputs import inputs_of
         from zsprompt.prompts.odd_labels import label_warnings
 
         kind = load_kind(adapter)
-        several = bool(fraction) or seeds > 1
-        spec, resources = _on_training_split(given.spec()), given.resources()
-        if several:
-            given.use(TRAIN_SEVERAL)
         if resume and force:
             raise UsageError("expected --resume to continue, or --force to train anew, found both")
+        if isinstance(kind, SelfTrainingSpec):
+            given.use(SELF_TRAINING)
+            self_train(kind, given, images or [], out, test=test, resume=resume, force=force, json=json)
+            return
+        given.use(TRAIN_ON_TARGETS)
+        if images:
+            raise UsageError(
+                f"expected images with self-training alone, found {images[0]} with {adapter}; use --dataset"
+            )
+        several = bool(fraction) or seeds > 1
+        spec, resources = on_training_split(given.spec()), given.resources()
+        if several:
+            given.use(TRAIN_SEVERAL)
         changed, settings = _schedule(kind, schedule, given)
         share = _share(validation)
         refuse_unused(
@@ -117,7 +133,7 @@ def train(
             validates=share != 0,
         )
         require_device(spec.device)
-        load = _loader(spec, resources)
+        load = loader(spec, resources)
         options: dict[str, Any] = {
             "validation": load(validation) if validation and share is None else share,
             "schedule": changed,
@@ -129,7 +145,7 @@ def train(
             "force": force,
         }
         tested = load(test) if test else None
-        data = load(None)
+        data = load(None)  # refuses a missing --dataset
         for folder in _folders(out, fraction, seeds, changed.seed) if several else [out]:
             check_folder(folder, _files(bool(test) and several), inputs=inputs_of(spec, data), force=force)
         notes(label_warnings(data.labels, data.places))
@@ -139,26 +155,6 @@ def train(
                 _train_several(kind, data, store, plan | options, json)
             else:
                 _train_one(kind, data, store, tested, options | {"resume": resume}, json)
-
-
-def _on_training_split(spec: RunSpec) -> RunSpec:
-    """The run, on the training split unless it names a split."""
-    from zsprompt.data import TRAINING as LISTS
-
-    return spec if spec.split else replace(spec, split=LISTS.get(spec.dataset_name))
-
-
-def _loader(spec: RunSpec, resources: Resources) -> Callable[[str | None], Dataset]:
-    """Loads the data set of the run or, whole, another split of it, with the same labels and captions."""
-
-    def load(split: str | None) -> Dataset:
-        part = spec if split is None else replace(spec, split=split, limit=None, sample=None, seed=None)
-        data = part.load_data(resources)
-        if data is None:
-            raise UsageError("expected --dataset NAME, found an empty name")
-        return data
-
-    return load
 
 
 def _other_settings(spec: RunSpec, seeds: int) -> list[str]:
@@ -207,7 +203,6 @@ def _files(tested: bool) -> dict[str, FileKind]:
 def _train_one(
     kind: Kind, data: Dataset, store: EmbeddingStore, test: Dataset | None, options: dict[str, Any], json: bool
 ) -> None:
-    from zsprompt._utils.files import to_json
     from zsprompt.adapters.training import check_test
     from zsprompt.adapters.training import train as learn
     from zsprompt.report.of_training import save_training_curve
@@ -219,9 +214,7 @@ def _train_one(
     save_training_curve(course, out, force=options["force"])
     for line in course.notes:
         note(line)
-    measured = _measured(course, test, store, options["device"])
-    typer.echo(to_json(course.to_dict() | measured) if json else _summary(course, measured))
-    note(f"wrote the adapter to {out}; use it with --strategy adapter:{out}")
+    show_course(course, out, measured(course, test, store, options["device"]), json)
 
 
 def _train_several(kind: Kind, data: Dataset, store: EmbeddingStore, options: dict[str, Any], json: bool) -> None:
@@ -237,40 +230,6 @@ def _train_several(kind: Kind, data: Dataset, store: EmbeddingStore, options: di
         note(line)
     typer.echo(to_json({"repeats": _records(runs)}) if json else _repeats_table(runs))
     note(f"wrote the adapters to {out}")
-
-
-def _measured(course: Course, test: Dataset | None, store: EmbeddingStore, device: str) -> dict[str, Any]:
-    if test is None:
-        return {}
-    from zsprompt.evaluation.run import run
-    from zsprompt.strategies import Adapter
-
-    result = run(Adapter(course.trained, device=device), test, store)
-    for warning in result.warnings:
-        note(warning)
-    low, high = result.mAP_interval
-    return {"test": {"split": test.split, "mAP": result.mAP, "mAP_interval": [low, high], "micro_f1": result.f1.micro}}
-
-
-def _summary(course: Course, measured: dict[str, Any]) -> str:
-    facts = course.trained.facts
-    data, reached = facts["data"], facts["metrics"]["validation_mAP"]
-    lines = [f"{facts['recipe']['adapter']}: {data['images']:,} images of {data['dataset']} {data['split']}"]
-    lines[0] += f", {len(course.trained.labels)} labels, model {course.trained.model}"
-    if course.best:
-        lines.append(
-            f"epoch {course.best} of {len(course.history)} kept, loss {course.history[course.best - 1].loss:.4g}"
-        )
-    if reached is not None:
-        lines.append(
-            f"validation mAP  {100 * reached:.1f}   on {data['validation_images']:,} images, which chose the epoch"
-        )
-    if test := measured.get("test"):
-        low, high = (100 * value for value in test["mAP_interval"])
-        lines.append(
-            f"test mAP        {100 * test['mAP']:.1f}   95 % interval {low:.1f} to {high:.1f}, {test['split']}"
-        )
-    return "\n".join(lines)
 
 
 def _notes(runs: Sequence[Repeat]) -> list[str]:

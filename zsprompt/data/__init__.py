@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zsprompt.data.dataset import Dataset, Origin
 from zsprompt.data.registry import DATASETS, TRAINING, available_datasets, data_folder, load_dataset, takes_root
+from zsprompt.data.unlabelled_images import unlabelled
 
 __all__ = [
     "DATASETS",
@@ -14,4 +15,5 @@ __all__ = [
     "data_folder",
     "load_dataset",
     "takes_root",
+    "unlabelled",
 ]

@@ -17,7 +17,18 @@ from zsprompt.errors import DataError
 from zsprompt.prompts.labels import check_labels
 from zsprompt.store import EmbeddingStore
 from zsprompt.store.embed import embed
-from zsprompt.strategies import PerLabel, ReferenceWords, Softmax, Strategy, reads, reference_words, refuse, scores_logs
+from zsprompt.strategies import (
+    PerLabel,
+    ReferenceWords,
+    Softmax,
+    Strategy,
+    needs_all_images,
+    reads,
+    reference_words,
+    refuse,
+    refuse_images,
+    scores_logs,
+)
 from zsprompt.strategies.base import BestWindows
 
 PART = 2**15
@@ -115,7 +126,8 @@ def predict_in_parts(
 ) -> Iterator[Predictions]:
     """As `predict`, but `PART` images at a time, for more images than memory can hold scores of.
 
-    A strategy scores each image on its own, so the parts do not change the scores.
+    A strategy scores each image on its own, so the parts do not change the scores. One that compares images gets all
+    of them as one part.
 
     Args, Raises: see `predict`.
     """
@@ -123,10 +135,12 @@ def predict_in_parts(
     sources = paths if isinstance(paths, Sources) else sources_of(paths)
     chosen = strategy or Softmax(PerLabel())
     refuse(chosen, labels, store)
+    refuse_images(chosen, sources.count)
+    size = sources.count if needs_all_images(chosen) else PART
     remarks = sources.remarks
     refs = iter(sources)
     done = 0
-    while part := list(islice(refs, PART)):
+    while part := list(islice(refs, size)):
         yield replace(_predicted(part, labels, store, chosen, captions), remarks=remarks)
         remarks = ()  # count these files once
         done += len(part)

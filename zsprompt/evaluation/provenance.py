@@ -12,6 +12,7 @@ from zsprompt._utils.id_digests import count_shared
 from zsprompt._utils.text import counted
 from zsprompt._version import __version__
 from zsprompt.adapters import Trained
+from zsprompt.adapters.kinds.self_training import SelfTrainingSpec
 from zsprompt.encoders import Encoder
 from zsprompt.encoders.base import another_domain
 from zsprompt.evaluation.reference_words import declared
@@ -133,11 +134,11 @@ def learnt_from(strategy: Strategy, dataset: str, images: Sequence[str]) -> Iter
         except ValueError:
             yield "the adapter's file is damaged: it no longer tells which images the adapter was trained on"
             continue
-        if seen:
-            yield (
-                f"the adapter was trained on {seen:,} of these {counted(len(images), 'image')}, so the numbers show "
-                "memory, not generalisation; measure it on other images"
-            )
+        of_these = f"the adapter was trained on {seen:,} of these {counted(len(images), 'image')}"
+        if seen and isinstance(trained.kind, SelfTrainingSpec):
+            yield f"{of_these}, without their targets"
+        elif seen:
+            yield f"{of_these}, so the numbers show memory, not generalisation; measure it on other images"
 
 
 def other_captions(strategy: Strategy, columns: Sequence[str]) -> Iterator[str]:

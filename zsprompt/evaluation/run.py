@@ -30,7 +30,7 @@ from zsprompt.prompts.labels import check_labels
 from zsprompt.prompts.odd_labels import label_warnings
 from zsprompt.store import EmbeddingStore
 from zsprompt.store.embed import embed
-from zsprompt.strategies import Prediction, Strategy, reads, refuse
+from zsprompt.strategies import Prediction, Strategy, reads, refuse, refuse_images
 
 
 def run(
@@ -63,6 +63,7 @@ def run(
     start, before = clock(), dataclasses.asdict(store.counts)
     store.take_unfamiliar()
     refuse(strategy, dataset.labels, store)
+    refuse_images(strategy, len(dataset.images))
     embedded = embed(dataset.images, store, reads(strategy), list(dataset.caption_columns.values()))
     skipped = refuse_or_skip(dataset, embedded.bad, skip_bad)
     prediction = strategy.predict(embedded.images, dataset.labels, store)

@@ -12,15 +12,18 @@ from zsprompt import metrics
 from zsprompt._utils.arguments import checked
 from zsprompt._utils.progress import Progress, quiet
 from zsprompt._utils.registry import DEFAULT_STRATEGY
-from zsprompt.adapters import Kind, Schedule
+from zsprompt.adapters import Kind, Schedule, load_kind, name_of
 from zsprompt.adapters import training as adapter_training
+from zsprompt.adapters.kinds.self_training import SelfTrainingSpec
 from zsprompt.adapters.training import Course
 from zsprompt.data import TRAINING, Dataset
 from zsprompt.data.inputs import sources_of
 from zsprompt.encoders import Encoder
+from zsprompt.errors import UsageError
 from zsprompt.evaluation import predict as prediction
 from zsprompt.evaluation.predict import Predictions
 from zsprompt.evaluation.result import Result
+from zsprompt.evaluation.self_training import refuse_targets, self_train
 from zsprompt.experiments.spec import Prepared, Resolved, Resources, RunSpec
 from zsprompt.prompts import PromptSet
 from zsprompt.store import EmbeddingStore
@@ -110,6 +113,7 @@ def train(
     dataset: Dataset | str,
     store: EmbeddingStore | Encoder | str | None = None,
     *,
+    strategy: Strategy | str | None = None,
     out: Path | str | None = None,
     validation: Dataset | str | float | None = None,
     schedule: Schedule | None = None,
@@ -122,17 +126,22 @@ def train(
 ) -> Course:
     """Train an adapter on the targets of a data set. Ignored targets (−1) are not used.
 
+    `train("self-training", unlabelled(FOLDER, labels))` learns from unlabelled images instead.
+
     Args:
         kind: the kind of adapter or its specification, such as "mld,blocks=2".
         dataset: images, labels and targets to train on, or a data set's name, which stands for its training split; keep
             the images for evaluation out of it.
         store: embeds each image and each label text once, see `run`.
+        strategy: for self-training alone: the strategy that scores the images, or its specification;
+            "softmax:per-label" by default.
         out: folder for adapter.safetensors, training.csv and the checkpoint of an unfinished training run.
         validation: images that choose the best epoch: a data set or its name, or a share of `dataset` to hold out. The
             sample is stratified by label; 0 takes the last epoch. The default is 0.1 for at least 500 images, else 0.
             It is 0 for a kind without epochs.
         schedule: settings of the training run; the default comes from the source of the kind.
-        prompts: prompt set that words the labels, or its name; "photo" by default. It is saved with the weights.
+        prompts: prompt set that words the labels, or its name; "photo" by default, and the strategy's own for
+            self-training. It is saved with the weights.
         skip_bad: exclude images that cannot be read.
         resume: continue from the checkpoint in `out`, return the finished training run in it, or start if `out` has
             neither. The result is the same as without an interruption.
@@ -147,7 +156,13 @@ def train(
         UsageError: incompatible settings.
         BadImages, LabelError, ModelError, CacheError, OutputError: see `run` and EmbeddingStore.
     """
+    kind = load_kind(kind) if isinstance(kind, str) else kind
     spec = RunSpec(dataset=dataset, model=_model(store))
+    if isinstance(kind, SelfTrainingSpec):
+        refuse_targets(validation=validation, schedule=schedule)
+        spec = replace(spec, strategy=strategy or DEFAULT_STRATEGY, prompts=prompts)
+    elif strategy is not None:
+        raise UsageError(f"expected a strategy with self-training alone, found {strategy!r} with {name_of(kind)}")
     if store is None or isinstance(store, str):  # a model that is loaded has its device
         spec = replace(spec, device=device)
     if isinstance(dataset, str) and spec.split is None:
@@ -155,6 +170,17 @@ def train(
     if isinstance(validation, str):
         validation = RunSpec(dataset=validation).resolve(Resources()).data
     with _opened(*_resolved(spec, store), store) as prepared:
+        if isinstance(kind, SelfTrainingSpec):
+            return self_train(
+                kind,
+                prepared.strategy,
+                prepared.data,
+                prepared.store,
+                out=out,
+                skip_bad=skip_bad,
+                resume=resume,
+                force=force,
+            )
         return adapter_training.train(
             kind,
             prepared.data,

@@ -7,6 +7,7 @@ from zsprompt.strategies.base import Prediction, ReferenceWords, Strategy, Wrapp
 from zsprompt.strategies.capabilities import (
     computes,
     lacks_captions,
+    needs_all_images,
     on_device,
     own_labels,
     own_model,
@@ -14,6 +15,7 @@ from zsprompt.strategies.capabilities import (
     reference_words,
     refuse,
     refuse_captions,
+    refuse_images,
     refuse_labels,
     scores_logs,
     supervision,
@@ -22,8 +24,10 @@ from zsprompt.strategies.capabilities import (
 )
 from zsprompt.strategies.list_all import ListAll
 from zsprompt.strategies.llm import Llm
+from zsprompt.strategies.matched import Matched
 from zsprompt.strategies.normalised import Normalised
 from zsprompt.strategies.per_label import PerLabel
+from zsprompt.strategies.regions import Regions
 from zsprompt.strategies.registry import (
     STRATEGIES,
     WRAPPERS,
@@ -31,8 +35,10 @@ from zsprompt.strategies.registry import (
     digest_of,
     load_strategy,
     spec_of,
+    strategy_of,
     takes_prompts,
 )
+from zsprompt.strategies.self_training import SelfTrained, SelfTraining
 from zsprompt.strategies.softmax import Softmax
 from zsprompt.strategies.thresholded import Thresholded
 from zsprompt.strategies.thresholds import Thresholds, load_thresholds, save_thresholds, thresholds_dict
@@ -45,10 +51,14 @@ __all__ = [
     "Adapter",
     "ListAll",
     "Llm",
+    "Matched",
     "Normalised",
     "PerLabel",
     "Prediction",
     "ReferenceWords",
+    "Regions",
+    "SelfTrained",
+    "SelfTraining",
     "Softmax",
     "Strategy",
     "Thresholded",
@@ -62,6 +72,7 @@ __all__ = [
     "lacks_captions",
     "load_strategy",
     "load_thresholds",
+    "needs_all_images",
     "on_device",
     "own_labels",
     "own_model",
@@ -70,10 +81,12 @@ __all__ = [
     "reference_words",
     "refuse",
     "refuse_captions",
+    "refuse_images",
     "refuse_labels",
     "save_thresholds",
     "scores_logs",
     "spec_of",
+    "strategy_of",
     "supervision",
     "takes_captions",
     "takes_prompts",

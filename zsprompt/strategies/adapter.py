@@ -11,6 +11,7 @@ from zsprompt._utils.arguments import check_fields
 from zsprompt._utils.registry import object_path
 from zsprompt._utils.text import counted
 from zsprompt.adapters import Trained
+from zsprompt.adapters.kinds.self_training import SelfTrainingSpec
 from zsprompt.errors import AdapterError, UnknownName, UsageError
 from zsprompt.prompts.labels import TextSpace, check_labels, label_vectors
 from zsprompt.store.image_embeddings import Images
@@ -40,6 +41,11 @@ class Adapter:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if isinstance(self.trained.kind, SelfTrainingSpec):
+            raise UsageError(
+                "expected an adapter that was trained on targets, found self-training, which adds to a strategy; use "
+                "zsprompt.strategies.strategy_of(trained), or load_strategy('adapter:FILE')"
+            )
         if not 0 < self.threshold < 1:
             raise UsageError(f"expected a threshold between 0 and 1, a probability, got {self.threshold:g}")
         if self.device not in ("auto", "cpu", "cuda"):
@@ -90,7 +96,7 @@ class Adapter:
         from zsprompt.encoders.devices import require_device
 
         require_device(self.device)
-        _require_space(self.trained, texts)
+        require_space(self.trained, texts)
 
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy. Raises LabelError for a label too long for the encoder.
@@ -110,8 +116,11 @@ class Adapter:
         return Prediction(scores, scores > math.log(self.threshold / (1 - self.threshold)))
 
 
-def _require_space(trained: Trained, texts: TextSpace) -> None:
-    """A network accepts embeddings of any encoder, but its scores are meaningless for all but its own."""
+def require_space(trained: Trained, texts: TextSpace) -> None:
+    """Raise AdapterError for another encoder than in training.
+
+    An adapter accepts embeddings of any encoder, but its scores are meaningless for all but its own.
+    """
     fingerprint = texts.fingerprint
     if fingerprint != trained.fingerprint:
         raise AdapterError(

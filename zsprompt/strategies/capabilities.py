@@ -30,7 +30,7 @@ class Reads(Protocol):
 
     @property
     def reads(self) -> frozenset[str]:
-        """A subset of "tokens" and "captions"."""
+        """What is read, such as "tokens", "captions" and "windows"; see EmbeddingStore.read."""
         ...
 
 
@@ -50,6 +50,23 @@ class RefusesCaptions(Protocol):
     def refuse_captions(self, count: int) -> None:
         """Raise what `predict` would raise for `count` captions per image."""
         ...
+
+
+@runtime_checkable
+class RefusesImages(Protocol):
+    """A strategy that can refuse a number of images before any image is embedded."""
+
+    def refuse_images(self, count: int) -> None:
+        """Raise what `predict` would raise for `count` images."""
+        ...
+
+
+@runtime_checkable
+class NeedsAllImages(Protocol):
+    """A strategy that declares whether its scores depend on the other images; then all are predicted at once."""
+
+    @property
+    def needs_all_images(self) -> bool: ...
 
 
 @runtime_checkable
@@ -162,6 +179,18 @@ def refuse_captions(strategy: Strategy, count: int) -> None:
     for part in walk(strategy):
         if isinstance(part, RefusesCaptions):
             part.refuse_captions(count)
+
+
+def refuse_images(strategy: Strategy, count: int) -> None:
+    """Raise now what `predict` would raise for `count` images. This needs no model."""
+    for part in walk(strategy):
+        if isinstance(part, RefusesImages):
+            part.refuse_images(count)
+
+
+def needs_all_images(strategy: Strategy) -> bool:
+    """Whether the scores of a strategy depend on the other images."""
+    return any(isinstance(part, NeedsAllImages) and part.needs_all_images for part in walk(strategy))
 
 
 def refuse(strategy: Strategy, labels: Sequence[str], texts: TextSpace) -> None:

@@ -14,12 +14,14 @@ from zsprompt._utils.arguments import checked
 from zsprompt._utils.digests import digest
 from zsprompt._utils.registry import Table, find, installed, object_path
 from zsprompt._utils.specs import construct, field_names, settings_of, split_spec
-from zsprompt.adapters import load_adapter
-from zsprompt.errors import UnknownName, UsageError
+from zsprompt.adapters import Trained, load_adapter
+from zsprompt.adapters.kinds.self_training import SelfTrainingSpec
+from zsprompt.errors import AdapterError, UnknownName, UsageError
 from zsprompt.prompts import PromptSet, load_prompts
 from zsprompt.strategies.adapter import Adapter
 from zsprompt.strategies.base import Strategy, walk
 from zsprompt.strategies.capabilities import Written
+from zsprompt.strategies.self_training import SelfTrained
 
 STRATEGIES = Table(
     {
@@ -38,6 +40,7 @@ WRAPPERS = Table(
         "softmax": "zsprompt.strategies.softmax:Softmax",
         "matched": "zsprompt.strategies.matched:Matched",
         "regions": "zsprompt.strategies.regions:Regions",
+        "self-training": "zsprompt.strategies.self_training:SelfTraining",
     }
 )
 """Strategies that wrap another one in their field `strategy`. These names are reserved before a colon."""
@@ -192,12 +195,31 @@ def _exists(path: str) -> bool:
 
 
 def _adapter(name: str, settings: dict[str, str], prompts: PromptSet | str | None) -> Strategy:
-    """The adapter of a file, with the prompt set it was trained with."""
+    """The strategy of an adapter file, with the prompt set it was trained with."""
     if prompts is not None:
         raise UsageError(f"{name} does not use prompts: an adapter has those of its training; leave them out")
-    ready = {"trained": load_adapter(name.removeprefix(f"{ADAPTER}:"))}
-    made: Strategy = construct(Adapter, settings, ready, _NO_SETTINGS)
+    trained = load_adapter(name.removeprefix(f"{ADAPTER}:"))
+    if isinstance(trained.kind, SelfTrainingSpec):
+        if settings:
+            raise UsageError(f"{name} has no field {min(settings)}: it has those of its training; leave it out")
+        return strategy_of(trained)
+    made: Strategy = construct(Adapter, settings, {"trained": trained}, _NO_SETTINGS)
     return made
+
+
+def strategy_of(trained: Trained) -> Strategy:
+    """The strategy of an adapter.
+
+    Raises:
+        AdapterError: the strategy that self-training learnt from cannot be loaded, or has changed.
+    """
+    if not isinstance(trained.kind, SelfTrainingSpec):
+        return Adapter(trained)
+    spec = trained.facts.get("recipe", {}).get("strategy", "")
+    try:
+        return SelfTrained(load_strategy(spec, prompts=trained.prompts if takes_prompts(spec) else None), trained)
+    except UsageError as error:
+        raise AdapterError(f"cannot load the strategy {spec!r} that this adapter was trained with: {error}") from None
 
 
 def _about(kind: type[Any]) -> str:
