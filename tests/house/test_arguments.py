@@ -84,6 +84,7 @@ CALLS: dict[str, Callable[[World], dict[str, Any]]] = {
     "save_thresholds": lambda w: {"thresholds": w.thresholds, "path": w.folder / "saved.json"},
     "save_training_curve": lambda w: {"course": w.course, "folder": w.folder / "saved"},
     "show": lambda w: {"predictions": w.predictions, "folder": w.folder / "shown"},
+    "unlabelled": lambda w: {"paths": str(w.folder), "labels": ["cat"]},
     "train": lambda w: {"kind": "knn", "dataset": w.data, "store": w.store},
     "with_thresholds": lambda w: {"strategy": "per-label", "thresholds": w.thresholds, "store": w.store},
 }
@@ -97,13 +98,16 @@ MADE: dict[str, Callable[[World], dict[str, Any]]] = {
     "ImageFile": lambda w: {"id": "a", "path": Path("a.png")},
     "ListAll": lambda w: {},
     "Llm": lambda w: {},
+    "Matched": lambda w: {"strategy": zs.PerLabel()},
     "Normalised": lambda w: {"strategy": zs.PerLabel()},
     "PerLabel": lambda w: {},
     "ReferenceWords": lambda w: {},
+    "Regions": lambda w: {"strategy": zs.PerLabel()},
     "Row": lambda w: {},
     "Rule": lambda w: {},
     "RunSpec": lambda w: {},
     "Schedule": lambda w: {},
+    "SelfTraining": lambda w: {"strategy": zs.PerLabel()},
     "Softmax": lambda w: {"strategy": zs.PerLabel()},
     "Thresholded": lambda w: {"strategy": zs.PerLabel(), "thresholds": w.thresholds},
     "TopAll": lambda w: {},
@@ -168,7 +172,11 @@ def test_an_argument_of_a_wrong_kind_is_one_of_our_errors(name: str, world: Worl
 def test_a_field_of_a_wrong_kind_is_one_of_our_errors(name: str, world: World) -> None:
     kind, good = getattr(zs, name), MADE[name](world)
     kind(**good)
-    names = [part.name for part in fields(kind) if part.init] if is_dataclass(kind) else [*inspect.signature(kind).parameters]
+    names = (
+        [part.name for part in fields(kind) if part.init]
+        if is_dataclass(kind)
+        else [*inspect.signature(kind).parameters]
+    )
     hints = get_type_hints(kind if is_dataclass(kind) else kind.__init__)
     for field in names:
         wrong = [value for value in WRONG.values() if not matches(value, hints[field])]

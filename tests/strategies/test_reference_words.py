@@ -18,6 +18,7 @@ from zsprompt.strategies import (
     Normalised,
     PerLabel,
     Prediction,
+    SelfTraining,
     Strategy,
     Thresholded,
     Thresholds,
@@ -40,13 +41,17 @@ def thresholded(strategy: Strategy, labels: tuple[str, ...]) -> Thresholded:
     return Thresholded(strategy, Thresholds(labels, (value,) * len(labels), "", False, {}, {}))
 
 
+FIELDS = {"self-training": ",fewest=1", "list-all": ",max_labels=2"}
+"""Fields that suit the few images and many labels of these tests."""
+
+
 def every_strategy(labels: tuple[str, ...]) -> dict[str, Strategy]:
     """Each of the table, alone and in each wrapper, with and without thresholds."""
     made: dict[str, Strategy] = {}
     for name in STRATEGIES:
         for spec in (name, *(f"{wrapper}:{name}" for wrapper in WRAPPERS)):
             try:
-                made[spec] = with_bank(load_strategy(f"{spec},max_labels=2" if name == "list-all" else spec))
+                made[spec] = with_bank(load_strategy(spec + FIELDS.get(name, "") + FIELDS.get(spec.split(":")[0], "")))
             except UsageError:  # a wrapper that takes only some strategies
                 continue
             made[f"{spec} with thresholds"] = thresholded(made[spec], labels)
@@ -56,6 +61,8 @@ def every_strategy(labels: tuple[str, ...]) -> dict[str, Strategy]:
 def with_bank(strategy: Strategy) -> Strategy:
     if isinstance(strategy, Normalised):
         return replace(strategy, strategy=with_bank(strategy.strategy), threshold=1.0)
+    if isinstance(strategy, SelfTraining):
+        return replace(strategy, strategy=with_bank(strategy.strategy))
     return replace(strategy, captions=Captions(BANK)) if isinstance(strategy, Llm) else strategy
 
 

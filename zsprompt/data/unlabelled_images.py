@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from zsprompt._utils.arguments import checked
 from zsprompt.data.dataset import Dataset
-from zsprompt.data.inputs import Paths, Sources, sources_of
+from zsprompt.data.inputs import sources_of
+from zsprompt.prompts.labels import check_labels
 
 NAME = "unlabelled"
 
 
-def unlabelled(paths: Paths | Sources, labels: Sequence[str]) -> Dataset:
+@checked
+def unlabelled(paths: Iterable[Path | str] | Path | str, labels: Sequence[str]) -> Dataset:
     """The images at `paths` as a data set whose targets are all left out (−1).
 
     Args:
@@ -21,8 +25,9 @@ def unlabelled(paths: Paths | Sources, labels: Sequence[str]) -> Dataset:
 
     Raises:
         DataError: a path is missing, a tar file or list is broken, or there is no image.
+        LabelError: labels are blank or duplicate.
     """
-    sources = paths if isinstance(paths, Sources) else sources_of(paths)
-    images = list(sources)
-    targets = np.full((len(images), len(labels)), -1, dtype=np.int8)
-    return Dataset(NAME, tuple(labels), images, targets, split="all", remarks=sources.remarks)
+    sources = sources_of(paths)
+    images, names = list(sources), check_labels(labels)
+    targets = np.full((len(images), len(names)), -1, dtype=np.int8)
+    return Dataset(NAME, names, images, targets, split="all", remarks=sources.remarks)

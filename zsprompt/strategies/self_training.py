@@ -16,7 +16,7 @@ from zsprompt.errors import AdapterError
 from zsprompt.prompts.labels import TextSpace, check_labels
 from zsprompt.store.image_embeddings import Images
 from zsprompt.strategies.adapter import require_space
-from zsprompt.strategies.base import Prediction, Strategy, Supervision
+from zsprompt.strategies.base import Prediction, ReferenceWords, Strategy, Supervision
 from zsprompt.strategies.order import require_order
 
 
@@ -31,7 +31,7 @@ class SelfTraining:
 
     Attributes:
         strategy: the wrapped strategy.
-        best: share of the images that stand for a label.
+        best: share of the images that stand for a label, 0..1; 5 images at least.
         weight: of the discriminant beside NAME's score.
         shrinkage: of the images' covariance towards a multiple of the identity.
         rounds: each further round takes the best images by the result of the last one.
@@ -141,6 +141,10 @@ class SelfTrained:
     def own_labels(self) -> tuple[str, ...]:
         """See OwnsLabels."""
         return self.trained.labels
+
+    def reference_words(self, labels: Sequence[str]) -> ReferenceWords | None:
+        """See Compares. Its decisions were made in training; only the strategy's scores may depend on words."""
+        return None
 
     def refuse_labels(self, labels: Sequence[str]) -> None:
         """See RefusesLabels. Raises AdapterError for another label set than in training."""

@@ -33,7 +33,7 @@ class SelfTrainingSpec:
     """A discriminant per label, learnt from the unlabelled images that a strategy scores highest.
 
     Attributes:
-        best: share of the images that stand for a label.
+        best: share of the images that stand for a label, 0..1; 5 images at least.
         weight: of the discriminant beside the strategy's score.
         shrinkage: of the images' covariance towards a multiple of the identity.
         rounds: each further round takes the best images by the result of the last one.
@@ -56,15 +56,14 @@ class SelfTrainingSpec:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if not 0 < self.best <= 1:
-            raise UsageError(f"expected best above 0 and at most 1, a share of the images, got {self.best:g}")
+        if not 0 <= self.best <= 1:
+            raise UsageError(f"expected best of 0 to 1, a share of the images, got {self.best:g}")
         for name in ("weight", "shrinkage"):
             if not 0 <= getattr(self, name) < np.inf:
                 raise UsageError(f"expected {name} of at least 0, got {getattr(self, name):g}")
-        if not 1 <= self.rounds <= 100:
-            raise UsageError(f"expected rounds of 1 to 100, got {self.rounds}")
-        if self.fewest < 1:
-            raise UsageError(f"expected fewest of at least 1, got {self.fewest}")
+        for name in ("rounds", "fewest"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"expected {name} of at least 1, got {getattr(self, name)}")
 
     @property
     def reads(self) -> frozenset[str]:
