@@ -46,7 +46,9 @@ def windows_of(found: EmbeddedImages) -> list[tuple[Grid, Halves]]:
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 9), st.integers(1, 9))
-def test_windows_have_one_size_lie_inside_and_reach_every_edge(columns: int, rows: int, window: int, stride: int) -> None:
+def test_windows_have_one_size_lie_inside_and_reach_every_edge(
+    columns: int, rows: int, window: int, stride: int
+) -> None:
     grid = Grid(columns, rows, window, stride)
     windows = grid.windows()
     assert len(windows) == len(grid)
