@@ -142,7 +142,7 @@ class ColourWindows(ColourEncoder):
         passes: the number of images in each pass.
     """
 
-    windows_key = "2 pixels"
+    windows_key, prefers_dense = "2 pixels", True
     class_texts = ("red", "green", "blue")
 
     def __init__(self, *, device: str = "cpu") -> None:

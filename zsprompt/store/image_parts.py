@@ -140,13 +140,15 @@ class DenseWindows:
         tower = self._tower
         if not self.classes or not isinstance(tower, ClassEncoder):
             rows = self.encoder.attempt(lambda: tower.encode_windows(images, grids), f"on a batch of {len(images)}")
-            for grid, vectors in zip(grids, self._checked(rows, grids, BEFORE_WINDOWS[WINDOWS], self.encoder.encoder.dim), strict=True):
+            for grid, vectors in zip(
+                grids, self._checked(rows, grids, BEFORE_WINDOWS[WINDOWS], self.encoder.encoder.dim), strict=True
+            ):
                 yield grid, {WINDOWS: vectors}
             return
         logits = self.encoder.attempt(lambda: tower.encode_classes(images, grids), f"on a batch of {len(images)}")
-        for grid, classes in zip(grids, self._checked(logits, grids, BEFORE_WINDOWS[CLASSES], len(tower.class_texts)), strict=True):
-            windows = {WINDOWS: tower.vectors_of(classes[BEFORE_WINDOWS[CLASSES] :])} if self.windows else {}
-            yield grid, {CLASSES: classes} | windows
+        before = BEFORE_WINDOWS[CLASSES]
+        for grid, classes in zip(grids, self._checked(logits, grids, before, len(tower.class_texts)), strict=True):
+            yield grid, {CLASSES: classes} | ({WINDOWS: tower.vectors_of(classes[before:])} if self.windows else {})
 
     def _checked(self, rows: Sequence[Halves], grids: Sequence[Grid], more: int, width: int) -> list[Halves]:
         """The rows, if each image has one per window and `more`. Raises ModelError."""
@@ -164,14 +166,14 @@ def parts_for(encoder: CheckedEncoder, reads: Collection[str], batch_size: int) 
 
     Args:
         encoder: embeds the images.
-        reads: "windows" (dense if the encoder can, else crops), "windows:dense", "windows:crops", "classes",
+        reads: "windows" (dense if the encoder prefers that, else crops), "windows:dense", "windows:crops", "classes",
             "classes:auto" (none if the encoder knows no classes); others are ignored.
         batch_size: images per call of the encoder.
 
     Raises:
         ModelError: the encoder cannot give what is read.
     """
-    dense = isinstance(encoder.encoder, WindowEncoder)
+    dense = isinstance(encoder.encoder, WindowEncoder) and encoder.encoder.prefers_dense
     crops = f"{WINDOWS}:{CROPS}" in reads or (WINDOWS in reads and not dense)
     windows = f"{WINDOWS}:{DENSE}" in reads or (WINDOWS in reads and dense)
     classes = CLASSES in reads or (f"{CLASSES}:auto" in reads and isinstance(encoder.encoder, ClassEncoder))
