@@ -202,8 +202,9 @@ class OpenAIClip(ScaleOnUse):
 
     def grid(self, width: int, height: int) -> Grid:
         """See WindowEncoder: a place is a patch. A window has as many as the tower's square; see encoders.windows."""
-        places, stride = (round(self._side * part / WINDOW) for part in (PLACES, STRIDE))
-        return Grid.of(width, height, places=places, window=self._side, stride=max(1, stride))
+        stride = max(1, round(self._side * STRIDE / WINDOW))
+        places = self._side + (PLACES - WINDOW) // STRIDE * stride
+        return Grid.of(width, height, places=places, window=self._side, stride=stride)
 
     def prepare_windows(self, image: Image, grid: Grid) -> Image:
         """The whole image with one patch per place of its grid, bicubic; see WindowEncoder."""
