@@ -21,6 +21,7 @@ from zsprompt.store import EmbeddingStore
 from zsprompt.store.image_embeddings import Images
 from zsprompt.strategies import (
     STRATEGIES,
+    Compound,
     ListAll,
     Llm,
     Normalised,
@@ -43,6 +44,7 @@ ALL: dict[str, Strategy] = {
     **{name: kind() for name, kind in STRATEGIES.items()},
     "llm": Llm(captions=Captions(BANK)),
     "llm,base=list-all": Llm(base="list-all", captions=Captions(BANK)),
+    "compound,fuse=component": Compound(fuse="component", fewest=2),
     "normalised:per-label": Normalised(PerLabel()),
     "normalised:top-all": Normalised(TopAll()),
     "top-all,alphabetical": TopAll(order="alphabetical"),
