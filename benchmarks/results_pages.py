@@ -145,26 +145,27 @@ def _start_up() -> str:
 
 
 def _labels_asked() -> str:
-    columns = ["labels asked", "reference words", "true positives", "false positives", "precision", "recall"]
+    columns = ["strategy", "labels asked", "true positives", "false positives", "precision", "recall"]
     rows = [
         [
-            *(
-                r["labels"],
-                *(f"{float(r[key]):.0f}" for key in ("reference_words", "true_positives", "false_positives")),
-            ),
+            *(f"`{r['strategy']}`", r["labels"]),
+            *(f"{float(r[key]):.0f}" for key in ("true_positives", "false_positives")),
             *(_percent(r[key]) for key in ("precision", "recall")),
         ]
         for r in _read("labels-asked-voc2007-conse.csv")
     ]
-    return _table(columns, rows, numbers=0)
+    return _table(columns, rows, numbers=1)
 
 
 def _long_lists() -> str:
     rows = [
-        [r["labels"], f"{float(r['mean']):.1f}", f"{float(r['lowest']):.1f} to {float(r['highest']):.1f}"]
+        [
+            *(f"`{r['strategy']}`", r["labels"], f"{float(r['mean']):.1f}"),
+            f"{float(r['lowest']):.1f} to {float(r['highest']):.1f}",
+        ]
         for r in _read("long-lists-voc2007-conse.csv")
     ]
-    return _table(["labels asked", "labels per photograph", "range"], rows, numbers=0)
+    return _table(["strategy", "labels asked", "labels per photograph", "range"], rows, numbers=1)
 
 
 def _missed_labels() -> str:
@@ -264,6 +265,89 @@ def _end_to_end() -> str:
     return _table(columns, [[record["photos"], *seconds, f"{float(record['loop_over_cold']):.0f}"]], numbers=0)
 
 
+def _label_free(name: str) -> str:
+    columns = [
+        "strategy",
+        "has seen",
+        "mAP",
+        "chosen on",
+        "reported on",
+        "Δ mAP (95 % interval)",
+        "micro F1",
+        "lowest label",
+    ]
+    rows = [
+        [
+            f"`{r['strategy']}`",
+            r["supervision"],
+            *(_percent(r[key]) for key in ("mAP", "chosen", "reported")),
+            _change(r) if float(r["change"]) or r["strategy"] != "per-label" else _NONE,
+            _percent(r["micro_f1"]),
+            f"{r['lowest']} {_percent(r['lowest_ap'], 0)}",
+        ]
+        for r in _read(name)
+    ]
+    return _table(columns, rows, numbers=2)
+
+
+def _label_free_cost() -> str:
+    records = [r for r in _read("label-free-voc2007-500photos-conse.csv") if not r["strategy"].startswith("self-")]
+    columns = ["strategy", "seconds, windows not stored", "seconds, stored"]
+    rows = [[f"`{r['strategy']}`", f"{float(r['seconds']):.1f}", f"{float(r['again']):.1f}"] for r in records]
+    return _table(columns, rows, numbers=1)
+
+
+def _self_training() -> str:
+    records = _read("self-training-scenes-planted.csv")
+    counts = sorted({int(r["images"]) for r in records})
+    rows = []
+    for world, strategy in dict.fromkeys((r["world"], r["strategy"]) for r in records):
+        own = [r for r in records if (r["world"], r["strategy"]) == (world, strategy)]
+        before = [float(r["before"]) for r in own]
+        changes = [[float(r["change"]) for r in own if int(r["images"]) == count] for count in counts]
+        cells = [
+            f"{_percent(sum(one) / len(one), sign=True)} ({_percent(min(one))} to {_percent(max(one))})"
+            for one in changes
+        ]
+        rows.append([f"{world}, {strategy}", _percent(sum(before) / len(before)), *cells])
+    return _table(["", "mAP before", *(f"{count:,} images" for count in counts)], rows, numbers=1)
+
+
+def _softmax_or_z() -> str:
+    records = [r for r in _read("softmax-or-z-voc2007-conse.csv") if r["half"] == "reported"]
+    pairs = list(zip(records[::2], records[1::2], strict=True))
+    columns = [
+        "labels asked",
+        "mAP of z",
+        "mAP of softmax",
+        "micro F1 of z",
+        "micro F1 of softmax",
+        "Δ micro F1 (95 % interval)",
+    ]
+    rows = [
+        [z["labels"], *(_percent(r[key]) for key in ("mAP", "micro_f1") for r in (z, softmax)), _change(softmax)]
+        for z, softmax in pairs
+    ]
+    return _table(columns, rows, numbers=0)
+
+
+def _softmax_words() -> str:
+    records = [r for r in _read("softmax-words-voc2007-conse.csv") if r["half"] == "reported"]
+    cuts = [key for key in records[0] if key.startswith("micro F1 at")]
+    rows = [[r["words"], r["number"], _percent(r["mAP"]), *(_percent(r[cut]) for cut in cuts)] for r in records]
+    columns = ["words", "number", "mAP", *(cut.replace("micro F1 at", "F1 at") for cut in cuts)]
+    return _table(columns, rows, numbers=1)
+
+
+def _real_clip() -> str:
+    rows = [
+        [f"`{r['strategy']}`", _percent(r["mAP"]), _change(r) if float(r["change"]) else _NONE]
+        + [_percent(r[key]) for key in ("precision", "recall", "micro_f1")]
+        for r in _read("real-clip-vit-b32-213photos.csv")
+    ]
+    return _table(["strategy", "mAP", "Δ mAP (95 % interval)", "precision", "recall", "micro F1"], rows, numbers=1)
+
+
 def _layouts() -> str:
     columns = ["tool", "layout", "`--dataset`", "`data check`", "`run`", "labels", "named"]
     return _table(columns, [_layout_row(record) for record in _read("layouts.csv")], numbers=len(columns))
@@ -294,6 +378,14 @@ TABLES: dict[str, Callable[[], str]] = {
     "gpu": _gpu,
     "end-to-end": _end_to_end,
     "layouts": _layouts,
+    "label-free-photographs": lambda: _label_free("label-free-voc2007-500photos-conse.csv"),
+    "label-free-lite2": lambda: _label_free("label-free-voc2007-500photos-conse-lite2.csv"),
+    "label-free-scenes": lambda: _label_free("label-free-scenes-tiny.csv"),
+    "label-free-cost": _label_free_cost,
+    "self-training": _self_training,
+    "softmax-or-z": _softmax_or_z,
+    "softmax-words": _softmax_words,
+    "real-clip": _real_clip,
 }
 """Placeholder -> its content."""
 

@@ -12,8 +12,9 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
+import zsprompt as zs
 from zsprompt import testing
-from zsprompt._utils.arrays import Floats, Halves
+from zsprompt._utils.arrays import Bools, Floats, Halves, unit_rows
 from zsprompt.data.images import ImageFile
 from zsprompt.encoders.windows import Grid
 from zsprompt.llm import Captions
@@ -25,7 +26,8 @@ from zsprompt.strategies.base import BestWindows
 from zsprompt.testing import LABELS, draw
 
 __all__ = [
-    *("LABELS", "CaptionReader", "ForgetfulPlanted", "PlantedEncoder", "SpatialPlanted", "Windowed"),
+    *("LABELS", "CaptionReader", "ColourEncoder", "ColourWindows", "ForgetfulPlanted", "PlantedEncoder"),
+    *("SpatialPlanted", "Windowed"),
     *("draw", "draw_files"),
 ]
 
@@ -105,3 +107,68 @@ def _wait() -> None:
     if began := os.environ.get("FAKE_BEGAN"):
         Path(began).touch()
     time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
+
+
+class ColourEncoder(zs.Encoder):
+    """Embeds an image as its mean colour, and a text as the colour it names; every window as a crop.
+
+    Attributes:
+        encoded: the number of images in each call of `encode_images`.
+    """
+
+    name, dim, logit_scale, context_length = "colours", 3, 20.0, None
+    fingerprint = "colours/1"
+    colours: ClassVar[dict[str, tuple[int, int, int]]] = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1)}
+
+    def __init__(self, *, device: str = "cpu") -> None:
+        self.encoded: list[int] = []
+
+    def encode_images(self, images: Sequence[Image.Image]) -> Floats:
+        self.encoded.append(len(images))
+        return unit_rows(np.stack([np.asarray(image, dtype=np.float64).mean(axis=(0, 1)) + 1 for image in images]))
+
+    def encode_texts(self, texts: Sequence[str]) -> Floats:
+        named = [[self.colours[word] for word in text.split() if word in self.colours] for text in texts]
+        return unit_rows(np.array([np.sum(colours, axis=0) if colours else (1, 1, 1) for colours in named], float))
+
+    def fits(self, texts: Sequence[str]) -> Bools:
+        return np.ones(len(texts), dtype=np.bool_)
+
+
+class ColourWindows(ColourEncoder):
+    """A ColourEncoder that embeds all windows in one pass, and knows three classes, the colours.
+
+    Attributes:
+        passes: the number of images in each pass.
+    """
+
+    windows_key, prefers_dense = "2 pixels", True
+    class_texts = ("red", "green", "blue")
+
+    def __init__(self, *, device: str = "cpu") -> None:
+        super().__init__(device=device)
+        self.passes: list[int] = []
+
+    def grid(self, width: int, height: int) -> Grid:
+        return Grid.of(width, height)
+
+    def prepare_windows(self, image: Image.Image, grid: Grid) -> Image.Image:
+        return image.resize((2 * grid.columns, 2 * grid.rows), Image.Resampling.BOX)
+
+    def encode_windows(self, images: Sequence[Image.Image], grids: Sequence[Grid]) -> list[Halves]:
+        self.passes.append(len(images))
+        return [self.vectors_of(self._logits(image, grid)[2:]) for image, grid in zip(images, grids, strict=True)]
+
+    def encode_classes(self, images: Sequence[Image.Image], grids: Sequence[Grid]) -> list[Halves]:
+        self.passes.append(len(images))
+        return [self._logits(image, grid) for image, grid in zip(images, grids, strict=True)]
+
+    def vectors_of(self, logits: Halves) -> Halves:
+        return unit_rows(logits.astype(np.float64) + 1).astype(np.float16)
+
+    def _logits(self, image: Image.Image, grid: Grid) -> Halves:
+        """Mean colours of the whole image, twice, and of its windows."""
+        pixels = np.asarray(image, dtype=np.float64)
+        boxes = [(0, 0, grid.columns, grid.rows)] * 2 + grid.windows().tolist()
+        means = [pixels[2 * t : 2 * b, 2 * le : 2 * r].mean(axis=(0, 1)) for le, t, r, b in boxes]
+        return np.stack(means).astype(np.float16)

@@ -13,6 +13,7 @@ Halves = NDArray[np.float16]
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Bytes = NDArray[np.uint8]
 Targets = NDArray[np.int8]
 Indices = NDArray[np.intp]
 

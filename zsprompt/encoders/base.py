@@ -101,9 +101,12 @@ class WindowEncoder(Protocol):
 
     Attributes:
         windows_key: what the window vectors depend on in addition to `fingerprint` and the grid.
+        prefers_dense: whether windows come from this pass unless crops are asked for; False where their quality is
+            not known.
     """
 
     windows_key: str
+    prefers_dense: bool
 
     def grid(self, width: int, height: int) -> Grid:
         """The grid whose windows it embeds of an image of this size, in pixels."""

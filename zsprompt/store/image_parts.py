@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 WINDOWS, CLASSES = "windows", "classes"
+BEFORE_WINDOWS = {WINDOWS: 0, CLASSES: 2}
+"""How many rows an image has before those of its windows, by kind; see ClassEncoder."""
+
 DENSE, CROPS = "dense", "crops"
 
 _HEADER = struct.Struct("<4H")  # the fields of a Grid
@@ -137,12 +140,15 @@ class DenseWindows:
         tower = self._tower
         if not self.classes or not isinstance(tower, ClassEncoder):
             rows = self.encoder.attempt(lambda: tower.encode_windows(images, grids), f"on a batch of {len(images)}")
-            for grid, vectors in zip(grids, self._checked(rows, grids, 0, self.encoder.encoder.dim), strict=True):
+            for grid, vectors in zip(
+                grids, self._checked(rows, grids, BEFORE_WINDOWS[WINDOWS], self.encoder.encoder.dim), strict=True
+            ):
                 yield grid, {WINDOWS: vectors}
             return
         logits = self.encoder.attempt(lambda: tower.encode_classes(images, grids), f"on a batch of {len(images)}")
-        for grid, classes in zip(grids, self._checked(logits, grids, 2, len(tower.class_texts)), strict=True):
-            yield grid, {CLASSES: classes} | ({WINDOWS: tower.vectors_of(classes[2:])} if self.windows else {})
+        before = BEFORE_WINDOWS[CLASSES]
+        for grid, classes in zip(grids, self._checked(logits, grids, before, len(tower.class_texts)), strict=True):
+            yield grid, {CLASSES: classes} | ({WINDOWS: tower.vectors_of(classes[before:])} if self.windows else {})
 
     def _checked(self, rows: Sequence[Halves], grids: Sequence[Grid], more: int, width: int) -> list[Halves]:
         """The rows, if each image has one per window and `more`. Raises ModelError."""
@@ -160,14 +166,14 @@ def parts_for(encoder: CheckedEncoder, reads: Collection[str], batch_size: int) 
 
     Args:
         encoder: embeds the images.
-        reads: "windows" (dense if the encoder can, else crops), "windows:dense", "windows:crops", "classes",
+        reads: "windows" (dense if the encoder prefers that, else crops), "windows:dense", "windows:crops", "classes",
             "classes:auto" (none if the encoder knows no classes); others are ignored.
         batch_size: images per call of the encoder.
 
     Raises:
         ModelError: the encoder cannot give what is read.
     """
-    dense = isinstance(encoder.encoder, WindowEncoder)
+    dense = isinstance(encoder.encoder, WindowEncoder) and encoder.encoder.prefers_dense
     crops = f"{WINDOWS}:{CROPS}" in reads or (WINDOWS in reads and not dense)
     windows = f"{WINDOWS}:{DENSE}" in reads or (WINDOWS in reads and dense)
     classes = CLASSES in reads or (f"{CLASSES}:auto" in reads and isinstance(encoder.encoder, ClassEncoder))
@@ -190,11 +196,13 @@ class StoredRows:
         cache: the cache.
         keys: N keys.
         width: number of values per row.
+        more: number of rows before those of the windows.
     """
 
     cache: ByteCache
     keys: tuple[bytes, ...]
     width: int
+    more: int = 0
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -214,11 +222,12 @@ class StoredRows:
         return result
 
     def _rows(self, value: bytes | None) -> tuple[Grid, Halves]:
-        size = _HEADER.size
-        if value is None or len(value) <= size or (len(value) - size) % (2 * self.width):
+        fields = _HEADER.unpack_from(value) if value is not None and len(value) > _HEADER.size else (0,)
+        grid = Grid(*fields) if min(fields) else None
+        size = 2 * self.width * (self.more + len(grid)) if grid else 0
+        if value is None or grid is None or len(value) != _HEADER.size + size:
             raise CacheError(
                 f"expected windows of an image in cache {self.cache.folder}, found a damaged or missing entry; "
                 f"run `zsprompt cache verify --cache '{self.cache.folder}'`, then repeat the command"
             )
-        rows = np.frombuffer(value, dtype=np.float16, offset=size).reshape(-1, self.width)
-        return Grid(*_HEADER.unpack_from(value)), rows
+        return grid, np.frombuffer(value, dtype=np.float16, offset=_HEADER.size).reshape(-1, self.width)

@@ -20,7 +20,7 @@ from zsprompt.encoders import BatchedEncoder, ClassEncoder, Encoder, SpatialEnco
 from zsprompt.errors import UsageError
 from zsprompt.store.cached_embeddings import CachedEmbeddings, StoredTokens, check_space
 from zsprompt.store.checked_encoder import CheckedEncoder
-from zsprompt.store.image_parts import CLASSES, WINDOWS, ImagePart, StoredRows, parts_for
+from zsprompt.store.image_parts import BEFORE_WINDOWS, CLASSES, WINDOWS, ImagePart, StoredRows, parts_for
 from zsprompt.store.pipeline import ImageJob, ImagePipeline
 
 _DEFAULT_BATCH = 64
@@ -213,7 +213,8 @@ class EmbeddingStore:
         assert cache is not None  # there is one wherever parts are read
         encoder = self.encoder
         width = len(encoder.class_texts) if kind == CLASSES and isinstance(encoder, ClassEncoder) else encoder.dim
-        return StoredRows(cache, tuple(self._cached.part_key(digest, kind, key) for digest in digests), width)
+        keys = tuple(self._cached.part_key(digest, kind, key) for digest in digests)
+        return StoredRows(cache, keys, width, BEFORE_WINDOWS[kind])
 
     def close(self) -> None:
         """Close the cache. The store can also be used as a context manager."""

@@ -41,7 +41,7 @@ class Regions:
         strategy: the wrapped strategy, whose score is a cosine.
         threshold: in standard deviations.
         windows: "dense", all windows from one pass of the encoder; "crops", each window as an image of its own;
-            "auto", dense where the encoder can.
+            "auto", dense for conse and residual networks, crops for CLIP's transformers and others.
     """
 
     strategy: Strategy

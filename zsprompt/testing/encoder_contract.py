@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from zsprompt._utils.arrays import Floats
-from zsprompt.encoders import BatchedEncoder, Encoder, SpatialEncoder
+from zsprompt.encoders import BatchedEncoder, ClassEncoder, Encoder, SpatialEncoder, WindowEncoder
 from zsprompt.errors import ContractError, LabelError
 from zsprompt.testing.contract import require, require_array, require_close, require_unit_rows
 
@@ -35,6 +35,9 @@ def check_encoder(encoder: Encoder, *, tolerance: float = 1e-5) -> None:
     - `prepare` gives an RGB image, changes no bit of an embedding, and is idempotent.
     - `encode_texts` raises LabelError for exactly those texts that `fits` rejects.
     - A SpatialEncoder's tokens are [N, L, D'] float16 unit rows, with the vectors of `encode_images`.
+    - A WindowEncoder's windows are [W, D] float16 unit rows per image, W as its grid says, and do not depend on the
+      other images of the batch.
+    - A ClassEncoder's logits are [2 + W, K] float16, finite, and its vectors of them are those of the windows.
 
     Args:
         encoder: the encoder to check.
@@ -52,6 +55,10 @@ def check_encoder(encoder: Encoder, *, tolerance: float = 1e-5) -> None:
     _check_fits(encoder)
     if isinstance(encoder, SpatialEncoder):
         _check_tokens(encoder, encoder.encode_images(images), images, tolerance)
+    if isinstance(encoder, WindowEncoder):
+        _check_windows(encoder, encoder.dim, images)
+    if isinstance(encoder, ClassEncoder):
+        _check_classes(encoder, images)
 
 
 def _noise_images() -> list[Image]:
@@ -124,3 +131,28 @@ def _check_tokens(encoder: SpatialEncoder, expected: Floats, images: Sequence[Im
     require_close(vectors, expected, "tokens", "the vectors of encode_images from encode_tokens", tolerance)
     require_array(tokens, "tokens", "tokens", (len(images), *encoder.token_shape), np.float16)
     require_unit_rows(tokens, "tokens", _HALF_TOLERANCE)
+
+
+def _check_windows(encoder: WindowEncoder, dim: int, images: Sequence[Image]) -> None:
+    key = encoder.windows_key
+    require(isinstance(key, str) and key != "", "windows_key", "a text as windows_key", repr(key))
+    grids = [encoder.grid(*image.size) for image in images]
+    prepared = [encoder.prepare_windows(image, grid) for image, grid in zip(images, grids, strict=True)]
+    windows = encoder.encode_windows(prepared, grids)
+    require(len(windows) == len(images), "windows", f"windows of {len(images)} images", len(windows))
+    for image, grid, rows in zip(prepared, grids, windows, strict=True):
+        require_array(rows, "windows", "windows of an image", (len(grid), dim), np.float16)
+        require_unit_rows(rows, "windows", _HALF_TOLERANCE)
+        (alone,) = encoder.encode_windows([image], [grid])
+        require_close(alone, rows, "windows", "the same windows of an image alone and in a batch", _HALF_TOLERANCE)
+
+
+def _check_classes(encoder: ClassEncoder, images: Sequence[Image]) -> None:
+    texts = encoder.class_texts
+    require(len(set(texts)) == len(texts) > 0, "class_texts", "different class_texts, at least one", texts[:3])
+    grids = [encoder.grid(*image.size) for image in images]
+    prepared = [encoder.prepare_windows(image, grid) for image, grid in zip(images, grids, strict=True)]
+    windows = encoder.encode_windows(prepared, grids)
+    for grid, logits, rows in zip(grids, encoder.encode_classes(prepared, grids), windows, strict=True):
+        require_array(logits, "classes", "class logits of an image", (2 + len(grid), len(texts)), np.float16)
+        require_close(encoder.vectors_of(logits[2:]), rows, "classes", "the windows from vectors_of", _HALF_TOLERANCE)

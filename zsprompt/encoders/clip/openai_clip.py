@@ -5,6 +5,7 @@ Source: Radford et al. 2021, Learning Transferable Visual Models From Natural La
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import struct
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zsprompt._utils.arrays import Bools, Floats, Halves, unit_rows
+from zsprompt._utils.arrays import Bools, Bytes, Floats, Halves, unit_rows
 from zsprompt._utils.http_download import download, sha256_file
 from zsprompt._utils.progress import Progress, terminal
 from zsprompt.encoders.base import Precision, ScaleOnUse
@@ -28,6 +29,7 @@ from zsprompt.encoders.clip.tokens import Tokeniser, is_plain
 from zsprompt.encoders.clip.towers import Towers
 from zsprompt.encoders.devices import pick_device
 from zsprompt.encoders.registry import require_checkpoint
+from zsprompt.encoders.windows import PLACES, STRIDE, WINDOW, Grid
 from zsprompt.errors import DownloadError, LabelError, ModelError
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ _NO_STRIP = 4
 # most one batch of texts: about one second of a ViT-B/32 text tower. See benchmarks/README.md.
 _CPU_TEXTS, _CPU_IMAGES = 1024, 32
 _GPU_TEXTS, _GPU_IMAGES = 2**14, 2**12
+_LARGER = 5  # an image with windows has up to so many times the patches
 
 
 class OpenAIClip(ScaleOnUse):
@@ -60,6 +63,7 @@ class OpenAIClip(ScaleOnUse):
         sizes: Sizes,
         name: str,
         sha256: str,
+        is_residual: bool,
         device: str = "auto",
         precision: Precision = "auto",
     ) -> None:
@@ -73,6 +77,9 @@ class OpenAIClip(ScaleOnUse):
         self._images_per_part = _CPU_IMAGES if on_cpu else _GPU_IMAGES
         self.image_size, self.dim, self.context_length = sizes.image_size, sizes.dim, sizes.context_length
         self.token_shape = sizes.tokens, sizes.dim
+        self._side = math.isqrt(sizes.tokens - 1)  # patches on a side of the tower's square
+        self.prefers_dense = is_residual  # its windows are embedded as crops are; a transformer's are not
+        self.windows_key = f"clip-windows/1 {'pooled' if is_residual else 'values'}"
         effective = precision if precision != "auto" else "float32" if on_cpu else "float16"
         self.fingerprint = f"openai-clip/2 {sha256} {effective}"
 
@@ -88,7 +95,15 @@ class OpenAIClip(ScaleOnUse):
     ) -> OpenAIClip:
         """Build a model from its weights. Raises ModelError if they are not those of an OpenAI CLIP model."""
         towers = Towers(state, name, pick_device(device), precision)
-        return cls(lambda _: towers, sizes=towers.sizes, name=name, sha256=sha256, device=device, precision=precision)
+        return cls(
+            lambda _: towers,
+            sizes=towers.sizes,
+            name=name,
+            sha256=sha256,
+            is_residual=towers.is_residual,
+            device=device,
+            precision=precision,
+        )
 
     @classmethod
     def from_file(cls, path: Path, *, device: str = "auto", precision: Precision = "auto") -> OpenAIClip:
@@ -120,8 +135,15 @@ class OpenAIClip(ScaleOnUse):
                 raise ModelError(f"expected {path} to have sha256 {sha256}, found {actual}; delete it and run again")
             return Towers(_read_state(path), name, device, precision)
 
-        sizes = OPENAI_SIZES[name]
-        return cls(towers, sizes=sizes, name=name, sha256=sha256, device=device, precision=precision)
+        return cls(
+            towers,
+            sizes=OPENAI_SIZES[name],
+            name=name,
+            sha256=sha256,
+            is_residual=name.startswith("RN"),
+            device=device,
+            precision=precision,
+        )
 
     @cached_property
     def _towers(self) -> Towers:
@@ -178,14 +200,52 @@ class OpenAIClip(ScaleOnUse):
         halves[:, 0] = vectors
         return vectors, halves
 
+    def grid(self, width: int, height: int) -> Grid:
+        """See WindowEncoder: a place is a patch. A window has as many as the tower's square; see encoders.windows."""
+        stride = max(1, round(self._side * STRIDE / WINDOW))
+        places = self._side + (PLACES - WINDOW) // STRIDE * stride
+        return Grid.of(width, height, places=places, window=self._side, stride=stride)
+
+    def prepare_windows(self, image: Image, grid: Grid) -> Image:
+        """The whole image with one patch per place of its grid, bicubic; see WindowEncoder."""
+        from PIL import Image as Pillow
+
+        patch = self.image_size // self._side
+        size = patch * grid.columns, patch * grid.rows
+        return image if image.size == size else image.resize(size, Pillow.Resampling.BICUBIC)
+
+    def encode_windows(self, images: Sequence[Image], grids: Sequence[Grid]) -> list[Halves]:
+        """See WindowEncoder.
+
+        A residual network pools each window as it pools an image. A transformer's window is the mean of its patches'
+        values in the last block; how well these suit the texts was not measured on real weights.
+        """
+        import torch
+        import torch.nn.functional as F
+
+        rows: list[Halves] = [np.empty((0, self.dim), dtype=np.float16)] * len(images)
+        at_once = max(1, self._images_per_part // _LARGER)
+        for grid in dict.fromkeys(grids):
+            same = [i for i, one in enumerate(grids) if one == grid]
+            with torch.inference_mode():
+                parts = self._scaled([np.asarray(images[i]) for i in same], at_once)
+                found = torch.cat([F.normalize(self._towers.windows(part, grid).float(), dim=-1) for part in parts])
+            for i, vectors in zip(same, found.half().cpu().numpy(), strict=True):
+                rows[i] = vectors
+        return rows
+
     def _pixels(self, images: Sequence[Image]) -> Iterator[torch.Tensor]:
-        """[n, 3, size, size] normalised pixels, part by part; copied as bytes and scaled on the device."""
+        """[n, 3, size, size] normalised pixels of images, part by part."""
+        return self._scaled([np.asarray(self.prepare(image)) for image in images], self._images_per_part)
+
+    def _scaled(self, arrays: Sequence[Bytes], at_once: int) -> Iterator[torch.Tensor]:
+        """[n, 3, height, width] normalised pixels, part by part; copied as bytes and scaled on the device."""
         import torch
 
-        pixels = torch.from_numpy(np.stack([np.asarray(self.prepare(image)) for image in images]))
+        pixels = torch.from_numpy(np.stack(arrays))
         if self._device != "cpu":
             pixels = pixels.pin_memory()  # otherwise the copy waits for the device
-        for part in torch.split(pixels, self._images_per_part):
+        for part in torch.split(pixels, at_once):
             on_device = part.to(self._device, non_blocking=True)
             yield self._towers.scaled(on_device)
 

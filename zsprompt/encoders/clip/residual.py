@@ -9,6 +9,9 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+from zsprompt.encoders.clip.transformer import resized_positions
+from zsprompt.encoders.windows import Grid
+
 if TYPE_CHECKING:
     import torch
 
@@ -43,3 +46,31 @@ class ResidualTower:
         features = self._trunk(pixels)
         values = self._pool.v_proj(features.flatten(2).transpose(1, 2))
         return torch.cat([self._pool(features)[:, None], self._pool.c_proj(values)], dim=1)
+
+    def windows(self, pixels: torch.Tensor, grid: Grid) -> torch.Tensor:
+        """[N, W, D]: the pooled vectors of the windows of images of any size, each as of an image of its own.
+
+        The places at a window's edge have seen beyond it. Nothing else differs from embedding it as a crop.
+
+        Args:
+            pixels: normalised [N, 3, 32 · rows, 32 · columns].
+            grid: their grid.
+        """
+        import torch
+
+        features = self._trunk(pixels)
+        windows = [features[:, :, top:bottom, left:right] for left, top, right, bottom in grid.windows().tolist()]
+        pool = self._pool_of(*windows[0].shape[2:])
+        pooled: torch.Tensor = pool(torch.stack(windows, dim=1).flatten(0, 1))
+        return pooled.view(len(pixels), len(windows), -1)
+
+    def _pool_of(self, rows: int, columns: int) -> Any:
+        """The attention pool for another number of places."""
+        positions = resized_positions(self._pool.positional_embedding, rows, columns)
+        if positions is self._pool.positional_embedding:
+            return self._pool
+        from torch import nn
+
+        pool = copy.copy(self._pool)  # shares the weights; only its table of parameters differs
+        pool._parameters = self._pool._parameters | {"positional_embedding": nn.Parameter(positions)}
+        return pool

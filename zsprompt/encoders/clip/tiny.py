@@ -47,7 +47,9 @@ class Tiny(OpenAIClip):
         device: str,
         precision: Precision,
     ) -> None:
-        super().__init__(towers, sizes=sizes, name="tiny", sha256=sha256, device=device, precision=precision)
+        super().__init__(
+            towers, sizes=sizes, name="tiny", sha256=sha256, is_residual=True, device=device, precision=precision
+        )
         self.words = words
 
     def unfamiliar(self, texts: Sequence[str]) -> list[str]:

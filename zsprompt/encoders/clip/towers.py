@@ -12,6 +12,7 @@ from zsprompt.encoders.clip.residual import ResidualTower
 from zsprompt.encoders.clip.token_trie import TrieTower
 from zsprompt.encoders.clip.transformer import ImageTower
 from zsprompt.encoders.no_draws import no_draws
+from zsprompt.encoders.windows import Grid
 from zsprompt.errors import ModelError
 
 if TYPE_CHECKING:
@@ -42,23 +43,27 @@ class Towers:
         text: token sequences -> [T, D].
         image: normalised pixels [N, 3, size, size] -> [N, D].
         image_tokens: the same -> [N, L, D].
+        is_residual: whether the image tower is a residual network; else a transformer.
     """
 
     def __init__(self, state: dict[str, torch.Tensor], name: str, device: str, precision: Precision) -> None:
         import torch
 
         product = products(device, precision)
+        self._precision = precision
         built = _build(state, name)
         self.model: Any = built.float() if device == "cpu" else built.to(device)
         visual = self.model.visual
         nodes = _CPU_NODES if device == "cpu" else _GPU_NODES
         self.text = TrieTower(self.model, block=nodes, product=product)
-        if hasattr(visual, "transformer"):
-            transformer = ImageTower(visual, product)
+        self.is_residual = not hasattr(visual, "transformer")
+        self._dense: ImageTower | ResidualTower
+        if not self.is_residual:
+            self._dense = transformer = ImageTower(visual, product)
             runs: tuple[Run, Run] = transformer, transformer.tokens
             grid = visual.positional_embedding
         else:
-            network = ResidualTower(visual)
+            self._dense = network = ResidualTower(visual)
             runs = convolutions(network, precision), convolutions(network.tokens, precision)
             grid = visual.attnpool.positional_embedding
         self.image, self.image_tokens = runs
@@ -68,8 +73,26 @@ class Towers:
         self._mean = torch.tensor(_MEAN, device=device).view(3, 1, 1)
         self._std = torch.tensor(_STD, device=device).view(3, 1, 1)
 
+    def windows(self, pixels: torch.Tensor, grid: Grid) -> torch.Tensor:
+        """[N, W, D] the windows of larger images, from one pass; see WindowEncoder.
+
+        A transformer's window is the mean of its patches.
+
+        Args:
+            pixels: normalised [N, 3, height, width], a patch for each place of the grid.
+            grid: their grid.
+        """
+        import torch
+
+        dense = self._dense
+        if isinstance(dense, ResidualTower):
+            return convolutions(lambda given: dense.windows(given, grid), self._precision)(pixels)
+        places = dense.places(pixels).float()
+        means = [places[:, top:bottom, left:right].mean((1, 2)) for left, top, right, bottom in grid.windows().tolist()]
+        return torch.stack(means, dim=1)
+
     def scaled(self, pixels: torch.Tensor) -> torch.Tensor:
-        """[N, 3, size, size] normalised, from bytes [N, size, size, 3] on the device."""
+        """[N, 3, height, width] normalised, from bytes [N, height, width, 3] on the device."""
         return (pixels.permute(0, 3, 1, 2).float().div(255) - self._mean) / self._std
 
 

@@ -8,6 +8,7 @@ Source: OpenAI's `clip` package, clip/model.py, ResidualAttentionBlock.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,11 @@ class Layer:
         result: torch.Tensor = self._mixed(mixed.transpose(1, 2).flatten(2))
         return result
 
+    def pass_values(self, values: torch.Tensor) -> torch.Tensor:
+        """[…, width] from values […, width], a part of an `attention_input`: as if each query attended to itself."""
+        result: torch.Tensor = self._mixed(values)
+        return result
+
     def feed_forward(self, states: torch.Tensor) -> torch.Tensor:
         """[…, width] from states […, width]."""
         result: torch.Tensor = self._down(self._activation(self._up(self._between(states))))
@@ -106,14 +112,34 @@ class ImageTower:
         parts = slice(1), slice(1, None)  # separately: a product's bits depend on its shape and on what is rounded
         return torch.cat([self._last(states, attention, part) for part in parts], dim=1)
 
+    def places(self, pixels: torch.Tensor) -> torch.Tensor:
+        """[N, rows, columns, D]: the patches of images of any size, each in the space of the texts.
+
+        A patch is its own value in the last block, through that block's output projection: without the last attention,
+        which would mix in the whole image, and without what is added to it.
+
+        Args:
+            pixels: normalised [N, 3, height, width], multiples of the patch size.
+
+        Source: MaskCLIP (Zhou et al. 2022, Extract Free Dense Labels from CLIP).
+        """
+        size = self._visual.conv1.kernel_size[0]
+        rows, columns = pixels.shape[2] // size, pixels.shape[3] // size
+        values = self._before_last(pixels)[1][:, 1:].chunk(3, dim=-1)[2]
+        states = self._layers[-1].pass_values(values)
+        result: torch.Tensor = self._visual.ln_post(states) @ self._visual.proj
+        return result.view(len(pixels), rows, columns, -1)
+
     def _before_last(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """[N, L, width] states before the last block, and [N, L, 3 · width] its queries, keys and values."""
         import torch
 
         visual = self._visual
-        patches = visual.conv1(pixels.to(visual.conv1.weight.dtype)).flatten(2).transpose(1, 2)
+        patches = visual.conv1(pixels.to(visual.conv1.weight.dtype))
+        positions = resized_positions(visual.positional_embedding, *patches.shape[2:]).to(patches.dtype)
+        patches = patches.flatten(2).transpose(1, 2)
         first = visual.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
-        states = torch.cat([first, patches], dim=1) + visual.positional_embedding.to(patches.dtype)
+        states = torch.cat([first, patches], dim=1) + positions
         states = visual.ln_pre(states)
         for layer in self._layers[:-1]:
             states = states + layer.attend(*layer.attention_input(states).chunk(3, dim=-1))
@@ -128,3 +154,19 @@ class ImageTower:
         states = states + layer.feed_forward(states)
         result: torch.Tensor = visual.ln_post(states) @ visual.proj
         return result
+
+
+def resized_positions(positions: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
+    """[1 + rows · columns, width] position embeddings of another grid, bicubic, from those of a square one.
+
+    The first, of the class token, stays as it is.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    side = math.isqrt(len(positions) - 1)
+    if (rows, columns) == (side, side):
+        return positions
+    square = positions[1:].float().view(1, side, side, -1).permute(0, 3, 1, 2)
+    grid = F.interpolate(square, (rows, columns), mode="bicubic", align_corners=False)
+    return torch.cat([positions[:1], grid.flatten(2)[0].T.to(positions.dtype)])

@@ -89,6 +89,7 @@ class Conse(Encoder):
         self.image_size = max(one.size for one in self._weights)
         self.token_shape = 1 + sum((-(-one.size // PLACE)) ** 2 for one in self._weights), DIM
         self._places = fields.size // PLACE
+        self.prefers_dense = True
         self.windows_key = f"conse-windows/1 size={fields.size} window={WINDOW} stride={STRIDE}"
         parts = [*(one.part for one in self._weights), WEIGHTS, TOKENIZER]
         files = (*(part.sha256 for part in parts), class_table.VECTORS_SHA256)
