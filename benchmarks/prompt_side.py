@@ -95,6 +95,7 @@ class Bench:
         """Pairs of labels, worded as sentences and as bare names; the first component of fewer images."""
         count = len(self.data.images)
         few = f",fewest={count}" if count < 250 else ""
+        self.measure(BASES[1], "bare", load_prompts("bare"), BASES[1])
         for prompts in ("photo", "bare"):
             for fuse in ("", f",fuse=component{few}"):
                 result = self.measure(f"compound{fuse}", prompts, load_prompts(prompts), BASES[1])
