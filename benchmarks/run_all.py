@@ -33,6 +33,7 @@ WITHOUT_PHOTOS = {
     "streams": ["--largest", "10000"],
     "layouts": [],
     "pyramid": ["--images", "2", "--rounds", "1"],
+    "window_cost": ["--images", "2", "--rounds", "1"],
     "adapter_speed": ["--images", "200", "--decoded", "60", "--epochs", "1"],
 }
 WITH_PHOTOS = {
@@ -45,6 +46,7 @@ WITH_PHOTOS = {
     "labels_asked": ["--limit", "40"],
     "windows": ["--limit", "40"],
     "prompt_side": ["--limit", "40"],
+    "label_free": ["--limit", "40", "--model", "conse"],
     "folds": ["--folds", "2", "--seeds", "1", "--epochs", "2"],
     "report": ["--images", "200", "--rounds", "1"],
 }

@@ -73,6 +73,14 @@ def test_close_to_the_cpu_and_not_mistaken_for_it(checkpoint: Path) -> None:
         assert np.abs(one.astype(np.float32) - two).max() < 2 * HALF
 
 
+def test_windows_are_close_to_those_of_the_cpu(checkpoint: Path) -> None:
+    cpu, gpu = (OpenAIClip.from_file(checkpoint, device=device) for device in ("cpu", "cuda"))
+    grids = [cpu.grid(*image.size) for image in noise()]
+    images = [cpu.prepare_windows(image, grid) for image, grid in zip(noise(), grids, strict=True)]
+    pairs = zip(cpu.encode_windows(images, grids), gpu.encode_windows(images, grids), strict=True)
+    assert max(np.abs(one.astype(np.float32) - two).max() for one, two in pairs) < 2 * HALF
+
+
 def test_a_row_hardly_depends_on_its_batch(checkpoint: Path) -> None:
     gpu = OpenAIClip.from_file(checkpoint, device="cuda")
     alone = np.concatenate([gpu.encode_images([image]) for image in noise()])

@@ -61,6 +61,7 @@ def predict(
         from zsprompt.evaluation.predict import Totals, predict_in_parts
         from zsprompt.evaluation.provenance import describe, made_up, often_missed, undescribed
         from zsprompt.report.annotated import AnnotatedFolder
+        from zsprompt.strategies import refuse_images
 
         spec, resources = given.spec(), given.resources()
         if spec.thresholds is not None and threshold is not None:
@@ -73,6 +74,7 @@ def predict(
         )
         resolved.check(resources)
         labels, sources = resolved.labels, find_sources(images)
+        refuse_images(resolved.strategy, sources.count)
         annotated = AnnotatedFolder(show, sources.count, force, resources.progress) if show else None
         _check_outputs(out, annotated, spec, images, sources, force)
         totals = Totals()

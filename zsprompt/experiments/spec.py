@@ -46,6 +46,7 @@ from zsprompt.strategies import (
     own_model,
     reads,
     refuse_captions,
+    refuse_images,
     refuse_labels,
     takes_captions,
     takes_prompts,
@@ -445,14 +446,16 @@ class Resolved:
         """Raise now what the run would raise later, as far as that is known without reading weights.
 
         Raises:
-            ZspromptError: labels, prompts, captions, thresholds or an adapter that do not suit each other; or a model
-                or a device that is not available.
+            ZspromptError: labels, images, prompts, captions, thresholds or an adapter that do not suit each other; or a
+                model or a device that is not available.
         """
         labels = check_labels(self.labels)
         if self.thresholds is not None:
             refuse_thresholds(self.strategy, self.thresholds, self.dataset)
             self.thresholds.order(labels)
         refuse_labels(self.strategy, labels)
+        if self.dataset is not None:
+            refuse_images(self.strategy, len(self.dataset.images))
         columns = [*self.dataset.caption_columns] if self.dataset else ["written"] * (self.image_captions is not None)
         require_captions(reads(self.strategy), columns)
         refuse_captions(self.strategy, len(columns))
