@@ -32,7 +32,7 @@ from zsprompt.llm.sentences import about_labels
 from zsprompt.prompts import PromptSet
 
 BASES = ("per-label", "normalised:per-label")
-FACTORS = (0, 1, 5, 14, 100)
+FACTORS = (1, 5, 14, 100)
 COUNTS = (6, 16, 50)
 SEEDS = (0, 1, 2)
 FEW = "compound,fuse=component,fewest=2"

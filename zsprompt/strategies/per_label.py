@@ -28,22 +28,23 @@ class PerLabel:
     Attributes:
         prompts: wordings; the templates for single labels are used.
         threshold: in standard deviations.
-        reweight: None, the cosine with the mean of a label's text embeddings. A number τ weighs the texts anew for each
-            image: the score is the mean of their cosines, with weights softmax(τ · cosine).
+        reweight: a factor that weighs the text embeddings of a label anew for each image, with
+            softmax(factor · cosine); 0 is their plain mean.
 
-    Source of `reweight`: RAM++ (Huang et al. 2023, arXiv 2310.15200), where τ is learnt from 1/0.07 on.
+    Source of `reweight`: RAM++ (Huang et al. 2023, arXiv 2310.15200), which learns the factor. We make the weighted
+    mean unit again, as the plain mean is.
     """
 
     prompts: PromptSet = field(default_factory=lambda: load_prompts("photo"))
     threshold: float = THRESHOLD
-    reweight: float | None = None
+    reweight: float = 0.0
     supervision: ClassVar[Supervision] = "label-free"
     judges_alone: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.reweight is not None and not 0 <= self.reweight < np.inf:
-            raise UsageError(f"expected reweight to be a factor of at least 0, got {self.reweight:g}; leave it out")
+        if not 0 <= self.reweight < np.inf:
+            raise UsageError(f"expected reweight to be a factor of at least 0, got {self.reweight:g}")
 
     def reference_words(self, labels: Sequence[str]) -> ReferenceWords:
         """See Compares. Scores are cosines, so only decisions depend on them."""
@@ -65,16 +66,23 @@ class PerLabel:
 
     def cosines(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Floats:
         """See ScoresCosines."""
-        if self.reweight is None:
+        if not self.reweight:
             return np.asarray(images.vectors @ label_vectors(self.prompts, labels, texts).T, dtype=np.float32)
         scores = np.empty((len(images), len(labels)), dtype=np.float32)
         for c, vectors in enumerate(text_vectors(self.prompts, labels, texts)):
-            scores[:, c] = reweighted(images.vectors @ vectors.T, self.reweight)
+            scores[:, c] = reweighted(images.vectors, vectors, self.reweight)
         return scores
 
 
-def reweighted(cosines: Floats, factor: float) -> Doubles:
-    """[N] the mean of each row of [N, T] cosines, with weights softmax(factor · cosine)."""
-    wide = np.asarray(cosines, dtype=np.float64)
-    weights = np.exp(factor * (wide - wide.max(axis=1, keepdims=True)))
-    return np.asarray((weights * wide).sum(axis=1) / weights.sum(axis=1))
+def reweighted(images: Floats, texts: Floats, factor: float) -> Doubles:
+    """[N] the cosine of each image with the mean of the texts, weighted by softmax(factor · cosine).
+
+    Args:
+        images: [N, D] unit rows.
+        texts: [T, D] unit rows.
+        factor: at least 0.
+    """
+    cosines = (images @ texts.T).astype(np.float64)
+    weights = np.exp(factor * (cosines - cosines.max(axis=1, keepdims=True)))
+    lengths = np.sqrt(((weights @ (texts @ texts.T)) * weights).sum(axis=1))  # of the weighted sum of texts
+    return np.asarray((weights * cosines).sum(axis=1) / lengths)
