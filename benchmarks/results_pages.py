@@ -348,6 +348,50 @@ def _real_clip() -> str:
     return _table(["strategy", "mAP", "Δ mAP (95 % interval)", "precision", "recall", "micro F1"], rows, numbers=1)
 
 
+def _compounds(name: str) -> str:
+    columns = ["strategy", "prompts", "seen together", "mAP", "Δ mAP (95 % interval)"]
+    records = [r for r in _read(name) if r["texts"] in ("photo", "bare") and r["strategy"] != "per-label"]
+    rows = [
+        [
+            f"`{r['strategy']}`",
+            r["texts"],
+            f"{int(r['at_once']):,}" if "component" in r["strategy"] else "1",
+            _percent(r["reported"]),
+            _change(r) if r is not records[0] else _NONE,
+        ]
+        for r in records
+    ]
+    return _table(columns, rows, numbers=2)
+
+
+def _texts(name: str) -> str:
+    base, factors = "normalised:per-label", ("", ",reweight=1", ",reweight=14", ",reweight=100")
+    records = {(r["texts"], r["strategy"]): r for r in _read(name)}
+    controls = [texts for texts, _ in records if texts.endswith("random words 0")]
+    columns = ["texts", "mAP of the mean", "Δ mAP (95 % interval)", *(f"Δ by factor {f[10:]}" for f in factors[1:])]
+    columns.append("Δ of random words")
+    rows = []
+    for texts in dict.fromkeys(texts for texts, _ in records if "random" not in texts and texts != "bare"):
+        mean = records[texts, base]
+        changes = [records.get((texts, base + factor)) for factor in factors[1:]]
+        seeds = [
+            records[control[:-1] + seed, base]
+            for control in controls
+            if control.startswith(f"{texts}, r")
+            for seed in "012"
+        ]
+        rows.append(
+            [
+                texts,
+                _percent(mean["reported"]),
+                _NONE if texts == "photo" else _change(mean),
+                *(_percent(r["change"], sign=True) if r else _NONE for r in changes),
+                _percent(sum(float(r["change"]) for r in seeds) / len(seeds), sign=True) if seeds else _NONE,
+            ]
+        )
+    return _table(columns, rows, numbers=1)
+
+
 def _layouts() -> str:
     columns = ["tool", "layout", "`--dataset`", "`data check`", "`run`", "labels", "named"]
     return _table(columns, [_layout_row(record) for record in _read("layouts.csv")], numbers=len(columns))
@@ -382,6 +426,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "label-free-lite2": lambda: _label_free("label-free-voc2007-500photos-conse-lite2.csv"),
     "label-free-scenes": lambda: _label_free("label-free-scenes-tiny.csv"),
     "label-free-cost": _label_free_cost,
+    "compound-photographs": lambda: _compounds("prompt-side-voc2007-conse.csv"),
+    "compound-scenes": lambda: _compounds("prompt-side-scenes-tiny.csv"),
+    "texts-photographs": lambda: _texts("prompt-side-voc2007-conse.csv"),
+    "texts-scenes": lambda: _texts("prompt-side-scenes-tiny.csv"),
     "self-training": _self_training,
     "softmax-or-z": _softmax_or_z,
     "softmax-words": _softmax_words,

@@ -45,6 +45,7 @@ WITH_PHOTOS = {
     "kill": ["--limit", "40", "--kills", "2"],
     "labels_asked": ["--limit", "40"],
     "windows": ["--limit", "40"],
+    "prompt_side": ["--limit", "40"],
     "label_free": ["--limit", "40", "--model", "conse"],
     "folds": ["--folds", "2", "--seeds", "1", "--epochs", "2"],
     "report": ["--images", "200", "--rounds", "1"],

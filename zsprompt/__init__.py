@@ -15,6 +15,7 @@ _HOMES = {
     "Adapter": "strategies",
     "Captions": "llm",
     "Comparison": "evaluation.compare",
+    "Compound": "strategies",
     "Dataset": "data",
     "EmbeddingStore": "store",
     "Encoder": "encoders",
@@ -77,6 +78,7 @@ __all__ = [
     "Adapter",
     "Captions",
     "Comparison",
+    "Compound",
     "Dataset",
     "EmbeddingStore",
     "Encoder",
@@ -161,6 +163,7 @@ if TYPE_CHECKING:
     from zsprompt.store import EmbeddingStore, Images
     from zsprompt.strategies import (
         Adapter,
+        Compound,
         ListAll,
         Llm,
         Matched,

@@ -152,16 +152,19 @@ USES = {
     ),
     "caption-images of a data set": Use(f"caption-images --dataset folder --root {{photos}} {ASK} --out c.csv"),
     "write descriptions": Use(
-        f"write-prompts descriptions --labels cat,dog,car {ASK} --out x.toml", f"template {RANDOM}"
+        f"write-prompts descriptions --labels cat,dog,car {ASK} --out x.toml", f"template sentences {RANDOM}"
     ),
-    "write paraphrases": Use(f"write-prompts paraphrases {ASK} --out x.toml", f"labels labels_file {RANDOM}"),
+    "write paraphrases": Use(f"write-prompts paraphrases {ASK} --out x.toml", f"labels labels_file sentences {RANDOM}"),
     "write random words": Use(
-        "write-prompts random-words --labels cat,dog,car --out x.toml", f"count template {LLM}", other="out"
+        "write-prompts random-words --labels cat,dog,car --out x.toml", f"count template sentences {LLM}", other="out"
     ),
     "write random captions": Use(
         "write-prompts random-words --like scenes --out x.jsonl",
-        f"count template labels labels_file {LLM}",
+        f"count template sentences labels labels_file {LLM}",
         other="out",
+    ),
+    "write sentences": Use(
+        "write-prompts sentences --labels cat,dog,car --sentences {words} --out x.toml", f"template {RANDOM} {LLM}"
     ),
     "train mld": Use(f"{TRAIN} mld", f"strategy patience clip_weight {IMAGE_CAPTIONS}"),
     "train ml-decoder": Use(f"{TRAIN} ml-decoder,tokens=pooled", f"strategy patience clip_weight {IMAGE_CAPTIONS}"),
@@ -243,7 +246,12 @@ VALUES = {
     **{"expect": "--expect 1", "share": "--share 0.3", "set_size": "--set-size 1", "dry_run": "--dry-run"},
     **{"price": "--price in=1", "price_in": "--price-in 1", "price_out": "--price-out 1"},
     **{"question": "--question What?", "words": "--words 9", "count": "--count 3", "template": "--template {{label}}"},
-    **{"like": "--like bare", "random_seed": "--random-seed 3", "seed_of_words": "--seed 3"},
+    **{
+        "like": "--like bare",
+        "sentences": "--sentences {every}",
+        "random_seed": "--random-seed 3",
+        "seed_of_words": "--seed 3",
+    },
     **{"adapter": "--adapter fc", "schedule": "--schedule epochs=3", "validation": "--validation 0.4"},
     **{"test": "--test val", "fraction": "--fraction 0.5", "seeds": "--seeds 2", "resume": "--resume"},
     **{"epochs": "--epochs 3", "batch_size_of_step": "--train-batch 4", "lr": "--lr 0.01"},

@@ -97,6 +97,9 @@ CASES = {
     "caption-images": Case(["caption-images", "photos"], "o.csv", ["o.csv"], server=True),
     "random words": Case(["write-prompts", "random-words", "--labels", "cat, dog"], "o.toml", ["o.toml"]),
     "random captions": Case(["write-prompts", "random-words", "--like", "scenes"], "o.jsonl", ["o.jsonl"]),
+    "sentences": Case(
+        ["write-prompts", "sentences", "--labels", "cat, dog", "--sentences", "sentences.txt"], "o.toml", ["o.toml"]
+    ),
     "descriptions": Case(["write-prompts", "descriptions", "--labels", "cat, dog"], "o.toml", ["o.toml"], server=True),
     "paraphrases": Case(["write-prompts", "paraphrases"], "o.toml", ["o.toml"], server=True),
 }
@@ -175,6 +178,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def place(made: Path, tmp_path: Path) -> Path:
     """A copy of `made`, in which the commands run."""
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "sentences.txt").write_text("a cat on a mat\na dog in the sun\n")
     return tmp_path
 
 
@@ -399,6 +403,7 @@ def test_an_image_that_it_reads_is_refused_even_with_force(
         (["report", "table"], "table/ablation.json"),
         (["ablate", "--plan", "table/ablation.md"], "table"),
         (["write-prompts", "random-words", "--labels", "cat", "--like", "./prompts.toml"], "prompts.toml"),
+        (["write-prompts", "sentences", "--labels", "cat", "--sentences", "sentences.txt"], "sentences.txt"),
         (["write-prompts", "random-words", "--like", "./bank.jsonl"], "bank.jsonl"),
         (["run", "--strategy", "per-label", "--dataset", "folder", "--root", ".", *MODEL], "photos"),
         (["thresholds", *DATA], "photos/notes.json"),

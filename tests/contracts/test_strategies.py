@@ -14,6 +14,7 @@ from fakes import LABELS, PlantedEncoder, draw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zsprompt._utils.arrays import unit_rows
 from zsprompt.errors import AdapterError, LabelError, PromptError, UnknownName, UsageError, ZspromptError
 from zsprompt.llm import Bank, Caption, Captions
 from zsprompt.prompts import PromptSet, load_prompts
@@ -21,6 +22,7 @@ from zsprompt.store import EmbeddingStore
 from zsprompt.store.image_embeddings import Images
 from zsprompt.strategies import (
     STRATEGIES,
+    Compound,
     ListAll,
     Llm,
     Normalised,
@@ -43,6 +45,8 @@ ALL: dict[str, Strategy] = {
     **{name: kind() for name, kind in STRATEGIES.items()},
     "llm": Llm(captions=Captions(BANK)),
     "llm,base=list-all": Llm(base="list-all", captions=Captions(BANK)),
+    "compound,fuse=component": Compound(fuse="component", fewest=2),
+    "per-label,reweight=14": PerLabel(prompts=load_prompts("ensemble"), reweight=14),
     "normalised:per-label": Normalised(PerLabel()),
     "normalised:top-all": Normalised(TopAll()),
     "top-all,alphabetical": TopAll(order="alphabetical"),
@@ -445,6 +449,45 @@ def test_an_ensemble_is_the_unit_mean_of_its_unit_vectors() -> None:
     for c, label in enumerate(("dog", "cat")):
         mean = space.texts([f"This photo contains {label}", f"This is a {label} photo"]).mean(axis=0)
         np.testing.assert_allclose(scores[:, c], images.vectors @ (mean / np.linalg.norm(mean)), atol=1e-6)
+
+
+@pytest.mark.parametrize("factor", [1e-9, 14.0, 1e6])
+def test_reweighted_texts_are_weighted_by_the_softmax_of_their_cosines(factor: float) -> None:
+    space, images, prompts = RandomSpace(), random_images(6), load_prompts("adds")
+    scores = PerLabel(prompts=prompts, reweight=factor).cosines(images, ("dog", "cat"), space)
+    for c, label in enumerate(("dog", "cat")):
+        vectors = space.texts(prompts.ensemble([label])[0]).astype(float)
+        for n, image in enumerate(images.vectors.astype(float)):
+            weights = np.exp(factor * (vectors @ image - (vectors @ image).max()))
+            mean = weights @ vectors
+            assert scores[n, c] == pytest.approx(image @ mean / np.linalg.norm(mean), abs=1e-6)
+    if factor < 1:
+        np.testing.assert_allclose(scores, PerLabel(prompts=prompts).cosines(images, ("dog", "cat"), space), atol=1e-6)
+    one_text = PerLabel(reweight=factor).cosines(images, LABELS, space)
+    np.testing.assert_allclose(one_text, PerLabel().cosines(images, LABELS, space), atol=1e-6)
+
+
+def test_reweighting_gains_where_each_image_shows_one_of_the_described_things() -> None:
+    """A label has four texts of different things, and an image shows one of them: the mean of all is far from each."""
+    random = np.random.default_rng(0)
+    labels = ("first", "second")
+    described = tuple((label, tuple(f"{label} {n}" for n in range(4))) for label in labels)
+    prompts = PromptSet("described", "0", "", "", described=described)
+    space = RandomSpace(dim=16)
+    shown = [space.texts([texts[n % 4]])[0] for n in range(200) for _, texts in [described[n // 100]]]
+    vectors = np.stack(shown) + 0.3 * random.normal(size=(200, 16))
+    images = Images(unit_rows(vectors).astype(np.float32))
+    right = {}
+    for factor in (0.0, 14.0):
+        cosines = PerLabel(prompts=prompts, reweight=factor).cosines(images, labels, space)
+        right[factor] = (cosines.argmax(axis=1) == np.repeat([0, 1], 100)).mean()
+    assert right[14.0] > right[0.0] + 0.05
+
+
+@pytest.mark.parametrize("factor", [-1.0, float("nan"), float("inf")])
+def test_a_reweight_that_is_no_factor_is_refused(factor: float) -> None:
+    with pytest.raises(UsageError, match="reweight"):
+        PerLabel(reweight=factor)
 
 
 @pytest.mark.parametrize("strategy", [PerLabel(threshold=7), Normalised(TopAll(), threshold=2)], ids=repr)

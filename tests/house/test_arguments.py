@@ -93,6 +93,7 @@ CALLS: dict[str, Callable[[World], dict[str, Any]]] = {
 MADE: dict[str, Callable[[World], dict[str, Any]]] = {
     "Adapter": lambda w: {"trained": w.course.trained},
     "Captions": lambda w: {"bank": load_bank("scenes")},
+    "Compound": lambda w: {},
     "Dataset": lambda w: {key: getattr(w.data, key) for key in ("name", "labels", "images", "targets")},
     "EmbeddingStore": lambda w: {"encoder": w.store.encoder},
     "ImageFile": lambda w: {"id": "a", "path": Path("a.png")},

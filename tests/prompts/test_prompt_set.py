@@ -287,7 +287,7 @@ class TestMissingParts:
     @pytest.mark.parametrize(
         ("text", "ask", "part", "users", "instead"),
         [
-            ('label = "{label}"', lambda p: p.texts([()]), "[set]", "list-all and top-all", "bare"),
+            ('label = "{label}"', lambda p: p.texts([()]), "[set]", "list-all, top-all and compound", "bare"),
             ('label = "{label}"', lambda p: p.absent(["dog"]), "'absent'", "yes-or-no", "seed-paper"),
             ("[set]", lambda p: p.ensemble(["dog"]), "'label'", "per-label and yes-or-no", "photo"),
         ],

@@ -48,6 +48,7 @@ class Mine:
 SPECS = {
     "per-label": PerLabel(),
     "per-label,threshold=1.5": PerLabel(threshold=1.5),
+    "per-label,reweight=14.0": PerLabel(reweight=14.0),
     "yes-or-no,scale=20.0": YesOrNo(scale=20.0),
     "list-all,max_labels=3": ListAll(max_labels=3),
     "llm,base=list-all,compose=no": Llm(base="list-all", compose="no"),

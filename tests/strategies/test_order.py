@@ -34,13 +34,16 @@ from zsprompt.testing import RandomSpace, check_strategy, random_images
 COSINES = {"per-label"}
 """Strategies whose score is a cosine."""
 
-STAGES = {name: kind.stage for name, kind in WRAPPERS.items()}
+STANDARDISED = {"compound": 2}
+"""Strategies with the stage of a wrapper: they compare the words of an image themselves."""
+
+STAGES = STANDARDISED | {name: kind.stage for name, kind in WRAPPERS.items()}
 OF_COSINES = {"softmax", "matched", "regions"}
 
 
 def allowed(wrappers: tuple[str, ...], name: str) -> bool:
     """The rule, written anew: stages fall from the outside in, and cosines come from per-label, or regions: of it."""
-    stages = [STAGES[wrapper] for wrapper in wrappers]
+    stages = [STAGES[part] for part in (*wrappers, name) if part in STAGES]
     falling = all(outer > inner for outer, inner in pairwise(stages))
     return falling and (name in COSINES or not OF_COSINES & set(wrappers))
 
@@ -73,6 +76,7 @@ def test_every_nesting_of_wrappers_is_made_or_refused_in_one_line(depth: int) ->
         ("normalised:softmax:per-label", "normalised: around softmax:"),
         ("softmax:normalised:regions:per-label", "softmax: around normalised:"),
         ("normalised:matched:regions:per-label", "normalised: around matched:"),
+        ("normalised:compound", "normalised: around compound"),
     ],
 )
 def test_the_fault_is_named(text: str, fault: str) -> None:

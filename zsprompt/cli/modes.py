@@ -72,15 +72,20 @@ _PLANNED = {
 
 _RANDOM = ("like", "random_seed", "seed_of_words")
 _WRITTEN = "only random words imitate a prompt set and are drawn"
-DESCRIPTIONS = Mode(
-    "write-prompts descriptions", {**_all(_WRITTEN, *_RANDOM), "template": "only paraphrases have a template"}
-)
+_TEMPLATE = {"template": "only paraphrases have a template"}
+_BANK = {"sentences": "only the kind sentences chooses from a file"}
+DESCRIPTIONS = Mode("write-prompts descriptions", {**_all(_WRITTEN, *_RANDOM), **_TEMPLATE, **_BANK})
 PARAPHRASES = Mode(
-    "write-prompts paraphrases", {**_all(_WRITTEN, *_RANDOM), "labels": "a template holds for any label"}
+    "write-prompts paraphrases", {**_all(_WRITTEN, *_RANDOM), **_BANK, "labels": "a template holds for any label"}
+)
+SENTENCES = Mode(
+    "write-prompts sentences",
+    {**_all(_WRITTEN, *_RANDOM), **_TEMPLATE, "llm": "sentences are chosen, and no LLM is asked"},
 )
 _IMITATION = {
+    **_TEMPLATE,
+    **_BANK,
     "count": "it imitates the number of texts of --like",
-    "template": "only paraphrases have a template",
     "llm": "words are drawn, and no LLM is asked",
 }
 RANDOM_PROMPTS = Mode("write-prompts random-words to .toml", _IMITATION)

@@ -1,4 +1,4 @@
-"""zsprompt write-prompts: prompt files by an LLM, and their control of random words."""
+"""zsprompt write-prompts: prompt files by an LLM, their control of random words, or sentences of a file."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import typer
 from zsprompt.cli.caption_labels import NO_LLM
 from zsprompt.cli.given_run import GivenRun, Old, takes_run
 from zsprompt.cli.llm_outcome import exit_if_incomplete, name_refused
-from zsprompt.cli.modes import DESCRIPTIONS, PARAPHRASES, RANDOM_CAPTIONS, RANDOM_PROMPTS, Mode
+from zsprompt.cli.modes import DESCRIPTIONS, PARAPHRASES, RANDOM_CAPTIONS, RANDOM_PROMPTS, SENTENCES, Mode
 from zsprompt.cli.options import Force, argument, option
 from zsprompt.cli.session import note, notes, refusals
-from zsprompt.errors import UsageError
+from zsprompt.errors import PromptError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +30,7 @@ class Kind(str, Enum):
     descriptions = "descriptions"
     paraphrases = "paraphrases"
     random_words = "random-words"
+    sentences = "sentences"
 
 
 _LEFT_OUT = dict.fromkeys(
@@ -44,15 +45,16 @@ _LEFT_OUT = dict.fromkeys(
 @takes_run(leave_out=_LEFT_OUT, old=(Old("seed_of_words", int, "--random-seed K", "--seed"),))
 def write_prompts(
     given: GivenRun,
-    kind: Annotated[Kind, argument("descriptions, paraphrases or random-words.", "KIND")],
+    kind: Annotated[Kind, argument("descriptions, paraphrases, random-words or sentences.", "KIND")],
     out: Annotated[Path, option("A .toml file, for --prompts; for random words also .jsonl, for --captions.")],
     count: Annotated[int, option("Texts per label, or number of paraphrases.", min=1, max=50)] = 6,
     template: Annotated[str, option("The template to paraphrase.")] = "a photo of {a_label}",
     like: Annotated[str, option("The prompt set (for .jsonl: the caption bank) that random words imitate.")] = "photo",
+    sentences: Annotated[Path | None, option("A text file with a sentence per line, to choose from.")] = None,
     random_seed: Annotated[int, option("Seed of the random words.")] = 0,
     force: Force = False,
 ) -> None:
-    """Write a prompt file: descriptions or paraphrases by an LLM, or random words as their control."""
+    """Write a prompt file: descriptions or paraphrases by an LLM, their random-word control, or chosen sentences."""
     with refusals():
         from zsprompt._utils.file_kinds import PROMPTS, RANDOM_BANK
         from zsprompt._utils.outputs import check_output, reads_file
@@ -62,13 +64,17 @@ def write_prompts(
         spec, resources = given.spec(), given.resources()
         given.use(_mode(kind, out))
         made = RANDOM_BANK if kind is Kind.random_words and out.suffix == ".jsonl" else PROMPTS
-        check_output(out, made, inputs=[reads_file(Path(like)), *inputs_of(spec)], force=force)
+        read = [reads_file(path) for path in (Path(like), sentences) if path]
+        check_output(out, made, inputs=[*read, *inputs_of(spec)], force=force)
         notes(label_warnings(spec.label_list or (), spec.label_places))
         if kind is Kind.random_words:
             seed = given.old.get("seed_of_words", random_seed)
             typer.echo(_random_words(out, like, spec.label_list, seed, force))
             return
         labels = () if kind is Kind.paraphrases else _required(spec.label_list)
+        if kind is Kind.sentences:
+            typer.echo(_sentences(out, sentences, labels, count, force))
+            return
         writer = resources.writer(spec.llm)
         if writer is None:
             raise UsageError(NO_LLM)
@@ -81,7 +87,7 @@ def write_prompts(
 def _mode(kind: Kind, out: Path) -> Mode:
     if kind is Kind.random_words:
         return RANDOM_CAPTIONS if out.suffix == ".jsonl" else RANDOM_PROMPTS
-    return DESCRIPTIONS if kind is Kind.descriptions else PARAPHRASES
+    return {Kind.descriptions: DESCRIPTIONS, Kind.paraphrases: PARAPHRASES, Kind.sentences: SENTENCES}[kind]
 
 
 def _required(labels: Sequence[str] | None) -> Sequence[str]:
@@ -103,6 +109,23 @@ def _random_words(out: Path, like: str, labels: Sequence[str] | None, seed: int,
     about = f"Random words, as many and as long as the texts of {like}; seed {seed}."
     rewrites.save_prompts(out, about=about, source="zsprompt write-prompts random-words", described=texts, force=force)
     return _in_words(out, texts)
+
+
+def _sentences(out: Path, bank: Path | None, labels: Sequence[str], count: int, force: bool) -> str:
+    """Write the sentences of a bank that mention a label; returns a summary."""
+    from zsprompt.llm import rewrites
+    from zsprompt.llm.sentences import about_labels, load_sentences
+
+    if bank is None:
+        raise UsageError("expected --sentences FILE, a text file with a sentence per line, found none")
+    texts = about_labels(load_sentences(bank), labels, count)
+    if not any(texts.values()):
+        raise PromptError(f"expected sentences in {bank} that mention one label each, found none; use another file")
+    if without := [label for label, chosen in texts.items() if not chosen]:
+        note(f"found no sentence for {', '.join(without)}; the template words labels without one")
+    about = f"Sentences of {bank.name} that mention the label."
+    rewrites.save_prompts(out, about=about, source="zsprompt write-prompts sentences", described=texts, force=force)
+    return _in_words(out, {label: chosen for label, chosen in texts.items() if chosen})
 
 
 def _paraphrases(writer: Writer, out: Path, template: str, count: int, force: bool) -> str:

@@ -50,7 +50,7 @@ def complaint(text: str, wanted: Sequence[str], labels: Sequence[str]) -> Compla
         return Complaint("it is a refusal and no caption")
     if "\n" in text:
         return Complaint("it has more than one line")
-    mentioned = _mentioned(text, tuple(wanted), tuple(labels))
+    mentioned = mentioned_labels(text, tuple(wanted), tuple(labels))
     missing = [label for label in wanted if label not in mentioned]
     if missing:
         return Complaint(f"it does not mention {', '.join(missing)}")
@@ -71,7 +71,7 @@ def shortened(text: str) -> list[str]:
     return [cut for cut in reversed(list(dict.fromkeys(cuts))) if cut]
 
 
-def _mentioned(text: str, wanted: tuple[str, ...], labels: tuple[str, ...]) -> set[str]:
+def mentioned_labels(text: str, wanted: tuple[str, ...], labels: tuple[str, ...]) -> set[str]:
     """The labels that `text` names. Of overlapping names, the longest counts: a hot dog is not a dog."""
     if not labels and not wanted:
         return set()

@@ -95,13 +95,20 @@ def label_vectors(prompts: PromptSet, labels: Sequence[str], texts: TextSpace) -
         LabelError: a label is too long for the encoder.
         PromptError: the prompt set has no templates for single labels.
     """
+    groups = text_vectors(prompts, labels, texts)
+    lengths = [len(group) for group in groups]
+    starts = np.cumsum([0, *lengths[:-1]])
+    mean = np.add.reduceat(np.concatenate(groups).astype(np.float64), starts, axis=0) / np.array(lengths)[:, None]
+    return np.asarray(mean / np.linalg.norm(mean, axis=1, keepdims=True), dtype=np.float32)
+
+
+def text_vectors(prompts: PromptSet, labels: Sequence[str], texts: TextSpace) -> list[Floats]:
+    """The embeddings [T, D] of the T texts of each label. Raises what `label_vectors` raises."""
     wordings = prompts.ensemble(labels)
     flat = [text for wording in wordings for text in wording]
     require_fit(flat, texts)
-    lengths = [len(wording) for wording in wordings]
-    starts = np.cumsum([0, *lengths[:-1]])
-    mean = np.add.reduceat(texts.texts(flat).astype(np.float64), starts, axis=0) / np.array(lengths)[:, None]
-    return np.asarray(mean / np.linalg.norm(mean, axis=1, keepdims=True), dtype=np.float32)
+    ends = np.cumsum([len(wording) for wording in wordings])
+    return np.split(texts.texts(flat), ends[:-1])
 
 
 def require_fit(wordings: Sequence[str], texts: TextSpace) -> None:

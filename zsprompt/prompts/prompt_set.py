@@ -86,7 +86,7 @@ class PromptSet:
             PromptError: the file has no [set] section.
         """
         if self.set_wording is None:
-            raise PromptError(self._lacks("[set]", "list-all and top-all", "bare"))
+            raise PromptError(self._lacks("[set]", "list-all, top-all and compound", "bare"))
         return [self.set_wording.render(labels) for labels in label_sets]
 
     def absent(self, labels: Sequence[str]) -> list[str]:

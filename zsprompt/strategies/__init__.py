@@ -22,6 +22,7 @@ from zsprompt.strategies.capabilities import (
     takes_captions,
     with_captions,
 )
+from zsprompt.strategies.compound import Compound
 from zsprompt.strategies.list_all import ListAll
 from zsprompt.strategies.llm import Llm
 from zsprompt.strategies.matched import Matched
@@ -49,6 +50,7 @@ __all__ = [
     "STRATEGIES",
     "WRAPPERS",
     "Adapter",
+    "Compound",
     "ListAll",
     "Llm",
     "Matched",

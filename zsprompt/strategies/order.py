@@ -12,7 +12,7 @@ ORDER = "self-training: of softmax:, normalised: or matched: of regions: of per-
 
 @runtime_checkable
 class Staged(Protocol):
-    """A wrapper with a place in the order: it stands around strategies of lower stages only.
+    """A part with a place in the order: a wrapper stands around parts of lower stages only.
 
     1 gives cosines, from cosines. 2 compares the words of an image. 3 compares images.
     """

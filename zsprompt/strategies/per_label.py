@@ -9,9 +9,10 @@ from typing import ClassVar
 import numpy as np
 
 from zsprompt._utils.arguments import check_fields
-from zsprompt._utils.arrays import Floats
+from zsprompt._utils.arrays import Doubles, Floats
+from zsprompt.errors import UsageError
 from zsprompt.prompts import PromptSet, load_prompts
-from zsprompt.prompts.labels import TextSpace, check_labels, label_vectors
+from zsprompt.prompts.labels import TextSpace, check_labels, label_vectors, text_vectors
 from zsprompt.store.image_embeddings import Images
 from zsprompt.strategies.base import Prediction, ReferenceWords, Supervision
 from zsprompt.strategies.z_scores import THRESHOLD, neutral_reference, require_threshold, standardise
@@ -27,15 +28,23 @@ class PerLabel:
     Attributes:
         prompts: wordings; the templates for single labels are used.
         threshold: in standard deviations.
+        reweight: a factor that weighs the text embeddings of a label anew for each image, with
+            softmax(factor · cosine); 0 is their plain mean.
+
+    Source of `reweight`: RAM++ (Huang et al. 2023, arXiv 2310.15200), which learns the factor. We make the weighted
+    mean unit again, as the plain mean is.
     """
 
     prompts: PromptSet = field(default_factory=lambda: load_prompts("photo"))
     threshold: float = THRESHOLD
+    reweight: float = 0.0
     supervision: ClassVar[Supervision] = "label-free"
     judges_alone: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if not 0 <= self.reweight < np.inf:
+            raise UsageError(f"expected reweight to be a factor of at least 0, got {self.reweight:g}")
 
     def reference_words(self, labels: Sequence[str]) -> ReferenceWords:
         """See Compares. Scores are cosines, so only decisions depend on them."""
@@ -57,4 +66,23 @@ class PerLabel:
 
     def cosines(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Floats:
         """See ScoresCosines."""
-        return np.asarray(images.vectors @ label_vectors(self.prompts, labels, texts).T, dtype=np.float32)
+        if not self.reweight:
+            return np.asarray(images.vectors @ label_vectors(self.prompts, labels, texts).T, dtype=np.float32)
+        scores = np.empty((len(images), len(labels)), dtype=np.float32)
+        for c, vectors in enumerate(text_vectors(self.prompts, labels, texts)):
+            scores[:, c] = reweighted(images.vectors, vectors, self.reweight)
+        return scores
+
+
+def reweighted(images: Floats, texts: Floats, factor: float) -> Doubles:
+    """[N] the cosine of each image with the mean of the texts, weighted by softmax(factor · cosine).
+
+    Args:
+        images: [N, D] unit rows.
+        texts: [T, D] unit rows.
+        factor: at least 0.
+    """
+    cosines = (images @ texts.T).astype(np.float64)
+    weights = np.exp(factor * (cosines - cosines.max(axis=1, keepdims=True)))
+    lengths = np.sqrt(((weights @ (texts @ texts.T)) * weights).sum(axis=1))  # of the weighted sum of texts
+    return np.asarray((weights * cosines).sum(axis=1) / lengths)

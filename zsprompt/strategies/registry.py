@@ -26,6 +26,7 @@ from zsprompt.strategies.self_training import SelfTrained
 STRATEGIES = Table(
     {
         "per-label": "zsprompt.strategies.per_label:PerLabel",
+        "compound": "zsprompt.strategies.compound:Compound",
         "yes-or-no": "zsprompt.strategies.yes_or_no:YesOrNo",
         "list-all": "zsprompt.strategies.list_all:ListAll",
         "top-all": "zsprompt.strategies.top_all:TopAll",

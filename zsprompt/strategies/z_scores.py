@@ -48,14 +48,29 @@ def standardise(scores: Floats | Doubles, labels: int | None = None) -> Doubles:
 
 def standardise_all(scores: Floats | Doubles, labels: int | None = None) -> Doubles:
     """As `standardise`, but [N, C + R]: the z of the reference words too."""
+    mean, deviation = moments(scores, labels)
+    return divided(np.asarray(scores, dtype=np.float64) - mean[:, None], deviation[:, None])
+
+
+def moments(scores: Floats | Doubles, labels: int | None = None) -> tuple[Doubles, Doubles]:
+    """[N] the mean and [N] the standard deviation of each row; the deviation of a constant row is 0.
+
+    Args: see `standardise`.
+    """
     wide = np.asarray(scores, dtype=np.float64)
     count = wide.shape[1] if labels is None else labels
     weights = _weights(count, wide.shape[1] - count)
-    centred = wide - (wide @ weights)[:, None]
-    spread = np.sqrt(centred**2 @ weights)[:, None]
+    mean = wide @ weights
+    deviation = np.sqrt((wide - mean[:, None]) ** 2 @ weights)
     # the deviation of a constant row is rounding noise, not exactly 0
-    constant = spread <= 1e-12 * np.abs(wide).max(axis=1, keepdims=True)
-    return np.where(constant, 0.0, centred / np.where(constant, 1.0, spread))
+    constant = deviation <= 1e-12 * np.abs(wide).max(axis=1)
+    return mean, np.where(constant, 0.0, deviation)
+
+
+def divided(centred: Doubles, deviation: Doubles) -> Doubles:
+    """`centred` over `deviation`; 0 where the deviation is 0."""
+    constant = deviation == 0
+    return np.where(constant, 0.0, centred / np.where(constant, 1.0, deviation))
 
 
 def require_threshold(threshold: float, labels: int, words: int) -> None:
