@@ -290,13 +290,6 @@ def _label_free(name: str) -> str:
     return _table(columns, rows, numbers=2)
 
 
-def _label_free_cost() -> str:
-    records = [r for r in _read("label-free-voc2007-500photos-conse.csv") if not r["strategy"].startswith("self-")]
-    columns = ["strategy", "seconds, windows not stored", "seconds, stored"]
-    rows = [[f"`{r['strategy']}`", f"{float(r['seconds']):.1f}", f"{float(r['again']):.1f}"] for r in records]
-    return _table(columns, rows, numbers=1)
-
-
 def _self_training() -> str:
     records = _read("self-training-scenes-planted.csv")
     counts = sorted({int(r["images"]) for r in records})
@@ -425,7 +418,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "label-free-photographs": lambda: _label_free("label-free-voc2007-500photos-conse.csv"),
     "label-free-lite2": lambda: _label_free("label-free-voc2007-500photos-conse-lite2.csv"),
     "label-free-scenes": lambda: _label_free("label-free-scenes-tiny.csv"),
-    "label-free-cost": _label_free_cost,
     "compound-photographs": lambda: _compounds("prompt-side-voc2007-conse.csv"),
     "compound-scenes": lambda: _compounds("prompt-side-scenes-tiny.csv"),
     "texts-photographs": lambda: _texts("prompt-side-voc2007-conse.csv"),
