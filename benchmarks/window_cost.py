@@ -3,9 +3,10 @@
     python benchmarks/window_cost.py --out benchmarks/results/FILE.csv
     python benchmarks/window_cost.py --device cuda --images 256 --out benchmarks/results/FILE.csv
 
-`dense` is one pass over the larger image, `crops` the tower on each window alone, `classes` conse's class logits with the
-windows. Medians of interleaved rounds, on images that are prepared; preparing is extra. `times_…` is the cost of both,
-images and windows, relative to that of the images. CLIP has random weights, which take the same time as real ones.
+`dense` is one pass over the larger image, `crops` the tower on each window alone, `classes` the class logits of conse
+with the windows. Medians of interleaved rounds, on images that are prepared; preparing is extra. `times_…` is the cost
+of both, images and windows, relative to that of the images. CLIP has random weights, which take the same time as real
+ones.
 """
 
 from __future__ import annotations

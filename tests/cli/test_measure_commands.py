@@ -140,7 +140,7 @@ def test_thresholds_of_one_split_decide_on_another(photos: Path, cli: Cli, tmp_p
     assert made.returncode == 0, made.stderr
     assert "out of fold" in made.stdout
     assert made.stdout.splitlines()[0].split() == ["label", "threshold", "positives", "precision", "recall", "F1"]
-    same = ("--strategy", "normalised:per-label", "--thresholds", "t.json")
+    same = ("--strategy", "softmax:per-label", "--thresholds", "t.json")
     done = cli("run", *on(photos, "--split", "b"), *same, "--out", "run", "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
@@ -218,7 +218,7 @@ def test_thresholds_that_do_not_fit_are_refused(what: str, photos: Path, cli: Cl
 
 def test_a_run_on_pictures_that_thresholds_were_chosen_on_is_refused(photos: Path, cli: Cli) -> None:
     cli("thresholds", *on(photos, "--split", "a"), "--out", "t.json")
-    done = cli("run", *on(photos), "--strategy", "normalised:per-label", "--thresholds", "t.json")
+    done = cli("run", *on(photos), "--strategy", "softmax:per-label", "--thresholds", "t.json")
     assert "found 12 of the 24 images of photos all among those they were chosen on" in one_line(done.stderr)
 
 

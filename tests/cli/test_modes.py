@@ -166,27 +166,45 @@ USES = {
     "write sentences": Use(
         "write-prompts sentences --labels cat,dog,car --sentences {words} --out x.toml", f"template {RANDOM} {LLM}"
     ),
-    "train mld": Use(f"{TRAIN} mld", f"patience clip_weight {IMAGE_CAPTIONS}"),
-    "train ml-decoder": Use(f"{TRAIN} ml-decoder,tokens=pooled", f"patience clip_weight {IMAGE_CAPTIONS}"),
+    "train mld": Use(f"{TRAIN} mld", f"strategy patience clip_weight {IMAGE_CAPTIONS}"),
+    "train ml-decoder": Use(f"{TRAIN} ml-decoder,tokens=pooled", f"strategy patience clip_weight {IMAGE_CAPTIONS}"),
     "train with a contrastive loss": Use(
-        f"{TRAIN} ml-decoder,tokens=pooled --schedule loss=asl+clip --validation 0.5", IMAGE_CAPTIONS, other="loss"
+        f"{TRAIN} ml-decoder,tokens=pooled --schedule loss=asl+clip --validation 0.5",
+        f"strategy {IMAGE_CAPTIONS}",
+        other="loss",
     ),
-    "train fc": Use(f"{TRAIN} fc", f"patience selective clip_weight {IMAGE_CAPTIONS}"),
-    "train linear-probe": Use(f"{TRAIN} linear-probe", f"prompts patience selective clip_weight {IMAGE_CAPTIONS}"),
+    "train fc": Use(f"{TRAIN} fc", f"strategy patience selective clip_weight {IMAGE_CAPTIONS}"),
+    "train linear-probe": Use(
+        f"{TRAIN} linear-probe", f"strategy prompts patience selective clip_weight {IMAGE_CAPTIONS}"
+    ),
     "train fusion": Use(
-        f"{TRAIN} fusion --image-captions {{captions}}", "prompts patience selective clip_weight", other="adapter"
+        f"{TRAIN} fusion --image-captions {{captions}}",
+        "strategy prompts patience selective clip_weight",
+        other="adapter",
     ),
     "train fusion of images": Use(
-        f"{TRAIN} fusion,inputs=image", f"prompts patience selective clip_weight {IMAGE_CAPTIONS}"
+        f"{TRAIN} fusion,inputs=image", f"strategy prompts patience selective clip_weight {IMAGE_CAPTIONS}"
     ),
-    "train knn": Use(f"{TRAIN} knn,k=1", f"prompts seeds seed {EPOCHS} {IMAGE_CAPTIONS}"),
-    "train knn, validated": Use(f"{TRAIN} knn,k=1 --validation 0.5", f"prompts {EPOCHS} {IMAGE_CAPTIONS}"),
-    "train knn of parts": Use(f"{TRAIN} knn,k=1 --fraction 0.5", f"resume prompts {EPOCHS} {IMAGE_CAPTIONS}"),
+    "train knn": Use(f"{TRAIN} knn,k=1", f"strategy prompts seeds seed {EPOCHS} {IMAGE_CAPTIONS}"),
+    "train knn, validated": Use(f"{TRAIN} knn,k=1 --validation 0.5", f"strategy prompts {EPOCHS} {IMAGE_CAPTIONS}"),
+    "train knn of parts": Use(f"{TRAIN} knn,k=1 --fraction 0.5", f"strategy resume prompts {EPOCHS} {IMAGE_CAPTIONS}"),
     "train knn of captions": Use(
-        f"{TRAIN} knn,k=1,inputs=both --image-captions {{captions}}", f"prompts seeds seed {EPOCHS}", other="adapter"
+        f"{TRAIN} knn,k=1,inputs=both --image-captions {{captions}}",
+        f"strategy prompts seeds seed {EPOCHS}",
+        other="adapter",
     ),
-    "train forest": Use(f"{TRAIN} forest", f"prompts {EPOCHS} {IMAGE_CAPTIONS}"),
-    "train several": Use(f"{TRAIN} fc --seeds 2", f"resume patience selective clip_weight {IMAGE_CAPTIONS}"),
+    "train forest": Use(f"{TRAIN} forest", f"strategy prompts {EPOCHS} {IMAGE_CAPTIONS}"),
+    "train several": Use(f"{TRAIN} fc --seeds 2", f"strategy resume patience selective clip_weight {IMAGE_CAPTIONS}"),
+    "train self-training": Use(
+        f"train {ON} --out adapter --adapter self-training,fewest=2",
+        f"validation fraction seeds {EPOCHS} {IMAGE_CAPTIONS}",
+        other="seed",
+    ),
+    "train self-training on images": Use(
+        f"train {{photos}} {TO} --out adapter --adapter self-training,fewest=2",
+        f"test validation fraction seeds {EPOCHS} {OF_LABELS} without names limit {IMAGE_CAPTIONS}",
+        other="dataset seed",
+    ),
     "reproduce nothing": Use("reproduce", "root on seeds out epochs limit model device"),
     "reproduce": Use("reproduce adds-1"),
     "reproduce on scenes": Use("reproduce adds-1 --on scenes", "root", other="on"),
@@ -252,6 +270,8 @@ HERE = {
     **{(use, "labels_file"): "--labels-file {every}" for use in BOUND},
     ("ablate a plan", "precision"): "--precision bfloat16",
     ("train", "seed"): "--seed 3",
+    ("train self-training", "adapter"): "--adapter self-training,fewest=3",
+    ("train self-training on images", "adapter"): "--adapter self-training,fewest=3",
     ("run on scenes", "split"): "--split train:9",
     ("run on scenes", "dataset"): "--dataset scenes,split=train:9",
     ("run on scenes", "without"): "--without dog",

@@ -224,9 +224,9 @@ def test_scores_of_matched_are_the_formula(
         positions.append(matches[2:].argmax(axis=0)[:3])
 
     def z(scores: object) -> Floats:
-        """Over labels and words that weigh 24 labels together."""
+        """Over labels and words that weigh 16 labels together."""
         values = np.asarray(scores, dtype=np.float64)
-        weights = np.array([1.0] * 3 + [21 / len(neutral_words())] * len(neutral_words())) / 24
+        weights = np.array([1.0] * 3 + [13 / len(neutral_words())] * len(neutral_words())) / 16
         mean = values @ weights
         return (values - mean[:, None]) / np.sqrt(((values - mean[:, None]) ** 2) @ weights)[:, None]
 

@@ -105,12 +105,31 @@ TRAIN_SEVERAL = Mode(
     "train with --seeds or --fraction", {"resume": "it always continues the unfinished training runs in --out"}
 )
 
+_OLD_SCHEDULE = (
+    "epochs",
+    "batch_size_of_step",
+    "lr",
+    "weight_decay",
+    "optimizer",
+    "loss",
+    "warm_up",
+    "decay",
+    "patience",
+)
 SELF_TRAINING = Mode(
     "train --adapter self-training",
     {
         **_all("it learns in one step, without targets", "schedule", "validation", "fraction", "seeds"),
-        **_all("it reads no image captions", "image_captions"),
+        **_all("it learns in one step, without targets", *_OLD_SCHEDULE, "selective", "clip_weight"),
+        **_all("it reads no image captions", "image_captions", "picture_captions"),
     },
+)
+SELF_TRAINING_ON_IMAGES = Mode(
+    "train on unlabelled images",
+    _all(
+        "images are given as paths and have no targets",
+        *("root", "split", "names", "limit", "sample", "seed", "skip_bad", "without", "test"),
+    ),
 )
 TRAIN_ON_TARGETS = Mode("train of this adapter", {"strategy": "only self-training learns from a strategy's scores"})
 

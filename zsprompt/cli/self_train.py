@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from zsprompt.cli.course import measured, show_course
 from zsprompt.cli.given_run import GivenRun
+from zsprompt.cli.modes import SELF_TRAINING_ON_IMAGES
 from zsprompt.cli.session import note, notes
 from zsprompt.cli.training_data import loader, on_training_split
 from zsprompt.errors import UsageError
@@ -40,10 +41,8 @@ def self_train(
     spec, resources = given.spec(), given.resources()
     if (spec.dataset is None) == (not images):
         raise UsageError("expected either --dataset, or images and --labels, found neither or both")
-    if test and images:
-        raise UsageError(
-            "expected --test with --dataset, found it with images; measure the adapter with `zsprompt run`"
-        )
+    if images:
+        given.use(SELF_TRAINING_ON_IMAGES)
     inputs = [reads_sources(images), *inputs_of(spec)]
     spec = _of_images(spec, images) if images else on_training_split(spec)
     resolved = spec.resolve(resources)

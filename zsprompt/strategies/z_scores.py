@@ -1,7 +1,7 @@
 """z: a score, standardised within its image over the labels and reference words.
 
-A mean and deviation need company. Reference words join fewer than 24 labels and fill up to 24 together: with 5 labels
-they weigh 19, with 23 labels 1, and from 24 labels on they are not needed. So one label more replaces words by its own
+A mean and deviation need company. Reference words join fewer than 16 labels and fill up to 16 together: with 5 labels
+they weigh 11, with 15 labels 1, and from 16 labels on they are not needed. So one label more replaces words by its own
 weight, and there is no number of labels at which decisions jump. Measured by benchmarks/labels_asked.py.
 """
 
@@ -20,7 +20,7 @@ from zsprompt.strategies.base import ReferenceWords, words_besides
 THRESHOLD = 2.0
 """Standard deviations above the image's mean from which a label counts as present."""
 
-COMPANY = 24
+COMPANY = 16
 """What labels and reference words weigh together in a mean and deviation, in labels, if there are fewer labels."""
 
 
