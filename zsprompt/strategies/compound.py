@@ -29,7 +29,7 @@ MAX_PAIRS = 20_000
 """Largest number of texts of pairs. 200 labels have 19,900."""
 
 FEWEST = 250
-"""Images from which on the first component is no worse than the mean; measured by benchmarks/prompt_side.py."""
+"""Images with which the first component is as good as with all, within 0.2 points; see benchmarks/prompt_side.py."""
 
 
 @dataclass(frozen=True)
