@@ -333,9 +333,9 @@ def test_standardised_rows_have_mean_0_and_deviation_1() -> None:
     np.testing.assert_allclose(scores.std(axis=1), 1, atol=1e-6)
 
 
-@pytest.mark.parametrize(("labels", "words"), [(1, 60), (3, 60), (20, 60), (23, 60), (5, 4), (5, 1), (5, 19)])
-def test_words_fill_up_what_labels_lack_to_24(labels: int, words: int) -> None:
-    """As if each label occurred `words` times and each word 24 − C times; a word never weighs more than a label."""
+@pytest.mark.parametrize(("labels", "words"), [(1, 60), (3, 60), (12, 60), (15, 60), (5, 4), (5, 1), (5, 11)])
+def test_words_fill_up_what_labels_lack_to_16(labels: int, words: int) -> None:
+    """As if each label occurred `words` times and each word 16 − C times; a word never weighs more than a label."""
     scores = np.random.default_rng(labels).normal(size=(7, labels + words))
     times = (words, COMPANY - labels) if words > COMPANY - labels else (1, 1)
     company = np.repeat(scores, [times[0]] * labels + [times[1]] * words, axis=1)
@@ -343,10 +343,10 @@ def test_words_fill_up_what_labels_lack_to_24(labels: int, words: int) -> None:
     np.testing.assert_allclose(standardise(scores, labels), expected, rtol=1e-9, atol=1e-12)
 
 
-def test_24_labels_are_company_enough() -> None:
+def test_16_labels_are_company_enough() -> None:
     names = tuple(f"thing {i}" for i in range(30))
-    assert [len(neutral_reference(names[:n]).words) for n in (1, 23, 24, 30)] == [60, 60, 0, 0]
-    assert neutral_reference(names[:24]).vocabulary is None
+    assert [len(neutral_reference(names[:n]).words) for n in (1, 15, 16, 30)] == [60, 60, 0, 0]
+    assert neutral_reference(names[:16]).vocabulary is None
 
 
 @pytest.mark.parametrize(("labels", "words"), [(1, 60), (5, 60), (20, 60), (8, 0), (5, 3), (30, 0)])
@@ -373,16 +373,16 @@ def test_standardising_removes_shift_and_scale(factor: float, shift: float) -> N
 @pytest.mark.parametrize("strategy", [PerLabel(), Normalised(PerLabel())], ids=repr)
 @pytest.mark.parametrize("count", range(1, 9))
 def test_few_labels_are_standardised_with_the_neutral_vocabulary(strategy: Strategy, count: int) -> None:
-    """One label is enough, and four present labels out of eight are all detected."""
+    """One label is enough, and two present labels out of eight are both detected."""
     labels = ("sofa", "motorcycle", "carrot", "cycle", "car", "cat", "dog", "person")[:count]
-    answer = strategy.predict(images([("sofa",), ("dog",), (), labels[:4]]), labels, world())
+    answer = strategy.predict(images([("sofa",), ("dog",), (), labels[:2]]), labels, world())
     assert answer.decisions[:, 0].tolist() == [True, False, False, True]
-    assert answer.decisions[3].sum() == min(count, 4)
+    assert answer.decisions[3].sum() == min(count, 2)
 
 
 @given(st.integers(1, 40), st.integers(0, 12))
 def test_at_most_a_fifth_of_the_company_is_2_deviations_above_its_mean(count: int, present: int) -> None:
-    """Cantelli's inequality; equal scores reach it. So up to 24 labels, at most four of an image are present."""
+    """Cantelli's inequality; equal scores reach it. So up to 19 labels, at most three of an image are present."""
     words = 60 if count < COMPANY else 0
     scores = np.r_[np.ones(min(present, count)), np.zeros(count - min(present, count) + words)]
     passed = int((standardise(scores[None], count) > 2 + 1e-9).sum())
@@ -392,10 +392,10 @@ def test_at_most_a_fifth_of_the_company_is_2_deviations_above_its_mean(count: in
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.floats(-3, 3))
 def test_one_label_more_moves_the_others_by_its_own_weight_alone(seed: int, count: int, value: float) -> None:
-    """Also the 16th and the 24th. The bound holds for the mean and variance, from the weights alone.
+    """Also the 16th. The bound holds for the mean and variance, from the weights alone.
 
-    A label takes at most 1/24 of the mean from the words, or from the other labels. So the mean moves by at most 1/24
-    of the largest difference of two scores of the image, and the mean square by at most 1/24 of the largest square.
+    A label takes at most 1/16 of the mean from the words, or from the other labels. So the mean moves by at most 1/16
+    of the largest difference of two scores of the image, and the mean square by at most 1/16 of the largest square.
     """
     random = np.random.default_rng(seed)
     words = 60 if count + 1 < COMPANY else 0
@@ -438,7 +438,7 @@ def test_decisions_have_no_cliff() -> None:
 
 def test_the_threshold_is_a_field() -> None:
     images = random_images(50)
-    counts = [PerLabel(threshold=t).predict(images, LABELS, RandomSpace()).decisions.sum() for t in (-9, 0, 1, 4.7)]
+    counts = [PerLabel(threshold=t).predict(images, LABELS, RandomSpace()).decisions.sum() for t in (-9, 0, 1, 3.8)]
     assert counts[0] == 400
     assert counts[0] > counts[1] > counts[2] > counts[3] == 0
 
