@@ -682,8 +682,8 @@ def test_invalid_arrays_of_kinds_without_epochs_are_refused_or_give_scores(
         elif how == "gone" and len(weights) > 1:
             del weights[part]
         elif value.size:
-            info = np.iinfo(value.dtype) if value.dtype.kind == "i" else None
-            extremes = [info.min, -1, 0, 1, info.max] if info else [0, 1, 1e4, np.nan]
+            info = np.iinfo(value.dtype) if value.dtype.kind in "iu" else None
+            extremes = sorted({info.min, max(-1, info.min), 0, 1, info.max}) if info else [0, 1, 1e4, np.nan]
             value.flat[data.draw(st.integers(0, value.size - 1))] = data.draw(st.sampled_from(extremes))
             weights[part] = value
     path = tmp_path_factory.getbasetemp() / f"strange-{name}"
