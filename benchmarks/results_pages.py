@@ -309,6 +309,10 @@ def _self_training() -> str:
 def _softmax_or_z() -> str:
     records = [r for r in _read("softmax-or-z-voc2007-conse.csv") if r["half"] == "reported"]
     pairs = list(zip(records[::2], records[1::2], strict=True))
+
+    def change(record: Record) -> str:
+        return _change({**record, "change_low": record["low"], "change_high": record["high"]})
+
     columns = [
         "labels asked",
         "mAP of z",
@@ -318,7 +322,7 @@ def _softmax_or_z() -> str:
         "Δ micro F1 (95 % interval)",
     ]
     rows = [
-        [z["labels"], *(_percent(r[key]) for key in ("mAP", "micro_f1") for r in (z, softmax)), _change(softmax)]
+        [z["labels"], *(_percent(r[key]) for key in ("mAP", "micro_f1") for r in (z, softmax)), change(softmax)]
         for z, softmax in pairs
     ]
     return _table(columns, rows, numbers=0)
