@@ -256,7 +256,7 @@ def test_thresholds_refuses_in_one_line(photos: Path, cli: Cli, options: list[st
 @pytest.fixture
 def runs(photos: Path, cli: Cli, tmp_path: Path) -> Path:
     """Two runs in the folders a and b."""
-    for name, strategy in (("a", "per-label,threshold=4"), ("b", "yes-or-no")):
+    for name, strategy in (("a", "per-label,threshold=3.5"), ("b", "yes-or-no")):
         assert cli("run", "--strategy", strategy, *on(photos), "--out", name).returncode == 0
     return tmp_path
 
@@ -267,7 +267,7 @@ def test_report_makes_a_page_of_a_run(runs: Path, cli: Cli) -> None:
     assert done.stderr == "wrote the page a/report.html, and its figures to a/report-figures\n"
     assert done.stdout.splitlines()[0].split()[:2] == ["label", "AP"]
     page = (runs / "a/report.html").read_text()
-    assert "per-label,threshold=4.0 (photo) on photos all" in page
+    assert "per-label,threshold=3.5 (photo) on photos all" in page
     assert "data:image/webp" in page
     assert len(list((runs / "a/report-figures").glob("*.svg"))) == 5
     printed = json.loads(cli("report", "a", "--json").stdout)
@@ -279,7 +279,7 @@ def test_report_of_two_runs_says_what_changed(runs: Path, cli: Cli) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0].split()[:4] == ["label", "first", "second", "change"]
     assert "became right" in done.stdout
-    assert "yes-or-no (seed-paper) against per-label,threshold=4.0 (photo)" in (runs / "changes.html").read_text()
+    assert "yes-or-no (seed-paper) against per-label,threshold=3.5 (photo)" in (runs / "changes.html").read_text()
     assert (runs / "changes-figures/changes.svg").exists()
     facts = json.loads(cli("report", "a", "b", "--json").stdout)
     assert set(facts) == {"mAP", "ap", "flips", "first", "second"}

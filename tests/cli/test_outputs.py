@@ -293,12 +293,13 @@ NAMED: dict[str, tuple[list[str], str]] = {
     "prompts": (["--prompts", "{}"], "prompts.toml"),
     "captions": (["--strategy", "llm", "--captions", "{}"], "bank.jsonl"),
     "image_captions": (["--strategy", "fakes:CaptionReader", "--image-captions", "{}"], "captions.csv"),
-    "thresholds": (["--strategy", "normalised:per-label", "--thresholds", "{}"], "chosen.json"),
+    "thresholds": (["--strategy", "softmax:per-label", "--thresholds", "{}"], "chosen.json"),
     "root": (["--dataset", "folder", "--root", "{}"], "photos/labels.csv"),
 }
 """How an option names a file, by the field of RunSpec, and a file that it can name."""
 
 IN_TRAINING = {
+    "strategy": ["--adapter", "self-training,fewest=2", "--strategy", "{}"],
     "prompts": ["--adapter", "fc", "--prompts", "{}"],
     "image_captions": ["--adapter", "fusion,hidden=8", "--image-captions", "{}"],
 }
@@ -342,7 +343,8 @@ def test_a_file_that_an_option_names_is_refused_even_with_force(
     shutil.copy(place / source, target)
     named = [part.format(f"./{case.files[-1]}") for part in option]
     words = words_of(case, server)
-    for flag in named[::2]:
+    of_targets = ["--schedule", "--validation"] if "self-training,fewest=2" in named else []
+    for flag in [*named[::2], *of_targets]:
         while flag in words:
             del words[words.index(flag) : words.index(flag) + 2]
     before = state(place)

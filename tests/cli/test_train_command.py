@@ -326,7 +326,7 @@ def test_fractions_and_seeds_are_a_table_and_json(photos: Path, zs: Run, tmp_pat
         (("--out", "file/deeper"), 1),
         (("--resume",), 0),  # nothing to go on with: it starts
         (("--unknown",), 2),
-        (("left over",), 2),
+        (("left over",), 1),
     ],
     ids=lambda value: " ".join(map(str, value))[:60] if isinstance(value, tuple) else str(value),
 )
@@ -345,7 +345,7 @@ def test_no_value_of_any_option_leads_to_a_traceback(
         assert not any(path.is_file() for path in Path("a").rglob("*"))
 
 
-@pytest.mark.parametrize("option", ["--adapter", "--dataset", "--out"])
+@pytest.mark.parametrize("option", ["--adapter", "--out"])
 def test_what_train_cannot_do_without_is_asked_for(option: str, photos: Path, zs: Run) -> None:
     given = training(photos)
     place = given.index(option)

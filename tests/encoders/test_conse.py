@@ -101,7 +101,7 @@ def test_prepared_for_another_size_it_is_the_same_part_of_the_image(encoder: Con
 @needs_parts
 def test_labels_that_it_misses_are_named(encoder: Conse) -> None:
     labels = ["dog", "Person", "potted  plant", "sheep", "cow", "Chair"]
-    assert encoder.often_missed(labels) == ["Person", "potted  plant", "Chair"]
+    assert encoder.often_missed(labels) == ["Person", "potted  plant"]
     assert encoder.often_missed(["dog", "personal computer"]) == []
 
 
