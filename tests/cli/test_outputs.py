@@ -299,7 +299,7 @@ NAMED: dict[str, tuple[list[str], str]] = {
 """How an option names a file, by the field of RunSpec, and a file that it can name."""
 
 IN_TRAINING = {
-    "strategy": ["--adapter", "self-training,fewest=2", "--strategy", "{}"],
+    "strategy": ["--adapter", "self-training,fewest=2", "--strategy", "adapter:{}"],
     "prompts": ["--adapter", "fc", "--prompts", "{}"],
     "image_captions": ["--adapter", "fusion,hidden=8", "--image-captions", "{}"],
 }

@@ -32,11 +32,11 @@ def self_train(
 ) -> None:
     """Learn from unlabelled images, or from the images of a data set; its targets are not looked at."""
     from zsprompt._utils.outputs import check_folder
-    from zsprompt.adapters.training import FILES
     from zsprompt.data.inputs import reads_sources
     from zsprompt.evaluation.self_training import require_written
     from zsprompt.evaluation.self_training import self_train as learn
     from zsprompt.experiments.inputs import inputs_of
+    from zsprompt.report.of_training import FILES
 
     spec, resources = given.spec(), given.resources()
     if (spec.dataset is None) == (not images):
