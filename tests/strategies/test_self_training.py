@@ -23,7 +23,7 @@ from zsprompt.adapters.kinds.self_training import SelfTrainingSpec
 from zsprompt.data import Dataset, unlabelled
 from zsprompt.encoders.windows import Grid
 from zsprompt.errors import AdapterError, TrainingError, UsageError
-from zsprompt.evaluation.predict import predict
+from zsprompt.evaluation.predict import predict, predict_in_parts
 from zsprompt.evaluation.run import run
 from zsprompt.evaluation.self_training import self_train
 from zsprompt.prompts import load_prompts
@@ -411,3 +411,15 @@ def test_prompts_of_the_inner_strategy_are_kept(tmp_path: Path) -> None:
     assert isinstance(loaded, SelfTrained)
     assert loaded.strategy.prompts.set_wording == load_prompts("seed-code").set_wording
     assert reads(loaded) == frozenset()
+
+
+def test_prediction_hands_over_all_images_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, strategy = dataset(tmp_path / "images"), SelfTraining(PerLabel(), fewest=FEW)
+    with EmbeddingStore(PlantedEncoder(), cache=None) as store:
+        whole = run(strategy, data, store, resamples=10).prediction
+        monkeypatch.setattr("zsprompt.evaluation.predict.PART", 5)
+        parts = list(predict_in_parts(tmp_path / "images", LABELS, store, strategy=strategy))
+        assert [len(part.images) for part in parts] == [len(SETS)]
+        assert np.array_equal(parts[0].scores, whole.scores)
+        others = list(predict_in_parts(tmp_path / "images", LABELS, store, strategy=PerLabel()))
+        assert [len(part.images) for part in others] == [5, 5, 5, 5, 4]
