@@ -1,9 +1,9 @@
-"""Choose the constants of conse and the rule for standardising on one half of VOC images, and report on the other.
+"""Choose the constants of conse on one half of VOC images, and report on the other.
 
     python benchmarks/constants.py --root VOCdevkit --out benchmarks/results
 
-Images at even positions of the list choose, images at odd positions report. Writes
-conse-constants-voc2007.csv, conse-scale-voc2007.csv and few-labels-voc2007-conse.csv.
+Images at even positions of the list choose, images at odd positions report. Writes conse-constants-voc2007.csv and
+conse-scale-voc2007.csv.
 """
 
 from __future__ import annotations
@@ -20,11 +20,9 @@ from zsprompt import Dataset, ListAll, TopAll, load_dataset, load_prompts, metri
 from zsprompt.data.images import decode
 from zsprompt.encoders.conse import encoder as conse
 from zsprompt.encoders.conse.class_table import image_classes
-from zsprompt.prompts import neutral_words
-from zsprompt.prompts.labels import label_vectors
 from zsprompt.store import EmbeddingStore
 from zsprompt.store.image_embeddings import Images
-from zsprompt.strategies.base import standardise
+from zsprompt.strategies.z_scores import standardise
 
 HALVES = {"chosen on": slice(0, None, 2), "reported": slice(1, None, 2)}
 
@@ -44,10 +42,6 @@ def main() -> None:
     store = EmbeddingStore(conse.Conse())
     vectors = store.images(data.images).vectors
     show(scale_grid(store, vectors, data), options.out / "conse-scale-voc2007.csv", best="average")
-    show(
-        few_labels(store, vectors[::2], data.select(range(0, len(images), 2))),
-        options.out / "few-labels-voc2007-conse.csv",
-    )
 
 
 TEXTS = ("{name}", "a photo of a {name}", "a photo of a {name}, {hypernym}")
@@ -97,34 +91,6 @@ def scale_grid(store: EmbeddingStore, vectors: np.ndarray, data: Dataset) -> pd.
                 row[f"{half}: {name}"] = mean_ap(scores, data.targets[part])
         rows.append(row)
     return with_average(rows)
-
-
-def few_labels(store: EmbeddingStore, vectors: np.ndarray, data: Dataset, draws: int = 60) -> pd.DataFrame:
-    """mAP and micro F1 of standardised scores for random subsets of the labels, without and with reference words."""
-    prompts, words = load_prompts("photo"), neutral_words()
-    all_cosines = vectors @ label_vectors(prompts, data.labels, store).T
-    neutral = vectors @ label_vectors(prompts, words, store).T
-    random = np.random.default_rng(0)
-    rows = []
-    for count in (2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 18, 20):
-        measures: dict[str, list[list[float]]] = {"alone": [], "with neutral words": []}
-        for _ in range(draws if count < len(data.labels) else 1):
-            chosen = random.choice(len(data.labels), count, replace=False)
-            others = [i for i, word in enumerate(words) if word not in {data.labels[c] for c in chosen}]
-            cosines, targets = all_cosines[:, chosen], data.targets[:, chosen]
-            company = np.hstack([cosines, neutral[:, others]])
-            for kind, z in (("alone", standardise(cosines)), ("with neutral words", standardise(company)[:, :count])):
-                f1 = [metrics.f1_scores(z > threshold, targets).micro for threshold in THRESHOLDS]
-                measures[kind].append([mean_ap(z, targets), *f1])
-        for kind, values in measures.items():
-            rows.append(
-                {"labels": count, "standardised": kind} | dict(zip(COLUMNS, np.nanmean(values, axis=0), strict=True))
-            )
-    return pd.DataFrame(rows)
-
-
-THRESHOLDS = (1.25, 1.5, 1.75, 2.0, 2.5)
-COLUMNS = ("mAP", *(f"micro F1 at {threshold}" for threshold in THRESHOLDS))
 
 
 def mean_ap(scores: np.ndarray, targets: np.ndarray) -> float:
