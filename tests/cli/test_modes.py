@@ -270,6 +270,7 @@ HERE = {
     **{(use, "labels_file"): "--labels-file {every}" for use in BOUND},
     ("ablate a plan", "precision"): "--precision bfloat16",
     ("train", "seed"): "--seed 3",
+    ("predict, to images", "out"): "--out made.csv",
     ("train self-training", "adapter"): "--adapter self-training,fewest=3",
     ("train self-training on images", "adapter"): "--adapter self-training,fewest=3",
     ("run on scenes", "split"): "--split train:9",
