@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
+from fakes import ColourWindows
 from PIL import Image
 
 from zsprompt._utils.arrays import Bools, Floats, Halves, unit_rows
+from zsprompt.encoders import Encoder
+from zsprompt.encoders.windows import Grid
 from zsprompt.errors import ContractError
 from zsprompt.testing import PlantedEncoder, SpatialPlantedEncoder, check_encoder
 
@@ -150,8 +153,57 @@ class LongTokens(Spatial):
         return vectors, tokens * np.float16(2)
 
 
-def with_fact(**facts: object) -> PlantedEncoder:
-    encoder = Sound()
+class Windows(ColourWindows):
+    """Sound, with rows of windows, logits and vectors of them that a fault spoils."""
+
+    def __init__(self, spoils: str = "", fault: Callable[[list[Halves]], list[Halves]] = list) -> None:
+        super().__init__()
+        self._spoils, self._fault = spoils, fault
+
+    def _spoilt(self, what: str, rows: list[Halves]) -> list[Halves]:
+        return self._fault(rows) if what == self._spoils else rows
+
+    def encode_windows(self, images: Sequence[Image.Image], grids: Sequence[Grid]) -> list[Halves]:
+        return self._spoilt("windows", super().encode_windows(images, grids))
+
+    def encode_classes(self, images: Sequence[Image.Image], grids: Sequence[Grid]) -> list[Halves]:
+        return self._spoilt("classes", super().encode_classes(images, grids))
+
+
+class OtherVectorsOf(Windows):
+    """Its windows are sound, but its vectors of logits are others."""
+
+    def encode_windows(self, images: Sequence[Image.Image], grids: Sequence[Grid]) -> list[Halves]:
+        pairs = zip(images, grids, strict=True)
+        return [ColourWindows.vectors_of(self, self._logits(image, grid)[2:]) for image, grid in pairs]
+
+    def vectors_of(self, logits: Halves) -> Halves:
+        (rows,) = self._fault([super().vectors_of(logits)])
+        return rows
+
+
+class NoGrid(Windows):
+    def grid(self, width: int, height: int) -> Grid:
+        return (7, 7)
+
+
+class GreyWindows(Windows):
+    def prepare_windows(self, image: Image.Image, grid: Grid) -> Image.Image:
+        return super().prepare_windows(image, grid).convert("L")
+
+
+class ArrayWindows(Windows):
+    def prepare_windows(self, image: Image.Image, grid: Grid) -> Image.Image:
+        return np.asarray(super().prepare_windows(image, grid))
+
+
+def in_company(rows: list[Halves]) -> list[Halves]:
+    """Other rows in a batch than alone."""
+    return [np.roll(one, len(rows) - 1, axis=1) for one in rows]
+
+
+def with_fact(encoder: Encoder | None = None, **facts: object) -> Encoder:
+    encoder = encoder or Sound()
     for name, value in facts.items():
         setattr(encoder, name, value)
     return encoder
@@ -187,12 +239,37 @@ FAULTS = {
     "float32 tokens": (WideTokens(), "tokens"),
     "few tokens": (FewTokens(), "tokens"),
     "long tokens": (LongTokens(), "unit rows"),
+    "no key of windows": (with_fact(Windows(), windows_key=""), "windows_key"),
+    "prefers perhaps": (with_fact(Windows(), prefers_dense="yes"), "prefers_dense"),
+    "no grid": (NoGrid(), "grid"),
+    "prepares grey windows": (GreyWindows(), "prepare_windows"),
+    "prepares arrays": (ArrayWindows(), "prepare_windows"),
+    "windows of too few images": (Windows("windows", lambda rows: rows[:-1]), "windows"),
+    "too few windows": (Windows("windows", lambda rows: [one[1:] for one in rows]), "windows"),
+    "narrow windows": (Windows("windows", lambda rows: [one[:, 1:] for one in rows]), "windows"),
+    "float32 windows": (Windows("windows", lambda rows: [one.astype(np.float32) for one in rows]), "windows"),
+    "NaN windows": (Windows("windows", lambda rows: [one * np.float16(np.nan) for one in rows]), "finite"),
+    "long windows": (Windows("windows", lambda rows: [one * np.float16(2) for one in rows]), "unit rows"),
+    "windows in company": (Windows("windows", in_company), "windows"),
+    "windows of another image": (Windows("windows", lambda rows: rows[::-1]), "windows"),
+    "no classes": (with_fact(Windows(), class_texts=()), "class_texts"),
+    "the same class twice": (with_fact(Windows(), class_texts=("red", "red", "blue")), "class_texts"),
+    "a class that is no text": (with_fact(Windows(), class_texts=("red", "green", 3)), "class_texts"),
+    "another number of classes": (with_fact(Windows(), class_texts=("red", "green")), "classes"),
+    "logits of too few images": (Windows("classes", lambda rows: rows[:-1]), "classes"),
+    "logits of windows only": (Windows("classes", lambda rows: [one[2:] for one in rows]), "classes"),
+    "float32 logits": (Windows("classes", lambda rows: [one.astype(np.float32) for one in rows]), "classes"),
+    "endless logits": (Windows("classes", lambda rows: [one * np.float16(np.inf) for one in rows]), "finite"),
+    "logits in company": (Windows("classes", in_company), "classes"),
+    "other vectors of logits": (OtherVectorsOf(fault=lambda rows: [np.roll(rows[0], 1, axis=1)]), "vectors_of"),
+    "narrow vectors of logits": (OtherVectorsOf(fault=lambda rows: [rows[0][:, 1:]]), "vectors_of"),
+    "float32 vectors of logits": (OtherVectorsOf(fault=lambda rows: [rows[0].astype(np.float32)]), "vectors_of"),
 }
 
 
 @pytest.mark.parametrize(
     "encoder",
-    [Sound(), Sound(context_length=20), PlantedEncoder(), SpatialPlantedEncoder(), Spatial()],
+    [Sound(), Sound(context_length=20), PlantedEncoder(), SpatialPlantedEncoder(), Spatial(), Windows()],
     ids=lambda encoder: type(encoder).__name__,
 )
 def test_sound_encoders_pass(encoder: PlantedEncoder) -> None:

@@ -28,7 +28,8 @@ def require_array(array: object, clause: str, what: str, shape: tuple[int, ...],
 
 
 def require_close(actual: NDArray[Any], expected: NDArray[Any], clause: str, what: str, tolerance: float) -> None:
-    """Raise ContractError unless two arrays of equal shape agree within `tolerance`, absolute and relative."""
+    """Raise ContractError unless two arrays have one shape and agree within `tolerance`, absolute and relative."""
+    require(actual.shape == expected.shape, clause, f"{what}, of shape {expected.shape}", f"shape {actual.shape}")
     if not np.allclose(actual, expected, rtol=tolerance, atol=tolerance):
         difference = float(np.abs(actual.astype(np.float64) - expected).max())
         raise ContractError(clause, f"expected {what}, within {tolerance:g}, found a difference of {difference:.3g}")

@@ -9,6 +9,7 @@ import numpy as np
 
 from zsprompt._utils.arrays import Floats
 from zsprompt.encoders import BatchedEncoder, ClassEncoder, Encoder, SpatialEncoder, WindowEncoder
+from zsprompt.encoders.windows import Grid
 from zsprompt.errors import ContractError, LabelError
 from zsprompt.testing.contract import require, require_array, require_close, require_unit_rows
 
@@ -25,6 +26,8 @@ Input = TypeVar("Input")
 def check_encoder(encoder: Encoder, *, tolerance: float = 1e-5) -> None:
     """Check that an encoder fulfils the contract of `zsprompt.Encoder`. Encodes about 60 texts and 40 images.
 
+    The windows of a WindowEncoder are encoded for 10 images more, for 25 if it is a ClassEncoder.
+
     The clauses:
 
     - Its attributes are in range.
@@ -37,7 +40,8 @@ def check_encoder(encoder: Encoder, *, tolerance: float = 1e-5) -> None:
     - A SpatialEncoder's tokens are [N, L, D'] float16 unit rows, with the vectors of `encode_images`.
     - A WindowEncoder's windows are [W, D] float16 unit rows per image, W as its grid says, and do not depend on the
       other images of the batch.
-    - A ClassEncoder's logits are [2 + W, K] float16, finite, and its vectors of them are those of the windows.
+    - A ClassEncoder's logits are [2 + W, K] float16, finite, and do not depend on the other images of the batch; its
+      vectors of them are those of the windows.
 
     Args:
         encoder: the encoder to check.
@@ -58,7 +62,7 @@ def check_encoder(encoder: Encoder, *, tolerance: float = 1e-5) -> None:
     if isinstance(encoder, WindowEncoder):
         _check_windows(encoder, encoder.dim, images)
     if isinstance(encoder, ClassEncoder):
-        _check_classes(encoder, images)
+        _check_classes(encoder, encoder.dim, images)
 
 
 def _noise_images() -> list[Image]:
@@ -134,10 +138,10 @@ def _check_tokens(encoder: SpatialEncoder, expected: Floats, images: Sequence[Im
 
 
 def _check_windows(encoder: WindowEncoder, dim: int, images: Sequence[Image]) -> None:
-    key = encoder.windows_key
+    key, prefers = encoder.windows_key, encoder.prefers_dense
     require(isinstance(key, str) and key != "", "windows_key", "a text as windows_key", repr(key))
-    grids = [encoder.grid(*image.size) for image in images]
-    prepared = [encoder.prepare_windows(image, grid) for image, grid in zip(images, grids, strict=True)]
+    require(isinstance(prefers, bool), "prefers_dense", "True or False as prefers_dense", repr(prefers))
+    prepared, grids = _prepared_windows(encoder, images)
     windows = encoder.encode_windows(prepared, grids)
     require(len(windows) == len(images), "windows", f"windows of {len(images)} images", len(windows))
     for image, grid, rows in zip(prepared, grids, windows, strict=True):
@@ -147,12 +151,31 @@ def _check_windows(encoder: WindowEncoder, dim: int, images: Sequence[Image]) ->
         require_close(alone, rows, "windows", "the same windows of an image alone and in a batch", _HALF_TOLERANCE)
 
 
-def _check_classes(encoder: ClassEncoder, images: Sequence[Image]) -> None:
+def _check_classes(encoder: ClassEncoder, dim: int, images: Sequence[Image]) -> None:
     texts = encoder.class_texts
-    require(len(set(texts)) == len(texts) > 0, "class_texts", "different class_texts, at least one", texts[:3])
-    grids = [encoder.grid(*image.size) for image in images]
-    prepared = [encoder.prepare_windows(image, grid) for image, grid in zip(images, grids, strict=True)]
+    different = len(set(texts)) == len(texts) > 0 and all(isinstance(text, str) for text in texts)
+    require(different, "class_texts", "different class_texts, at least one", texts[:3])
+    prepared, grids = _prepared_windows(encoder, images)
+    classes = encoder.encode_classes(prepared, grids)
+    require(len(classes) == len(images), "classes", f"class logits of {len(images)} images", len(classes))
     windows = encoder.encode_windows(prepared, grids)
-    for grid, logits, rows in zip(grids, encoder.encode_classes(prepared, grids), windows, strict=True):
+    for image, grid, logits, expected in zip(prepared, grids, classes, windows, strict=True):
         require_array(logits, "classes", "class logits of an image", (2 + len(grid), len(texts)), np.float16)
-        require_close(encoder.vectors_of(logits[2:]), rows, "classes", "the windows from vectors_of", _HALF_TOLERANCE)
+        (alone,) = encoder.encode_classes([image], [grid])
+        require_close(alone, logits, "classes", "the same logits of an image alone and in a batch", _HALF_TOLERANCE)
+        vectors = encoder.vectors_of(logits[2:])
+        require_array(vectors, "vectors_of", "vectors of class logits", (len(grid), dim), np.float16)
+        require_close(vectors, expected, "vectors_of", "the windows from vectors_of", _HALF_TOLERANCE)
+
+
+def _prepared_windows(encoder: WindowEncoder, images: Sequence[Image]) -> tuple[list[Image], list[Grid]]:
+    """The images as `encode_windows` takes them, and their grids."""
+    from PIL.Image import Image as PillowImage
+
+    grids = [encoder.grid(*image.size) for image in images]
+    other = [type(grid).__name__ for grid in grids if not isinstance(grid, Grid)]
+    require(not other, "grid", "a Grid from grid", ", ".join(other[:1]))
+    prepared = [encoder.prepare_windows(image, grid) for image, grid in zip(images, grids, strict=True)]
+    modes = {image.mode if isinstance(image, PillowImage) else type(image).__name__ for image in prepared}
+    require(modes == {"RGB"}, "prepare_windows", "RGB images from prepare_windows", ", ".join(sorted(modes)))
+    return prepared, grids
