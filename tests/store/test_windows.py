@@ -19,6 +19,8 @@ from zsprompt.data.images import ImageFile
 from zsprompt.encoders.windows import Grid
 from zsprompt.errors import CacheError, ModelError
 from zsprompt.store import EmbeddingStore
+from zsprompt.store.checked_encoder import CheckedEncoder
+from zsprompt.store.image_parts import parts_for
 from zsprompt.store.store import EmbeddedImages
 from zsprompt.testing import check_encoder
 
@@ -115,6 +117,22 @@ def test_classes_and_the_windows_of_the_same_pass(refs: list[ImageFile], tmp_pat
             assert np.array_equal(encoder.vectors_of(logits[2:]), rows)
 
 
+def test_classes_are_read_automatically_where_the_encoder_knows_them(refs: list[ImageFile]) -> None:
+    encoder = ColourWindows()
+    with EmbeddingStore(encoder, cache=None) as store:
+        found = store.read(refs, ["windows", "classes:auto"])
+        assert encoder.passes == [len(refs)]
+        wanted = store.read(refs, ["classes"]).classes
+        assert found.classes is not None
+        assert wanted is not None
+        for (_, logits), (_, same) in zip(found.classes.read(range(6)), wanted.read(range(6)), strict=True):
+            assert np.array_equal(logits, same)
+    with EmbeddingStore(ColourEncoder(), cache=None) as store:
+        found = store.read(refs, ["windows", "classes:auto"])
+        assert len(windows_of(found)) == len(refs)
+        assert found.classes is None
+
+
 def test_only_what_lacks_is_computed(refs: list[ImageFile], tmp_path: Path) -> None:
     encoder = ColourWindows()
     with EmbeddingStore(encoder, cache=tmp_path / "cache") as store:
@@ -133,6 +151,44 @@ def test_only_what_lacks_is_computed(refs: list[ImageFile], tmp_path: Path) -> N
         assert (sum(encoder.encoded), sum(encoder.passes)) == (6, 10)
 
 
+def test_another_key_of_windows_is_computed_anew_and_crops_are_kept_apart(
+    refs: list[ImageFile], tmp_path: Path
+) -> None:
+    encoder, other = ColourWindows(), ColourWindows()
+    other.windows_key = "another"
+    whole, crops, passes = len(refs), sum(len(Grid.of(*size)) for size in SIZES), 2 * len(refs)  # windows, then classes
+    for one, encoded, passed in ((encoder, whole + crops, passes), (other, 0, passes), (encoder, 0, 0), (other, 0, 0)):
+        one.passes, one.encoded = [], []
+        with EmbeddingStore(one, cache=tmp_path / "cache") as store:
+            for reads in ("windows", "classes", "windows:dense", "windows:crops"):
+                store.read(refs, [reads])
+        assert (sum(one.encoded), sum(one.passes)) == (encoded, passed)
+
+
+@pytest.mark.parametrize("reads", ["windows:crops", "windows:dense", "classes"])
+def test_an_image_of_four_by_three_takes_what_is_announced(reads: str, refs: list[ImageFile]) -> None:
+    with EmbeddingStore(ColourWindows(), cache=None) as store:
+        (part,) = parts_for(CheckedEncoder(store.encoder), [reads], 5)
+        found = store.read(refs[:1], [reads])  # 64 by 48
+        rows = found.windows or found.classes
+        assert rows is not None
+        assert part.bytes_per_image == rows.read([0])[0][1].nbytes
+
+
+class Fine(ColourWindows):
+    """Windows of more than 255 places."""
+
+    windows_key = "fine"
+
+    def grid(self, width: int, height: int) -> Grid:
+        return Grid.of(width, height, places=400, window=300, stride=290)
+
+
+def test_grids_of_many_places_are_kept(refs: list[ImageFile], tmp_path: Path) -> None:
+    with EmbeddingStore(Fine(), cache=tmp_path / "cache") as store:
+        assert [grid for grid, _ in windows_of(store.read(refs, ["windows"]))] == [Fine().grid(*size) for size in SIZES]
+
+
 def test_their_size_is_announced(refs: list[ImageFile], tmp_path: Path) -> None:
     with EmbeddingStore(ColourWindows(), cache=tmp_path / "cache") as store:
         said: list[str] = []
@@ -141,12 +197,16 @@ def test_their_size_is_announced(refs: list[ImageFile], tmp_path: Path) -> None:
     assert any("windows and classes of 6 images: " in line for line in said)
 
 
-def test_rows_are_read_in_any_order(refs: list[ImageFile], tmp_path: Path) -> None:
+@pytest.mark.parametrize("block", [1, 2, 256])
+def test_rows_are_read_in_any_order(
+    block: int, refs: list[ImageFile], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zsprompt.store.image_parts._READ_BLOCK", block)
     with EmbeddingStore(ColourWindows(), cache=tmp_path / "cache") as store:
         found = store.read(refs, ["windows"])
         assert found.windows is not None
         every = windows_of(found)
-        for rows in ([3, 0, 3], [], [5]):
+        for rows in ([3, 0, 3], [], [5], [5, 4, 3, 2, 1]):
             for i, (grid, vectors) in zip(rows, found.windows.read(rows), strict=True):
                 assert grid == every[i][0]
                 assert np.array_equal(vectors, every[i][1])
@@ -172,8 +232,18 @@ class Wrong(ColourWindows):
         super().__init__()
         self.fault = fault
 
+    def prepare_windows(self, image: Image.Image, grid: Grid) -> Image.Image:
+        if self.fault == "cannot prepare":
+            raise ValueError("no")
+        return super().prepare_windows(image, grid)
+
     def encode_windows(self, images: Sequence[Image.Image], grids: Sequence[Grid]) -> list[Halves]:
-        rows = super().encode_windows(images, grids)
+        return self._spoilt(super().encode_windows(images, grids))
+
+    def encode_classes(self, images: Sequence[Image.Image], grids: Sequence[Grid]) -> list[Halves]:
+        return self._spoilt(super().encode_classes(images, grids))
+
+    def _spoilt(self, rows: list[Halves]) -> list[Halves]:
         if self.fault == "nan":
             rows[0][0, 0] = np.nan
         if self.fault == "short":
@@ -185,16 +255,17 @@ class Wrong(ColourWindows):
         return rows[:-1] if self.fault == "few" else rows
 
 
-@pytest.mark.parametrize("fault", ["nan", "short", "narrow", "few", "raises"])
+@pytest.mark.parametrize("reads", [["windows"], ["classes"], ["windows", "classes"]], ids="+".join)
+@pytest.mark.parametrize("fault", ["nan", "short", "narrow", "few", "raises", "cannot prepare"])
 def test_rows_that_are_wrong_are_an_error_of_the_model_and_are_not_kept(
-    fault: str, refs: list[ImageFile], tmp_path: Path
+    fault: str, reads: list[str], refs: list[ImageFile], tmp_path: Path
 ) -> None:
     with EmbeddingStore(Wrong(fault), cache=tmp_path / "cache") as store, pytest.raises(ModelError) as told:
-        store.read(refs, ["windows"])
+        store.read(refs, reads)
     assert "\n" not in str(told.value)
     encoder = ColourWindows()
     with EmbeddingStore(encoder, cache=tmp_path / "cache") as store:
-        store.read(refs, ["windows"])
+        store.read(refs, reads)
     assert sum(encoder.passes) == len(refs)
 
 

@@ -19,14 +19,24 @@ from zsprompt._utils.arrays import Floats, unit_rows
 from zsprompt.data import Dataset
 from zsprompt.data.images import ImageFile
 from zsprompt.encoders.windows import Grid
-from zsprompt.errors import UsageError
+from zsprompt.errors import LabelError, UsageError, ZspromptError
 from zsprompt.evaluation.run import run
-from zsprompt.prompts import load_prompts, neutral_words
+from zsprompt.prompts import PromptSet, load_prompts, neutral_words
 from zsprompt.prompts.labels import label_vectors
 from zsprompt.store import EmbeddingStore
 from zsprompt.store.embed import embed
 from zsprompt.store.image_embeddings import Images, RowsInMemory
-from zsprompt.strategies import Matched, Normalised, PerLabel, Regions, Softmax, Thresholded, Thresholds, load_strategy
+from zsprompt.strategies import (
+    Matched,
+    Normalised,
+    PerLabel,
+    Regions,
+    Softmax,
+    Thresholded,
+    Thresholds,
+    load_strategy,
+    refuse_labels,
+)
 from zsprompt.strategies.base import Prediction
 from zsprompt.strategies.matched import log_matches
 from zsprompt.strategies.regions import best_of_each
@@ -70,11 +80,13 @@ def test_scores_are_the_formula(prompts: str, block: int, monkeypatch: pytest.Mo
     images = random_images()
     words = (*LABELS, *neutral_words())
     whole, windows = cosines_by_hand(images, words, prompts)
-    answer = Regions(PerLabel(prompts=load_prompts(prompts))).predict(images, LABELS, RandomSpace())
+    strategy = Regions(PerLabel(prompts=load_prompts(prompts)), threshold=0.5)
+    answer = strategy.predict(images, LABELS, RandomSpace())
     best = np.stack([rows.max(axis=0) for rows in windows])
     expected = (whole + 2 * best) / 3
     np.testing.assert_allclose(answer.scores, expected[:, :3], atol=1e-3)
-    assert np.array_equal(answer.decisions, standardise(expected, 3) > 2)
+    assert np.array_equal(answer.decisions, standardise(expected, 3) > 0.5)
+    assert 0 < answer.decisions.mean() < 1
     assert answer.windows is not None
     for i, rows in enumerate(windows):
         grid = images.windows.read([i])[0][0]
@@ -139,6 +151,88 @@ def test_thresholds_stand_outside_and_keep_the_windows() -> None:
 def test_images_without_windows_are_refused() -> None:
     with pytest.raises(UsageError, match=r"expected images with windows for regions:, found none"):
         Regions(PerLabel()).predict(replace(random_images(), windows=None), LABELS, RandomSpace())
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("regions:per-label", {"windows"}),
+        ("regions:per-label,windows=dense", {"windows:dense"}),
+        ("regions:per-label,windows=crops", {"windows:crops"}),
+        ("matched:per-label", {"classes"}),
+        ("matched:regions:per-label,windows=crops", {"classes", "windows:crops"}),
+    ],
+)
+def test_fields_choose_what_is_read(spec: str, expected: set[str]) -> None:
+    assert zs.strategies.reads(load_strategy(spec)) == expected
+
+
+@pytest.mark.parametrize("value", ["both", "Dense", "", None, True])
+def test_other_windows_are_refused(value: object) -> None:
+    with pytest.raises(UsageError, match="windows") as told:
+        Regions(PerLabel(), windows=value)  # type: ignore[arg-type]
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("wrapper", [Regions, Matched])
+@pytest.mark.parametrize(
+    ("fields", "prompts", "error"),
+    [
+        ({}, "photo", None),
+        ({"threshold": 4.0}, "photo", "expected a threshold below 3.87"),
+        ({"threshold": float("nan")}, "photo", "expected a threshold below 3.87"),
+        ({}, "described", "described"),
+    ],
+)
+def test_what_predict_refuses_is_refused_without_a_model(
+    wrapper: type[Regions | Matched], fields: dict[str, float], prompts: str, error: str | None
+) -> None:
+    """A threshold that no z exceeds; prompts that describe the labels, but not the reference words."""
+    described = PromptSet("described", "0", "", "", described=tuple((label, (label,)) for label in LABELS))
+    strategy = wrapper(PerLabel(described if prompts == "described" else load_prompts(prompts)), **fields)
+    for call in (
+        lambda: refuse_labels(strategy, LABELS),
+        lambda: strategy.predict(random_images(), LABELS, ClassSpace()),
+    ):
+        if error is None:
+            call()
+            continue
+        with pytest.raises(ZspromptError, match=error) as told:
+            call()
+        assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("spec", ["regions:per-label", "matched:per-label", "matched:regions:per-label"])
+def test_a_label_too_long_for_the_encoder_is_refused(spec: str) -> None:
+    strategy, texts = load_strategy(spec), ClassSpace(fits_up_to=200)
+    with pytest.raises(LabelError, match="shorten"):
+        strategy.predict(random_images(), (*LABELS, "x" * 300), texts)
+
+
+def test_reference_words_join_decisions_of_regions_and_scores_of_matched() -> None:
+    for labels in (LABELS, (*LABELS, neutral_words()[0])):
+        regions, matched = (
+            load_strategy(f"{name}:per-label").reference_words(labels) for name in ("regions", "matched")
+        )
+        assert regions.words == matched.words == tuple(word for word in neutral_words() if word not in labels)
+        assert (regions.in_scores, matched.in_scores) == (False, True)
+
+
+def test_the_score_of_a_label_depends_on_that_label_alone() -> None:
+    images, strategy = random_images(), Regions(PerLabel())
+    together = strategy.predict(images, LABELS, RandomSpace())
+    for c, label in enumerate(LABELS):
+        alone = strategy.predict(images, (label,), RandomSpace())
+        np.testing.assert_allclose(alone.scores[:, 0], together.scores[:, c], atol=1e-6)
+        assert alone.windows is not None
+        assert together.windows is not None
+        assert np.array_equal(alone.windows.best[:, 0], together.windows.best[:, c])
+
+
+def test_without_images_there_are_no_scores() -> None:
+    for spec in ("regions:per-label", "matched:regions:per-label"):
+        answer = load_strategy(spec).predict(random_images(0), LABELS, ClassSpace())
+        assert answer.scores.shape == answer.decisions.shape == (0, 3)
 
 
 # -- small things ------------------------------------------------------------------------------------------------------
@@ -212,7 +306,7 @@ def test_scores_of_matched_are_the_formula(
     images, texts = random_images(), ClassSpace()
     words = (*LABELS, *neutral_words())
     inner = Regions(PerLabel()) if regions else PerLabel()
-    answer = Matched(inner, weight=weight).predict(images, LABELS, texts)
+    answer = Matched(inner, weight=weight, threshold=0.5).predict(images, LABELS, texts)
     closeness = np.exp(30 * (texts.texts(words) @ texts.texts(texts.class_texts).T).astype(np.float64))
     views: list[list[Floats]] = [[], [], []]
     positions = []
@@ -235,7 +329,8 @@ def test_scores_of_matched_are_the_formula(
     r = (whole + 2 * np.stack([rows.max(axis=0) for rows in windows])) / 3 if regions else whole
     expected = match + weight * z(r)
     np.testing.assert_allclose(answer.scores, expected[:, :3], atol=2e-3)
-    assert np.array_equal(answer.decisions, z(expected)[:, :3] > 2)
+    assert np.array_equal(answer.decisions, z(expected)[:, :3] > 0.5)
+    assert 0 < answer.decisions.mean() < 1
     if regions:
         assert answer.windows is not None
         assert np.array_equal(answer.windows.best, positions)
