@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from zsprompt.encoders.clip.openai_clip import OpenAIClip
 from zsprompt.encoders.clip.tiny import load_tiny
 from zsprompt.encoders.clip.transformer import ImageTower, resized_positions
 from zsprompt.encoders.windows import Grid
+from zsprompt.errors import ModelError
 from zsprompt.store.checked_encoder import CheckedEncoder
 from zsprompt.store.image_parts import Crops, DenseWindows, parts_for
 from zsprompt.testing import check_encoder
@@ -71,7 +71,10 @@ def test_windows_are_as_large_as_what_the_tower_takes(tokens: int, size: int, ex
     grid = encoder.grid(400, 300)
     assert grid == expected
     patch = size // expected.window
-    assert encoder.prepare_windows(Image.new("RGB", (400, 300)), grid).size == (patch * grid.columns, patch * grid.rows)
+    image, larger = noise()[1].resize((400, 300)), (patch * grid.columns, patch * grid.rows)
+    prepared = encoder.prepare_windows(image, grid)
+    assert prepared.tobytes() == image.resize(larger, Image.Resampling.BICUBIC).tobytes()
+    assert encoder.prepare_windows(prepared, grid) is prepared
     assert len(grid) == 12
 
 
@@ -99,6 +102,34 @@ def test_position_embeddings_of_the_towers_own_grid_are_unchanged_and_others_are
     rows = resized_positions(torch.cat([torch.zeros(1, 1), ramp]), 12, 6)[1:].view(12, 6)
     assert torch.allclose(rows, rows[:, :1].expand(12, 6), atol=1e-5)
     assert (rows[1:, 0] > rows[:-1, 0])[1:-1].all()
+
+
+def cubic(distance: np.ndarray) -> np.ndarray:
+    """The kernel of cubic convolution with a = −0.75 (Keys 1981)."""
+    d, a = np.abs(distance), -0.75
+    near, far = ((a + 2) * d - (a + 3)) * d * d + 1, a * (((d - 5) * d + 8) * d - 4)
+    return np.where(d <= 1, near, np.where(d < 2, far, 0))
+
+
+def stretched(length: int, side: int = 6) -> np.ndarray:
+    """[length, side] what each old place weighs in each new one. Places are pixels: their centres are at a half."""
+    weights = np.zeros((length, side))
+    for new in range(length):
+        centre = (new + 0.5) * side / length - 0.5
+        for old in range(int(np.floor(centre)) - 1, int(np.floor(centre)) + 3):
+            weights[new, min(max(old, 0), side - 1)] += cubic(np.float64(centre - old))
+    return weights
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(12, 9), (6, 16), (7, 6), (5, 3), (1, 13)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_positions_are_resized_by_cubic_convolution(rows: int, columns: int, dtype: torch.dtype) -> None:
+    positions = torch.randn(1 + 36, 4).to(dtype)
+    square = positions[1:].double().numpy().reshape(6, 6, 4)
+    expected = np.einsum("ra,cb,abw->rcw", stretched(rows), stretched(columns), square).reshape(-1, 4)
+    found = resized_positions(positions, rows, columns)
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found[1:].double(), expected, atol=1e-5 if dtype == torch.float32 else 4e-3)
 
 
 def test_with_its_last_attention_it_is_clips_own_tower_on_a_larger_image() -> None:
@@ -172,10 +203,29 @@ def test_a_residual_networks_windows_are_pooled_as_images_are() -> None:
 # -- which windows -----------------------------------------------------------------------------------------------------
 
 
-def test_transformers_get_crops_unless_dense_windows_are_asked_for(encoder: OpenAIClip, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("architecture", "expected"), [(TRANSFORMER, Crops), (RESIDUAL, DenseWindows)])
+def test_transformers_get_crops_unless_dense_windows_are_asked_for(architecture: dict, expected: type) -> None:
+    encoder = OpenAIClip.from_state(model_of(architecture).state_dict(), name="r", sha256="", device="cpu")
     checked = CheckedEncoder(encoder)
-    (part,) = parts_for(checked, {"windows"}, 4)
-    assert isinstance(part, DenseWindows if encoder.prefers_dense else Crops)
-    assert isinstance(parts_for(checked, {"windows:dense"}, 4)[0], DenseWindows)
-    assert isinstance(parts_for(checked, {"windows:crops"}, 4)[0], Crops)
+    for reads, kind in (("windows", expected), ("windows:dense", DenseWindows), ("windows:crops", Crops)):
+        (part,) = parts_for(checked, {reads}, 4)
+        assert isinstance(part, kind)
     assert load_tiny().prefers_dense
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+@pytest.mark.parametrize("architecture", [TRANSFORMER, RESIDUAL], ids=["transformer", "residual"])
+def test_windows_follow_the_precision(architecture: dict, precision: str) -> None:
+    def of(precision: str) -> OpenAIClip:
+        state = model_of(architecture).state_dict()
+        return OpenAIClip.from_state(state, name="r", sha256="", device="cpu", precision=precision)
+
+    try:
+        rounded, exact = of(precision), of("auto")
+    except ModelError:
+        pytest.skip("needs a processor with bfloat16 instructions")
+    pairs = zip(windows_of(rounded, noise()), windows_of(exact, noise()), strict=True)
+    difference = max(float(np.abs(a.astype(np.float32) - b).max()) for a, b in pairs)
+    assert difference < 0.02
+    rounds = precision == "bfloat16" or architecture is TRANSFORMER  # int8 leaves convolutions as they are
+    assert (difference > 0) == rounds
