@@ -60,7 +60,7 @@ def images(name: str, ours: OpenAIClip, theirs: Any, count: int, rounds: int) ->
     ways: dict[str, Callable[[], object]] = {}
     for batch in (64, 512):
         ways[f"clip, on the GPU, batches of {batch}"] = lambda b=batch: parts(theirs.encode_image, pixels, b)
-        ways[f"zsprompt, on the GPU, batches of {batch}"] = lambda b=batch: parts(ours._towers.image, pixels, b)
+        ways[f"zsprompt, on the GPU, batches of {batch}"] = lambda b=batch: parts(ours.towers.image, pixels, b)
         ways[f"zsprompt, copied, batches of {batch}"] = lambda b=batch: [
             ours.encode_images(squares[start : start + b]) for start in range(0, count, b)
         ]

@@ -98,7 +98,7 @@ def one(name: str, images: int, labels: int, largest: int) -> dict[str, Any]:
         "candidates": sum(1 for _ in list_all._subsets(labels, largest)),
         "seconds": taken,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
-        "flops_a_node": 0 if name == "table" else flops_a_node(space.encoder._towers.model),
+        "flops_a_node": 0 if name == "table" else flops_a_node(space.encoder.towers.model),
         "peak_flops": (peak + peak_flops()) / 2,
     }
 

@@ -50,14 +50,14 @@ def vit(checkpoint: Path, photos: zs.Dataset, rounds: int) -> list[dict[str, Any
     rounded = OpenAIClip.from_file(checkpoint, device="cpu", precision="bfloat16")
     quantised = OpenAIClip.from_file(checkpoint, device="cpu", precision="int8")
     pixels = normalised(encoder, photos)
-    visual = encoder._towers.model.visual
+    visual = encoder.towers.model.visual
     ways: dict[str, Run] = {
-        "clip's own encode_image": encoder._towers.model.encode_image,
-        "zsprompt, float32": encoder._towers.image,
-        "bfloat16 (autocast)": autocast(encoder._towers.model.encode_image),
+        "clip's own encode_image": encoder.towers.model.encode_image,
+        "zsprompt, float32": encoder.towers.image,
+        "bfloat16 (autocast)": autocast(encoder.towers.model.encode_image),
         "torch.compile": torch.compile(visual),
-        "zsprompt, bfloat16": rounded._towers.image,
-        "zsprompt, int8": quantised._towers.image,
+        "zsprompt, bfloat16": rounded.towers.image,
+        "zsprompt, int8": quantised.towers.image,
     }
     ways |= others(visual, pixels[:BATCH])
     return measured("ViT-B/32", ways, pixels, rounds)
@@ -72,7 +72,7 @@ def towers(name: str, data: zs.Dataset, limit: int, rounds: int) -> list[dict[st
         pixels = (pixels.permute(0, 3, 1, 2).float() - 127.0) / 128.0
         finish = lambda out: torch.from_numpy(encoder._convex(out.float().numpy()))  # noqa: E731
     else:
-        network, size, finish = encoder._towers.model.visual, BATCH, lambda out: out
+        network, size, finish = encoder.towers.model.visual, BATCH, lambda out: out
         pixels = normalised(encoder, data)
     plain = pixels.contiguous()
     fast = pixels.contiguous(memory_format=torch.channels_last)

@@ -97,7 +97,7 @@ def formula(name: str, tower: Tower, way: str, d: int) -> dict[str, Any]:
 def measure(rows: list[dict[str, Any]], checkpoint: Path, images: int, rounds: int) -> None:
     """Add the measured columns to `rows`, one row per cell."""
     encoders = [encoder_for(checkpoint, way, d) for d, way in cells()]
-    block = OpenAIClip.from_file(checkpoint, device="cpu")._towers.model.visual.transformer.resblocks[0]
+    block = OpenAIClip.from_file(checkpoint, device="cpu").towers.model.visual.transformer.resblocks[0]
     layer = Layer(block, products("cpu", "auto"))
     ready = [[encoder.prepare(image) for image in random_images(images)] for encoder in encoders]
     timings: list[list[tuple[float, float, float]]] = [[] for _ in rows]  # per cell and round: whole, linear, attention
@@ -120,7 +120,7 @@ def encoder_for(checkpoint: Path, way: str, d: int) -> Any:
 
 def at_full_size(encoder: OpenAIClip, d: int) -> OpenAIClip:
     """`encoder` for images of d times its size, with an interpolated positional embedding."""
-    visual = encoder._towers.model.visual
+    visual = encoder.towers.model.visual
     grid = B32.side // B32.patch
     first, places = visual.positional_embedding[:1], visual.positional_embedding[1:]
     square = places.T.reshape(1, -1, grid, grid)

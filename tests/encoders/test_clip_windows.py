@@ -64,7 +64,7 @@ def test_the_contract_holds(encoder: OpenAIClip) -> None:
     ],
 )
 def test_windows_are_as_large_as_what_the_tower_takes(tokens: int, size: int, expected: Grid) -> None:
-    from zsprompt.encoders.clip.openai_models import Sizes
+    from zsprompt.encoders.dual_encoder import Sizes
 
     sizes = Sizes(512, size, tokens, 77)
     encoder = OpenAIClip(lambda _: pytest.fail("no weights"), sizes=sizes, name="x", sha256="", is_residual=False)
@@ -167,9 +167,9 @@ def test_a_transformers_windows_are_means_of_patches() -> None:
     (image, grid) = noise()[1], encoder.grid(*SIZES[1])
     prepared = encoder.prepare_windows(image, grid)
     (rows,) = encoder.encode_windows([prepared], [grid])
-    pixels = encoder._towers.scaled(torch.from_numpy(np.array(prepared)[None]))
+    pixels = encoder.preprocess.pixels(torch.from_numpy(np.array(prepared)[None]))
     with torch.no_grad():
-        places = encoder._towers._dense.places(pixels)[0].numpy()
+        places = encoder.towers._dense.places(pixels)[0].numpy()
     for row, (left, top, right, bottom) in zip(rows, grid.windows(), strict=True):
         mean = places[top:bottom, left:right].reshape(-1, 48).mean(axis=0)
         np.testing.assert_allclose(row, mean / np.linalg.norm(mean), atol=1e-3)
@@ -194,7 +194,7 @@ def test_a_residual_networks_windows_are_pooled_as_images_are() -> None:
     (rows,) = encoder.encode_windows([prepared], [grid])
     pool, visual.attnpool = visual.attnpool, torch.nn.Identity()
     with torch.no_grad():
-        features = visual(encoder._towers.scaled(torch.from_numpy(np.array(prepared)[None])))
+        features = visual(encoder.preprocess.pixels(torch.from_numpy(np.array(prepared)[None])))
         for row, (left, top, right, bottom) in zip(rows, grid.windows(), strict=True):
             expected = pool(features[:, :, top:bottom, left:right])[0].numpy()
             np.testing.assert_allclose(row, expected / np.linalg.norm(expected), atol=1e-3)

@@ -24,6 +24,8 @@ class Encoder(Protocol):
         fingerprint: changes whenever an embedding could change: weights, preprocessing, precision.
         dim: D, the width of an embedding.
         logit_scale: factor on a cosine before a softmax; 100.0 for OpenAI CLIP.
+        logit_bias: added to the scaled cosine before a sigmoid, which then is the probability that image and text
+            match. None for a model that was trained with a softmax.
         context_length: maximum number of tokens in a text; None for no limit.
         text_batch: preferred number of texts per batch, in alphabetical order.
     """
@@ -32,6 +34,7 @@ class Encoder(Protocol):
     fingerprint: str
     dim: int
     logit_scale: float
+    logit_bias: float | None = None
     context_length: int | None
     text_batch: int = 64
 
@@ -46,6 +49,13 @@ class Encoder(Protocol):
     def fits(self, texts: Sequence[str]) -> Bools:
         """[T] whether each text fits the context, without encoding it. By default, every text fits."""
         return np.ones(len(texts), dtype=np.bool_)
+
+    def clean(self, text: str) -> str:
+        """What the model reads of a text: for example in lower case and without punctuation. By default, `text`.
+
+        A text and its cleaned text have the same embedding. Cleaning a text twice must equal cleaning it once.
+        """
+        return text
 
     def prepare(self, image: Image) -> Image:
         """`image`, cropped and resized for the tower. Called in worker threads. By default, `image` itself.
@@ -64,16 +74,25 @@ class Encoder(Protocol):
 
 
 class ScaleOnUse(Encoder):
-    """An Encoder that reads `logit_scale` when it is first asked for, because it is one of the weights."""
+    """An Encoder that reads `logit_scale` and `logit_bias` when first asked for, because they are weights."""
 
     @cached_property
     def logit_scale(self) -> float:  # type: ignore[override]  # an attribute all the same
         """See Encoder."""
         return self.read_logit_scale()
 
+    @cached_property
+    def logit_bias(self) -> float | None:  # type: ignore[override]  # likewise
+        """See Encoder."""
+        return self.read_logit_bias()
+
     def read_logit_scale(self) -> float:
         """The logit scale, from the weights."""
         raise NotImplementedError
+
+    def read_logit_bias(self) -> float | None:
+        """The logit bias, from the weights. By default, None."""
+        return None
 
 
 @runtime_checkable

@@ -86,6 +86,14 @@ class Pyramid(ScaleOnUse):
         """See ScaleOnUse; that of `encoder`."""
         return self._texts.logit_scale
 
+    def read_logit_bias(self) -> float | None:
+        """See ScaleOnUse; that of `encoder`."""
+        return self._texts.logit_bias
+
+    def clean(self, text: str) -> str:
+        """See Encoder; as `encoder` does."""
+        return self._texts.clean(text)
+
     def encode_texts(self, texts: Sequence[str]) -> Floats:
         """See Encoder; as `encoder` embeds them."""
         return self._texts.encode_texts(texts)

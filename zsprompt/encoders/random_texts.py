@@ -43,6 +43,14 @@ class RandomTexts(ScaleOnUse):
         """See ScaleOnUse; that of `encoder`."""
         return self._encoder.logit_scale
 
+    def read_logit_bias(self) -> float | None:
+        """See ScaleOnUse; that of `encoder`."""
+        return self._encoder.logit_bias
+
+    def clean(self, text: str) -> str:
+        """See Encoder; as `encoder` does."""
+        return self._encoder.clean(text)
+
     def encode_texts(self, texts: Sequence[str]) -> Floats:
         """See Encoder."""
         return unit_rows(np.stack([self._random_vector(text) for text in texts]))

@@ -2,25 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """What a program must know of a CLIP model before it reads the weights.
-
-    Attributes:
-        dim: D, the width of an embedding.
-        image_size: side of the image tower's square input, in pixels.
-        tokens: L, number of spatial tokens of an image: the pooled one and the places.
-        context_length: maximum number of tokens in a text.
-    """
-
-    dim: int
-    image_size: int
-    tokens: int
-    context_length: int = 77
-
+from zsprompt.encoders.dual_encoder import Sizes
 
 # name -> (OpenAI's sha256 of the weights, file name). Source: the table of the `clip` package, clip/clip.py.
 OPENAI_MODELS = {

@@ -21,8 +21,8 @@ from zsprompt._utils.http_download import sha256_file
 from zsprompt._utils.text import words_of
 from zsprompt.encoders.base import Precision
 from zsprompt.encoders.clip.openai_clip import OpenAIClip
-from zsprompt.encoders.clip.openai_models import Sizes
 from zsprompt.encoders.clip.towers import Towers
+from zsprompt.encoders.dual_encoder import Sizes
 from zsprompt.errors import ModelError
 
 if TYPE_CHECKING:

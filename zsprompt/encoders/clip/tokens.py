@@ -38,6 +38,15 @@ class Tokeniser:
         """The token ids of each text."""
         return [self.ids(text) for text in texts]
 
+    def fits(self, text: str, context_length: int) -> bool:
+        """Whether the text has at most so many tokens. For most texts, their length says so."""
+        surely = len(text) <= context_length - 2 and is_plain(text)
+        return surely or len(self.ids(text)) <= context_length
+
+    def clean(self, text: str) -> str:
+        """`text`: the vocabulary's own cleaning is part of `ids`."""
+        return text
+
     def _ids(self, text: str) -> tuple[int, ...]:
         if not is_plain(text):
             return (START, *self._encode(text), END)

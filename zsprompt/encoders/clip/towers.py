@@ -6,20 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from zsprompt.encoders.base import Precision
 from zsprompt.encoders.clip.clip_package import clip_model
-from zsprompt.encoders.clip.openai_models import Sizes
 from zsprompt.encoders.clip.products import Run, convolutions, products
 from zsprompt.encoders.clip.residual import ResidualTower
 from zsprompt.encoders.clip.token_trie import TrieTower
 from zsprompt.encoders.clip.transformer import ImageTower
+from zsprompt.encoders.dual_encoder import Sizes
 from zsprompt.encoders.no_draws import no_draws
 from zsprompt.encoders.windows import Grid
 from zsprompt.errors import ModelError
 
 if TYPE_CHECKING:
     import torch
-
-_MEAN = (0.48145466, 0.4578275, 0.40821073)
-_STD = (0.26862954, 0.26130258, 0.27577711)
 
 _CPU_NODES, _GPU_NODES = 1024, 2**13  # trie nodes per batch, see openai_clip
 
@@ -40,6 +37,7 @@ class Towers:
         model: the `clip.model.CLIP`.
         sizes: its sizes.
         logit_scale: factor on a cosine before a softmax.
+        logit_bias: None; CLIP has no bias.
         text: token sequences -> [T, D].
         image: normalised pixels [N, 3, size, size] -> [N, D].
         image_tokens: the same -> [N, L, D].
@@ -47,7 +45,6 @@ class Towers:
     """
 
     def __init__(self, state: dict[str, torch.Tensor], name: str, device: str, precision: Precision) -> None:
-        import torch
 
         product = products(device, precision)
         self._precision = precision
@@ -70,8 +67,7 @@ class Towers:
         width = int(self.model.text_projection.shape[1])
         self.sizes = Sizes(width, int(visual.input_resolution), len(grid), int(self.model.context_length))
         self.logit_scale = float(self.model.logit_scale.detach().float().exp())
-        self._mean = torch.tensor(_MEAN, device=device).view(3, 1, 1)
-        self._std = torch.tensor(_STD, device=device).view(3, 1, 1)
+        self.logit_bias: float | None = None
 
     def windows(self, pixels: torch.Tensor, grid: Grid) -> torch.Tensor:
         """[N, W, D] the windows of larger images, from one pass; see WindowEncoder.
@@ -90,10 +86,6 @@ class Towers:
         places = dense.places(pixels).float()
         means = [places[:, top:bottom, left:right].mean((1, 2)) for left, top, right, bottom in grid.windows().tolist()]
         return torch.stack(means, dim=1)
-
-    def scaled(self, pixels: torch.Tensor) -> torch.Tensor:
-        """[N, 3, height, width] normalised, from bytes [N, height, width, 3] on the device."""
-        return (pixels.permute(0, 3, 1, 2).float().div(255) - self._mean) / self._std
 
 
 def _build(state: dict[str, torch.Tensor], name: str) -> Any:
