@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-_PATCH = re.compile(r"_patch(\d+)_")
+_PATCH = re.compile(r"(?:vit|eva).*_patch(\d+)_")  # Swin's patches are merged on the way
 
 # Pixels per side of a place on the last feature map, by the first letters of timm's names.
 _STRIDES = {"convnext": 32, "fastvit_mci0": 32, "fastvit_mci1": 32, "fastvit_mci2": 32, "fastvit_mci3": 64}
@@ -32,6 +32,6 @@ def _stride(vision: Mapping[str, Any]) -> int | None:
     name = vision.get("timm_model_name")
     if not name:
         return 32 if isinstance(vision.get("layers"), (list, tuple)) else int(vision.get("patch_size", 16))
-    if match := _PATCH.search(name):
+    if match := _PATCH.match(name):
         return int(match[1])
     return next((stride for start, stride in _STRIDES.items() if name.startswith(start)), None)
