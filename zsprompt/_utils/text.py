@@ -50,3 +50,8 @@ def in_bytes(count: int) -> str:
         if count >= size:
             return f"{count / size:.3g} {unit}"
     return f"{count} bytes"
+
+
+def reason(error: BaseException) -> str:
+    """The message of a library's error in one line of at most 160 characters; its class if it has none."""
+    return " ".join(str(error).split())[:160] or type(error).__name__

@@ -75,6 +75,14 @@ ENCODERS = {
             "conse.encoder:check_conse",
             has_fields=True,
         ),
+        *(
+            EncoderEntry(name, "open_clip.encoder:load_open_clip", about, "open_clip.encoder:check_open_clip")
+            for name, about in (
+                ("open_clip:NAME/PRETRAINED", "any model of open_clip (extra 'open-clip'); see `zsprompt models list`"),
+                ("hf-hub:OWNER/NAME", "an open_clip model in a repository of Hugging Face"),
+                ("local-dir:FOLDER", "an open_clip model in a folder with open_clip_config.json"),
+            )
+        ),
         EncoderEntry(
             "pyramid:MODEL",
             "pyramid:load_pyramid",
@@ -86,7 +94,6 @@ ENCODERS = {
 """Built-in encoders. An encoder is its module and one line here; the contract tests run over this table."""
 
 _BY_KEY = {entry.key: entry for entry in ENCODERS.values()}
-_PLANNED = ("open_clip",)  # planned families: a name with this prefix must not be read as module:Object
 _GROUP = "zsprompt.encoders"
 
 
@@ -186,10 +193,6 @@ def _names_file(name: str) -> bool:
 def _entry(name: str) -> EncoderEntry | None:
     """The table entry for `name`; None if it may be a file or an installed encoder."""
     prefix = name.partition(":")[0].partition(",")[0]
-    if ":" in name and prefix in _PLANNED:
-        raise ModelError(
-            f"models of {prefix} are not supported yet, found {name!r}; use an OpenAI CLIP name or a checkpoint file"
-        )
     entry = _BY_KEY.get(prefix)
     if entry and (entry.is_family or (entry.has_fields and name.startswith(f"{prefix},"))):
         return entry

@@ -8,7 +8,7 @@ still if the processor has instructions for it. Measured by benchmarks/precision
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from zsprompt.errors import ModelError
@@ -31,10 +31,12 @@ def products(device: str, precision: str) -> Callable[[Linear], Product]:
     Raises:
         ModelError: this machine cannot run the precision.
     """
+    if device != "cpu":
+        return plain  # the weights themselves are in the precision
     check_precision(device, precision)
     if precision != "auto":
         return int8 if precision == "int8" else Bfloat16
-    return Float32 if device == "cpu" and _has_onednn() else plain
+    return Float32 if _has_onednn() else plain
 
 
 def convolutions(run: Run, precision: str) -> Run:
@@ -50,9 +52,17 @@ def convolutions(run: Run, precision: str) -> Run:
     return rounded
 
 
-def check_precision(device: str, precision: str) -> None:
-    """Raises ModelError if `precision` cannot run on this device, or is no faster than float32."""
-    if precision != "auto" and device != "cpu":
+def check_precision(device: str, precision: str, *, on_gpu: Collection[str] = ()) -> None:
+    """Raise ModelError if `precision` cannot run on this device, or is no faster than float32.
+
+    Args:
+        device: "cpu" or "cuda".
+        precision: see encoders.Precision.
+        on_gpu: precisions other than "auto" that the model has on a GPU.
+    """
+    if precision in ("auto", *(on_gpu if device != "cpu" else ())):
+        return
+    if device != "cpu":
         raise ModelError(
             f"expected a CPU for precision {precision}, found device {device}; "
             f"use --device cpu,precision={precision}, or leave out precision"

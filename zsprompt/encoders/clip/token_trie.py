@@ -48,11 +48,12 @@ class Trie:
 
     @classmethod
     def of(cls, sequences: Sequence[Sequence[int]]) -> Trie:
-        """The trie of sequences of at least one token. Token ids are at least 1."""
+        """The trie of sequences of at least one token."""
         lengths = np.fromiter(map(len, sequences), dtype=np.intp, count=len(sequences))
         table = np.zeros((len(sequences), lengths.max()), dtype=">u4")
         inside = np.arange(table.shape[1]) < lengths[:, None]
-        table[inside] = np.fromiter(chain.from_iterable(sequences), dtype=np.uint32, count=lengths.sum())
+        # one more than the id: 0 is after the end
+        table[inside] = 1 + np.fromiter(chain.from_iterable(sequences), dtype=np.uint32, count=lengths.sum())
         # big-endian bytes sort like the numbers, and a prefix sorts before its continuations
         order = np.argsort(table.view(f"S{4 * table.shape[1]}").ravel(), kind="stable")
         table, inside = table[order], inside[order]
@@ -66,7 +67,7 @@ class Trie:
         paths = np.maximum.accumulate(paths, axis=0)
         ends = np.empty(len(sequences), dtype=np.intp)
         ends[order] = paths[np.arange(len(sequences)), lengths[order] - 1]
-        return cls(table[new].astype(np.intp), depth, paths, row, ends)
+        return cls(table[new].astype(np.intp) - 1, depth, paths, row, ends)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -127,18 +128,19 @@ def _block(trie: Trie, first: int, last: int) -> _Block:
 
 
 class TrieTower:
-    """The text tower of an OpenAI CLIP model, run over tries.
+    """A causal text tower, run over tries. It equals a padded one whose embedding is read at the end of the text.
 
     Args:
-        model: a `clip.model.CLIP`, on its device and in its precision.
+        text: the tower's parts, on their device and in their precision: a `clip.model.CLIP`, an `open_clip.CLIP` or
+            an `open_clip.TextTransformer`.
         block: nodes per block; memory grows with it alone.
         product: see Layer.
     """
 
-    def __init__(self, model: Any, *, block: int, product: Callable[[Linear], Product] = plain) -> None:
-        self._model = model
+    def __init__(self, text: Any, *, block: int, product: Callable[[Linear], Product] = plain) -> None:
+        self._text = text
         self._block = block
-        self._layers = [Layer(block, product) for block in model.transformer.resblocks]
+        self._layers = [Layer(block, product) for block in text.transformer.resblocks]
 
     def __call__(self, sequences: Sequence[Sequence[int]]) -> torch.Tensor:
         """[T, D] the embedding of each token sequence, not normalised, in the model's precision."""
@@ -147,27 +149,41 @@ class TrieTower:
         trie = Trie.of(sequences)
         text_of = np.full(len(trie), -1, dtype=np.intp)  # equal sequences share an end and an embedding
         text_of[trie.ends] = np.arange(len(sequences))
-        projection = self._model.text_projection
-        result = torch.empty((len(sequences), projection.shape[1]), dtype=projection.dtype, device=projection.device)
+        weight = self._text.token_embedding.weight
+        rows, parts = [], []
         with torch.inference_mode():
-            carried: list[torch.Tensor] = [projection.new_empty((0, 2 * layer.width)) for layer in self._layers]
+            carried: list[torch.Tensor] = [
+                weight.new_empty((0, 2 * one.width), dtype=one.dtype) for one in self._layers
+            ]
             for block in _blocks(trie, self._block):
                 ending = np.flatnonzero(text_of[block.first : block.last] >= 0)
-                states = self._run(trie, block, carried, ending)
-                rows = torch.from_numpy(text_of[block.first + ending]).to(result.device)
-                result[rows] = (self._model.ln_final(states) @ projection).to(result.dtype)
-            embeddings: torch.Tensor = result[torch.from_numpy(text_of[trie.ends]).to(result.device)]
-            return embeddings
+                parts.append(self._project(self._run(trie, block, carried, ending)))
+                rows.append(text_of[block.first + ending])
+            embeddings = torch.cat(parts)
+        place = np.empty(len(sequences), dtype=np.intp)
+        place[np.concatenate(rows)] = np.arange(len(embeddings))
+        return embeddings[torch.from_numpy(place[text_of[trie.ends]]).to(embeddings.device)]
+
+    def _project(self, states: torch.Tensor) -> torch.Tensor:
+        """[n, D] from last hidden states [n, width]."""
+        from torch import nn
+
+        normed: torch.Tensor = self._text.ln_final(states)
+        projection = self._text.text_projection
+        if projection is None:
+            return normed
+        result: torch.Tensor = projection(normed) if isinstance(projection, nn.Module) else normed @ projection
+        return result
 
     def _run(self, trie: Trie, block: _Block, carried: list[torch.Tensor], ending: Indices) -> torch.Tensor:
         """[ending, width] last hidden states of the block's ending nodes. Updates `carried` for the next block."""
         import torch
 
-        device = self._model.text_projection.device
+        device = self._text.token_embedding.weight.device
         tokens = torch.from_numpy(trie.tokens[block.first : block.last]).to(device)
         depth = torch.from_numpy(trie.depth[block.first : block.last]).to(device)
         keys, allowed, carry = (torch.from_numpy(x).to(device) for x in (block.keys, block.allowed, block.carry))
-        states: torch.Tensor = self._model.token_embedding(tokens) + self._model.positional_embedding[depth]
+        states: torch.Tensor = self._text.token_embedding(tokens) + self._text.positional_embedding[depth]
         states = states.to(self._layers[0].dtype)
         for i, layer in enumerate(self._layers):
             projected = layer.attention_input(states)

@@ -17,16 +17,16 @@ from zsprompt.encoders.clip.products import Linear, Product, plain
 if TYPE_CHECKING:
     import torch
 
-# CLIP's activation is x · sigmoid(1.702 x) = silu(1.702 x) / 1.702. In float32, the constants are folded into the
-# matrices before and after it: one pass over the widest array instead of three.
+# OpenAI's activation, QuickGELU, is x · sigmoid(1.702 x) = silu(1.702 x) / 1.702. In float32, the constants are folded
+# into the matrices before and after it: one pass over the widest array instead of three.
 _SLOPE = 1.702
 
 
 class Layer:
-    """One residual block. In float32, it modifies the block's matrices and activation in place.
+    """One residual block. In float32, it modifies the block's matrices and activation in place if that is QuickGELU.
 
     Args:
-        block: a `clip.model.ResidualAttentionBlock`.
+        block: a `ResidualAttentionBlock` of `clip.model` or `open_clip.transformer`.
         product: turns each linear layer into a callable; see products.
     """
 
@@ -38,7 +38,7 @@ class Layer:
         self.heads = int(attention.num_heads)
         self.width = int(attention.embed_dim)
         self.dtype = attention.in_proj_weight.dtype
-        if self.dtype == torch.float32 and not isinstance(inner.gelu, nn.SiLU):
+        if self.dtype == torch.float32 and type(inner.gelu).__name__ == "QuickGELU":
             with torch.no_grad():
                 inner.c_fc.weight.mul_(_SLOPE)
                 inner.c_fc.bias.mul_(_SLOPE)
@@ -65,7 +65,7 @@ class Layer:
             queries: a part of an `attention_input`.
             keys: a part of an `attention_input`, of the same states or others.
             values: likewise.
-            allowed: [B, Q, K] bool, whether a query attends to a key; all if None.
+            allowed: [B, Q, K] bool, whether a query attends to a key; or what is added to their product; all if None.
         """
         import torch.nn.functional as F
 
@@ -85,11 +85,46 @@ class Layer:
         return result
 
 
+def run_by_layers(transformer: Any, product: Callable[[Linear], Product]) -> None:
+    """Let each block of an `open_clip.transformer.Transformer` run its products by `product`, in place.
+
+    The results are the block's own up to rounding. Blocks of other kinds keep their way.
+    """
+    for block in transformer.resblocks:
+        if is_plain_block(block):
+            block.forward = _ByLayer(Layer(block, product), block.forward)
+
+
+def is_plain_block(block: Any) -> bool:
+    """Whether a block of open_clip is one of CLIP's: no further norms, scales or inputs."""
+    from torch import nn
+
+    plain_kind = type(block).__name__ == "ResidualAttentionBlock" and not hasattr(block, "ln_1_kv")
+    return plain_kind and isinstance(block.ls_1, nn.Identity) and isinstance(block.ls_2, nn.Identity)
+
+
+class _ByLayer:
+    """A block's `forward`: by a Layer, or the block's own for masks that differ between the texts of a batch."""
+
+    def __init__(self, layer: Layer, own: Callable[..., torch.Tensor]) -> None:
+        self._layer, self._own = layer, own
+
+    def __call__(
+        self, q_x: torch.Tensor, k_x: Any = None, v_x: Any = None, attn_mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        if k_x is not None or v_x is not None or (attn_mask is not None and attn_mask.dim() != 2):
+            return self._own(q_x, k_x, v_x, attn_mask)
+        mask = None if attn_mask is None else attn_mask[None].to(q_x.dtype)
+        queries, keys, values = self._layer.attention_input(q_x).chunk(3, dim=-1)
+        states = q_x + self._layer.attend(queries, keys, values, mask)
+        return states + self._layer.feed_forward(states)
+
+
 class ImageTower:
     """CLIP's vision transformer. For the class token alone, the last block computes no other token.
 
     Args:
-        visual: a `clip.model.VisionTransformer`.
+        visual: a `VisionTransformer` of `clip.model` or `open_clip.transformer`, pooled by its class token.
         product: see Layer.
     """
 

@@ -1,0 +1,121 @@
+"""Files of models from Hugging Face's hub: from its cache, else downloaded."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TypeVar
+
+from zsprompt._utils.text import reason
+from zsprompt.errors import ModelError
+
+logger = logging.getLogger(__name__)
+
+EXTRA = "open-clip"
+"""The extra of zsprompt that brings open_clip, transformers and the hub's client."""
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+)
+"""The files that can make up a tokeniser of transformers."""
+
+T = TypeVar("T")
+
+
+def require_packages(packages: Sequence[str], model: str) -> None:
+    """Raise ModelError if one of these packages, which `model` needs, is not installed."""
+    if missing := [package for package in packages if find_spec(package) is None]:
+        raise ModelError(
+            f"expected the package {missing[0]} for model {model}, found none: pip install 'zsprompt[{EXTRA}]'"
+        )
+
+
+def hub_file(repository: str, names: Sequence[str], *, model: str, about: str = "") -> Path:
+    """The first of these files that a repository has.
+
+    Args:
+        repository: owner/name on the hub.
+        names: alternatives, best first.
+        model: the model that needs it, for messages.
+        about: what else to say before a download, such as its size.
+
+    Raises:
+        ModelError: none is in the cache, and none can be downloaded. The message says where to put them by hand.
+    """
+    if present := _cached(repository, names):
+        return present
+    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    logger.info(f"downloading {names[0]} of {repository} from Hugging Face{about} to {constants.HF_HUB_CACHE}")
+    for name in names:
+        try:
+            return Path(hf_hub_download(repository, name))
+        except LocalEntryNotFoundError as error:
+            raise _unreachable(repository, names, model, error) from None
+        except EntryNotFoundError:
+            continue  # the repository has another of them
+        except Exception as error:  # the client raises its own errors, its transport's and the system's
+            raise _unreachable(repository, names, model, error) from None
+    raise ModelError(
+        f"expected one of {', '.join(names)} in {repository} on Hugging Face for model {model}, found none"
+    )
+
+
+def hub_tokenizer(repository: str, *, model: str) -> Path:
+    """The folder with the tokeniser of a repository. Raises ModelError, see `hub_file`."""
+    first = ("tokenizer.json", "spiece.model", "sentencepiece.bpe.model", "vocab.txt", "vocab.json", "tokenizer.model")
+    if present := _cached(repository, first):
+        return present.parent
+    from huggingface_hub import snapshot_download
+
+    logger.info(f"downloading the tokeniser of {repository} from Hugging Face")
+    return _attempt(
+        lambda: Path(snapshot_download(repository, allow_patterns=[*TOKENIZER_FILES, "config.json"])),
+        lambda error: _unreachable(repository, TOKENIZER_FILES[:2], model, error),
+    )
+
+
+def content_digest(path: Path) -> str:
+    """Hex sha256 of a file. A large file in the hub's cache is named by it."""
+    blob = path.resolve()
+    if blob.parent.name == "blobs" and len(blob.name) == 64:
+        return blob.name
+    from zsprompt._utils.http_download import sha256_file
+
+    return sha256_file(path)
+
+
+def _cached(repository: str, names: Sequence[str]) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    for name in names:
+        if isinstance(path := try_to_load_from_cache(repository, name), str):
+            return Path(path)
+    return None
+
+
+def _attempt(work: Callable[[], T], refused: Callable[[Exception], ModelError]) -> T:
+    try:
+        return work()
+    except Exception as error:  # see hub_file
+        raise refused(error) from None
+
+
+def _unreachable(repository: str, names: Sequence[str], model: str, error: Exception) -> ModelError:
+    return ModelError(
+        f"cannot download {' or '.join(names)} for model {model} ({reason(error)}). By hand: put the files of "
+        f"https://huggingface.co/{repository} into a folder and use --model local-dir:FOLDER, "
+        "or use --model conse (pip install 'zsprompt[offline]', no download)"
+    )
