@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,6 @@ def byte_pairs() -> Any:
     vocabulary = tokenizer.get_vocab()
     for letter in alphabet:  # each letter may end a word
         vocabulary.setdefault(f"{letter}</w>", len(vocabulary))
-    import json
-
     merges = [tuple(pair) for pair in json.loads(tokenizer.to_str())["model"]["merges"]]
     return CLIPTokenizer(vocab=vocabulary, merges=merges)
 
@@ -127,8 +126,8 @@ def align(tokenizer: Any) -> Any:
     text = _TEXT | _special(tokenizer) | {"max_position_embeddings": 512}
     vision = {
         "image_size": 64,
-        "in_channels": [8, 8],
-        "out_channels": [8, 8],
+        "in_channels": [32, 16],
+        "out_channels": [16, 24],
         "kernel_sizes": [3, 3],
         "strides": [2, 2],
         "expand_ratios": [1, 2],
@@ -192,6 +191,10 @@ MODELS: dict[str, tuple[Maker, Maker, Maker]] = {
 def save(kind: str, folder: Path) -> Path:
     """Write a tiny model of this kind, with weights of seed 0."""
     import torch
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
 
     model, tokenizer, processor = MODELS[kind]
     words = tokenizer()

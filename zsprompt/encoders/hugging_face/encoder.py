@@ -17,7 +17,7 @@ from zsprompt.encoders.devices import pick_device
 from zsprompt.encoders.dual_encoder import DualEncoder, Sizes
 from zsprompt.encoders.hugging_face.aliases import alias
 from zsprompt.encoders.hugging_face.checkpoint import Checkpoint, check_name, find_checkpoint, repository_of
-from zsprompt.encoders.hugging_face.library import read_config, read_image_processor
+from zsprompt.encoders.hugging_face.library import read_config, read_image_processor, reading
 from zsprompt.encoders.hugging_face.preprocessing import preprocess_of
 from zsprompt.encoders.hugging_face.towers import HuggingFaceTowers, read_model
 from zsprompt.encoders.open_clip.tokenizers import HubTokenizer, canonical
@@ -107,7 +107,8 @@ def _sizes(config: Any, checkpoint: Checkpoint, preprocess: Preprocess) -> Sizes
 
 
 def _read_tokenizer(checkpoint: Checkpoint) -> HubTokenizer:
-    tokenizer = HubTokenizer(checkpoint.folder, canonical if checkpoint.family.is_canonical else str)
+    with reading("the tokeniser", checkpoint.folder):
+        tokenizer = HubTokenizer(checkpoint.folder, canonical if checkpoint.family.is_canonical else str)
     try:
         tokenizer.pad((), 1)
     except TypeError:  # its token for padding is None

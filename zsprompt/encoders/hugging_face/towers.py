@@ -138,10 +138,10 @@ def read_model(checkpoint: Checkpoint) -> Model:
 
 def _logit_scale(model: Model) -> float:
     if hasattr(model, "temperature"):  # ALIGN's
-        return 1 / float(model.temperature)
-    return math.exp(float(model.logit_scale))
+        return 1 / float(model.temperature.detach())
+    return math.exp(float(model.logit_scale.detach()))
 
 
 def _logit_bias(model: Model) -> float | None:
     bias = getattr(model, "logit_bias", None)
-    return None if bias is None else float(bias)
+    return None if bias is None else float(bias.detach())
