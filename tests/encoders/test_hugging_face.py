@@ -149,6 +149,16 @@ def test_siglip_reads_lower_case_without_punctuation(folders: dict[str, Path]) -
     assert load(folders["chinese_clip"]).clean("A DOG!") == "A DOG!"
 
 
+def test_siglips_own_tokeniser(copy: Any) -> None:
+    pytest.importorskip("google.protobuf")
+    folder = copy("siglip")
+    (folder / "tokenizer.json").unlink()
+    tiny.sentence_pieces(folder)
+    encoder = load(folder)
+    check_encoder(encoder)
+    np.testing.assert_allclose(encoder.encode_texts(TEXTS), own_vectors(folder, TEXTS, images())[0], atol=1e-5)
+
+
 def test_many_texts_of_all_lengths_come_back_in_their_order(folders: dict[str, Path]) -> None:
     encoder = load(folders["chinese_clip"])
     texts = [" ".join(["dog", "cat", "sofa"][n % 3] for _ in range(1 + n * 7 % 40)) + f" {n}" for n in range(100)]

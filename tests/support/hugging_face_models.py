@@ -23,7 +23,9 @@ def word_piece() -> Any:
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-    tokenizer.train_from_iterator(CORPUS, trainers.WordPieceTrainer(vocab_size=200, special_tokens=special))
+    tokenizer.train_from_iterator(
+        CORPUS, trainers.WordPieceTrainer(vocab_size=200, special_tokens=special, show_progress=False)
+    )
     tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", None, [("[CLS]", 2), ("[SEP]", 3)])
     return _fast(tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]")
 
@@ -39,7 +41,11 @@ def byte_pairs() -> Any:
     special = ["<|startoftext|>", "<|endoftext|>"]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=700, special_tokens=special, initial_alphabet=alphabet, end_of_word_suffix="</w>"
+        vocab_size=700,
+        special_tokens=special,
+        initial_alphabet=alphabet,
+        end_of_word_suffix="</w>",
+        show_progress=False,
     )
     tokenizer.train_from_iterator(CORPUS, trainer)
     vocabulary = tokenizer.get_vocab()
@@ -60,6 +66,26 @@ def unigram() -> Any:
     tokenizer.train_from_iterator(CORPUS, trainer)
     tokenizer.post_processor = processors.TemplateProcessing("$A </s>", None, [("</s>", 1)])
     return _fast(tokenizer, pad_token="</s>", unk_token="<unk>", eos_token="</s>")
+
+
+def sentence_pieces(folder: Path) -> None:
+    """Write SigLIP's tokeniser as its repositories hold it: a model of sentencepiece, read with protobuf."""
+    import sentencepiece
+
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(CORPUS * 5),
+        model_prefix=str(folder / "spiece"),
+        vocab_size=80,
+        pad_id=-1,
+        bos_id=-1,
+        eos_id=1,
+        unk_id=2,
+        add_dummy_prefix=False,
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )
+    settings = {"tokenizer_class": "SiglipTokenizer", "model_max_length": 64}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings), "utf-8")
 
 
 def roberta() -> Any:
