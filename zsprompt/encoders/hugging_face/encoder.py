@@ -52,7 +52,8 @@ class HuggingFaceEncoder(DualEncoder[HuggingFaceTowers]):
         on_cpu = device == "cpu"
         effective = precision if precision != "auto" else "float32" if on_cpu else "float16"
         preprocess = preprocess_of(read_image_processor(checkpoint.folder), checkpoint.folder)
-        sizes = _sizes(read_config(checkpoint.folder), checkpoint, preprocess)
+        with reading("the configuration", checkpoint.folder):
+            sizes = _sizes(read_config(checkpoint.folder), checkpoint, preprocess)
         tokenizer = cache(lambda: _read_tokenizer(checkpoint))
         settings = digest([astuple(preprocess), sizes.context_length, astuple(checkpoint.family)])
         super().__init__(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from zsprompt._utils.arrays import Doubles
 from zsprompt.encoders.hugging_face.library import reading
 from zsprompt.encoders.preprocessing import Interpolation, Preprocess, ResizeMode, without_far_ends
 from zsprompt.errors import ModelError
@@ -60,7 +61,12 @@ def preprocess_of(processor: Any, folder: Path) -> ProcessorPreprocess:
         ModelError: its steps are not: resize, crop the centre, subtract a mean and divide.
     """
     with reading("the image processor", folder):
-        settings = processor.to_dict()
+        preprocess = _preprocess(processor.to_dict(), folder)
+        _compare(preprocess, processor, folder)
+    return preprocess
+
+
+def _preprocess(settings: Mapping[str, Any], folder: Path) -> ProcessorPreprocess:
     if not (settings.get("do_resize") and settings.get("do_rescale")):
         raise _refusal(folder, "do_resize or do_rescale switched off")
     if settings.get("do_pad"):
@@ -73,9 +79,7 @@ def preprocess_of(processor: Any, folder: Path) -> ProcessorPreprocess:
     interpolation = _INTERPOLATIONS.get(int(settings.get("resample") or 0))
     if interpolation is None:
         raise _refusal(folder, f"resample {settings.get('resample')} instead of 2 (bilinear) or 3 (bicubic)")
-    preprocess = ProcessorPreprocess(size, *_normalisation(settings), interpolation, resize, resized=resized)
-    _compare(preprocess, processor, folder)
-    return preprocess
+    return ProcessorPreprocess(size, *_normalisation(settings), interpolation, resize, resized=resized)
 
 
 def _resizing(settings: Mapping[str, Any], folder: Path) -> tuple[ResizeMode, int]:
@@ -96,14 +100,19 @@ def _square(sides: Mapping[str, Any], name: str, folder: Path) -> int:
 def _normalisation(settings: Mapping[str, Any]) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
     """The mean and the standard deviation of all steps after resizing, for pixels of 0..1."""
     factor, offset = 255 * float(settings["rescale_factor"]), -1.0 if settings.get("rescale_offset") else 0.0
-    mean, std = ([0.0] * 3, [1.0] * 3)
-    if settings.get("do_normalize"):
-        mean, std = settings["image_mean"], settings["image_std"]
-    # EfficientNet's, of ALIGN, divides by the standard deviation a second time
-    divided = settings["image_std"] if settings.get("include_top") else [1.0] * 3
-    means = [(float(one) - offset) / factor for one in mean]
-    stds = [float(one) * float(again) / factor for one, again in zip(std, divided, strict=True)]
-    return (means[0], means[1], means[2]), (stds[0], stds[1], stds[2])
+    normalises, again = settings.get("do_normalize"), settings.get("include_top")
+    mean = _three(settings["image_mean"]) if normalises else np.zeros(3)
+    std = _three(settings["image_std"]) if normalises else np.ones(3)
+    # EfficientNet's, of ALIGN, may divide by the standard deviation a second time
+    divided = _three(settings["image_std"]) if again else np.ones(3)
+    red, green, blue = ((mean - offset) / factor).tolist()
+    of_red, of_green, of_blue = (std * divided / factor).tolist()
+    return (red, green, blue), (of_red, of_green, of_blue)
+
+
+def _three(values: object) -> Doubles:
+    """One number per colour; the same for all if one is given."""
+    return np.broadcast_to(np.asarray(values, dtype=np.float64), 3)
 
 
 def _compare(preprocess: Preprocess, processor: Any, folder: Path) -> None:
@@ -115,8 +124,7 @@ def _compare(preprocess: Preprocess, processor: Any, folder: Path) -> None:
     side = preprocess.size
     for width, height in ((2 * side + 1, side + 7), (side // 2 + 3, side)):
         image = Image.fromarray(random.integers(0, 256, (height, width, 3), dtype=np.uint8))
-        with reading("the image processor", folder):
-            expected = np.asarray(processor(images=image, return_tensors="np")["pixel_values"][0])
+        expected = np.asarray(processor(images=image, return_tensors="np")["pixel_values"][0])
         prepared = torch.from_numpy(np.array(preprocess.prepare(image)))
         pixels = preprocess.pixels(prepared[None])[0].numpy()
         levels = np.array(preprocess.std)[:, None, None] * 255
