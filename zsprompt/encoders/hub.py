@@ -114,8 +114,9 @@ def _attempt(work: Callable[[], T], refused: Callable[[Exception], ModelError]) 
 
 
 def _unreachable(repository: str, names: Sequence[str], model: str, error: Exception) -> ModelError:
+    family = "hf" if model.startswith("hf:") else "local-dir"
     return ModelError(
         f"cannot download {' or '.join(names)} for model {model} ({reason(error)}). By hand: put the files of "
-        f"https://huggingface.co/{repository} into a folder and use --model local-dir:FOLDER, "
+        f"https://huggingface.co/{repository} into a folder and use --model {family}:FOLDER, "
         "or use --model conse (pip install 'zsprompt[offline]', no download)"
     )

@@ -61,7 +61,7 @@ class Preprocess:
         return (images.permute(0, 3, 1, 2).float().div(255) - mean) / std
 
     def _cropped(self, image: Image, side: int) -> Image:
-        image = _without_far_ends(image, max(_NO_STRIP, _LONGEST_STRIP * self.size // side))
+        image = without_far_ends(image, side=side, size=self.size)
         width, height = image.size
         short = min(width, height)
         scaled = self._scaled_to(image, (int(side * width / short), int(side * height / short)))
@@ -83,9 +83,15 @@ class Preprocess:
         return image.resize(size, Pillow.Resampling[self.interpolation.upper()])
 
 
-def _without_far_ends(image: Image, ratio: int) -> Image:
-    """The middle of a long strip. Only its centre square is used, and scaling all of it could take gigabytes."""
+def without_far_ends(image: Image, *, side: int, size: int) -> Image:
+    """The middle of a long strip. Only its centre square is used, and scaling all of it could take gigabytes.
+
+    Args:
+        image: any image.
+        side: its short side after scaling, in pixels.
+        size: that side for the tower's own square, in pixels.
+    """
     width, height = image.size
-    longest = ratio * min(width, height)
+    longest = max(_NO_STRIP, _LONGEST_STRIP * size // side) * min(width, height)
     left, top = max(0, (width - longest) // 2), max(0, (height - longest) // 2)
     return image.crop((left, top, width - left, height - top)) if left or top else image

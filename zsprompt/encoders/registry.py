@@ -84,6 +84,12 @@ ENCODERS = {
             )
         ),
         EncoderEntry(
+            "hf:OWNER/NAME",
+            "hugging_face.encoder:load_hugging_face",
+            "a dual encoder of transformers on Hugging Face, or hf:FOLDER (extra 'open-clip')",
+            "hugging_face.encoder:check_hugging_face",
+        ),
+        EncoderEntry(
             "pyramid:MODEL",
             "pyramid:load_pyramid",
             "MODEL on larger images, patch by patch. Fields: d, levels, keep, seed.",
