@@ -189,7 +189,6 @@ def test_your_own_models_by_module_and_object() -> None:
         ("ViT-B32", UnknownName, "Did you mean 'ViT-B/32'"),
         ("conze", UnknownName, "Did you mean 'conse'"),
         ("no/such/file.pt", ModelError, "found nothing"),
-        ("open_clip:ViT-B-32", ModelError, "not supported yet"),
         ("no.module:Thing", UsageError, "cannot import"),
         ("os:getcwd", UsageError, "make one when called with device"),
         ("os:sep", UsageError, r"expected os:sep to be a zsprompt\.Encoder, found a str"),

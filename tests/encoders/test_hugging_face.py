@@ -19,6 +19,7 @@ from PIL import Image
 pytest.importorskip("transformers")
 pytest.importorskip("open_clip")
 
+import hub_cache
 import hugging_face_models as tiny
 
 from zsprompt.encoders import OPENAI_MODELS, available_models, check_model, load_encoder
@@ -460,15 +461,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     cache = tmp_path / "hub"
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
 
-    def put(folder: Path) -> Path:
-        repository = cache / "models--owner--name"
-        version = "0" * 40
-        (repository / "refs").mkdir(parents=True)
-        (repository / "refs" / "main").write_text(version)
-        shutil.copytree(folder, repository / "snapshots" / version)
-        return repository / "snapshots" / version
-
-    return put
+    return lambda folder: hub_cache.put(cache, "owner/name", folder)
 
 
 def test_a_repository_in_the_cache_needs_no_network(folders: dict[str, Path], hub: Any) -> None:

@@ -29,9 +29,7 @@ def test_it_is_small_and_clips_own_architecture(encoder: tiny.Tiny) -> None:
     size = files("zsprompt.encoders.clip").joinpath("tiny.safetensors").stat().st_size
     assert size <= 6_000_000
     assert type(encoder.towers.model).__name__ == "CLIP"
-    assert (
-        encoder.towers.model.transformer.width // encoder.towers.model.transformer.resblocks[0].attn.num_heads == 64
-    )
+    assert encoder.towers.model.transformer.width // encoder.towers.model.transformer.resblocks[0].attn.num_heads == 64
     assert encoder.context_length == 77
 
 

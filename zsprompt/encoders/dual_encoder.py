@@ -52,10 +52,6 @@ class Tokenizer(Protocol):
         """Whether the text has at most so many tokens."""
         ...
 
-    def clean(self, text: str) -> str:
-        """See Encoder.clean."""
-        ...
-
 
 class Towers(Protocol):
     """The two towers of a model, on a device.
@@ -99,6 +95,7 @@ class DualEncoder(ScaleOnUse, Generic[AnyTowers]):
         preprocess: from an image to pixels.
         name, fingerprint, text_batch: see Encoder.
         device: "cpu" or "cuda".
+        clean: what the tokeniser does to a text at first; see Encoder.
 
     Raises:
         ModelError: on first use: the weights are damaged, missing, or have other sizes.
@@ -115,12 +112,14 @@ class DualEncoder(ScaleOnUse, Generic[AnyTowers]):
         fingerprint: str,
         text_batch: int,
         device: str,
+        clean: Callable[[str], str] = str,
     ) -> None:
         self.name, self.fingerprint, self.text_batch = name, fingerprint, text_batch
         self.image_size, self.dim, self.context_length = sizes.image_size, sizes.dim, sizes.context_length
         if sizes.tokens is not None:
             self.token_shape = sizes.tokens, sizes.dim
         self.preprocess = preprocess
+        self._clean = clean
         self._sizes = sizes
         self._device = device
         self._images_per_part = _CPU_IMAGES if device == "cpu" else _GPU_IMAGES
@@ -158,7 +157,7 @@ class DualEncoder(ScaleOnUse, Generic[AnyTowers]):
 
     def clean(self, text: str) -> str:
         """See Encoder."""
-        return self.tokenizer.clean(text)
+        return self._clean(text)
 
     def fits(self, texts: Sequence[str]) -> Bools:
         """[T] whether each text has at most `context_length` tokens, marks of its start and end included."""

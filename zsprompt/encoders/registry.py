@@ -119,12 +119,15 @@ def load_encoder(name: str = "ViT-B/32", *, device: str = "auto", precision: Pre
     """Load the encoder with this name.
 
     Args:
-        name: an OpenAI CLIP name, "tiny", conse[,field=value…] (see encoders.conse.fields), a checkpoint file, or
-            package.module:Object. The object is an encoder, or a callable that makes one from `device=`. A file
-            takes precedence over a model name only if it is written with a path separator.
-            pyramid[,field=value…]:NAME runs any of these on larger images; see encoders.pyramid.
+        name: an OpenAI CLIP name, "tiny", conse[,field=value…] (see encoders.conse.fields); a model of open_clip as
+            open_clip:NAME/PRETRAINED, hf-hub:OWNER/NAME or local-dir:FOLDER; one of transformers as hf:OWNER/NAME or
+            hf:FOLDER; a checkpoint file of OpenAI CLIP; or package.module:Object. The object is an encoder, or a
+            callable that makes one from `device=`. A file takes precedence over a model name only if it is written
+            with a path separator. pyramid[,field=value…]:NAME runs any of these on larger images; see
+            encoders.pyramid.
         device: "auto" (cuda if available), "cpu" or "cuda".
-        precision: "auto"; on a CPU also "bfloat16", and "int8" for OpenAI CLIP models.
+        precision: "auto"; on a CPU also "bfloat16", and "int8" for all but conse; on a GPU also "bfloat16" for models
+            of open_clip and transformers.
 
     Raises:
         UnknownName: no model or file has this name.
@@ -184,8 +187,8 @@ def _elsewhere(name: str, precision: Precision) -> object:
     """The encoder that an installed package or a module of the user has under `name`, or its maker."""
     if precision != "auto":
         raise UsageError(
-            f"expected an OpenAI CLIP model or conse for precision {precision}, found model {name!r}; "
-            f"leave out precision={precision}"
+            f"expected a model of OpenAI, open_clip or transformers, or conse, for precision {precision}, "
+            f"found model {name!r}; leave out precision={precision}"
         )
     if is_object_path(name) or name in installed(_GROUP):
         return find("model", name, {}, _GROUP)

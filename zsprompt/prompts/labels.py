@@ -52,6 +52,21 @@ class KnowsClasses(Protocol):
         ...
 
 
+@runtime_checkable
+class HasLogitBias(Protocol):
+    """A TextSpace whose encoder may have been trained with a sigmoid."""
+
+    @property
+    def logit_bias(self) -> float | None:
+        """Added to the scaled cosine before a sigmoid; None if the encoder was trained with a softmax."""
+        ...
+
+
+def logit_bias(texts: TextSpace) -> float | None:
+    """The logit bias of the encoder; None if it was trained with a softmax."""
+    return texts.logit_bias if isinstance(texts, HasLogitBias) else None
+
+
 def class_texts(texts: TextSpace) -> tuple[str, ...]:
     """The texts of the classes that the encoder knows; empty if it knows none."""
     return texts.class_texts if isinstance(texts, KnowsClasses) else ()

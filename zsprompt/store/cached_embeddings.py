@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,14 +70,24 @@ class CachedEmbeddings:
 
     def logit_scale(self) -> float:
         """The encoder's; cached if the encoder would read its weights for it."""
+        return self._number("logit scale", lambda: self.encoder.logit_scale)
+
+    def logit_bias(self) -> float | None:
+        """The encoder's; cached likewise."""
+        bias = self._number("logit bias", lambda: math.nan if (bias := self.encoder.logit_bias) is None else bias)
+        return None if math.isnan(bias) else bias
+
+    def _number(self, kind: str, read: Callable[[], float]) -> float:
+        """A number of the encoder; cached if the encoder would read its weights for it."""
         if not isinstance(self.encoder, ScaleOnUse):
-            return self.encoder.logit_scale
-        key = cache_key("logit scale", self.encoder.fingerprint, b"")
+            return read()
+        key = cache_key(kind, self.encoder.fingerprint, b"")
         (stored,) = self.get([key])
         if stored is not None and len(stored) == _NUMBER.size:
             return float(_NUMBER.unpack(stored)[0])
-        self.put({key: _NUMBER.pack(self.encoder.logit_scale)})
-        return self.encoder.logit_scale
+        number = read()
+        self.put({key: _NUMBER.pack(number)})
+        return number
 
     def text_key(self, text: str) -> bytes:
         """The key of a text's vector."""

@@ -114,6 +114,11 @@ class EmbeddingStore:
         return self._cached.logit_scale()
 
     @property
+    def logit_bias(self) -> float | None:
+        """What the encoder adds to the scaled cosine before a sigmoid; None if it was trained with a softmax."""
+        return self._cached.logit_bias()
+
+    @property
     def fingerprint(self) -> str:
         """The encoder's fingerprint, which changes whenever an embedding could change."""
         return self.encoder.fingerprint
@@ -133,7 +138,7 @@ class EmbeddingStore:
         return self.encoder.fits(texts)
 
     def texts(self, texts: Sequence[str], *, keep: bool = True) -> Floats:
-        """[T, D] float32, unit rows. Equal texts are embedded once.
+        """[T, D] float32, unit rows. Texts that the model reads as the same are embedded once.
 
         Args:
             texts: texts that fit the encoder's context.
@@ -144,7 +149,8 @@ class EmbeddingStore:
             ModelError: the encoder failed.
             CacheError: the cache failed. Finished batches are kept.
         """
-        distinct = list(dict.fromkeys(texts))
+        cleaned = [self.encoder.clean(text) for text in texts]
+        distinct = list(dict.fromkeys(cleaned))
         keys = [self._cached.text_key(text) for text in distinct] if keep else []
         vectors = np.empty((len(distinct), self.encoder.dim), dtype=np.float32)
         missing = self._recall_texts(vectors, keys) if keep else list(range(len(distinct)))
@@ -162,7 +168,7 @@ class EmbeddingStore:
         self.counts.texts_cached += len(distinct) - len(missing)
         self.counts.texts_not_kept += 0 if keep else len(distinct)
         row = {text: i for i, text in enumerate(distinct)}
-        return vectors[[row[text] for text in texts]]
+        return vectors[[row[text] for text in cleaned]]
 
     def take_unfamiliar(self) -> tuple[str, ...]:
         """Words that the encoder was never trained on, in the texts embedded since the last call."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from zsprompt._utils.arguments import check_fields
 from zsprompt._utils.arrays import Doubles, Floats
 from zsprompt.errors import UsageError
 from zsprompt.prompts import PromptSet, load_prompts
-from zsprompt.prompts.labels import TextSpace, check_labels, label_vectors, text_vectors
+from zsprompt.prompts.labels import TextSpace, check_labels, label_vectors, logit_bias, text_vectors
 from zsprompt.store.image_embeddings import Images
 from zsprompt.strategies.base import Prediction, ReferenceWords, Supervision
 from zsprompt.strategies.z_scores import THRESHOLD, neutral_reference, require_threshold, standardise
@@ -25,9 +25,15 @@ class PerLabel:
     Scores are cosines, −1..1. A label is present where its cosine, standardised within the image, exceeds
     `threshold`. Reference words join the labels for the mean and deviation, see strategies.z_scores.
 
+    With decide=sigmoid, a label is present where its probability exceeds `cut`: the sigmoid with which the model was
+    trained, of the scaled cosine and the logit bias. It needs no other labels, words or images. The prediction then
+    has these probabilities too. Source: SigLIP (Zhai et al. 2023, arXiv 2303.15343).
+
     Attributes:
         prompts: wordings; the templates for single labels are used.
-        threshold: in standard deviations.
+        threshold: in standard deviations; for decide=z.
+        decide: "z", by standardised cosines, or "sigmoid", for models with a logit bias.
+        cut: probability, 0..1; for decide=sigmoid.
         reweight: a factor that weighs the text embeddings of a label anew for each image, with
             softmax(factor · cosine); 0 is their plain mean.
 
@@ -37,6 +43,8 @@ class PerLabel:
 
     prompts: PromptSet = field(default_factory=lambda: load_prompts("photo"))
     threshold: float = THRESHOLD
+    decide: Literal["z", "sigmoid"] = "z"
+    cut: float = 0.5
     reweight: float = 0.0
     supervision: ClassVar[Supervision] = "label-free"
     judges_alone: ClassVar[bool] = True
@@ -46,23 +54,42 @@ class PerLabel:
         if not 0 <= self.reweight < np.inf:
             raise UsageError(f"expected reweight to be a factor of at least 0, got {self.reweight:g}")
 
+        if not 0 < self.cut < 1:
+            raise UsageError(f"expected a cut between 0 and 1, a probability, got {self.cut:g}")
+
     def reference_words(self, labels: Sequence[str]) -> ReferenceWords:
         """See Compares. Scores are cosines, so only decisions depend on them."""
+        if self.decide == "sigmoid":
+            return ReferenceWords()
         return neutral_reference(labels, in_scores=False)
 
     def refuse_labels(self, labels: Sequence[str]) -> None:
         """See RefusesLabels. Raises PromptError for prompts without texts for the labels, and UsageError."""
         words = self.reference_words(labels).words
         self.prompts.ensemble((*labels, *words))
-        require_threshold(self.threshold, len(labels), len(words))
+        if self.decide == "z":
+            require_threshold(self.threshold, len(labels), len(words))
 
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy. Raises LabelError for a label too long for the encoder, UsageError for the threshold."""
         labels = check_labels(labels)
+        if self.decide == "sigmoid":
+            return self._by_sigmoid(self.cosines(images, labels, texts), texts)
         words, count = self.reference_words(labels).words, len(labels)
         require_threshold(self.threshold, count, len(words))
         cosines = self.cosines(images, (*labels, *words), texts)
         return Prediction(cosines[:, :count], standardise(cosines, count) > self.threshold)
+
+    def _by_sigmoid(self, cosines: Floats, texts: TextSpace) -> Prediction:
+        bias = logit_bias(texts)
+        if bias is None:
+            raise UsageError(
+                "expected a model with a logit bias, such as SigLIP, for decide=sigmoid, found one without; "
+                "use softmax:per-label or thresholds"
+            )
+        logits = texts.logit_scale * np.asarray(cosines, dtype=np.float64) + bias
+        probabilities = np.exp(-np.logaddexp(0, -logits))
+        return Prediction(cosines, probabilities > self.cut, probabilities=probabilities.astype(np.float32))
 
     def cosines(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Floats:
         """See ScoresCosines."""

@@ -43,10 +43,6 @@ class Tokeniser:
         surely = len(text) <= context_length - 2 and is_plain(text)
         return surely or len(self.ids(text)) <= context_length
 
-    def clean(self, text: str) -> str:
-        """`text`: the vocabulary's own cleaning is part of `ids`."""
-        return text
-
     def _ids(self, text: str) -> tuple[int, ...]:
         if not is_plain(text):
             return (START, *self._encode(text), END)

@@ -6,6 +6,7 @@ Source: Wolf et al. 2020, Transformers, and the papers of its models.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import astuple
 from functools import cache
 from typing import Any
@@ -65,6 +66,7 @@ class HuggingFaceEncoder(DualEncoder[HuggingFaceTowers]):
             fingerprint=f"transformers/1 {checkpoint.digests} {settings} {effective}",
             text_batch=_CPU_TEXTS if on_cpu else _GPU_TEXTS,
             device=device,
+            clean=_cleaning(checkpoint),
         )
 
 
@@ -107,9 +109,13 @@ def _sizes(config: Any, checkpoint: Checkpoint, preprocess: Preprocess) -> Sizes
     )
 
 
+def _cleaning(checkpoint: Checkpoint) -> Callable[[str], str]:
+    return canonical if checkpoint.family.is_canonical else str
+
+
 def _read_tokenizer(checkpoint: Checkpoint) -> HubTokenizer:
     with reading("the tokeniser", checkpoint.folder):
-        tokenizer = HubTokenizer(checkpoint.folder, canonical if checkpoint.family.is_canonical else str)
+        tokenizer = HubTokenizer(checkpoint.folder, _cleaning(checkpoint))
     try:
         tokenizer.pad((), 1)
     except TypeError:  # its token for padding is None

@@ -15,7 +15,7 @@ from zsprompt.encoders.devices import pick_device
 from zsprompt.encoders.dual_encoder import DualEncoder
 from zsprompt.encoders.hub import TOKENIZER_FILES, content_digest
 from zsprompt.encoders.open_clip.sources import Source, check_name, find_source
-from zsprompt.encoders.open_clip.tokenizers import load_tokenizer
+from zsprompt.encoders.open_clip.tokenizers import cleaning, load_tokenizer
 from zsprompt.encoders.open_clip.towers import OpenClipTowers
 
 # Texts per batch. A kill loses at most one batch: seconds of work.
@@ -51,6 +51,7 @@ class OpenClip(DualEncoder[OpenClipTowers]):
             fingerprint=f"open-clip/1 {content_digest(source.weights)} {_digest(source)} {effective}",
             text_batch=_CPU_TEXTS if on_cpu else _GPU_TEXTS,
             device=device,
+            clean=cleaning(source.config["text_cfg"]),
         )
 
 

@@ -21,7 +21,8 @@ def swap_linear(network: Any, product: Callable[[Linear], Product]) -> None:
         return
     for module in list(network.modules()):
         if type(module) is nn.Linear:
-            module.forward = product(_with_bias(module))  # type: ignore[method-assign]
+            # its __call__, because a module that is assigned to another becomes a part of it
+            module.forward = product(_with_bias(module)).__call__  # type: ignore[method-assign]
 
 
 def _with_bias(linear: Linear) -> Linear:

@@ -152,12 +152,14 @@ def _tag_of(rest: str) -> tuple[str, str, Path | None]:
         return _tag_of_file(architecture, tags, Path(given).expanduser())
     if given:
         raise UnknownName(f"pretrained tag of {architecture}", given, tags)
-    if len(tags) != 1:
+    if not tags:
         raise UsageError(
-            f"expected open_clip:{architecture}/PRETRAINED with one of {', '.join(tags)}, found no tag; "
-            "without one the weights would be random"
-            if tags
-            else f"expected weights for open_clip:{architecture}, which has no pretrained ones; use local-dir:FOLDER"
+            f"expected weights for open_clip:{architecture}, which has no pretrained ones; use local-dir:FOLDER"
+        )
+    if len(tags) > 1:
+        raise UsageError(
+            f"expected a pretrained tag, such as open_clip:{architecture}/{tags[-1]}, found none; "
+            f"`zsprompt models list {architecture}` shows all {len(tags)}"
         )
     return architecture, tags[0], None
 

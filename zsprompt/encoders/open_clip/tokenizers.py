@@ -39,16 +39,23 @@ def load_tokenizer(text: Mapping[str, Any], folder: Path | None) -> PaddingToken
         ModelError: the folder's files are damaged or of another kind, or the configuration asks for what this does
             not know.
     """
-    settings = dict(text.get("tokenizer_kwargs") or {})
-    clean = _CLEANING.get(settings.pop("clean", "lower" if folder is None else "whitespace"))
-    if clean is None:
-        raise ModelError(f"expected clean of tokenizer_kwargs from {', '.join(_CLEANING)}, found another")
+    clean, settings = cleaning(text), dict(text.get("tokenizer_kwargs") or {})
+    settings.pop("clean", None)
     if folder is not None:
         strips, mode = bool(settings.pop("strip_sep_token", False)), text.get("tokenizer_mode") or ""
         _refuse(settings, {"tokenizer_mode": mode} if mode not in ("", "clips") else {})
         return HubTokenizer(folder, clean, strips_separator=strips, ends_in_class=mode == "clips")
     _refuse(settings, {})
     return ClipTokenizer(clean)
+
+
+def cleaning(text: Mapping[str, Any]) -> Callable[[str], str]:
+    """What a model's tokeniser does to a text at first, from its `text_cfg`. Raises ModelError if that is not known."""
+    default = "whitespace" if text.get("hf_tokenizer_name") else "lower"
+    kind = (text.get("tokenizer_kwargs") or {}).get("clean", default)
+    if kind not in _CLEANING:
+        raise ModelError(f"expected clean of tokenizer_kwargs from {', '.join(_CLEANING)}, found {kind!r}")
+    return _CLEANING[kind]
 
 
 def _refuse(*settings: Mapping[str, Any]) -> None:
@@ -61,15 +68,15 @@ class ClipTokenizer:
 
     def __init__(self, clean: Callable[[str], str]) -> None:
         self._words = Tokeniser(clip_tokenizer())
-        self.clean = clean
+        self._clean = clean
 
     def __call__(self, texts: Sequence[str]) -> list[TokenIds]:
         """See Tokenizer."""
-        return self._words([self.clean(text) for text in texts])
+        return self._words([self._clean(text) for text in texts])
 
     def fits(self, text: str, context_length: int) -> bool:
         """See Tokenizer."""
-        return self._words.fits(self.clean(text), context_length)
+        return self._words.fits(self._clean(text), context_length)
 
     def pad(self, ids: TokenIds, length: int) -> TokenIds:
         """See PaddingTokenizer."""
@@ -90,7 +97,7 @@ class HubTokenizer:
         self, folder: Path, clean: Callable[[str], str], *, strips_separator: bool = False, ends_in_class: bool = False
     ) -> None:
         self._encode = _transformers_tokenizer(folder)
-        self.clean = clean
+        self._clean = clean
         self._strips, self._in_class = strips_separator, ends_in_class
         self._lock = Lock()  # its truncation and padding are one state for all threads
         self.ids = lru_cache(_REMEMBERED_TEXTS)(self._ids)
@@ -113,7 +120,7 @@ class HubTokenizer:
     def _ids(self, text: str) -> TokenIds:
         with self._lock:
             ids = self._encode(
-                self.clean(text),
+                self._clean(text),
                 add_special_tokens=not self._in_class,
                 truncation=False,
                 padding=False,

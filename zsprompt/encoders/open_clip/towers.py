@@ -12,6 +12,7 @@ from zsprompt.encoders.open_clip.image_tower import image_runs
 from zsprompt.encoders.open_clip.sources import Source
 from zsprompt.encoders.open_clip.text_tower import TextTower
 from zsprompt.encoders.open_clip.tokenizers import PaddingTokenizer
+from zsprompt.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,20 +34,16 @@ class OpenClipTowers:
     """
 
     def __init__(self, source: Source, tokenizer: PaddingTokenizer, device: str, precision: Precision) -> None:
-        import torch
-
-        on_cpu = device == "cpu"
         product = products(device, precision)
-        half = torch.bfloat16 if precision == "bfloat16" else torch.float16
-        self.model = model = build(source, device, torch.float32 if on_cpu else half)
-        self._dtype = torch.float32 if on_cpu else half
-        self.sizes = source.sizes
+        self._dtype = weights_dtype(device, precision)
+        self.model = model = build(source, device, self._dtype)
+        self.name, self.sizes = source.name, source.sizes
         self.logit_scale = float(model.logit_scale.detach().float().exp().squeeze())
         bias = model.logit_bias
         self.logit_bias = None if bias is None else float(bias.detach().float().squeeze())
         self._text = TextTower(model, tokenizer, self.sizes.context_length, product)
         image, tokens = image_runs(model, product)
-        rounded = precision if on_cpu else "auto"
+        rounded = precision if device == "cpu" else "auto"
         self._image, self._tokens = convolutions(image, rounded), convolutions(tokens, rounded)
 
     @property
@@ -64,4 +61,18 @@ class OpenClipTowers:
 
     def image_tokens(self, pixels: torch.Tensor, /) -> torch.Tensor:
         """See Towers."""
-        return self._tokens(pixels.to(self._dtype))
+        tokens = self._tokens(pixels.to(self._dtype))
+        if tokens.shape[1] != self.sizes.tokens:
+            raise ModelError(
+                f"expected {self.sizes.tokens} spatial tokens of an image from {self.name}, found {tokens.shape[1]}"
+            )
+        return tokens
+
+
+def weights_dtype(device: str, precision: Precision) -> torch.dtype:
+    """float32 on a CPU, where only products are rounded; float16 on a GPU, or bfloat16 on request."""
+    import torch
+
+    if device == "cpu":
+        return torch.float32
+    return torch.bfloat16 if precision == "bfloat16" else torch.float16
