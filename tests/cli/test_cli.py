@@ -140,7 +140,7 @@ def test_bad_pictures_refuse_the_run_and_are_all_listed(photos: Path, cli: Cli) 
         (["--dataset", "foldr"], "Did you mean 'folder'?"),
         (["--model", "ViT-B32"], "Did you mean 'ViT-B/32'?"),
         (["--model", "no/such/file.pt"], "found nothing"),
-        (["--model", "open_clip:ViT-B-32"], "not supported yet"),
+        (["--model", "open_clip:ViT-B32/openai"], "Did you mean 'ViT-B-32'?"),
         (["--prompts", "fotos"], "Did you mean 'photo'?"),
         (["--prompts", "no/such.toml"], "found none"),
         (["--prompts", "adds"], "has no [set]"),

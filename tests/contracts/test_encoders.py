@@ -232,10 +232,10 @@ def test_every_line_of_the_table_names_its_loader(name: str) -> None:
 
 def test_the_prefix_of_a_family_is_not_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A module of that name is never imported for it."""
-    for family in ("pyramid", "open_clip"):
+    for family in ("pyramid", "hf"):
         (tmp_path / f"{family}.py").write_text("raise RuntimeError('imported')", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    for name in ("pyramid:Thing", "pyramid", "pyramid,d=2", "open_clip:Thing"):
+    for name in ("pyramid:Thing", "pyramid", "pyramid,d=2", "hf:Thing"):
         with pytest.raises(ZspromptError) as caught:
             load_encoder(name)
         assert "imported" not in str(caught.value)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from threading import get_ident
+from time import sleep
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ class Sound(PlantedEncoder):
     """Reads the mean colour of an image, so that images without planted labels differ."""
 
     def encode_images(self, images: Sequence[Image.Image]) -> Floats:
-        means = np.array([np.asarray(image).reshape(-1, 3).mean(axis=0) for image in images])
+        means = np.array([np.asarray(image).reshape(-1, 3).mean(axis=0) for image in images]).reshape(-1, 3)
         return unit_rows(np.pad(means + 1, ((0, 0), (0, self.dim - 3))))
 
 
@@ -197,6 +199,51 @@ class ArrayWindows(Windows):
         return np.asarray(super().prepare_windows(image, grid))
 
 
+class Bare(Encoder):
+    name, fingerprint, logit_scale, context_length = "bare", "bare/1", 10.0, None
+
+    def encode_texts(self, texts: Sequence[str]) -> Floats:
+        return np.ones((len(texts), 1), dtype=np.float32)
+
+    encode_images = encode_texts
+
+
+class Failing(Sound):
+    def encode_images(self, images: Sequence[Image.Image]) -> Floats:
+        raise ZeroDivisionError("division by zero")
+
+
+class NeedsSome(Sound):
+    def encode_texts(self, texts: Sequence[str]) -> Floats:
+        return np.stack([super(NeedsSome, self).encode_texts([text])[0] for text in texts])
+
+
+class OneThread(Sound):
+    """Keeps the batch at hand in itself."""
+
+    def encode_texts(self, texts: Sequence[str]) -> Floats:
+        self._texts = list(texts)
+        self._caller = get_ident()
+        sleep(0.01)
+        vectors = super().encode_texts(self._texts)
+        return vectors if self._caller == get_ident() else np.roll(vectors, 1, axis=1)
+
+
+class Shrinking(Sound):
+    def clean(self, text: str) -> str:
+        return text[:-1]
+
+
+class Translating(Sound):
+    def clean(self, text: str) -> str:
+        return "cat"
+
+
+class NoText(Sound):
+    def clean(self, text: str) -> str:
+        return None  # type: ignore[return-value]
+
+
 def in_company(rows: list[Halves]) -> list[Halves]:
     """Other rows in a batch than alone."""
     return [np.roll(one, len(rows) - 1, axis=1) for one in rows]
@@ -218,6 +265,14 @@ FAULTS = {
     "no context": (with_fact(context_length=0), "context_length"),
     "no batch": (with_fact(text_batch=0), "text_batch"),
     "no image batch": (with_fact(image_batch=0), "image_batch"),
+    "endless bias": (with_fact(logit_bias=float("inf")), "logit_bias"),
+    "no width at all": (Bare(), "dim"),
+    "fails": (Failing(), "encode_images"),
+    "needs some": (NeedsSome(), "encode_texts"),
+    "one thread": (OneThread(), "threads"),
+    "cleans again": (Shrinking(), "clean"),
+    "cleans to another": (Translating(), "clean"),
+    "cleans to nothing": (NoText(), "clean"),
     "long rows": (Shouting(), "unit rows"),
     "another width": (Wide(), "embeddings"),
     "float64": (Double(), "embeddings"),

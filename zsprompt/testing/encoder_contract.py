@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -24,7 +25,7 @@ Input = TypeVar("Input")
 
 
 def check_encoder(encoder: Encoder, *, tolerance: float = 1e-5) -> None:
-    """Check that an encoder fulfils the contract of `zsprompt.Encoder`. Encodes about 60 texts and 40 images.
+    """Check that an encoder fulfils the contract of `zsprompt.Encoder`. Encodes about 90 texts and 60 images.
 
     The windows of a WindowEncoder are encoded for 10 images more, for 25 if it is a ClassEncoder.
 
@@ -34,7 +35,9 @@ def check_encoder(encoder: Encoder, *, tolerance: float = 1e-5) -> None:
     - Embeddings are [T, D] or [N, D] float32, finite, unit rows, in the order of the inputs.
     - An embedding does not depend on the other inputs of the batch.
     - Duplicates have equal embeddings.
-    - Repeated calls give the same bits.
+    - Repeated calls give the same bits, and calls from two threads the same embeddings.
+    - No inputs give an array of shape [0, D].
+    - `clean` is idempotent, and a text and its cleaned text have the same embedding.
     - `prepare` gives an RGB image, changes no bit of an embedding, and is idempotent.
     - `encode_texts` raises LabelError for exactly those texts that `fits` rejects.
     - A SpatialEncoder's tokens are [N, L, D'] float16 unit rows, with the vectors of `encode_images`.
@@ -52,9 +55,10 @@ def check_encoder(encoder: Encoder, *, tolerance: float = 1e-5) -> None:
     """
     require(isinstance(encoder, Encoder), "encoder", "an object with all members of Encoder", type(encoder).__name__)
     _check_facts(encoder)
-    _check_embeddings(encoder.encode_texts, list(_TEXTS), encoder.dim, "texts", tolerance)
+    _check_embeddings(_named(encoder.encode_texts), list(_TEXTS), encoder.dim, "texts", tolerance)
     images = _noise_images()
-    _check_embeddings(encoder.encode_images, images, encoder.dim, "images", tolerance)
+    _check_embeddings(_named(encoder.encode_images), images, encoder.dim, "images", tolerance)
+    _check_clean(encoder, tolerance)
     _check_prepare(encoder, images)
     _check_fits(encoder)
     if isinstance(encoder, SpatialEncoder):
@@ -76,15 +80,34 @@ def _noise_images() -> list[Image]:
 
 
 def _check_facts(encoder: Encoder) -> None:
+    for attribute in ("name", "fingerprint", "dim", "logit_scale", "context_length"):
+        require(hasattr(encoder, attribute), attribute, f"an attribute {attribute}", "none")
     for attribute, text in (("name", encoder.name), ("fingerprint", encoder.fingerprint)):
         require(isinstance(text, str) and text != "", attribute, f"a text as {attribute}", repr(text))
     require(encoder.dim >= 1, "dim", "a width dim of at least 1", encoder.dim)
     require(0 < encoder.logit_scale < np.inf, "logit_scale", "a logit_scale above 0", encoder.logit_scale)
+    bias = encoder.logit_bias
+    require(bias is None or -np.inf < bias < np.inf, "logit_bias", "a finite logit_bias or None", bias)
     length = encoder.context_length
     require(length is None or length >= 1, "context_length", "a context_length of at least 1 or None", length)
     require(encoder.text_batch >= 1, "text_batch", "a text_batch of at least 1", encoder.text_batch)
     if isinstance(encoder, BatchedEncoder):
         require(encoder.image_batch >= 1, "image_batch", "an image_batch of at least 1", encoder.image_batch)
+
+
+def _named(encode: Callable[[Sequence[Input]], Floats]) -> Callable[[Sequence[Input]], Floats]:
+    """`encode`, whose errors say that it failed."""
+    name = encode.__name__
+
+    def named(inputs: Sequence[Input]) -> Floats:
+        try:
+            return encode(inputs)
+        except Exception as error:  # an author's code may raise anything
+            raise ContractError(
+                name, f"expected embeddings of {len(inputs)} inputs from {name}, found {type(error).__name__}: {error}"
+            ) from error
+
+    return named
 
 
 def _check_embeddings(
@@ -101,6 +124,24 @@ def _check_embeddings(
     require_close(reversed_vectors, vectors, "order", f"the embeddings in the order of the {what}", tolerance)
     alone = np.concatenate([encode([one]) for one in inputs])
     require_close(alone, vectors, "batching", f"the same embeddings of {what} alone and in a batch", tolerance)
+    require_array(encode(inputs[:0]), "no inputs", f"embeddings of no {what}", (0, dim), np.float32)
+    with ThreadPoolExecutor(2) as threads:
+        for one in threads.map(encode, [inputs] * 4):
+            require_close(one, vectors, "threads", f"the same embeddings of {what} from two threads", tolerance)
+
+
+def _check_clean(encoder: Encoder, tolerance: float) -> None:
+    texts = ["Dog", "A photo of a  CAT!", *_TEXTS]
+    cleaned = [encoder.clean(text) for text in texts]
+    require(all(isinstance(text, str) for text in cleaned), "clean", "texts from clean", cleaned[:3])
+    require([encoder.clean(text) for text in cleaned] == cleaned, "clean", "clean to leave a cleaned text", "a change")
+    require_close(
+        encoder.encode_texts(cleaned),
+        encoder.encode_texts(texts),
+        "clean",
+        "the embeddings of cleaned texts",
+        tolerance,
+    )
 
 
 def _check_prepare(encoder: Encoder, images: Sequence[Image]) -> None:
