@@ -125,11 +125,13 @@ class ColourEncoder(zs.Encoder):
 
     def encode_images(self, images: Sequence[Image.Image]) -> Floats:
         self.encoded.append(len(images))
-        return unit_rows(np.stack([np.asarray(image, dtype=np.float64).mean(axis=(0, 1)) + 1 for image in images]))
+        means = [np.asarray(image, dtype=np.float64).mean(axis=(0, 1)) + 1 for image in images]
+        return unit_rows(np.array(means, float).reshape(-1, 3))
 
     def encode_texts(self, texts: Sequence[str]) -> Floats:
         named = [[self.colours[word] for word in text.split() if word in self.colours] for text in texts]
-        return unit_rows(np.array([np.sum(colours, axis=0) if colours else (1, 1, 1) for colours in named], float))
+        sums = [np.sum(colours, axis=0) if colours else (1, 1, 1) for colours in named]
+        return unit_rows(np.array(sums, float).reshape(-1, 3))
 
     def fits(self, texts: Sequence[str]) -> Bools:
         return np.ones(len(texts), dtype=np.bool_)
