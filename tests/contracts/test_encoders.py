@@ -13,6 +13,7 @@ import pytest
 from command_line import ROOT, environment
 from fakes import PlantedEncoder
 from PIL import Image
+from second_process import require_the_same
 
 from zsprompt.encoders import OPENAI_MODELS, Encoder, available_models, load_encoder
 from zsprompt.encoders.registry import ENCODERS
@@ -190,7 +191,7 @@ def test_your_own_models_by_module_and_object() -> None:
         ("conze", UnknownName, "Did you mean 'conse'"),
         ("no/such/file.pt", ModelError, "found nothing"),
         ("no.module:Thing", UsageError, "cannot import"),
-        ("os:getcwd", UsageError, "make one when called with device"),
+        ("os:getcwd", UsageError, r"expected os:getcwd to be a zsprompt\.Encoder, found a str"),
         ("os:sep", UsageError, r"expected os:sep to be a zsprompt\.Encoder, found a str"),
         ("builtins:dict", UsageError, "found a dict"),
         ("", UnknownName, "unknown model"),
@@ -239,3 +240,60 @@ def test_the_prefix_of_a_family_is_not_a_module(tmp_path: Path, monkeypatch: pyt
         with pytest.raises(ZspromptError) as caught:
             load_encoder(name)
         assert "imported" not in str(caught.value)
+
+
+THEIRS = """
+import numpy as np
+import zsprompt as zs
+
+
+class Plain(zs.Encoder):
+    name, fingerprint, dim, logit_scale, context_length = "plain", "plain/1", 2, 10.0, None
+    device = None
+
+    def encode_texts(self, texts):
+        return np.tile(np.float32([1, 0]), (len(texts), 1))
+
+    encode_images = encode_texts
+
+
+class OnDevice(Plain):
+    def __init__(self, device):
+        self.device = device
+
+
+def factory():
+    return Plain()
+
+
+def flexible(**options):
+    return OnDevice(options["device"])
+
+
+ready = Plain()
+"""
+
+
+def test_an_encoder_of_your_own_as_class_function_or_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "their_encoders.py").write_text(THEIRS, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, device in (
+        ("Plain", None),
+        ("factory", None),
+        ("ready", None),
+        ("OnDevice", "auto"),
+        ("flexible", "auto"),
+    ):
+        encoder = load_encoder(f"their_encoders:{name}")
+        assert (encoder.name, encoder.device) == ("plain", device)
+    assert load_encoder("their_encoders:OnDevice", device="cpu").device == "cpu"
+    for name in ("Plain", "factory", "ready"):
+        with pytest.raises(UsageError, match=f"their_encoders:{name} chooses its own device: .* leave it out"):
+            load_encoder(f"their_encoders:{name}", device="cpu")
+
+
+@pytest.mark.parametrize("name", ["planted", "checkpoint", "tiny"])
+def test_a_second_process_gives_the_same(name: str, request: pytest.FixtureRequest) -> None:
+    others = {"planted": "fakes:PlantedEncoder", "checkpoint": str(request.getfixturevalue("checkpoint"))}
+    encoder = PlantedEncoder() if name == "planted" else fresh(name, request)
+    require_the_same(encoder, others.get(name, name))

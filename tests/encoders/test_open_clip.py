@@ -26,6 +26,7 @@ import hub_cache
 import open_clip
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from open_clip_models import FAMILIES, HALF, OPENAI, RAW, WEIGHTS, write_model, write_tiny
+from second_process import require_the_same
 
 import zsprompt as zs
 from zsprompt.encoders import SpatialEncoder, check_model, load_encoder
@@ -402,6 +403,10 @@ def test_loading_reads_no_weights(folders: dict[str, Path], monkeypatch: pytest.
     assert encoder.fits(["a dog"]).all()
     assert encoder.clean("A  dog ") == "A dog"
     assert encoder.prepare(images()[0]).size == (32, 32)
+
+
+def test_a_second_process_gives_the_same(folders: dict[str, Path]) -> None:
+    require_the_same(load(folders["SigLIP"]), f"local-dir:{folders['SigLIP']}")
 
 
 # --- Precision

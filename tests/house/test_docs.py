@@ -103,6 +103,10 @@ def test_each_kind_of_extension_has_an_example() -> None:
     assert set(EXAMPLES) == {"strategy", "encoder", "data set", "metric"}
 
 
+def test_an_encoder_of_your_own_is_short() -> None:
+    assert len(EXAMPLES["encoder"].splitlines()) <= 30
+
+
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
 def test_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any, get_args
 
@@ -122,8 +124,8 @@ def load_encoder(name: str = "ViT-B/32", *, device: str = "auto", precision: Pre
         name: an OpenAI CLIP name, "tiny", conse[,field=value…] (see encoders.conse.fields); a model of open_clip as
             open_clip:NAME/PRETRAINED, hf-hub:OWNER/NAME or local-dir:FOLDER; one of transformers as hf:OWNER/NAME or
             hf:FOLDER; a checkpoint file of OpenAI CLIP; or package.module:Object. The object is an encoder, or a
-            callable that makes one from `device=`. A file takes precedence over a model name only if it is written
-            with a path separator. pyramid[,field=value…]:NAME runs any of these on larger images; see
+            callable that makes one, from `device=` if it takes that. A file takes precedence over a model name only
+            if it is written with a path separator. pyramid[,field=value…]:NAME runs any of these on larger images; see
             encoders.pyramid.
         device: "auto" (cuda if available), "cpu" or "cuda".
         precision: "auto"; on a CPU also "bfloat16", and "int8" for all but conse; on a GPU also "bfloat16" for models
@@ -212,16 +214,25 @@ def _reads_as_path(name: str) -> bool:
     return "/" in name or "\\" in name
 
 
-def _made(name: str, thing: object, device: str) -> Encoder:
-    if device != "auto" and not callable(thing):
-        raise UsageError(f"{name} is an encoder with its own device: it does not use device {device}; leave it out")
+def _takes_device(maker: Callable[..., object]) -> bool:
     try:
-        made: Any = thing(device=device) if callable(thing) else thing
+        parameters = signature(maker).parameters.values()
+    except (ValueError, TypeError):  # some built-in functions have none
+        return True
+    return any(one.name == "device" or one.kind is Parameter.VAR_KEYWORD for one in parameters)
+
+
+def _made(name: str, thing: object, device: str) -> Encoder:
+    takes_device = callable(thing) and _takes_device(thing)
+    if device != "auto" and not takes_device:
+        raise UsageError(f"{name} chooses its own device: it does not use device {device}; leave it out")
+    try:
+        made: Any = thing(**({"device": device} if takes_device else {})) if callable(thing) else thing
     except ZspromptError:
         raise
     except Exception as error:  # third-party code may raise anything
         raise UsageError(
-            f"expected {name} to be an encoder or to make one when called with device=…, found {error_text(error)}"
+            f"expected {name} to be an encoder or to make one when called, found {error_text(error)}"
         ) from error
     if not is_instance(made, Encoder):
         raise UsageError(f"expected {name} to be a zsprompt.Encoder, found a {type(made).__name__}")
