@@ -39,6 +39,9 @@ class UsageError(ZspromptError):
     """An option or argument that is not understood."""
 
 
+_MOST_SHOWN, _NEAR_SHOWN = 40, 10
+
+
 class UnknownName(UsageError):  # noqa: N818 - reads as what it is
     """An unknown name. The message suggests the closest known one.
 
@@ -50,9 +53,14 @@ class UnknownName(UsageError):  # noqa: N818 - reads as what it is
 
     def __init__(self, kind: str, name: str, choices: Iterable[str]) -> None:
         choices = sorted(choices)
-        close = difflib.get_close_matches(name.lower(), [choice.lower() for choice in choices], n=1, cutoff=0.5)
-        hint = next((f"Did you mean {choice!r}? " for choice in choices if close and choice.lower() == close[0]), "")
-        super().__init__(f"unknown {kind} {name!r}. {hint}Known: {', '.join(choices)}")
+        by_lower = {choice.lower(): choice for choice in choices}
+        close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+        hint = f"Did you mean {by_lower[close[0]]!r}? " if close else ""
+        shown = "Known"
+        if len(choices) > _MOST_SHOWN:
+            near = difflib.get_close_matches(name.lower(), by_lower, n=_NEAR_SHOWN, cutoff=0.0)
+            shown, choices = f"Closest of {len(choices)}", [by_lower[one] for one in near]
+        super().__init__(f"unknown {kind} {name!r}. {hint}{shown}: {', '.join(choices)}")
 
 
 class PlanError(UsageError):

@@ -615,7 +615,7 @@ def test_what_cannot_be_downloaded_is_announced_and_named(cache: Path, caplog: p
     assert f"downloading {WEIGHTS} of timm/ViT-B-16-SigLIP2 from Hugging Face" in caplog.text
     assert str(cache) in caplog.text
     message = str(caught.value)
-    assert message.startswith(f"cannot download {WEIGHTS} or ")
+    assert message.startswith(f"cannot download {WEIGHTS} for model open_clip:ViT-B-16-SigLIP2/webli (")
     assert "https://huggingface.co/timm/ViT-B-16-SigLIP2 into a folder and use --model local-dir:FOLDER" in message
 
 
@@ -690,3 +690,14 @@ def test_a_sigmoid_needs_a_bias(cli: Cli) -> None:
     result = cli("run", "--strategy", "per-label,decide=sigmoid", "--dataset", "scenes,limit=8")
     assert result.returncode == 1
     assert result.stderr.startswith("error: expected a model with a logit bias, such as SigLIP, for decide=sigmoid")
+
+
+def test_a_hub_that_cannot_be_reached_is_given_up_at_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub's client would try again for half a minute."""
+    monkeypatch.undo()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")  # no server listens there
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_: pytest.fail("the client was called"))
+    with pytest.raises(ModelError, match=r"cannot download open_clip_config\.json for model .* \(Connection refused\)"):
+        load_encoder("hf-hub:owner/name")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator
+from textwrap import shorten
 
 _LONGEST_QUOTE = 80
 _NUMBER = re.compile(r"\[Errno -?\d+\] ")
@@ -54,4 +55,4 @@ def in_bytes(count: int) -> str:
 
 def reason(error: BaseException) -> str:
     """The message of a library's error in one line of at most 160 characters; its class if it has none."""
-    return " ".join(str(error).split())[:160] or type(error).__name__
+    return shorten(without_number(str(error)), 160, placeholder=" …") or type(error).__name__

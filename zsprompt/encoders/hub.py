@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
+from zsprompt._utils.http_environment import usable_environment
 from zsprompt._utils.text import reason
 from zsprompt.errors import ModelError
 
@@ -29,6 +31,8 @@ TOKENIZER_FILES = (
     "tokenizer.model",
 )
 """The files that can make up a tokeniser of transformers."""
+
+_PATIENCE = 15.0  # seconds
 
 T = TypeVar("T")
 
@@ -59,6 +63,7 @@ def hub_file(repository: str, names: Sequence[str], *, model: str, about: str = 
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     logger.info(f"downloading {names[0]} of {repository} from Hugging Face{about} to {constants.HF_HUB_CACHE}")
+    _require_connection(repository, names, model)
     for name in names:
         try:
             return Path(hf_hub_download(repository, name))
@@ -81,6 +86,7 @@ def hub_tokenizer(repository: str, *, model: str) -> Path:
     from huggingface_hub import snapshot_download
 
     logger.info(f"downloading the tokeniser of {repository} from Hugging Face")
+    _require_connection(repository, TOKENIZER_FILES[:2], model)
     return _attempt(
         lambda: Path(snapshot_download(repository, allow_patterns=[*TOKENIZER_FILES, "config.json"])),
         lambda error: _unreachable(repository, TOKENIZER_FILES[:2], model, error),
@@ -106,6 +112,23 @@ def _cached(repository: str, names: Sequence[str]) -> Path | None:
     return None
 
 
+def _require_connection(repository: str, names: Sequence[str], model: str) -> None:
+    """Raise ModelError if the hub cannot be reached at all. Its client would try again and again for half a minute."""
+    import httpx
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return  # the client says so at once
+    try:
+        with usable_environment(ModelError):
+            httpx.head(constants.ENDPOINT, timeout=_PATIENCE)
+    except (httpx.ConnectError, httpx.TimeoutException) as error:
+        if not isinstance(error.__context__, ssl.SSLError):  # the client may know other certificates
+            raise _unreachable(repository, names, model, error) from None
+    except httpx.HTTPError:
+        return  # it is there, and the client knows better how to ask
+
+
 def _attempt(work: Callable[[], T], refused: Callable[[Exception], ModelError]) -> T:
     try:
         return work()
@@ -116,7 +139,7 @@ def _attempt(work: Callable[[], T], refused: Callable[[Exception], ModelError]) 
 def _unreachable(repository: str, names: Sequence[str], model: str, error: Exception) -> ModelError:
     family = "hf" if model.startswith("hf:") else "local-dir"
     return ModelError(
-        f"cannot download {' or '.join(names)} for model {model} ({reason(error)}). By hand: put the files of "
+        f"cannot download {names[0]} for model {model} ({reason(error)}). By hand: put the files of "
         f"https://huggingface.co/{repository} into a folder and use --model {family}:FOLDER, "
         "or use --model conse (pip install 'zsprompt[offline]', no download)"
     )
