@@ -136,7 +136,8 @@ def test_a_missing_or_different_kernel_is_not_used(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])
 def test_rounded_products_are_for_a_cpu(precision: str) -> None:
     with pytest.raises(ModelError, match=f"expected a CPU for precision {precision}, found device cuda"):
-        products.products("cuda", precision)
+        products.check_precision("cuda", precision)
+    products.check_precision("cuda", precision, on_gpu=(precision,))
 
 
 def test_unknown_and_unsupported_precisions_are_refused() -> None:
