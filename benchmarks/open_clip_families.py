@@ -45,8 +45,8 @@ MODELS = {
     "ViT-B-16-SigLIP": "webli",
 }
 LABELS = (
-    "aeroplane bicycle bird boat bottle bus car cat chair cow dining-table dog horse motorbike person potted-plant sheep "
-    "sofa train tv-monitor"
+    "aeroplane bicycle bird boat bottle bus car cat chair cow dining-table dog horse motorbike person potted-plant "
+    "sheep sofa train tv-monitor"
 ).split()
 BATCH = 64
 

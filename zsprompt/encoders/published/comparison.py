@@ -1,0 +1,99 @@
+"""A model's embeddings of one picture and three texts beside those that are published for OpenAI's ViT-B/32.
+
+The picture and the probabilities are of OpenAI's README (github.com/openai/CLIP), the vectors of NumPyCLIP
+(github.com/99991/NumPyCLIP).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+
+import numpy as np
+
+from zsprompt._utils.arrays import Doubles, unit_rows
+from zsprompt.encoders.base import Encoder
+
+PUBLISHED_TEXTS = ("a diagram", "a dog", "a cat")
+"""The picture is a diagram."""
+
+PUBLISHED_PROBABILITIES = (0.9927936, 0.0042107, 0.0029958)
+"""Of the texts, by a softmax."""
+
+# Rounding to bfloat16 or int8 costs less than 0.0002; another activation or another crop costs more.
+_SAME = 0.999
+
+_PUBLISHED_MODELS = (
+    "ViT-B/32",
+    "open_clip:ViT-B-32/openai",
+    "open_clip:ViT-B-32-quickgelu/openai",
+    "hf:openai/clip-vit-base-patch32",
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a model makes of the picture and the texts.
+
+    Attributes:
+        cosines: [3] of the picture and each text, by the model.
+        probabilities: [3] softmax of the scaled cosines; None for a model without a logit scale.
+        image_cosine: of the model's and the published vector of the picture; None for vectors of another width.
+        text_cosines: [3] likewise of the texts.
+    """
+
+    cosines: Doubles
+    probabilities: Doubles | None
+    image_cosine: float | None
+    text_cosines: Doubles | None
+
+    @property
+    def finds_diagram(self) -> bool:
+        """Whether the picture is nearest to "a diagram", as for any model trained on photographs and English texts."""
+        return bool(self.cosines[0] > self.cosines[1:].max())
+
+    @property
+    def same_image(self) -> bool:
+        """Whether the picture's vector is the published one, up to rounding."""
+        return self.image_cosine is not None and self.image_cosine >= _SAME
+
+    @property
+    def same_texts(self) -> bool:
+        """Whether the texts' vectors are the published ones, up to rounding."""
+        return self.text_cosines is not None and bool((self.text_cosines >= _SAME).all())
+
+    @property
+    def same(self) -> bool:
+        """Whether all four vectors are the published ones, up to rounding."""
+        return self.same_image and self.same_texts
+
+
+def compare_published(encoder: Encoder) -> Comparison:
+    """Embed the picture and the texts, and compare. Raises ModelError for weights that are missing or damaged."""
+    from PIL import Image
+
+    with files(__package__).joinpath("CLIP.png").open("rb") as file:
+        picture = Image.open(file).convert("RGB")
+    with files(__package__).joinpath("vectors.npz").open("rb") as file, np.load(file) as arrays:
+        image, texts = unit_rows(arrays["image"])[0], unit_rows(arrays["text"])
+    own_image = encoder.encode_images([encoder.prepare(picture)])[0].astype(np.float64)
+    own_texts = encoder.encode_texts(PUBLISHED_TEXTS).astype(np.float64)
+    cosines = own_texts @ own_image
+    same_width = encoder.dim == len(image)
+    return Comparison(
+        cosines,
+        None if encoder.logit_scale is None else _softmax(cosines * encoder.logit_scale),
+        float(own_image @ image) if same_width else None,
+        (own_texts * texts).sum(axis=1) if same_width else None,
+    )
+
+
+def is_published(model: str) -> bool:
+    """Whether `model`, as `load_encoder` takes it, names OpenAI's ViT-B/32."""
+    return model in _PUBLISHED_MODELS
+
+
+def _softmax(logits: Doubles) -> Doubles:
+    powers = np.exp(logits - logits.max())
+    shares: Doubles = powers / powers.sum()
+    return shares
