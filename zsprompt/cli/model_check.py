@@ -87,8 +87,8 @@ def _verdict(name: str, found: Comparison) -> Iterator[str]:
         yield f"{name} is not OpenAI's ViT-B/32, the only model with published vectors here"
     if not found.finds_diagram:
         yield (
-            "the picture is a diagram, but it is not nearest to that text: expect this of a model that was not trained on "
-            "photographs and English texts; of any other, its weights or preprocessing are wrong"
+            "the picture is a diagram, but it is not nearest to that text: expect this of a model that was not trained "
+            "on photographs and English texts; of any other, its weights or preprocessing are wrong"
         )
 
 
