@@ -249,6 +249,22 @@ def _towers() -> str:
     return _table(columns, rows, numbers=2)
 
 
+def _open_clip(tower: str) -> str:
+    """One row per model and way of `tower`, "text" or "image"."""
+    columns = ["model", "method", "per second", "times open_clip", "largest difference", "lowest cosine"]
+    columns += ["texts run as"] if tower == "text" else []
+    rows = [
+        [
+            *(r["model"], r["way"], f"{float(r['per second']):,.0f}", f"{float(r['times open_clip']):.1f}"),
+            *([r["difference"], r["cosine"]] if r["way"] != "open_clip" else ["", ""]),
+            *([r["texts by"]] if tower == "text" else []),
+        ]
+        for r in _read("open-clip-families-torch2.14-cpu2core.csv")
+        if r["tower"] == tower
+    ]
+    return _table(columns, rows, numbers=2)
+
+
 def _gpu() -> str:
     columns = ["model", "method", "per second", "peak GB"]
     rows = [
@@ -416,6 +432,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "reproductions": _reproductions,
     "token-trie": _token_trie,
     "towers": _towers,
+    "open-clip-texts": lambda: _open_clip("text"),
+    "open-clip-images": lambda: _open_clip("image"),
     "gpu": _gpu,
     "end-to-end": _end_to_end,
     "layouts": _layouts,
