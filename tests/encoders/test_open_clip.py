@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import pickle
+import re
 import shutil
 import socket
 from dataclasses import replace
@@ -678,7 +679,7 @@ def test_a_sigmoid_is_a_probability(folders: dict[str, Path]) -> None:
         found = strategy.predict(pictures, labels, store)
         cosines = zs.load_strategy("per-label").predict(pictures, labels, store).scores
         logits = store.logit_scale * cosines.astype(float) - 10
-    np.testing.assert_array_equal(found.scores, cosines)
+    np.testing.assert_allclose(found.scores, cosines, atol=1e-6)
     assert found.probabilities is not None
     np.testing.assert_allclose(found.probabilities, 1 / (1 + np.exp(-logits)), rtol=1e-5)
     np.testing.assert_array_equal(found.decisions, found.probabilities > 0.3)
@@ -690,6 +691,21 @@ def test_a_sigmoid_needs_a_bias(cli: Cli) -> None:
     result = cli("run", "--strategy", "per-label,decide=sigmoid", "--dataset", "scenes,limit=8")
     assert result.returncode == 1
     assert result.stderr.startswith("error: expected a model with a logit bias, such as SigLIP, for decide=sigmoid")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "message"),
+    [
+        ("softmax:per-label,decide=sigmoid", "expected decide=sigmoid without a wrapper, found softmax:"),
+        ("regions:per-label,decide=sigmoid", "expected decide=sigmoid without a wrapper, found regions:"),
+        ("per-label,cut=0.3", "decide=z does not use cut=0.3"),
+        ("per-label,decide=sigmoid,threshold=1", "decide=sigmoid does not use threshold=1"),
+        ("per-label,decide=sigmoid,cut=1", "expected a cut between 0 and 1"),
+    ],
+)
+def test_decisions_that_would_be_ignored_are_refused(strategy: str, message: str) -> None:
+    with pytest.raises(UsageError, match=f"^{re.escape(message)}"):
+        zs.load_strategy(strategy)
 
 
 def test_a_hub_that_cannot_be_reached_is_given_up_at_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

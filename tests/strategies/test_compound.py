@@ -62,7 +62,8 @@ def brute_force(fuse: str, images: Images, labels: Sequence[str], space: RandomS
         if fuse == "component":
             statistics = np.column_stack([np.sort(z, axis=1), single[:, c]])
             direction = np.linalg.svd(statistics - statistics.mean(axis=0))[2][0]
-            direction *= np.sign(direction.sum()) / np.abs(direction).sum()
+            side = direction.sum() if abs(direction.sum()) > 1e-9 else direction[-1]
+            direction *= np.sign(side) / np.abs(direction).sum()
             fused = statistics @ direction
         scores[:, c] = (fused + single[:, c]) / 2
     return scores

@@ -31,6 +31,8 @@ MAX_PAIRS = 20_000
 FEWEST = 250
 """Images with which the first component is as good as with all, within 0.2 points; see benchmarks/prompt_side.py."""
 
+_ROUNDING = 1e-9  # of a sum of weights
+
 
 @dataclass(frozen=True)
 class Compound:
@@ -144,11 +146,13 @@ class Compound:
 def first_component(statistics: Doubles) -> Doubles:
     """[N] the first principal component of [N, K] statistics of N images, not centred.
 
-    Its weights have an absolute sum of 1 and a mean that is not negative.
+    Its weights have an absolute sum of 1 and a mean that is not negative. Two standardised columns that are negatively
+    correlated have weights of mean 0; then the last column's is positive, not the one that rounding would choose.
     """
     centred = statistics - statistics.mean(axis=0)
     weights = np.linalg.eigh(centred.T @ centred)[1][:, -1]
-    weights *= np.sign(weights.mean()) or 1.0
+    total = weights.sum()
+    weights *= np.sign(total if abs(total) > _ROUNDING else weights[-1]) or 1.0
     return np.asarray(statistics @ (weights / np.abs(weights).sum()))
 
 

@@ -21,6 +21,18 @@ class Staged(Protocol):
     def stage(self) -> int: ...
 
 
+@runtime_checkable
+class KeepsDecisions(Protocol):
+    """A strategy whose decisions were asked for, so that no wrapper may replace them.
+
+    Attributes:
+        kept_by: the field and value that ask for them, such as "decide=sigmoid"; empty if none does.
+    """
+
+    @property
+    def kept_by(self) -> str: ...
+
+
 def require_order(wrapper: Staged, inner: Strategy, *, of_cosines: bool = False) -> None:
     """Raise UsageError unless `wrapper` can stand around `inner`. Wrappers call it when they are made.
 
@@ -29,6 +41,11 @@ def require_order(wrapper: Staged, inner: Strategy, *, of_cosines: bool = False)
         inner: the strategy that it wraps.
         of_cosines: whether the wrapper needs scores that are cosines.
     """
+    if isinstance(inner, KeepsDecisions) and inner.kept_by:
+        raise UsageError(
+            f"expected {inner.kept_by} without a wrapper, found {_name(wrapper)}, which decides by itself; "
+            f"leave out {inner.kept_by} or {_name(wrapper)}"
+        )
     late = next((part for part in walk(inner) if isinstance(part, Staged) and part.stage >= wrapper.stage), None)
     if late is not None:
         fault, remedy = f"{_name(wrapper)} around {_name(late)}", "leave one out, or reorder them"

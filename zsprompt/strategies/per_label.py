@@ -17,6 +17,8 @@ from zsprompt.store.image_embeddings import Images
 from zsprompt.strategies.base import Prediction, ReferenceWords, Supervision
 from zsprompt.strategies.z_scores import THRESHOLD, neutral_reference, require_threshold, standardise
 
+_CUT = 0.5
+
 
 @dataclass(frozen=True)
 class PerLabel:
@@ -44,7 +46,7 @@ class PerLabel:
     prompts: PromptSet = field(default_factory=lambda: load_prompts("photo"))
     threshold: float = THRESHOLD
     decide: Literal["z", "sigmoid"] = "z"
-    cut: float = 0.5
+    cut: float = _CUT
     reweight: float = 0.0
     supervision: ClassVar[Supervision] = "label-free"
     judges_alone: ClassVar[bool] = True
@@ -53,9 +55,16 @@ class PerLabel:
         check_fields(self)
         if not 0 <= self.reweight < np.inf:
             raise UsageError(f"expected reweight to be a factor of at least 0, got {self.reweight:g}")
-
         if not 0 < self.cut < 1:
             raise UsageError(f"expected a cut between 0 and 1, a probability, got {self.cut:g}")
+        unused = ("cut", self.cut, _CUT) if self.decide == "z" else ("threshold", self.threshold, THRESHOLD)
+        if unused[1] != unused[2]:
+            raise UsageError(f"decide={self.decide} does not use {unused[0]}={unused[1]:g}; leave one out")
+
+    @property
+    def kept_by(self) -> str:
+        """See KeepsDecisions."""
+        return "decide=sigmoid" if self.decide == "sigmoid" else ""
 
     def reference_words(self, labels: Sequence[str]) -> ReferenceWords:
         """See Compares. Scores are cosines, so only decisions depend on them."""
