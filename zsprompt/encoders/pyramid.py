@@ -59,7 +59,7 @@ class Pyramid(ScaleOnUse):
         if not (isinstance(encoder, SpatialEncoder) and isinstance(encoder, Resizable)):
             raise UsageError(
                 f"expected a model with spatial tokens that can prepare larger images for pyramid, "
-                f"found {encoder.name}; use an OpenAI CLIP model, tiny or conse"
+                f"found {encoder.name}; use an OpenAI CLIP model, a vision transformer of open_clip, tiny or conse"
             )
         self._texts: Encoder = encoder
         self._tower: SpatialEncoder = encoder

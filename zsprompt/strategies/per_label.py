@@ -66,15 +66,17 @@ class PerLabel:
         """See KeepsDecisions."""
         return "decide=sigmoid" if self.decide == "sigmoid" else ""
 
-    def reference_words(self, labels: Sequence[str]) -> ReferenceWords:
+    def reference_words(self, labels: Sequence[str]) -> ReferenceWords | None:
         """See Compares. Scores are cosines, so only decisions depend on them."""
-        if self.decide == "sigmoid":
-            return ReferenceWords()
-        return neutral_reference(labels, in_scores=False)
+        return neutral_reference(labels, in_scores=False) if self.decide == "z" else None
+
+    def _words(self, labels: Sequence[str]) -> tuple[str, ...]:
+        words = self.reference_words(labels)
+        return words.words if words else ()
 
     def refuse_labels(self, labels: Sequence[str]) -> None:
         """See RefusesLabels. Raises PromptError for prompts without texts for the labels, and UsageError."""
-        words = self.reference_words(labels).words
+        words = self._words(labels)
         self.prompts.ensemble((*labels, *words))
         if self.decide == "z":
             require_threshold(self.threshold, len(labels), len(words))
@@ -84,7 +86,7 @@ class PerLabel:
         labels = check_labels(labels)
         if self.decide == "sigmoid":
             return self._by_sigmoid(self.cosines(images, labels, texts), texts)
-        words, count = self.reference_words(labels).words, len(labels)
+        words, count = self._words(labels), len(labels)
         require_threshold(self.threshold, count, len(words))
         cosines = self.cosines(images, (*labels, *words), texts)
         return Prediction(cosines[:, :count], standardise(cosines, count) > self.threshold)
