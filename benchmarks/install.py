@@ -171,6 +171,7 @@ def measured(environment: Environment) -> dict[str, object]:
 def run(folder: str, *command: str) -> subprocess.CompletedProcess[str]:
     """Run a command of the environment; neither the checkout nor this process's modules are on its path."""
     clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    clean |= {"TMPDIR": folder, "TEMP": folder}  # a pip that is stopped leaves files behind
     return subprocess.run(command, cwd=folder, env=clean, capture_output=True, text=True, check=False)
 
 
