@@ -445,12 +445,12 @@ def _extras() -> str:
     def row(shown: str, adds: str, needed_for: str, extras: str) -> list[str]:
         record = records.get(extras)
         size = f"+{int(record['mb']) - alone:,}" if record else "not measured"
-        return [shown, adds, needed_for, size, record["pip_check"] if record else _NONE]
+        return [shown, adds, needed_for, record["pip_check"] if record else _NONE, size]
 
-    first = ["none", "zsprompt, PyTorch with CUDA", "`tiny`, OpenAI's CLIP", f"{alone:,}", records[""]["pip_check"]]
+    first = ["none", "zsprompt, PyTorch with CUDA", "`tiny`, OpenAI's CLIP", records[""]["pip_check"], f"{alone:,}"]
     rows = [row(f"`{extra}`", adds, needed_for, extra) for extra, (adds, needed_for) in EXTRAS.items()]
     every = row("all of these", _NONE, _NONE, " ".join(EXTRAS))
-    return _table(["extra", "adds", "needed for", "MB", "`pip check`"], [first, *rows, every], numbers=3)
+    return _table(["extra", "adds", "needed for", "`pip check`", "MB"], [first, *rows, every], numbers=4)
 
 
 def _install() -> str:

@@ -14,6 +14,7 @@ from command_line import ROOT, SUPPORT, environment, one_line, run_process
 from PIL import Image
 
 from zsprompt.encoders import check_model, load_encoder, torchvision_match
+from zsprompt.encoders.clip.clip_package import clip_model
 from zsprompt.encoders.conse.parts import CODE
 from zsprompt.encoders.torchvision_match import check_torchvision, require_torchvision
 from zsprompt.errors import ModelError
@@ -78,9 +79,12 @@ def test_another_build_is_one_line_with_both_versions_and_the_remedy(
     )
 
 
-def test_models_that_need_no_torchvision_run_with_any(tmp_path: Path, other_build: dict[str, str]) -> None:
-    done = predict("tiny", tmp_path, other_build)
-    assert done.returncode == 0, done.stderr
+def test_tiny_and_openai_clip_run_with_any_torchvision(tmp_path: Path, other_build: dict[str, str]) -> None:
+    clip = clip_model().CLIP(64, 32, 1, 64, 16, 77, 49408, 64, 1, 1)
+    torch.save(clip.state_dict(), tmp_path / "clip.pt")
+    for model in ("tiny", "./clip.pt"):
+        done = predict(model, tmp_path, other_build)
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.usefixtures("fails")
