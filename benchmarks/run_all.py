@@ -32,10 +32,10 @@ WITHOUT_PHOTOS = {
     "full_size": ["--scale", "0.01"],
     "streams": ["--largest", "10000"],
     "layouts": [],
-    "install": ["--limit", "1"],
     "pyramid": ["--images", "2", "--rounds", "1"],
     "window_cost": ["--images", "2", "--rounds", "1"],
     "adapter_speed": ["--images", "200", "--decoded", "60", "--epochs", "1"],
+    "install": ["--limit", "1"],
 }
 WITH_PHOTOS = {
     "strategies": ["--limit", "20", "--model", "conse"],
