@@ -1,5 +1,7 @@
 """Write docs/results/*.md from the files in benchmarks/results/ and the texts in benchmarks/pages/.
 
+The table of extras in docs/install.md comes from a result file too.
+
 python benchmarks/results_pages.py           writes the pages
 python benchmarks/results_pages.py --check   exits with 1 if a page is stale
 
@@ -20,13 +22,34 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 TEXTS = ROOT / "benchmarks" / "pages"
 PAGES = ROOT / "docs" / "results"
+INSTALL_PAGE = ROOT / "docs" / "install.md"
 
 _HEADER = "<!-- Written by benchmarks/results_pages.py. Change benchmarks/pages/{name} or the results instead. -->"
+_EXTRAS_START, _EXTRAS_END = "<!-- generated: extras -->", "<!-- end -->"
 _PLACEHOLDER = re.compile(r"^\{\{ ([a-z0-9-]+) \}\}$", re.MULTILINE)
 _MINUS = "\N{MINUS SIGN}"
 _NONE = "\N{EN DASH}"
 
 Record = Mapping[str, str]
+
+_INSTALL = "install-torch2.14-cpu2core.csv"
+EXTRAS = {
+    "offline": (
+        "EfficientNet-Lite0, all-MiniLM-L6-v2, transformers",
+        "`--model conse`: photographs, no model download",
+    ),
+    "lite2": ("EfficientNet-Lite2", "`--model conse,classifier=lite2`, together with `offline`"),
+    "open-clip": (
+        "open_clip, timm, transformers, sentencepiece",
+        "`--model open_clip:…`, `hf-hub:…`, `local-dir:…`, `hf:…`",
+    ),
+    "parquet": ("pyarrow", "image lists and captions in Parquet"),
+    "heif": (
+        "pillow-heif (BSD; its wheels contain libheif, LGPL, and x265, GPL)",
+        "HEIC photographs from phones",
+    ),
+}
+"""Each extra for users, in the order of pyproject.toml: what it adds, and what needs it."""
 
 # Rows of the adapter table: their name on the page -> their row in the reproduction tables.
 _ADAPTERS = {
@@ -71,12 +94,22 @@ def main() -> None:
 
 def pages() -> dict[Path, str]:
     """The path and text of each page."""
-    return {PAGES / text.name: _page(text) for text in sorted(TEXTS.glob("*.md"))}
+    written = {PAGES / text.name: _page(text) for text in sorted(TEXTS.glob("*.md"))}
+    return written | {INSTALL_PAGE: _with_extras(INSTALL_PAGE.read_text(encoding="utf-8"))}
 
 
 def _page(path: Path) -> str:
     body = _PLACEHOLDER.sub(lambda match: TABLES[match[1]](), path.read_text(encoding="utf-8"))
     return f"{_HEADER.format(name=path.name)}\n\n{body}"
+
+
+def _with_extras(text: str) -> str:
+    """`text` with the table of extras between its markers."""
+    before, start, rest = text.partition(_EXTRAS_START)
+    _, end, after = rest.partition(_EXTRAS_END)
+    if not (start and end):
+        sys.exit(f"expected {_EXTRAS_START} and {_EXTRAS_END} in install.md, found neither or one")
+    return f"{before}{start}\n{_extras()}\n{end}{after}"
 
 
 def _read(name: str) -> list[dict[str, str]]:
@@ -420,6 +453,38 @@ def _layout_row(record: Record) -> list[str]:
     ]
 
 
+def _extras() -> str:
+    """Each extra for users: what it adds to an installation, and its size."""
+    records = {r["extras"]: r for r in _read(_INSTALL) if not r["first"]}
+    alone = int(records[""]["mb"])
+
+    def row(shown: str, adds: str, needed_for: str, extras: str) -> list[str]:
+        record = records.get(extras)
+        size = f"+{int(record['mb']) - alone:,}" if record else "not measured"
+        return [shown, adds, needed_for, record["pip_check"] if record else _NONE, size]
+
+    first = ["none", "zsprompt, PyTorch with CUDA", "`tiny`, OpenAI's CLIP", records[""]["pip_check"], f"{alone:,}"]
+    rows = [row(f"`{extra}`", adds, needed_for, extra) for extra, (adds, needed_for) in EXTRAS.items()]
+    every = row("all of these", _NONE, _NONE, " ".join(EXTRAS))
+    return _table(["extra", "adds", "needed for", "`pip check`", "MB"], [first, *rows, every], numbers=4)
+
+
+def _install() -> str:
+    columns = ["first", "extras", "MB", "seconds", "packages", "`pip check`", "`zsprompt --version`"]
+    columns += ["`import zsprompt`", "`import torchvision`", "torch", "torchvision"]
+    checks = ("pip_check", "version_command", "import_zsprompt", "import_torchvision", "torch", "torchvision")
+    rows = [
+        [
+            f"`{r['first']}`" if r["first"] else _NONE,
+            r["extras"].replace(" ", ", ") or _NONE,
+            *(f"{int(r[key]):,}" for key in ("mb", "seconds", "packages")),
+            *(r[key] for key in checks),
+        ]
+        for r in _read(_INSTALL)
+    ]
+    return _table(columns, rows, numbers=len(columns))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "ablation-scenes": lambda: _ablation("ablation-scenes-tiny-torch2.14-cpu2core.csv"),
     "ablation-photographs": lambda: _ablation("ablation-voc2007-500photos-conse-torch2.14-cpu2core.csv"),
@@ -437,6 +502,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "gpu": _gpu,
     "end-to-end": _end_to_end,
     "layouts": _layouts,
+    "install": _install,
     "label-free-photographs": lambda: _label_free("label-free-voc2007-500photos-conse.csv"),
     "label-free-lite2": lambda: _label_free("label-free-voc2007-500photos-conse-lite2.csv"),
     "label-free-scenes": lambda: _label_free("label-free-scenes-tiny.csv"),

@@ -36,6 +36,7 @@ WITHOUT_PHOTOS = {
     "pyramid": ["--images", "2", "--rounds", "1"],
     "window_cost": ["--images", "2", "--rounds", "1"],
     "adapter_speed": ["--images", "200", "--decoded", "60", "--epochs", "1"],
+    "install": ["--limit", "1"],
 }
 WITH_PHOTOS = {
     "strategies": ["--limit", "20", "--model", "conse"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 from command_line import ROOT
+from scripts import script
 from typer.main import get_command
 
 from zsprompt.cli import app
@@ -20,12 +20,13 @@ DOCS = ROOT / "docs"
 GENERATED = {DOCS / "cli.md", DOCS / "python.md"}
 PAGES = sorted({ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")} - GENERATED)
 OTHER_PROGRAMS = {
+    "--index-url",
     "--torch-backend",
     "--strict",
     "--check",
     "--help",
     "--slow",
-}  # of uv, mkdocs, ruff, pytest and our scripts; of every command
+}  # of pip, uv, mkdocs, ruff, pytest and our scripts; of every command
 EXAMPLE = re.compile(r"^<!-- test: ([a-z ]+) -->\n```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 RUN_BY_CI = re.compile(r"^<!-- ci: ([a-z-]+) -->\n```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -45,16 +46,6 @@ def visible(group: Any) -> Iterator[tuple[str, Any]]:
             yield name, command
             if hasattr(command, "commands"):
                 yield from ((f"{name} {below}", inner) for below, inner in visible(command))
-
-
-def script(path: str) -> ModuleType:
-    """A script of the repository as a module."""
-    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_the_readme_is_short_and_has_the_blocks_that_ci_runs() -> None:

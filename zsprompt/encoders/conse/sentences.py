@@ -9,6 +9,7 @@ import numpy as np
 
 from zsprompt._utils.arrays import Bools, Floats, unit_rows
 from zsprompt.encoders.conse.parts import Part
+from zsprompt.encoders.torchvision_match import check_torchvision
 from zsprompt.errors import ModelError
 
 CONTEXT = 256
@@ -59,6 +60,8 @@ class Sentences:
 
     def __init__(self, tokens: Tokeniser, device: str) -> None:
         from safetensors.torch import load_file
+
+        check_torchvision()
         from transformers import BertConfig, BertModel
 
         weights = WEIGHTS.read_from()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zsprompt._utils.text import reason
+from zsprompt.encoders.torchvision_match import check_torchvision
 from zsprompt.errors import ModelError, ZspromptError
 
 LOCAL = {"local_files_only": True, "trust_remote_code": False}
@@ -49,6 +50,7 @@ def read_image_processor(folder: Path) -> Any:
     The models were trained with Pillow's resizing or TensorFlow's. The variant for tensors differs from Pillow's by up
     to one of 255 levels.
     """
+    check_torchvision()
     from transformers import AutoImageProcessor
 
     is_new = find_spec("transformers.image_processing_backends") is not None

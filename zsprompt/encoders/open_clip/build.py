@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from zsprompt._utils.text import reason
 from zsprompt.encoders.no_draws import no_draws
 from zsprompt.encoders.open_clip.sources import Source
+from zsprompt.encoders.torchvision_match import require_torchvision
 from zsprompt.errors import ModelError
 
 if TYPE_CHECKING:
@@ -25,10 +26,11 @@ def build(source: Source, device: str, dtype: torch.dtype) -> Model:
         dtype: of the weights of matrix products and convolutions; norms stay float32 where open_clip keeps them so.
 
     Raises:
-        ModelError: the weights are damaged, or of another model.
+        ModelError: the weights are damaged, or of another model; or torchvision does not match torch.
     """
     import torch
 
+    require_torchvision()
     try:
         with no_draws():
             model = _network(source, None if dtype == torch.float32 else dtype)

@@ -17,6 +17,7 @@ from zsprompt.encoders.dual_encoder import Sizes
 from zsprompt.encoders.hub import TOKENIZER_FILES, hub_file, hub_tokenizer, require_packages
 from zsprompt.encoders.open_clip.places import places_of
 from zsprompt.encoders.preprocessing import Preprocess
+from zsprompt.encoders.torchvision_match import require_torchvision
 from zsprompt.errors import ModelError, UnknownName, UsageError
 
 logger = logging.getLogger(__name__)
@@ -94,6 +95,14 @@ def check_name(name: str) -> None:
         _tag_of(rest)
 
 
+def _library() -> Any:
+    """The package open_clip."""
+    require_torchvision()
+    import open_clip
+
+    return open_clip
+
+
 def _of_folder(name: str, folder: Path) -> Source:
     config, preprocess = _read_config(folder / CONFIG_FILE, name)
     text = config["text_cfg"]
@@ -113,7 +122,7 @@ def _of_hub(name: str, repository: str) -> Source:
 
 
 def _of_tag(name: str, rest: str) -> Source:
-    import open_clip
+    open_clip = _library()
 
     architecture, tag, file = _tag_of(rest)
     entry = open_clip.get_pretrained_cfg(architecture, tag)
@@ -140,7 +149,7 @@ def _text_folders(config: Config, name: str) -> tuple[Path | None, Path | None]:
 
 def _tag_of(rest: str) -> tuple[str, str, Path | None]:
     """The architecture, the pretrained tag and, if one is given, the weights file of NAME[/TAG or /FILE]."""
-    import open_clip
+    open_clip = _library()
 
     architecture, _, given = rest.partition("/")
     if architecture not in open_clip.list_models():
@@ -166,7 +175,7 @@ def _tag_of(rest: str) -> tuple[str, str, Path | None]:
 
 def _tag_of_file(architecture: str, tags: list[str], file: Path) -> tuple[str, str, Path]:
     """A tag with the preprocessing of a weights file. Refused if the architecture's tags differ in it."""
-    import open_clip
+    open_clip = _library()
 
     _require_file(file, f"the weights of open_clip:{architecture}")
     entries = [open_clip.get_pretrained_cfg(architecture, tag) for tag in tags]
