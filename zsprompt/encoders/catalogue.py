@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -14,7 +15,7 @@ from importlib.resources import files
 
 FILE = "models.csv"
 OPEN_CLIP = "open_clip:"
-_NEAR = 0.5
+NEAR = 0.5
 """Smallest similarity, 0..1, of a name that is worth suggesting."""
 
 
@@ -73,9 +74,12 @@ def families() -> tuple[str, ...]:
 
 
 def matching(text: str) -> list[KnownModel]:
-    """The models with `text` in their name, family or an alias, in upper or lower case; all for an empty text."""
-    wanted = text.strip().lower()
-    return [model for model in known_models() if any(wanted in key for key in _keys(model))]
+    """The models with `text` in their name, family or an alias; all for an empty text.
+
+    Upper and lower case are the same, and so are "-", "_", "/" and " ".
+    """
+    wanted = _plain(text)
+    return [model for model in known_models() if any(wanted in _plain(name) for name in _names(model))]
 
 
 def near(text: str, count: int = 3) -> list[str]:
@@ -84,31 +88,38 @@ def near(text: str, count: int = 3) -> list[str]:
     A model is as close as the closest of its name, architecture, family and aliases. Of equal ones, the catalogue's
     first comes first. Fewer are given, or none, where nothing is similar.
     """
-    wanted = text.strip().lower().replace("_", "-")
-    closeness = {model.name: _closeness(wanted, model) for model in matching(text) or known_models()}
-    similar = closeness if matching(text) else {name: one for name, one in closeness.items() if one >= _NEAR}
-    return sorted(similar, key=lambda name: -similar[name])[:count]
+    if not text.strip():
+        return []
+    found = matching(text)
+    least = 0.0 if found else NEAR
+    closeness = {model.name: _closeness(text, model) for model in found or known_models()}
+    similar = [name for name, one in closeness.items() if one >= least]
+    return sorted(similar, key=lambda name: -closeness[name])[:count]
+
+
+def similarity(wanted: str, name: str) -> float:
+    """How similar two names are, 0..1."""
+    return difflib.SequenceMatcher(a=_plain(name), b=_plain(wanted), autojunk=False).ratio()
 
 
 def _closeness(wanted: str, model: KnownModel) -> float:
-    compare = difflib.SequenceMatcher(b=wanted, autojunk=False)
-    best = 0.0
-    for key in _short_keys(model):
-        compare.set_seq1(key)
-        if compare.real_quick_ratio() > best and compare.quick_ratio() > best:
-            best = max(best, compare.ratio())
-    return best
+    """The largest similarity, 0..1, of `wanted` and what people may take for the model's name."""
+    return max(similarity(wanted, name) for name in (*_names(model), *_parts(model)))
 
 
-def _keys(model: KnownModel) -> tuple[str, ...]:
-    return tuple(key.lower() for key in (model.name, model.family, *model.aliases))
+def _names(model: KnownModel) -> tuple[str, ...]:
+    return model.name, model.family, *model.aliases
 
 
-def _short_keys(model: KnownModel) -> Iterator[str]:
-    """What people may take for the model's name, in lower case."""
-    for key in (*_keys(model), model.architecture.lower(), model.name.lower().removeprefix(OPEN_CLIP)):
-        yield key.replace("_", "-")
-    yield from (alias.lower().rpartition("/")[2] for alias in model.aliases)
+def _parts(model: KnownModel) -> Iterator[str]:
+    """The name without its prefix, and without its tag; the aliases without their owners."""
+    yield model.name.removeprefix(OPEN_CLIP)
+    yield model.architecture
+    yield from (alias.rpartition("/")[2] for alias in model.aliases)
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[\s/_]", "-", text.strip().lower())
 
 
 def _model(row: dict[str, str]) -> KnownModel:
