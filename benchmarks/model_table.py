@@ -109,7 +109,19 @@ _BY_TAG = {
     "cc12m": "CC12M",
 }
 ORDER = (
-    *("tiny", "conse", "OpenAI", "SigLIP 2", "SigLIP", "MetaCLIP 2", "MetaCLIP", "DFN", "DataComp", "LAION", "ConvNeXt"),
+    *(
+        "tiny",
+        "conse",
+        "OpenAI",
+        "SigLIP 2",
+        "SigLIP",
+        "MetaCLIP 2",
+        "MetaCLIP",
+        "DFN",
+        "DataComp",
+        "LAION",
+        "ConvNeXt",
+    ),
     *("EVA-02", "EVA-01", "PE-Core", "MobileCLIP2", "MobileCLIP", "CLIPA", "ViTamin", "CoCa", "NLLB-CLIP"),
     *("YFCC15M", "CC12M"),
 )

@@ -82,18 +82,17 @@ def matching(text: str) -> list[KnownModel]:
     return [model for model in known_models() if any(wanted in _plain(name) for name in _names(model))]
 
 
-def near(text: str, count: int = 3) -> list[str]:
+def near(text: str, count: int = 3, *, least: float = NEAR) -> list[str]:
     """The names of the `count` models closest to `text`: those that match it, else those with a similar name.
 
     A model is as close as the closest of its name, architecture, family and aliases. Of equal ones, the catalogue's
-    first comes first. Fewer are given, or none, where nothing is similar.
+    first comes first. Fewer are given, or none, where nothing matches and nothing is `least` similar, 0..1.
     """
     if not text.strip():
         return []
     found = matching(text)
-    least = 0.0 if found else NEAR
     closeness = {model.name: _closeness(text, model) for model in found or known_models()}
-    similar = [name for name, one in closeness.items() if one >= least]
+    similar = [name for name, one in closeness.items() if found or one >= least]
     return sorted(similar, key=lambda name: -closeness[name])[:count]
 
 

@@ -13,7 +13,7 @@ from zsprompt._utils.modules import error_text, import_object, is_object_path
 from zsprompt._utils.registry import find, installed
 from zsprompt.encoders.base import Encoder, EncoderLoader, Precision
 from zsprompt.encoders.clip.openai_models import OPENAI_MODELS
-from zsprompt.encoders.catalogue import NEAR, known_models, matching, near, similarity
+from zsprompt.encoders.catalogue import NEAR, known_models, near, similarity
 from zsprompt.errors import ModelError, UnknownName, UsageError, ZspromptError
 
 
@@ -105,6 +105,8 @@ ENCODERS = {
 _BY_KEY = {entry.key: entry for entry in ENCODERS.values()}
 _GROUP = "zsprompt.encoders"
 _SEE = "zsprompt models list TEXT"
+_SURELY_NEAR = 0.8
+"""Smallest similarity of a path and a model's name at which the name is suggested."""
 
 
 def available_models() -> dict[str, str]:
@@ -184,8 +186,8 @@ def require_checkpoint(path: Path) -> None:
     if path.is_dir():
         raise ModelError(f"expected an OpenAI CLIP checkpoint at {path}, found a folder")
     if not path.is_file():
-        meant = [] if path.is_absolute() else matching(path.as_posix())
-        hint = f". Did you mean {near(path.as_posix(), 1)[0]!r}? See {_SEE}" if meant else ""
+        meant = [] if path.is_absolute() else near(path.as_posix(), 1, least=_SURELY_NEAR)
+        hint = f". Did you mean {meant[0]!r}? See {_SEE}" if meant else ""
         raise ModelError(f"expected an OpenAI CLIP checkpoint at {path}, found nothing{hint}")
 
 
