@@ -7,7 +7,7 @@ It needs no network: names, sizes and sources come from the installed open_clip,
 model is listed if zsprompt takes its name, preprocessing and tokeniser. Parameters are counted on a model built
 without memory for its weights. The size of a download is computed, not looked up: 4 bytes per parameter; for OpenAI's
 own files 2 bytes, and 4 for norms and for the embeddings of tokens and positions. Files with other tensors, or in half
-precision, differ. Licences are those that model cards state; "unknown" is one that nobody here has read.
+precision, differ. Licences are those that publishers name for a family; "unknown" is one that nobody here has read.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ import zsprompt as zs
 from zsprompt.encoders.catalogue import FILE, OPEN_CLIP, KnownModel
 from zsprompt.encoders.clip.openai_clip import _URL
 from zsprompt.encoders.clip.openai_models import OPENAI_MODELS, OPENAI_SIZES
-from zsprompt.encoders.hugging_face.aliases import aliases
 from zsprompt.encoders.open_clip import tokenizers
 from zsprompt.encoders.open_clip.build import _network
 from zsprompt.encoders.open_clip.sources import Source, _preprocess, check_name
@@ -262,8 +261,7 @@ def openai(name: str) -> KnownModel:
 def tiny() -> KnownModel:
     """The model that zsprompt includes."""
     encoder = zs.load_encoder("tiny", device="cpu")
-    count = encoder.towers.model
-    return _included("tiny", encoder, sum(one.numel() for one in count.parameters()), "zsprompt")
+    return _included("tiny", encoder, sum(one.numel() for one in encoder.towers.model.parameters()), "zsprompt")
 
 
 def conse() -> KnownModel:

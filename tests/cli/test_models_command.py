@@ -11,7 +11,7 @@ import pytest
 from command_line import Cli, one_line
 
 from zsprompt.cli import models
-from zsprompt.encoders.catalogue import families, known_models
+from zsprompt.encoders.catalogue import known_models
 
 LAION = "open_clip:ViT-B-32/laion2b_s34b_b79k"
 SOURCE = "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
@@ -43,13 +43,11 @@ def test_all_models_are_listed(cli: Cli) -> None:
     done = cli("models", "list")
     assert names(done) == [model.name for model in known_models()]
     assert done.stderr.startswith(f"{len(known_models())} models, ")
-    widths = {len(line) for line in done.stdout.splitlines()[1:3]}
     assert max(map(len, done.stdout.splitlines())) > 100  # a pipe has no width
-    assert widths
 
 
 def test_a_row_says_what_matters(cli: Cli) -> None:
-    header, row = cli("models", "list", "ViT-B-16-SigLIP2/").stdout.splitlines()
+    header, row = cli("models", "list", "ViT-B-16-SigLIP2/webli").stdout.splitlines()
     assert header.split() == "--model family pixels tokens D parameters download licence here".split()
     assert row.split() == "open_clip:ViT-B-16-SigLIP2/webli SigLIP 2 224 64 768 375 M 1.5 GB Apache-2.0".split()
 
@@ -131,7 +129,7 @@ def test_without_open_clip_a_line_says_what_to_install(cli: Cli, monkeypatch: py
     done = cli("models", "list", "siglip2")
     assert len(names(done)) == 15
     assert "models named open_clip: need pip install 'zsprompt[open-clip]'" in done.stderr
-    assert "open-clip" not in cli("models", "list", "ViT-B/32", "--family", "tiny").stderr
+    assert "open-clip" not in cli("models", "list", "--family", "tiny").stderr
 
 
 @pytest.mark.parametrize("width", [30, 72, 80, 400])
@@ -157,9 +155,3 @@ def test_a_wrong_model_of_a_run_ends_with_near_names(cli: Cli) -> None:
     message = one_line(done.stderr)
     assert "open_clip:ViT-B-16-SigLIP2/webli" in message
     assert message.endswith("see zsprompt models list TEXT\n")
-
-
-def test_the_help_names_no_family_that_is_not_there(cli: Cli) -> None:
-    text = cli("models", "list", "--help").stdout
-    assert "SigLIP 2" in text
-    assert "SigLIP 2" in families()

@@ -44,7 +44,7 @@ def test_the_aliases_are_those_that_load_encoder_follows() -> None:
 
 
 def test_published_facts() -> None:
-    """Parameters: open_clip's docs/model_profile.csv. Sizes of files: OpenAI's archives, in MiB on its tree of files."""
+    """Parameters: open_clip's docs/model_profile.csv. Sizes of files: those that `clip` shows, in MiB."""
     parameters = {
         "ViT-B/32": 151.28,
         "RN50": 102.01,
@@ -200,13 +200,13 @@ def test_a_wrong_name_ends_with_near_ones(wrong: str, expected: str) -> None:
     ],
 )
 def test_a_path_may_be_meant_as_a_name(wrong: str, expected: str) -> None:
-    with pytest.raises(ModelError, match=f"found nothing. Did you mean '{expected}'. See zsprompt models list TEXT"):
+    with pytest.raises(ModelError, match=rf"found nothing\. Did you mean '{expected}'\? See zsprompt models list TEXT"):
         check_model(wrong)
 
 
 def test_a_path_that_is_no_name_is_not(tmp_path: Path) -> None:
     for path in ("no/such/file.pt", str(tmp_path / "ViT-B-32" / "openai")):
-        with pytest.raises(ModelError, match="found nothing$"):
+        with pytest.raises(ModelError, match=r"found nothing$"):
             check_model(path)
 
 

@@ -12,8 +12,8 @@ from zsprompt._utils.arguments import checked, is_instance
 from zsprompt._utils.modules import error_text, import_object, is_object_path
 from zsprompt._utils.registry import find, installed
 from zsprompt.encoders.base import Encoder, EncoderLoader, Precision
-from zsprompt.encoders.clip.openai_models import OPENAI_MODELS
 from zsprompt.encoders.catalogue import NEAR, known_models, near, similarity
+from zsprompt.encoders.clip.openai_models import OPENAI_MODELS
 from zsprompt.errors import ModelError, UnknownName, UsageError, ZspromptError
 
 
