@@ -205,7 +205,7 @@ def test_a_path_may_be_meant_as_a_name(wrong: str, expected: str) -> None:
 
 
 def test_a_path_that_is_no_name_is_not(tmp_path: Path) -> None:
-    for path in ("no/such/file.pt", str(tmp_path / "ViT-B-32" / "openai")):
+    for path in ("no/such/file.pt", "gone.safetensors", str(tmp_path / "ViT-B-32" / "openai")):
         with pytest.raises(ModelError, match=r"found nothing$"):
             check_model(path)
 

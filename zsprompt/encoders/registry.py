@@ -104,6 +104,7 @@ ENCODERS = {
 
 _BY_KEY = {entry.key: entry for entry in ENCODERS.values()}
 _GROUP = "zsprompt.encoders"
+_CHECKPOINTS = (".pt", ".pth", ".bin", ".safetensors")
 _SEE = "zsprompt models list TEXT"
 _SURELY_NEAR = 0.8
 """Smallest similarity of a path and a model's name at which the name is suggested."""
@@ -206,7 +207,7 @@ def _elsewhere(name: str, precision: Precision) -> object:
 
 
 def _names_file(name: str) -> bool:
-    return _reads_as_path(name) or Path(name).is_file()
+    return _reads_as_path(name) or Path(name).is_file() or Path(name).suffix in _CHECKPOINTS
 
 
 def _entry(name: str) -> EncoderEntry | None:
