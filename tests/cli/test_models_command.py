@@ -8,7 +8,7 @@ from typing import Any
 
 import hub_cache
 import pytest
-from command_line import Cli, one_line
+from command_line import Cli, one_line, run_here
 
 from zsprompt.cli import models
 from zsprompt.encoders.catalogue import known_models
@@ -124,19 +124,19 @@ def test_a_refusal_is_one_line(words: list[str], said: str, cli: Cli) -> None:
     assert said in one_line(done.stderr)
 
 
-def test_without_open_clip_a_line_says_what_to_install(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_open_clip_a_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    done = cli("models", "list", "siglip2")
+    done = run_here("models", "list", "siglip2", cwd=tmp_path, env={})
     assert len(names(done)) == 15
     assert "models named open_clip: need pip install 'zsprompt[open-clip]'" in done.stderr
-    assert "open-clip" not in cli("models", "list", "--family", "tiny").stderr
+    assert "open-clip" not in run_here("models", "list", "--family", "tiny", cwd=tmp_path, env={}).stderr
 
 
 @pytest.mark.parametrize("width", [30, 72, 80, 400])
-def test_a_terminal_of_any_width(width: int, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_of_any_width(width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No line is broken inside a name or a fact."""
     monkeypatch.setattr(models, "_width", lambda: width)
-    done = cli("models", "list", "--family", "MobileCLIP2")
+    done = run_here("models", "list", "--family", "MobileCLIP2", cwd=tmp_path, env={})
     lines = done.stdout.splitlines()
     if width == 400:
         assert len(lines) == 1 + 6
