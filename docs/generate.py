@@ -1,9 +1,10 @@
-"""Write the generated parts of the documentation: cli.md, python.md, and the rooms in architecture.md.
+"""Write the generated parts of the documentation: cli.md, python.md, and parts of architecture.md and models.md.
 
 python docs/generate.py           writes them
 python docs/generate.py --check   exits with 1 if one is stale
 
-cli.md comes from the Typer app, python.md from `zsprompt.__all__`, the rooms from the imports in the package.
+cli.md comes from the Typer app, python.md from `zsprompt.__all__`, the rooms from the imports in the package, the
+families of models from the catalogue.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ DOCS = Path(__file__).resolve().parent
 PACKAGE = DOCS.parent / "zsprompt"
 
 _HEADER = "<!-- Written by docs/generate.py. Do not edit. -->\n\n"
-_ROOMS_START, _ROOMS_END = "<!-- generated: rooms -->", "<!-- end -->"
+_START, _END = "<!-- generated: {} -->", "<!-- end -->"
 _SECTIONS = ("Args", "Attributes", "Returns", "Yields", "Raises")
 
 
@@ -44,12 +45,22 @@ def main() -> None:
 
 def generated() -> dict[Path, str]:
     """Each generated page's path and text."""
-    architecture = DOCS / "architecture.md"
     return {
         DOCS / "cli.md": cli_page(),
         DOCS / "python.md": python_page(),
-        architecture: with_rooms(architecture.read_text(encoding="utf-8")),
+        DOCS / "architecture.md": with_part("architecture.md", "rooms", rooms_drawing(imports_by_room(PACKAGE))),
+        DOCS / "models.md": with_part("models.md", "families", families_table()),
     }
+
+
+def with_part(page: str, name: str, part: str) -> str:
+    """The text of a page with `part` between the markers of this name."""
+    start = _START.format(name)
+    before, found, rest = (DOCS / page).read_text(encoding="utf-8").partition(start)
+    _, end, after = rest.partition(_END)
+    if not (found and end):
+        raise SystemExit(f"expected {start} and {_END} in {page}, found neither or one")
+    return f"{before}{start}\n{part}\n{_END}{after}"
 
 
 # The command line
@@ -381,15 +392,6 @@ def _list(lines: Sequence[str], named: bool) -> str:
 # The rooms
 
 
-def with_rooms(text: str) -> str:
-    """`text` with the drawing of the rooms between its markers."""
-    before, start, rest = text.partition(_ROOMS_START)
-    _, end, after = rest.partition(_ROOMS_END)
-    if not (start and end):
-        raise SystemExit(f"expected {_ROOMS_START} and {_ROOMS_END} in architecture.md, found neither or one")
-    return f"{before}{start}\n{rooms_drawing(imports_by_room(PACKAGE))}\n{end}{after}"
-
-
 def imports_by_room(package: Path) -> dict[str, set[str]]:
     """Each room (a sub-package, or a module at the top) and the other rooms that it imports, anywhere in its code."""
     rooms: dict[str, set[str]] = {}
@@ -448,6 +450,37 @@ def _reachable(room: str, rooms: Mapping[str, set[str]]) -> set[str]:
             found.add(other)
             waiting.append(other)
     return found
+
+
+# The families of models
+
+
+def families_table() -> str:
+    """Each family of the catalogue: a small example, the longest text, the licence, and what it needs."""
+    from zsprompt._utils.registry import DEFAULT_MODEL
+    from zsprompt.encoders.catalogue import families, known_models
+
+    rows = []
+    for family in families():
+        models = [model for model in known_models() if model.family == family]
+        default = [model for model in models if model.name == DEFAULT_MODEL]
+        example = (default or sorted(models, key=_is_less_known))[0]
+        contexts = ", ".join(map(str, sorted({model.context for model in models})))
+        licences = ", ".join(dict.fromkeys(model.licence for model in models))
+        rows.append((family, str(len(models)), f"`{example.name}`", contexts, licences, _needs(example)))
+    return _table(("family", "models", "example", "longest text", "licence", "the example needs"), rows)
+
+
+def _is_less_known(model: Any) -> tuple[bool, float]:
+    """For sorting: models with a name on Hugging Face first, then the smaller ones."""
+    return not model.aliases, model.parameters
+
+
+def _needs(model: Any) -> str:
+    """The extra that a model needs, and what it downloads once."""
+    parts = [f"extra `{model.extra}`"] if model.extra else []
+    parts += [f"{model.download_mb:,} MB"] if model.download_mb else []
+    return ", ".join(parts) or "nothing"
 
 
 # Markdown

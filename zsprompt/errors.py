@@ -49,10 +49,19 @@ class UnknownName(UsageError):  # noqa: N818 - reads as what it is
         kind: what the name should stand for, in the user's words ("strategy").
         name: the name that was given.
         choices: the valid names.
+        near: those closest to the name, the closest first, where the caller knows better than spelling.
+        see: a command that shows all valid names; the message names it instead of them.
     """
 
-    def __init__(self, kind: str, name: str, choices: Iterable[str]) -> None:
+    def __init__(
+        self, kind: str, name: str, choices: Iterable[str], *, near: Sequence[str] = (), see: str = ""
+    ) -> None:
         choices = sorted(choices)
+        if see:
+            meant = f". Did you mean {near[0]!r}?" if near else ""
+            others = f" Also close: {', '.join(near[1:])}" if near[1:] else ""
+            super().__init__(f"unknown {kind} {name!r}{meant}{others}{'; ' if others or not near else ' '}see {see}")
+            return
         by_lower = {choice.lower(): choice for choice in choices}
         close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
         hint = f"Did you mean {by_lower[close[0]]!r}? " if close else ""

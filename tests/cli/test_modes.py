@@ -216,6 +216,7 @@ USES = {
     "data check": Use("data check folder --root {photos}"),
     "data check scenes": Use("data check scenes --split test:9", "root"),
     "data fetch": Use("data fetch voc --root . --from {photos}"),
+    "models list": Use("models list"),
     "cache info": Use("cache info --cache {cache}"),
     "cache verify": Use("cache verify --cache {cache}"),
     "cache clear": Use("cache clear --cache {cache} --yes"),
@@ -259,6 +260,7 @@ VALUES = {
     **{"warm_up": "--warm-up 0.1", "decay": "--decay linear", "patience": "--patience 3"},
     **{"selective": "--selective 2", "clip_weight": "--clip-weight 2", "on": "--on real", "quick": "--quick"},
     **{"source": "--from {photos}", "again": "--again", "yes": "--yes", "plan": "--plan {plan}", "force": "--force"},
+    **{"family": "--family OpenAI", "cached": "--cached"},
 }
 """A sensible value of each option, by the name of its parameter; with what it needs beside it."""
 

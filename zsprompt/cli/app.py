@@ -22,6 +22,7 @@ from zsprompt.cli.command import Command
 from zsprompt.cli.data import data_app
 from zsprompt.cli.given_run import renamed
 from zsprompt.cli.help import SectionedGroup
+from zsprompt.cli.models import models_app
 from zsprompt.cli.options import option
 from zsprompt.cli.predict import predict
 from zsprompt.cli.report import report
@@ -47,7 +48,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "write-prompts": (write_prompts, WRITE),
     "list": (list_names, LOOK),
 }
-"""Every command except the groups `data` and `cache`, with its panel of --help."""
+"""Every command except the groups `data`, `models` and `cache`, with its panel of --help."""
 
 OLD_COMMANDS = {"caption": "caption-labels", "describe": "caption-images", "rewrite": "write-prompts"}
 """Command names of earlier versions. They still work, with one line of notice."""
@@ -65,6 +66,7 @@ for _name, (_command, _panel) in COMMANDS.items():
 for _old, _new in OLD_COMMANDS.items():
     app.command(_old, cls=Command, hidden=True)(renamed(COMMANDS[_new][0], _old, _new))
 app.add_typer(data_app, name="data", rich_help_panel=LOOK)
+app.add_typer(models_app, name="models", rich_help_panel=LOOK)
 app.add_typer(cache_app, name="cache", rich_help_panel=LOOK)
 
 

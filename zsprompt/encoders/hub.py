@@ -32,6 +32,16 @@ TOKENIZER_FILES = (
 )
 """The files that can make up a tokeniser of transformers."""
 
+VOCABULARY_FILES = (
+    "tokenizer.json",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "vocab.txt",
+    "vocab.json",
+    "tokenizer.model",
+)
+"""Those of them that hold the words, best first; a tokeniser has at least one."""
+
 _PATIENCE = 15.0  # seconds
 
 T = TypeVar("T")
@@ -80,8 +90,7 @@ def hub_file(repository: str, names: Sequence[str], *, model: str, about: str = 
 
 def hub_tokenizer(repository: str, *, model: str) -> Path:
     """The folder with the tokeniser of a repository. Raises ModelError, see `hub_file`."""
-    first = ("tokenizer.json", "spiece.model", "sentencepiece.bpe.model", "vocab.txt", "vocab.json", "tokenizer.model")
-    if present := _cached(repository, first):
+    if present := _cached(repository, VOCABULARY_FILES):
         return present.parent
     from huggingface_hub import snapshot_download
 

@@ -12,6 +12,7 @@ from zsprompt._utils.arguments import checked, is_instance
 from zsprompt._utils.modules import error_text, import_object, is_object_path
 from zsprompt._utils.registry import find, installed
 from zsprompt.encoders.base import Encoder, EncoderLoader, Precision
+from zsprompt.encoders.catalogue import NEAR, known_models, near, similarity
 from zsprompt.encoders.clip.openai_models import OPENAI_MODELS
 from zsprompt.errors import ModelError, UnknownName, UsageError, ZspromptError
 
@@ -103,6 +104,10 @@ ENCODERS = {
 
 _BY_KEY = {entry.key: entry for entry in ENCODERS.values()}
 _GROUP = "zsprompt.encoders"
+_CHECKPOINTS = (".pt", ".pth", ".bin", ".safetensors")
+_SEE = "zsprompt models list TEXT"
+_SURELY_NEAR = 0.8
+"""Smallest similarity of a path and a model's name at which the name is suggested."""
 
 
 def available_models() -> dict[str, str]:
@@ -178,11 +183,13 @@ def _check_device(device: str, precision: Precision) -> None:
 
 
 def require_checkpoint(path: Path) -> None:
-    """Raise ModelError if there is no file at `path`."""
+    """Raise ModelError if there is no file at `path`. A path that is part of a model's name may be meant as one."""
+    if path.is_dir():
+        raise ModelError(f"expected an OpenAI CLIP checkpoint at {path}, found a folder")
     if not path.is_file():
-        raise ModelError(
-            f"expected an OpenAI CLIP checkpoint at {path}, found {'a folder' if path.is_dir() else 'nothing'}"
-        )
+        meant = [] if path.is_absolute() else near(path.as_posix(), 1, least=_SURELY_NEAR)
+        hint = f". Did you mean {meant[0]!r}? See {_SEE}" if meant else ""
+        raise ModelError(f"expected an OpenAI CLIP checkpoint at {path}, found nothing{hint}")
 
 
 def _elsewhere(name: str, precision: Precision) -> object:
@@ -194,11 +201,13 @@ def _elsewhere(name: str, precision: Precision) -> object:
         )
     if is_object_path(name) or name in installed(_GROUP):
         return find("model", name, {}, _GROUP)
-    raise UnknownName("model", name, [*available_models(), "FILE"])
+    plugins = [one for one in installed(_GROUP) if similarity(name, one) >= NEAR]
+    names = [*(model.name for model in known_models()), *installed(_GROUP)]
+    raise UnknownName("model", name, names, near=[*plugins, *near(name)], see=_SEE)
 
 
 def _names_file(name: str) -> bool:
-    return _reads_as_path(name) or Path(name).is_file()
+    return _reads_as_path(name) or Path(name).is_file() or Path(name).suffix in _CHECKPOINTS
 
 
 def _entry(name: str) -> EncoderEntry | None:

@@ -22,7 +22,7 @@ from zsprompt._utils.http_download import download, sha256_file
 from zsprompt._utils.progress import Progress, terminal
 from zsprompt.encoders.base import Precision
 from zsprompt.encoders.clip.clip_package import clip_tokenizer
-from zsprompt.encoders.clip.openai_models import OPENAI_MODELS, OPENAI_SIZES
+from zsprompt.encoders.clip.openai_models import OPENAI_MODELS, OPENAI_SIZES, weights_folder
 from zsprompt.encoders.clip.products import check_precision
 from zsprompt.encoders.clip.tokens import Tokeniser
 from zsprompt.encoders.clip.towers import Towers
@@ -123,7 +123,7 @@ class OpenAIClip(DualEncoder[Towers]):
             ModelError: the weights cannot be downloaded. On first use: the file is damaged.
         """
         sha256, file = OPENAI_MODELS[name]
-        path = Path("~/.cache/clip").expanduser() / file
+        path = weights_folder() / file
         if not path.exists():
             _fetch(name, _URL.format(sha256=sha256, file=file), path, sha256, progress)
 

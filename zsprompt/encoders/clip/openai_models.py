@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from zsprompt.encoders.dual_encoder import Sizes
 
 # name -> (OpenAI's sha256 of the weights, file name). Source: the table of the `clip` package, clip/clip.py.
@@ -29,3 +31,8 @@ OPENAI_SIZES = {
     "ViT-L/14": Sizes(768, 224, 1 + 16 * 16),
     "ViT-L/14@336px": Sizes(768, 336, 1 + 24 * 24),
 }
+
+
+def weights_folder() -> Path:
+    """The folder of the weights that OpenAI published: that of the `clip` package."""
+    return Path("~/.cache/clip").expanduser()
