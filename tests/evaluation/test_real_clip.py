@@ -111,7 +111,7 @@ def test_the_bank_is_complete(real: RealVectors, photos: zs.Dataset, folder: Pat
 def test_an_unknown_text_is_refused_in_one_line(photos: zs.Dataset, space: zs.EmbeddingStore) -> None:
     with pytest.raises(ModelError, match=r"^expected one of the 2,610 texts .*, found 'a photo of a unicorn'; use .*$"):
         space.texts(["a dog", "a photo of a unicorn"])
-    with pytest.raises(ModelError, match="found 'a photo of a person'"):  # the default wording is not in the bank
+    with pytest.raises(ModelError, match="found 'a photo of a"):  # the default wording is not in the bank
         zs.run("per-label", photos, space)
 
 
@@ -165,8 +165,10 @@ def test_quality_on_the_photographs(
     result = measured(spec, photos, space)
     overall = result.f1.overall
     assert result.mAP == pytest.approx(mean_ap, abs=EXACT)
-    assert pytest.approx((precision, recall), abs=0.004) == (overall.OP, overall.OR)  # one decision is up to 0.0034
-    assert result.f1.micro == pytest.approx(micro_f1, abs=0.004)
+    tolerance = 0.004  # a decision changes recall by 0.0034
+    assert overall.OP == pytest.approx(precision, abs=tolerance)
+    assert overall.OR == pytest.approx(recall, abs=tolerance)
+    assert result.f1.micro == pytest.approx(micro_f1, abs=tolerance)
     low, high = result.mAP_interval
     assert low < result.mAP < high
     assert 0.02 < high - low < 0.08
@@ -210,7 +212,9 @@ def test_paired_changes(
     """Both wrappers gain for sure; the softmax is not shown to rank better than z."""
     difference = zs.compare(measured(first, photos, space), measured(second, photos, space)).mAP
     assert difference.value == pytest.approx(change, abs=EXACT)
-    assert (difference.low, difference.high) == pytest.approx(interval, abs=0.004)
+    low, high = interval
+    assert difference.low == pytest.approx(low, abs=0.004)
+    assert difference.high == pytest.approx(high, abs=0.004)
     assert (difference.p < 0.01) == (change > 0.05)
 
 
