@@ -60,7 +60,7 @@ def photos(folder: Path) -> zs.Dataset:
 
 def compare_with(words: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Make `words` the neutral words."""
-    for module in ("z_scores", "softmax"):
+    for module in ("z_scores", "softmax", "logit_scale"):
         monkeypatch.setattr(f"zsprompt.strategies.{module}.neutral_words", lambda: tuple(words))
 
 
@@ -280,3 +280,37 @@ def test_breeds(
     assert single_label_accuracy(result) == pytest.approx(0.971, abs=0.001)
     assert result.mAP == pytest.approx(mean_ap, abs=EXACT)
     assert result.f1.micro == pytest.approx(micro_f1, abs=EXACT)
+
+
+# -- the logit scale, were it not known --------------------------------------------------------------------------
+
+
+class BankTexts(RealVectors):
+    """Without a logit scale, and with the bank's article for every word: "a bread", "a airplane"."""
+
+    logit_scale = None
+
+    def clean(self, text: str) -> str:
+        return f"a {text.removeprefix('an ').removeprefix('a ')}"
+
+
+def test_the_suggested_scale_is_close_to_the_true_one(photos: zs.Dataset, folder: Path) -> None:
+    """With 45 of the 60 words; ViT-B/32's own is 100."""
+    store = zs.EmbeddingStore(BankTexts(folder), cache=None)
+    for data, expected in ((photos, 95.8), (pets(folder), 93.1)):
+        images = zs.Images(store.images(data.images).vectors)
+        assert zs.suggest_logit_scale(images, store) == pytest.approx(expected, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("scale", "mean_ap", "precision", "recall"),
+    [(50, 0.952, 0.842, 0.745), (95.8, 0.957, 0.871, 0.755), (200, 0.949, 0.904, 0.707)],
+)
+def test_what_another_scale_costs(
+    scale: float, mean_ap: float, precision: float, recall: float, photos: zs.Dataset, space: zs.EmbeddingStore
+) -> None:
+    """At 100: 0.956, 0.880, 0.748."""
+    result = measured(f"{DEFAULT_STRATEGY},scale={scale}", photos, space)
+    decided = {"precision": result.f1.overall.OP, "recall": result.f1.overall.OR}
+    assert result.mAP == pytest.approx(mean_ap, abs=EXACT)
+    assert decided == pytest.approx({"precision": precision, "recall": recall}, abs=0.004)

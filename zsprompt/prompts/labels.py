@@ -15,6 +15,7 @@ from zsprompt.prompts.prompt_set import PromptSet
 _NOT_IN_LABELS = ("\n", "\r", "|")
 
 
+@runtime_checkable
 class TextSpace(Protocol):
     """Embeds texts for a strategy. EmbeddingStore is one."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from zsprompt._utils.arguments import checked
 from zsprompt.errors import UsageError
 from zsprompt.prompts import neutral_words, with_article
 from zsprompt.prompts.labels import TextSpace
@@ -13,6 +14,7 @@ LEAD = 5.5
 """Logits by which an image's best neutral word lies above the mean of all of them; see benchmarks/logit_scale.py."""
 
 
+@checked
 def suggest_logit_scale(images: Images, texts: TextSpace) -> float:
     """Suggest a logit scale for a model that was not trained with one.
 
@@ -25,11 +27,16 @@ def suggest_logit_scale(images: Images, texts: TextSpace) -> float:
         texts: embeds texts of the same model; an EmbeddingStore is one.
 
     Raises:
-        UsageError: there are no images, or the model gives all words the same cosine.
+        UsageError: there are no images, the vectors are of two models, or all words have the same cosine.
     """
     if not len(images):
         raise UsageError("expected images to suggest a logit scale from, found none")
     words = texts.texts([with_article(word) for word in neutral_words()])
+    if images.vectors.shape[1] != words.shape[1]:
+        raise UsageError(
+            f"expected images and texts of the same model, found vectors of width {images.vectors.shape[1]} and "
+            f"{words.shape[1]}"
+        )
     cosines = images.vectors.astype(np.float64) @ words.astype(np.float64).T
     lead = float((cosines.max(axis=1) - cosines.mean(axis=1)).mean())
     if lead < np.finfo(np.float32).eps:
