@@ -394,6 +394,44 @@ def _real_clip() -> str:
     return _table(["strategy", "mAP", "Δ mAP (95 % interval)", "precision", "recall", "micro F1"], rows, numbers=1)
 
 
+def _logit_scale_suggested() -> str:
+    rows = [
+        [
+            r["model"],
+            r["data"],
+            r["words"],
+            f"{float(r['known']):.3g}",
+            f"{float(r['suggested']):.3g}",
+            f"{float(r['low']):.3g} to {float(r['high']):.3g}",
+            f"{float(r['suggested_over_known']):.2f}",
+            f"{float(r['suggested_by_30_words']):.3g}",
+        ]
+        for r in _read("logit-scale-suggested.csv")
+    ]
+    columns = [
+        "model",
+        "images",
+        "words",
+        "its scale",
+        "suggested",
+        "from 50 images",
+        "suggested ÷ its scale",
+        "by 30 words",
+    ]
+    return _table(columns, rows, numbers=2)
+
+
+def _logit_scale_wrong() -> str:
+    rows = [
+        [r["model"], r["data"], r["factor"], f"{float(r['scale']):.3g}", _percent(r["mAP"])]
+        + [_NONE if r["factor"] == "1" else _change(r), f"{float(r['labels_per_image']):.2f}"]
+        + [_percent(r[key]) for key in ("precision", "recall", "micro_f1")]
+        for r in _read("logit-scale-wrong.csv")
+    ]
+    columns = ["model", "images", "times its scale", "scale", "mAP", "Δ mAP (95 % interval)", "labels per image"]
+    return _table([*columns, "precision", "recall", "micro F1"], rows, numbers=2)
+
+
 def _compounds(name: str) -> str:
     columns = ["strategy", "prompts", "seen together", "mAP", "Δ mAP (95 % interval)"]
     records = [r for r in _read(name) if r["texts"] in ("photo", "bare") and r["strategy"] != "per-label"]
@@ -514,6 +552,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "softmax-or-z": _softmax_or_z,
     "softmax-words": _softmax_words,
     "real-clip": _real_clip,
+    "logit-scale-suggested": _logit_scale_suggested,
+    "logit-scale-wrong": _logit_scale_wrong,
 }
 """Placeholder -> its content."""
 

@@ -68,6 +68,7 @@ _HOMES = {
     "save_training_curve": "report.of_training",
     "save_thresholds": "strategies",
     "show": "report.annotated",
+    "suggest_logit_scale": "strategies",
     "train": "experiments.calls",
     "unlabelled": "data",
     "with_thresholds": "experiments.calls",
@@ -132,6 +133,7 @@ __all__ = [
     "save_thresholds",
     "save_training_curve",
     "show",
+    "suggest_logit_scale",
     "train",
     "unlabelled",
     "with_thresholds",
@@ -182,6 +184,7 @@ if TYPE_CHECKING:
         load_strategy,
         load_thresholds,
         save_thresholds,
+        suggest_logit_scale,
     )
 
 

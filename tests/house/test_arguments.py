@@ -18,7 +18,7 @@ import zsprompt as zs
 from zsprompt._utils.arguments import matches
 from zsprompt.errors import DataError, PlanError, UnknownName, UsageError
 from zsprompt.prompts import load_bank
-from zsprompt.testing import planted_world
+from zsprompt.testing import planted_world, random_images
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,7 @@ CALLS: dict[str, Callable[[World], dict[str, Any]]] = {
     "save_result": lambda w: {"result": w.result, "folder": w.folder / "saved"},
     "save_thresholds": lambda w: {"thresholds": w.thresholds, "path": w.folder / "saved.json"},
     "save_training_curve": lambda w: {"course": w.course, "folder": w.folder / "saved"},
+    "suggest_logit_scale": lambda w: {"images": random_images(3), "texts": w.store},
     "show": lambda w: {"predictions": w.predictions, "folder": w.folder / "shown"},
     "unlabelled": lambda w: {"paths": str(w.folder), "labels": ["cat"]},
     "train": lambda w: {"kind": "knn", "dataset": w.data, "store": w.store},

@@ -265,6 +265,7 @@ FAULTS = {
     "no context": (with_fact(context_length=0), "context_length"),
     "no batch": (with_fact(text_batch=0), "text_batch"),
     "no image batch": (with_fact(image_batch=0), "image_batch"),
+    "a bias without a scale": (with_fact(logit_scale=None, logit_bias=-10.0), "logit_scale"),
     "endless bias": (with_fact(logit_bias=float("inf")), "logit_bias"),
     "no width at all": (Bare(), "dim"),
     "fails": (Failing(), "encode_images"),

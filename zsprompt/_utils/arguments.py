@@ -36,6 +36,8 @@ _NOUNS = {
     "Thresholds": "thresholds",
     "Progress": "a function",
     "RunSpec": "a run",
+    "TextSpace": "a store",
+    "Images": "image embeddings",
     "Course": "a training run",
     "Path": "a path",
     "Sequence": "a list",

@@ -23,7 +23,8 @@ class Encoder(Protocol):
         name: name for display, such as "ViT-B/32".
         fingerprint: changes whenever an embedding could change: weights, preprocessing, precision.
         dim: D, the width of an embedding.
-        logit_scale: factor on a cosine before a softmax; 100.0 for OpenAI CLIP.
+        logit_scale: factor on a cosine before a softmax; 100.0 for OpenAI CLIP. None if the model was not trained with
+            one: then a softmax needs the field `scale` of its strategy, see zsprompt.suggest_logit_scale.
         logit_bias: added to the scaled cosine before a sigmoid, which then is the probability that image and text
             match. None for a model that was trained with a softmax.
         context_length: maximum number of tokens in a text; None for no limit.
@@ -33,7 +34,7 @@ class Encoder(Protocol):
     name: str
     fingerprint: str
     dim: int
-    logit_scale: float
+    logit_scale: float | None
     logit_bias: float | None = None
     context_length: int | None
     text_batch: int = 64
@@ -77,7 +78,7 @@ class ScaleOnUse(Encoder):
     """An Encoder that reads `logit_scale` and `logit_bias` when first asked for, because they are weights."""
 
     @cached_property
-    def logit_scale(self) -> float:  # type: ignore[override]  # an attribute all the same
+    def logit_scale(self) -> float | None:  # type: ignore[override]  # an attribute all the same
         """See Encoder."""
         return self.read_logit_scale()
 
@@ -86,8 +87,8 @@ class ScaleOnUse(Encoder):
         """See Encoder."""
         return self.read_logit_bias()
 
-    def read_logit_scale(self) -> float:
-        """The logit scale, from the weights."""
+    def read_logit_scale(self) -> float | None:
+        """The logit scale, from the weights; None if the model has none."""
         raise NotImplementedError
 
     def read_logit_bias(self) -> float | None:

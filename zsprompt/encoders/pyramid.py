@@ -82,7 +82,7 @@ class Pyramid(ScaleOnUse):
         changed = [f"{field}={value}" for field, value, default in optional if value != default]
         self.name = f"{','.join((_PREFIX, f'd={d}', *changed))}:{encoder.name}"
 
-    def read_logit_scale(self) -> float:
+    def read_logit_scale(self) -> float | None:
         """See ScaleOnUse; that of `encoder`."""
         return self._texts.logit_scale
 

@@ -39,7 +39,7 @@ class RandomTexts(ScaleOnUse):
         if isinstance(encoder, OfDomain):
             self.domain = encoder.domain
 
-    def read_logit_scale(self) -> float:
+    def read_logit_scale(self) -> float | None:
         """See ScaleOnUse; that of `encoder`."""
         return self._encoder.logit_scale
 

@@ -15,12 +15,13 @@ from zsprompt.prompts.prompt_set import PromptSet
 _NOT_IN_LABELS = ("\n", "\r", "|")
 
 
+@runtime_checkable
 class TextSpace(Protocol):
     """Embeds texts for a strategy. EmbeddingStore is one."""
 
     @property
-    def logit_scale(self) -> float:
-        """Factor that scales a cosine before the softmax."""
+    def logit_scale(self) -> float | None:
+        """Factor that scales a cosine before the softmax; None if the encoder states none."""
         ...
 
     @property

@@ -68,26 +68,26 @@ class CachedEmbeddings:
     encoder: Encoder
     cache: ByteCache | None
 
-    def logit_scale(self) -> float:
+    def logit_scale(self) -> float | None:
         """The encoder's; cached if the encoder would read its weights for it."""
         return self._number("logit scale", lambda: self.encoder.logit_scale)
 
     def logit_bias(self) -> float | None:
         """The encoder's; cached likewise."""
-        bias = self._number("logit bias", lambda: math.nan if (bias := self.encoder.logit_bias) is None else bias)
-        return None if math.isnan(bias) else bias
+        return self._number("logit bias", lambda: self.encoder.logit_bias)
 
-    def _number(self, kind: str, read: Callable[[], float]) -> float:
-        """A number of the encoder; cached if the encoder would read its weights for it."""
+    def _number(self, kind: str, read: Callable[[], float | None]) -> float | None:
+        """A number of the encoder, or None; cached, None as NaN, if the encoder would read its weights for it."""
         if not isinstance(self.encoder, ScaleOnUse):
             return read()
         key = cache_key(kind, self.encoder.fingerprint, b"")
         (stored,) = self.get([key])
         if stored is not None and len(stored) == _NUMBER.size:
-            return float(_NUMBER.unpack(stored)[0])
-        number = read()
-        self.put({key: _NUMBER.pack(number)})
-        return number
+            number = float(_NUMBER.unpack(stored)[0])
+            return None if math.isnan(number) else number
+        fresh = read()
+        self.put({key: _NUMBER.pack(math.nan if fresh is None else fresh)})
+        return fresh
 
     def text_key(self, text: str) -> bytes:
         """The key of a text's vector."""

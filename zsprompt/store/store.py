@@ -109,8 +109,8 @@ class EmbeddingStore:
         self._progress = Outermost(progress)
 
     @property
-    def logit_scale(self) -> float:
-        """The encoder's factor on a cosine before a softmax. Cached if it is one of the weights."""
+    def logit_scale(self) -> float | None:
+        """The encoder's factor on a cosine before a softmax, or None. Cached if it is one of the weights."""
         return self._cached.logit_scale()
 
     @property

@@ -25,6 +25,7 @@ from zsprompt.strategies.capabilities import (
 from zsprompt.strategies.compound import Compound
 from zsprompt.strategies.list_all import ListAll
 from zsprompt.strategies.llm import Llm
+from zsprompt.strategies.logit_scale import suggest_logit_scale
 from zsprompt.strategies.matched import Matched
 from zsprompt.strategies.normalised import Normalised
 from zsprompt.strategies.per_label import PerLabel
@@ -89,6 +90,7 @@ __all__ = [
     "scores_logs",
     "spec_of",
     "strategy_of",
+    "suggest_logit_scale",
     "supervision",
     "takes_captions",
     "takes_prompts",

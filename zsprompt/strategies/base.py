@@ -161,9 +161,14 @@ def softmax_scale(scale: float | None, texts: TextSpace) -> float:
     """The field `scale`, or the logit scale of the encoder if it is None.
 
     Raises:
-        UsageError: the scale is not within (0, MAX_SCALE].
+        UsageError: there is neither, or the scale is not within (0, MAX_SCALE].
     """
     value = texts.logit_scale if scale is None else scale
+    if value is None:
+        raise UsageError(
+            "expected a logit scale for the softmax, found a model without one; set the field scale, or give the "
+            "encoder a logit_scale (zsprompt.suggest_logit_scale suggests one from your images)"
+        )
     require_scale(value)
     return value
 

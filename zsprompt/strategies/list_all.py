@@ -64,12 +64,16 @@ class ListAll:
         self.prompts.texts([()])
         require_scale(self.scale)
 
+    def refuse(self, labels: Sequence[str], texts: TextSpace) -> None:
+        """See Refuses. Raises UsageError for an encoder without a logit scale, if `scale` is None."""
+        softmax_scale(self.scale, texts)
+
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy.
 
         Raises:
             LabelError: a label is too long for the encoder.
-            UsageError: more than 2^20 candidates, or max_labels below 1.
+            UsageError: more than 2^20 candidates, max_labels below 1, or the encoder has no logit scale.
         """
         return self.predict_worded(images, labels, texts, self.prompts.texts)
 

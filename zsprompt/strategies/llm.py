@@ -70,13 +70,17 @@ class Llm:
             label_sets = [(), *((label,) for label in labels)] if self.base == "list-all" else [(), tuple(labels)]
             captions.wording(labels, _all_fit, self.prompts, compose=self.compose == "yes")(label_sets)
 
+    def refuse(self, labels: Sequence[str], texts: TextSpace) -> None:
+        """See Refuses. Raises UsageError for an encoder without a logit scale, if `scale` is None."""
+        self._sets.refuse(labels, texts)
+
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy. `worded` of the prediction counts the captions by source.
 
         Raises:
             CaptionError: label sets without a caption.
             LabelError: a label is too long for the encoder.
-            UsageError: no captions, or more candidates than list-all takes.
+            UsageError: no captions, more candidates than list-all takes, or the encoder has no logit scale.
         """
         compose = self.compose == "yes"
         wording = self._given_captions().wording(check_labels(labels), texts.fits, self.prompts, compose=compose)

@@ -92,13 +92,14 @@ class PerLabel:
         return Prediction(cosines[:, :count], standardise(cosines, count) > self.threshold)
 
     def _by_sigmoid(self, cosines: Floats, texts: TextSpace) -> Prediction:
-        bias = logit_bias(texts)
-        if bias is None:
+        bias, scale = logit_bias(texts), texts.logit_scale
+        if bias is None or scale is None:
+            lacks = "logit bias" if bias is None else "logit scale"
             raise UsageError(
-                "expected a model with a logit bias, such as SigLIP, for decide=sigmoid, found one without; "
+                f"expected a model with a {lacks}, such as SigLIP, for decide=sigmoid, found one without; "
                 "use softmax:per-label or thresholds"
             )
-        logits = texts.logit_scale * np.asarray(cosines, dtype=np.float64) + bias
+        logits = scale * np.asarray(cosines, dtype=np.float64) + bias
         probabilities = np.exp(-np.logaddexp(0, -logits))
         return Prediction(cosines, probabilities > self.cut, probabilities=probabilities.astype(np.float32))
 

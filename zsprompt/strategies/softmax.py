@@ -101,15 +101,20 @@ class Softmax:
         """See RefusesLabels. Raises what `predict` raises for a single word, and what the wrapped strategy raises."""
         refuse_labels(self.strategy, self._company(labels))
 
+    def refuse(self, labels: Sequence[str], texts: TextSpace) -> None:
+        """See Refuses. Raises UsageError for an encoder without a logit scale, if `scale` is None."""
+        softmax_scale(self.scale, texts)
+
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
         """See Strategy. Raises what the wrapped strategy raises.
 
         Raises:
-            UsageError: one label without reference words, or the encoder's logit scale is no scale of a softmax.
+            UsageError: one label without reference words, or the encoder's logit scale is missing or out of range.
         """
         labels = check_labels(labels)
+        scale = softmax_scale(self.scale, texts)
         inner = self.strategy.predict(images, self._company(labels), texts)
-        scores = log_posteriors(inner.scores, softmax_scale(self.scale, texts))[:, : len(labels)]
+        scores = log_posteriors(inner.scores, scale)[:, : len(labels)]
         windows = inner.windows and inner.windows.first(len(labels))
         return replace(
             inner,

@@ -54,14 +54,18 @@ class TopAll:
         self.prompts.texts([()])
         require_scale(self.scale)
 
+    def refuse(self, labels: Sequence[str], texts: TextSpace) -> None:
+        """See Refuses. Raises UsageError for an encoder without a logit scale, if `scale` is None."""
+        softmax_scale(self.scale, texts)
+
     def predict(self, images: Images, labels: Sequence[str], texts: TextSpace) -> Prediction:
-        """See Strategy. Raises LabelError for a label too long for the encoder."""
+        """See Strategy. Raises LabelError for a label too long for the encoder, UsageError for the scale."""
         return self.predict_worded(images, labels, texts, self.prompts.texts)
 
     def predict_worded(self, images: Images, labels: Sequence[str], texts: TextSpace, phrasing: Phrasing) -> Prediction:
         """`predict` with candidates worded by `phrasing`; `prompts` still words the labels for the ranking."""
         labels = check_labels(labels)
-        job = self._job(labels, texts, phrasing)
+        job = self._job(labels, texts, phrasing, softmax_scale(self.scale, texts))
         blocks = self._blocks(images, labels)
         # with one block, the progress of its texts is more detailed
         parts = [job.predict(blocks[0])] if len(blocks) == 1 else job.predict_all(blocks)
@@ -75,7 +79,7 @@ class TopAll:
     def label_sets(self, images: Images, labels: Sequence[str], texts: TextSpace) -> list[LabelSet]:
         """The distinct label sets of the candidates, the empty one first. Only single labels are embedded."""
         labels = check_labels(labels)
-        job = self._job(labels, texts, self.prompts.texts)
+        job = self._job(labels, texts, self.prompts.texts, scale=1.0)  # a ranking does not depend on the scale
         label_sets: dict[LabelSet, None] = {(): None}
         for vectors in self._blocks(images, labels):
             label_sets |= dict.fromkeys(job.candidates(job.ranking(vectors @ job.single.T))[0])
@@ -89,12 +93,12 @@ class TopAll:
         step = max(1, _CANDIDATES_AT_ONCE // (len(labels) + 1))
         return [images.vectors[i : i + step] for i in range(0, len(images.vectors), step)]
 
-    def _job(self, labels: tuple[str, ...], texts: TextSpace, phrasing: Phrasing) -> _Job:
+    def _job(self, labels: tuple[str, ...], texts: TextSpace, phrasing: Phrasing, scale: float) -> _Job:
         wordings = self.prompts.texts([(label,) for label in labels])
         nothing = phrasing([()])
         require_fit([*wordings, *nothing], texts)
         vectors = texts.texts([*wordings, *nothing])
-        return _Job(self, labels, texts, phrasing, vectors[:-1], vectors[-1], softmax_scale(self.scale, texts))
+        return _Job(self, labels, texts, phrasing, vectors[:-1], vectors[-1], scale)
 
 
 @dataclass(frozen=True)

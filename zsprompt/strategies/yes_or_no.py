@@ -20,10 +20,12 @@ class YesOrNo:
     """A present text against an absent text for each label ("A photo of a dog", "A photo of nothing").
 
     Scores are logit(present) − logit(absent), at most twice the scale. A label is present where its score is positive.
+    With an encoder without a logit scale, scores are differences of cosines.
 
     Attributes:
         prompts: wordings; the templates for single labels and `absent` are used.
-        scale: factor of the cosines; None means the logit scale of the encoder. Decisions do not depend on it.
+        scale: factor of the cosines; None means the logit scale of the encoder, 1 if it has none. Neither decisions
+            nor the order of images depend on it.
     """
 
     prompts: PromptSet = field(default_factory=lambda: load_prompts("seed-paper"))
@@ -47,6 +49,6 @@ class YesOrNo:
         require_fit(absent_texts, texts)
         present = label_vectors(self.prompts, labels, texts)
         absent = texts.texts(absent_texts)
-        scale = softmax_scale(self.scale, texts)
+        scale = 1.0 if self.scale is None and texts.logit_scale is None else softmax_scale(self.scale, texts)
         scores = scale * (images.vectors @ present.T - images.vectors @ absent.T)
         return Prediction(scores.astype(np.float32, copy=False), scores > 0)

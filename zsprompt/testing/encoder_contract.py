@@ -85,14 +85,18 @@ def _check_facts(encoder: Encoder) -> None:
     for attribute, text in (("name", encoder.name), ("fingerprint", encoder.fingerprint)):
         require(isinstance(text, str) and text != "", attribute, f"a text as {attribute}", repr(text))
     require(encoder.dim >= 1, "dim", "a width dim of at least 1", encoder.dim)
-    require(0 < encoder.logit_scale < np.inf, "logit_scale", "a logit_scale above 0", encoder.logit_scale)
-    bias = encoder.logit_bias
-    require(bias is None or -np.inf < bias < np.inf, "logit_bias", "a finite logit_bias or None", bias)
+    _check_scale(encoder.logit_scale, encoder.logit_bias)
     length = encoder.context_length
     require(length is None or length >= 1, "context_length", "a context_length of at least 1 or None", length)
     require(encoder.text_batch >= 1, "text_batch", "a text_batch of at least 1", encoder.text_batch)
     if isinstance(encoder, BatchedEncoder):
         require(encoder.image_batch >= 1, "image_batch", "an image_batch of at least 1", encoder.image_batch)
+
+
+def _check_scale(scale: float | None, bias: float | None) -> None:
+    require(scale is None or 0 < scale < np.inf, "logit_scale", "a logit_scale above 0 or None", scale)
+    require(bias is None or -np.inf < bias < np.inf, "logit_bias", "a finite logit_bias or None", bias)
+    require(bias is None or scale is not None, "logit_scale", "a logit_scale along with the logit_bias", scale)
 
 
 def _named(encode: Callable[[Sequence[Input]], Floats]) -> Callable[[Sequence[Input]], Floats]:

@@ -21,7 +21,7 @@ class RandomSpace:
     """A TextSpace in which each text has a random vector, the same in every process.
 
     Args:
-        logit_scale: factor on a cosine before a softmax.
+        logit_scale: factor on a cosine before a softmax, or None.
         fits_up_to: maximum number of characters in a text that fits.
         dim: D, the width of the vectors.
     """
@@ -30,7 +30,7 @@ class RandomSpace:
     fingerprint = "random/1"
     class_texts = CLASSES
 
-    def __init__(self, logit_scale: float = 100.0, fits_up_to: int = 10**9, dim: int = _DIM) -> None:
+    def __init__(self, logit_scale: float | None = 100.0, fits_up_to: int = 10**9, dim: int = _DIM) -> None:
         self.logit_scale = logit_scale
         self.fits_up_to = fits_up_to
         self.dim = dim
