@@ -37,6 +37,14 @@ def test_vectors_of_another_width_are_not_compared() -> None:
     assert found.finds_diagram
 
 
+def test_a_model_without_a_logit_scale_has_no_probabilities() -> None:
+    encoder = Published()
+    encoder.logit_scale = None
+    found = compare_published(encoder)
+    assert found.probabilities is None
+    assert found.same
+
+
 def test_names_of_the_published_model() -> None:
     assert is_published("ViT-B/32")
     assert is_published("hf:openai/clip-vit-base-patch32")
