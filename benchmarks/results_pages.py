@@ -288,9 +288,9 @@ def _open_clip(tower: str) -> str:
     columns += ["texts run as"] if tower == "text" else []
     rows = [
         [
-            *(r["model"], r["way"], f"{float(r['per second']):,.0f}", f"{float(r['times open_clip']):.1f}"),
+            *(r["model"], r["way"], f"{float(r['per second']):,.1f}", f"{float(r['times open_clip']):.1f}"),
             *([r["difference"], r["cosine"]] if r["way"] != "open_clip" else ["", ""]),
-            *([r["texts by"]] if tower == "text" else []),
+            *([r["texts by"] if r["way"] != "open_clip" else "padded"] if tower == "text" else []),
         ]
         for r in _read("open-clip-families-torch2.14-cpu2core.csv")
         if r["tower"] == tower
