@@ -14,7 +14,7 @@ def test_the_right_weights(cli: Cli) -> None:
     done = cli("models", "check", "published:Published")
     assert done.returncode == 0
     assert done.stdout.splitlines()[2].split() == ["a", "diagram", "0.2555", "0.9928", "0.9928", "1.00000"]
-    assert done.stdout.splitlines()[-1] == "cosine to the published vector of the picture: 1.00000"
+    assert done.stdout.splitlines()[-1] == "cosine to the published vector of the image: 1.00000"
     assert done.stderr == "published:Published gives the published vectors of OpenAI's ViT-B/32, up to rounding\n"
 
 
@@ -25,19 +25,19 @@ def test_another_model_has_its_own_probabilities(cli: Cli) -> None:
     assert done.stderr == "tiny is not OpenAI's ViT-B/32, the only model with published vectors here\n"
 
 
-def test_a_picture_that_is_nearer_to_another_text(cli: Cli) -> None:
+def test_an_image_that_is_nearer_to_another_text(cli: Cli) -> None:
     done = cli("models", "check", "fakes:PlantedEncoder")
     assert done.returncode == 0
-    assert "the picture is a diagram, but it is not nearest to that text" in done.stderr
+    assert "the image is a diagram, but it is not nearest to that text" in done.stderr
 
 
 def test_a_name_of_the_published_model_with_other_weights(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparison, "_PUBLISHED_MODELS", ("published:OtherPicture",))
-    done = cli("models", "check", "published:OtherPicture")
+    monkeypatch.setattr(comparison, "_PUBLISHED_MODELS", ("published:OtherImage",))
+    done = cli("models", "check", "published:OtherImage")
     assert done.returncode == 1
     assert "a diagram" in done.stdout
     assert done.stderr.splitlines()[-1] == (
-        "error: expected the published vectors from published:OtherPicture, found another for the picture: "
+        "error: expected the published vectors from published:OtherImage, found another for the image: "
         "the image tower's weights or the preprocessing are wrong"
     )
 

@@ -13,7 +13,7 @@ import pytest
 from command_line import ROOT, environment
 
 from zsprompt.encoders import OPENAI_MODELS, check_model, load_encoder
-from zsprompt.encoders.catalogue import KnownModel, families, known_models, matching, near
+from zsprompt.encoders.catalogue import KnownModel, download_text, families, known_models, matching, near
 from zsprompt.encoders.clip.openai_models import OPENAI_SIZES
 from zsprompt.encoders.hub_cache import hub_folder, is_cached
 from zsprompt.encoders.hugging_face.aliases import aliases
@@ -204,8 +204,20 @@ def test_a_path_may_be_meant_as_a_name(wrong: str, expected: str) -> None:
         check_model(wrong)
 
 
+def test_a_path_of_two_parts_may_be_meant_as_a_repository() -> None:
+    with pytest.raises(ModelError, match=r"found nothing; for a model of Hugging Face, write hf:myorg/my-clip$"):
+        check_model("myorg/my-clip")
+
+
+def test_sizes_are_said_before_a_download() -> None:
+    assert download_text("ViT-B/32") == ", about 353 MB"
+    assert download_text("open_clip:ViT-B-16-SigLIP2/webli") == ", about 1.5 GB"
+    assert download_text("tiny") == ""
+    assert download_text("open_clip:Newer/tag") == ""
+
+
 def test_a_path_that_is_no_name_is_not(tmp_path: Path) -> None:
-    for path in ("no/such/file.pt", "gone.safetensors", str(tmp_path / "ViT-B-32" / "openai")):
+    for path in ("no/such/file.pt", "../gone", "gone.safetensors", str(tmp_path / "ViT-B-32" / "openai")):
         with pytest.raises(ModelError, match=r"found nothing$"):
             check_model(path)
 

@@ -282,17 +282,18 @@ def test_a_pickled_checkpoint_runs_no_code(tmp_path: Path, monkeypatch: pytest.M
     assert not Path("evil-was-here").exists()
 
 
-@pytest.mark.slow
 def test_without_a_network_the_error_says_what_to_download_and_which_models_work(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def no_network(*args: object, **kwargs: object) -> None:
         raise DownloadError("Name or service not known")
 
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr("zsprompt._utils.http_download.download", no_network)
-    with pytest.raises(ModelError) as caught:
+    monkeypatch.setattr("zsprompt.encoders.clip.openai_clip.download", no_network)
+    with caplog.at_level("INFO", "zsprompt"), pytest.raises(ModelError) as caught:
         load_encoder("ViT-B/32")
+    path = tmp_path / ".cache" / "clip" / "ViT-B-32.pt"
+    assert caplog.messages == [f"downloading ViT-B/32 from OpenAI to {path}, about 353 MB"]
     for part in ("ViT-B-32.pt", OPENAI_MODELS["ViT-B/32"][0], str(tmp_path / ".cache/clip"), "--model conse"):
         assert part in str(caught.value)
 

@@ -1,4 +1,4 @@
-"""The published picture and texts: what a right model, a wrong one and one of another width give."""
+"""The published image and texts: what a right model, a wrong one and one of another width give."""
 
 from __future__ import annotations
 

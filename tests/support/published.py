@@ -1,4 +1,4 @@
-"""Encoders that know the published picture and texts only."""
+"""Encoders that know the published image and texts only."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def vectors() -> tuple[Floats, Floats]:
 
 
 class Published(zs.Encoder):
-    """OpenAI's ViT-B/32, as far as the picture and the texts go; noise is added to each vector."""
+    """OpenAI's ViT-B/32, as far as the image and the texts go; noise is added to each vector."""
 
     def __init__(self, image_noise: float = 0.0, text_noise: float = 0.0, dim: int = 512) -> None:
         self.name, self.fingerprint, self.dim = "published", "published", dim
@@ -42,8 +42,8 @@ class Published(zs.Encoder):
         return unit_rows(self._with_noise("image", vectors()[0]))
 
 
-class OtherPicture(Published):
-    """Published, with another vector for the picture."""
+class OtherImage(Published):
+    """Published, with another vector for the image."""
 
     def __init__(self) -> None:
         super().__init__(image_noise=1.0)

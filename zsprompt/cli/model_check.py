@@ -30,7 +30,7 @@ def check(
     device: Annotated[str, option("auto, cpu or cuda. Field: precision (auto, bfloat16 or int8).")] = "auto",
     json: Json = False,
 ) -> None:
-    """Embed a picture of a diagram and three texts, and compare with what is published for OpenAI's ViT-B/32.
+    """Embed an image of a diagram and three texts, and compare with what is published for OpenAI's ViT-B/32.
 
     The status is 1 if a name of OpenAI's ViT-B/32 does not give the published vectors.
     """
@@ -58,11 +58,11 @@ def _load(name: str, device: str) -> Encoder:
 
 
 def _lines(found: Comparison) -> Iterator[str]:
-    """A table with a row per text, and the cosine of the picture's vectors."""
+    """A table with a row per text, and the cosine of the image's vectors."""
     from zsprompt.encoders.published import PUBLISHED_PROBABILITIES, PUBLISHED_TEXTS
     from zsprompt.report.terminal import text_table
 
-    columns = {"text": list(PUBLISHED_TEXTS), "cosine to\nthe picture": _figures(found.cosines, 4)}
+    columns = {"text": list(PUBLISHED_TEXTS), "cosine to\nthe image": _figures(found.cosines, 4)}
     if found.probabilities is not None:
         columns["probability"] = _figures(found.probabilities, 4)
     columns["published\nprobability"] = _figures(PUBLISHED_PROBABILITIES, 4)
@@ -70,7 +70,7 @@ def _lines(found: Comparison) -> Iterator[str]:
         columns["cosine to the\npublished text"] = _figures(found.text_cosines, 5)
     yield text_table(list(columns), list(zip(*columns.values(), strict=True)))
     if found.image_cosine is not None:
-        yield f"cosine to the published vector of the picture: {found.image_cosine:.5f}"
+        yield f"cosine to the published vector of the image: {found.image_cosine:.5f}"
 
 
 def _figures(values: Iterable[float], digits: int) -> list[str]:
@@ -87,17 +87,17 @@ def _verdict(name: str, found: Comparison) -> Iterator[str]:
         yield f"{name} is not OpenAI's ViT-B/32, the only model with published vectors here"
     if not found.finds_diagram:
         yield (
-            "the picture is a diagram, but it is not nearest to that text: expect this of a model that was not trained "
+            "the image is a diagram, but it is not nearest to that text: expect this of a model that was not trained "
             "on photographs and English texts; of any other, its weights or preprocessing are wrong"
         )
 
 
 def _different(found: Comparison) -> str:
     if found.same_texts:
-        return "another for the picture: the image tower's weights or the preprocessing are wrong"
+        return "another for the image: the image tower's weights or the preprocessing are wrong"
     if found.same_image:
         return "others for the texts: the text tower's weights or the tokeniser are wrong"
-    return "others for picture and texts: the weights are damaged, of another model or of another activation"
+    return "others for image and texts: the weights are damaged, of another model or of another activation"
 
 
 def _as_json(name: str, encoder: Encoder, found: Comparison) -> dict[str, Any]:

@@ -197,7 +197,7 @@ RUN_OPTIONS: tuple[RunOption, ...] = (
         "model",
         str,
         ("model",),
-        "A name (see `zsprompt list models`) or an OpenAI CLIP checkpoint file.",
+        "A name (see `zsprompt models list`) or an OpenAI CLIP checkpoint file.",
         _as("model"),
         default=f"the adapter's or the data set's own, else {DEFAULT_MODEL}",
     ),

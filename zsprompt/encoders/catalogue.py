@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from zsprompt._utils.text import in_bytes
+
 FILE = "models.csv"
 OPEN_CLIP = "open_clip:"
 NEAR = 0.5
@@ -66,6 +68,12 @@ def known_models() -> tuple[KnownModel, ...]:
     """Every model of the catalogue, in its order."""
     text = files(__package__).joinpath(FILE).read_text(encoding="utf-8")
     return tuple(_model(row) for row in csv.DictReader(text.splitlines()))
+
+
+def download_text(name: str) -> str:
+    """The computed size of a model's weights for a message, ", about 1.5 GB"; empty for a model that is not listed."""
+    size = next((model.download_mb for model in known_models() if model.name == name), 0)
+    return f", about {in_bytes(size * 10**6)}" if size else ""
 
 
 def families() -> tuple[str, ...]:

@@ -72,7 +72,7 @@ def hub_file(repository: str, names: Sequence[str], *, model: str, about: str = 
     from huggingface_hub import constants, hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-    logger.info(f"downloading {names[0]} of {repository} from Hugging Face{about} to {constants.HF_HUB_CACHE}")
+    logger.info(f"downloading {names[0]} of {repository} from Hugging Face to {constants.HF_HUB_CACHE}{about}")
     _require_connection(repository, names, model)
     for name in names:
         try:

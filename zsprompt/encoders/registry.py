@@ -187,23 +187,31 @@ def require_checkpoint(path: Path) -> None:
     if path.is_dir():
         raise ModelError(f"expected an OpenAI CLIP checkpoint at {path}, found a folder")
     if not path.is_file():
-        meant = [] if path.is_absolute() else near(path.as_posix(), 1, least=_SURELY_NEAR)
-        hint = f". Did you mean {meant[0]!r}? See {_SEE}" if meant else ""
-        raise ModelError(f"expected an OpenAI CLIP checkpoint at {path}, found nothing{hint}")
+        raise ModelError(f"expected an OpenAI CLIP checkpoint at {path}, found nothing{_meant(path)}")
+
+
+def _meant(path: Path) -> str:
+    """What else a path may have been meant as, for a message: a name of the catalogue, or OWNER/NAME of a hub."""
+    if path.is_absolute():
+        return ""
+    if names := near(path.as_posix(), 1, least=_SURELY_NEAR):
+        return f". Did you mean {names[0]!r}? See {_SEE}"
+    is_repository = len(path.parts) == 2 and path.parts[0] != ".." and path.suffix not in _CHECKPOINTS
+    return f"; for a model of Hugging Face, write hf:{path.as_posix()}" if is_repository else ""
 
 
 def _elsewhere(name: str, precision: Precision) -> object:
     """The encoder that an installed package or a module of the user has under `name`, or its maker."""
+    if not (is_object_path(name) or name in installed(_GROUP)):
+        plugins = [one for one in installed(_GROUP) if similarity(name, one) >= NEAR]
+        names = [*(model.name for model in known_models()), *installed(_GROUP)]
+        raise UnknownName("model", name, names, near=[*plugins, *near(name)], see=_SEE)
     if precision != "auto":
         raise UsageError(
             f"expected a model of OpenAI, open_clip or transformers, or conse, for precision {precision}, "
             f"found model {name!r}; leave out precision={precision}"
         )
-    if is_object_path(name) or name in installed(_GROUP):
-        return find("model", name, {}, _GROUP)
-    plugins = [one for one in installed(_GROUP) if similarity(name, one) >= NEAR]
-    names = [*(model.name for model in known_models()), *installed(_GROUP)]
-    raise UnknownName("model", name, names, near=[*plugins, *near(name)], see=_SEE)
+    return find("model", name, {}, _GROUP)
 
 
 def _names_file(name: str) -> bool:

@@ -5,6 +5,7 @@ Source: Radford et al. 2021, Learning Transferable Visual Models From Natural La
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import pickle
@@ -21,6 +22,7 @@ from zsprompt._utils.arrays import Halves
 from zsprompt._utils.http_download import download, sha256_file
 from zsprompt._utils.progress import Progress, terminal
 from zsprompt.encoders.base import Precision
+from zsprompt.encoders.catalogue import download_text
 from zsprompt.encoders.clip.clip_package import clip_tokenizer
 from zsprompt.encoders.clip.openai_models import OPENAI_MODELS, OPENAI_SIZES, weights_folder
 from zsprompt.encoders.clip.products import check_precision
@@ -36,6 +38,8 @@ from zsprompt.errors import DownloadError, ModelError
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
+
+logger = logging.getLogger(__name__)
 
 _URL = "https://openaipublic.azureedge.net/clip/models/{sha256}/{file}"
 # Texts per batch. A kill loses at most one batch: about one second of a ViT-B/32 text tower. See benchmarks/README.md.
@@ -184,6 +188,7 @@ def load_openai(name: str, *, device: str = "auto", precision: Precision = "auto
 
 
 def _fetch(name: str, url: str, path: Path, sha256: str, progress: Progress) -> None:
+    logger.info(f"downloading {name} from OpenAI to {path}{download_text(name)}")
     try:
         download(url, path, sha256=sha256, progress=progress)
     except DownloadError as error:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zsprompt.encoders.catalogue import download_text
 from zsprompt.encoders.dual_encoder import Sizes
 from zsprompt.encoders.hub import TOKENIZER_FILES, hub_file, hub_tokenizer, require_packages
 from zsprompt.encoders.open_clip.places import places_of
@@ -133,7 +134,8 @@ def _of_tag(name: str, rest: str) -> Source:
     preprocess = _preprocess(config, entry, name)
     if file is None:
         repository, _, weights = entry["hf_hub"].rpartition("/")
-        file = hub_file(repository, (weights,) if weights else WEIGHT_FILES, model=name)
+        about = download_text(f"open_clip:{architecture}/{tag}")
+        file = hub_file(repository, (weights,) if weights else WEIGHT_FILES, model=name, about=about)
     return Source(name, config, preprocess, file, *_text_folders(config, name))
 
 

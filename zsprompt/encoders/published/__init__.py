@@ -1,4 +1,4 @@
-"""A picture and three texts whose embeddings by OpenAI's ViT-B/32 are published, to check weights with."""
+"""An image and three texts whose embeddings by OpenAI's ViT-B/32 are published, to check weights with."""
 
 from __future__ import annotations
 

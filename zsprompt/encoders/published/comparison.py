@@ -1,6 +1,6 @@
-"""A model's embeddings of one picture and three texts beside those that are published for OpenAI's ViT-B/32.
+"""A model's embeddings of one image and three texts next to those that are published for OpenAI's ViT-B/32.
 
-The picture and the probabilities are of OpenAI's README (github.com/openai/CLIP), the vectors of NumPyCLIP
+The image and the probabilities are of OpenAI's README (github.com/openai/CLIP), the vectors of NumPyCLIP
 (github.com/99991/NumPyCLIP).
 """
 
@@ -15,7 +15,7 @@ from zsprompt._utils.arrays import Doubles, unit_rows
 from zsprompt.encoders.base import Encoder
 
 PUBLISHED_TEXTS = ("a diagram", "a dog", "a cat")
-"""The picture is a diagram."""
+"""The image is a diagram."""
 
 PUBLISHED_PROBABILITIES = (0.9927936, 0.0042107, 0.0029958)
 """Of the texts, by a softmax."""
@@ -33,12 +33,12 @@ _PUBLISHED_MODELS = (
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a model makes of the picture and the texts.
+    """What a model makes of the image and the texts.
 
     Attributes:
-        cosines: [3] of the picture and each text, by the model.
+        cosines: [3] of the image and each text, by the model.
         probabilities: [3] softmax of the scaled cosines; None for a model without a logit scale.
-        image_cosine: of the model's and the published vector of the picture; None for vectors of another width.
+        image_cosine: of the model's and the published vector of the image; None for vectors of another width.
         text_cosines: [3] likewise of the texts.
     """
 
@@ -49,12 +49,12 @@ class Comparison:
 
     @property
     def finds_diagram(self) -> bool:
-        """Whether the picture is nearest to "a diagram", as for any model trained on photographs and English texts."""
+        """Whether the image is nearest to "a diagram", as for any model trained on photographs and English texts."""
         return bool(self.cosines[0] > self.cosines[1:].max())
 
     @property
     def same_image(self) -> bool:
-        """Whether the picture's vector is the published one, up to rounding."""
+        """Whether the image's vector is the published one, up to rounding."""
         return self.image_cosine is not None and self.image_cosine >= _SAME
 
     @property
@@ -69,22 +69,22 @@ class Comparison:
 
 
 def compare_published(encoder: Encoder) -> Comparison:
-    """Embed the picture and the texts, and compare. Raises ModelError for weights that are missing or damaged."""
+    """Embed the image and the texts, and compare. Raises ModelError for weights that are missing or damaged."""
     from PIL import Image
 
     with files(__package__).joinpath("CLIP.png").open("rb") as file:
-        picture = Image.open(file).convert("RGB")
+        image = Image.open(file).convert("RGB")
     with files(__package__).joinpath("vectors.npz").open("rb") as file, np.load(file) as arrays:
-        image, texts = unit_rows(arrays["image"])[0], unit_rows(arrays["text"])
-    own_image = encoder.encode_images([encoder.prepare(picture)])[0].astype(np.float64)
+        image_row, text_rows = unit_rows(arrays["image"])[0], unit_rows(arrays["text"])
+    own_image = encoder.encode_images([encoder.prepare(image)])[0].astype(np.float64)
     own_texts = encoder.encode_texts(PUBLISHED_TEXTS).astype(np.float64)
     cosines = own_texts @ own_image
-    same_width = encoder.dim == len(image)
+    same_width = encoder.dim == len(image_row)
     return Comparison(
         cosines,
         None if encoder.logit_scale is None else _softmax(cosines * encoder.logit_scale),
-        float(own_image @ image) if same_width else None,
-        (own_texts * texts).sum(axis=1) if same_width else None,
+        float(own_image @ image_row) if same_width else None,
+        (own_texts * text_rows).sum(axis=1) if same_width else None,
     )
 
 
