@@ -217,6 +217,7 @@ USES = {
     "data check scenes": Use("data check scenes --split test:9", "root"),
     "data fetch": Use("data fetch voc --root . --from {photos}"),
     "models list": Use("models list"),
+    "models check": Use("models check tiny"),
     "cache info": Use("cache info --cache {cache}"),
     "cache verify": Use("cache verify --cache {cache}"),
     "cache clear": Use("cache clear --cache {cache} --yes"),

@@ -106,7 +106,7 @@ CASES = {
 """Every way in which a command writes a file where the user says."""
 
 WRITES_NOTHING = {
-    *("list", "data list", "data check", "models list", "cache info", "cache verify", "cache clear"),
+    *("list", "data list", "data check", "models list", "models check", "cache info", "cache verify", "cache clear"),
     "data fetch",  # writes official archives to the folder of data sets; see tests/data/test_fetch.py
 }
 
