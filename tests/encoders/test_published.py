@@ -29,6 +29,13 @@ def test_the_tower_that_differs_is_known(noise: float, same: tuple[bool, bool]) 
     assert found.same == all(same)
 
 
+def test_rounding_to_int8_explains_more() -> None:
+    rounded = Published(image_noise=0.05, text_noise=0.05)
+    assert not compare_published(rounded).same
+    assert not compare_published(rounded, "bfloat16").same
+    assert compare_published(rounded, "int8").same
+
+
 def test_vectors_of_another_width_are_not_compared() -> None:
     found = compare_published(Published(dim=256))
     assert found.image_cosine is None

@@ -38,8 +38,8 @@ def check(
         from zsprompt._utils.files import to_json
         from zsprompt.encoders.published import compare_published, is_published
 
-        encoder = _load(name, device)
-        found = compare_published(encoder)
+        encoder, precision = _load(name, device)
+        found = compare_published(encoder, precision)
         if json:
             typer.echo(to_json(_as_json(name, encoder, found)))
         else:
@@ -49,12 +49,14 @@ def check(
             raise ModelError(f"expected the published vectors from {name}, found {_different(found)}")
 
 
-def _load(name: str, device: str) -> Encoder:
+def _load(name: str, device: str) -> tuple[Encoder, Precision]:
+    """The model, and the precision that follows the device."""
     from zsprompt.encoders import load_encoder
 
     kind, settings = split_spec(device)
     fields = construct(_DeviceFields, settings, name="--device")
-    return load_encoder(name, device=kind.strip(), precision=cast("Precision", fields.precision))
+    precision = cast("Precision", fields.precision)
+    return load_encoder(name, device=kind.strip(), precision=precision), precision
 
 
 def _lines(found: Comparison) -> Iterator[str]:
