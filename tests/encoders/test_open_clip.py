@@ -671,6 +671,25 @@ def test_strategies_on_an_open_clip_tower(strategy: str, folders: dict[str, Path
     assert json.loads(result.stdout)
 
 
+def test_weights_of_open_clip_are_no_checkpoint_of_openai(folders: dict[str, Path], tmp_path: Path) -> None:
+    """They can have the same names and sizes, but another activation."""
+    alone = tmp_path / "open_clip_model.safetensors"
+    shutil.copy(folders["LAION"] / WEIGHTS, alone)
+    renamed = shutil.copytree(folders["LAION"], tmp_path / "folder") / "mine.safetensors"
+    (renamed.parent / WEIGHTS).rename(renamed)
+    for path in (alone, renamed):
+        for call in (check_model, load_encoder):
+            with pytest.raises(ModelError, match=rf"found weights of open_clip; .* use local-dir:{path.parent}$"):
+                call(str(path))
+
+
+def test_weights_of_another_architecture_are_said_to_be(folders: dict[str, Path], tmp_path: Path) -> None:
+    folder = shutil.copytree(folders["LAION"], tmp_path / "mixed")
+    shutil.copy(folders["SigLIP"] / WEIGHTS, folder)
+    with pytest.raises(ModelError, match="found those of another architecture"):
+        load(folder).encode_texts(TEXTS)
+
+
 def test_a_sigmoid_is_a_probability(folders: dict[str, Path]) -> None:
     refs, labels = zs.load_dataset("scenes").images[:20], ["dog", "car", "tree"]
     strategy = zs.load_strategy("per-label,decide=sigmoid,cut=0.3")

@@ -183,11 +183,19 @@ def _check_device(device: str, precision: Precision) -> None:
 
 
 def require_checkpoint(path: Path) -> None:
-    """Raise ModelError if there is no file at `path`. A path that is part of a model's name may be meant as one."""
+    """Raise ModelError if there is no file at `path`, or one of open_clip.
+
+    A path that is part of a model's name may be meant as one; the message says so.
+    """
     if path.is_dir():
         raise ModelError(f"expected an OpenAI CLIP checkpoint at {path}, found a folder")
     if not path.is_file():
         raise ModelError(f"expected an OpenAI CLIP checkpoint at {path}, found nothing{_meant(path)}")
+    if path.name.startswith("open_clip") or (path.parent / "open_clip_config.json").is_file():
+        raise ModelError(  # such weights can have the same names and sizes, but another activation and preprocessing
+            f"expected an OpenAI CLIP checkpoint at {path}, found weights of open_clip; "
+            f"put open_clip_config.json next to them and use local-dir:{path.parent}"
+        )
 
 
 def _meant(path: Path) -> str:

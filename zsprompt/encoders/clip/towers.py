@@ -108,7 +108,7 @@ def _build(state: dict[str, torch.Tensor], name: str) -> Any:
     try:
         with no_draws():
             return clip_model().build_model(dict(state))
-    except (RuntimeError, KeyError, AttributeError, AssertionError, ZeroDivisionError, TypeError) as error:
+    except (RuntimeError, LookupError, AttributeError, AssertionError, ArithmeticError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]
         raise ModelError(
             f"expected {name} to be an OpenAI CLIP checkpoint, found weights that do not fit the model ({reason})"

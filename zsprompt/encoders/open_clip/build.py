@@ -64,6 +64,10 @@ def _load(model: Model, source: Source) -> None:
 
     try:
         load_checkpoint(model, str(source.weights), strict=True, weights_only=True)
+    except AttributeError:  # open_clip adapts some weights to the model, and looks for parts that others lack
+        raise ModelError(
+            f"expected {source.weights} to hold the weights of {source.name}, found those of another architecture"
+        ) from None
     except Exception as error:  # torch, safetensors and pickle raise many kinds
         raise ModelError(
             f"expected {source.weights} to hold the weights of {source.name}, found {reason(error)}"
