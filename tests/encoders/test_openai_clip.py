@@ -259,9 +259,9 @@ def test_broken_checkpoints_are_refused_in_a_sentence(tmp_path: Path, small_file
         ([1, 2], "found a list"),
         ({k: v for k, v in random_state(SMALL).items() if "visual" not in k}, "do not fit"),
         (random_state(SMALL) | {"ln_final.weight": torch.zeros(65)}, "do not fit"),
-        (random_state(SMALL) | {"ln_final.weight": torch.zeros(32)}, "do not fit"),  # less than one head
+        (random_state(SMALL) | {"ln_final.weight": torch.zeros(32)}, "do not fit"),
     ],
-    ids=["training checkpoint", "list", "no image tower", "wrong shape"],
+    ids=["training checkpoint", "list", "no image tower", "wrong shape", "less than one head"],
 )
 def test_other_checkpoints_are_refused_in_a_sentence(content: object, reason: str, tmp_path: Path) -> None:
     path = tmp_path / "other.pt"
