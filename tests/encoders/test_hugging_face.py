@@ -259,6 +259,17 @@ def test_weights_in_parts_and_in_the_older_format(folders: dict[str, Path], copy
         np.testing.assert_array_equal(load(folder).encode_texts(TEXTS), expected)
 
 
+def test_the_dtype_of_a_configuration_changes_nothing(copy: Any, folders: dict[str, Path]) -> None:
+    """transformers 5 would load the weights in it; the fingerprint leaves it out."""
+    folder = copy("clip")
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    (folder / "config.json").write_text(json.dumps(config | {"dtype": "bfloat16"}), "utf-8")
+    encoder, before = load(folder), load(folders["clip"])
+    assert encoder.fingerprint == before.fingerprint
+    assert encoder.logit_scale == before.logit_scale
+    np.testing.assert_array_equal(encoder.encode_texts(["a dog"]), before.encode_texts(["a dog"]))
+
+
 def test_half_precision_files_are_widened(copy: Any) -> None:
     from transformers import CLIPModel
 

@@ -114,11 +114,13 @@ def content_digest(path: Path) -> str:
 
 def _cached(repository: str, names: Sequence[str]) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
-    for name in names:
-        if isinstance(path := try_to_load_from_cache(repository, name), str):
-            return Path(path)
-    return None
+    try:
+        paths = [try_to_load_from_cache(repository, name) for name in names]
+    except HFValidationError:
+        raise ModelError(f"expected OWNER/NAME of a model on Hugging Face, found {repository!r}") from None
+    return next((Path(path) for path in paths if isinstance(path, str)), None)
 
 
 def _require_connection(repository: str, names: Sequence[str], model: str) -> None:

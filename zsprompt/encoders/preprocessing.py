@@ -1,7 +1,8 @@
 """How an image becomes the square of pixels that an image tower takes.
 
 Models differ in it, and a wrong choice lowers every score without an error. It belongs to the weights, not to the
-architecture. Every function equals torchvision's on PIL images, which the models' own libraries use.
+architecture. Every function equals torchvision's on PIL images, which the models' own libraries use; of a strip of more
+than 32 to 1, the ends are cut off first.
 """
 
 from __future__ import annotations

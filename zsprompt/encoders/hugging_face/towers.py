@@ -115,17 +115,23 @@ def features(output: Any) -> torch.Tensor:
 
 
 def read_model(checkpoint: Checkpoint) -> Model:
-    """The model with its weights, in the precision of its files.
+    """The model with its weights in float32, whatever precision its configuration names.
 
     Raises:
         ModelError: they are damaged, or do not fill the model.
     """
+    import torch
     from transformers import AutoModel
 
     is_safe = checkpoint.weights[0].suffix == ".safetensors"
     with reading("the weights", checkpoint.folder), no_draws():
         model, report = AutoModel.from_pretrained(
-            str(checkpoint.folder), **LOCAL, use_safetensors=is_safe, weights_only=True, output_loading_info=True
+            str(checkpoint.folder),
+            **LOCAL,
+            **{_dtype_option(): torch.float32},
+            use_safetensors=is_safe,
+            weights_only=True,
+            output_loading_info=True,
         )
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
@@ -134,6 +140,13 @@ def read_model(checkpoint: Checkpoint) -> Model:
             + "; they would be random"
         )
     return model
+
+
+def _dtype_option() -> str:
+    """The name of the option for the precision: transformers 5 loads in that of the configuration without it."""
+    import transformers
+
+    return "dtype" if int(transformers.__version__.split(".")[0]) >= 5 else "torch_dtype"
 
 
 def _logit_scale(model: Model) -> float:

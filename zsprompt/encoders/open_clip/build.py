@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from zsprompt._utils.text import reason
@@ -13,6 +15,8 @@ from zsprompt.errors import ModelError
 
 if TYPE_CHECKING:
     import torch
+
+logger = logging.getLogger(__name__)
 
 Model = Any  # open_clip.CLIP, CustomTextCLIP or CoCa, which open_clip leaves untyped
 
@@ -60,10 +64,13 @@ def _network(source: Source, cast_dtype: torch.dtype | None) -> Model:
 
 
 def _load(model: Model, source: Source) -> None:
-    from open_clip.factory import load_checkpoint
+    from open_clip.factory import load_checkpoint, load_state_dict
 
     try:
+        _require_as_stated(model, load_state_dict(str(source.weights), weights_only=True), source)
         load_checkpoint(model, str(source.weights), strict=True, weights_only=True)
+    except ModelError:
+        raise
     except AttributeError:  # open_clip adapts some weights to the model, and looks for parts that others lack
         raise ModelError(
             f"expected {source.weights} to hold the weights of {source.name}, found those of another architecture"
@@ -72,6 +79,27 @@ def _load(model: Model, source: Source) -> None:
         raise ModelError(
             f"expected {source.weights} to hold the weights of {source.name}, found {reason(error)}"
         ) from None
+
+
+def _require_as_stated(model: Model, state: Mapping[str, torch.Tensor], source: Source) -> None:
+    """Raise ModelError for weights that open_clip would change in silence to fit the configuration."""
+    if model.logit_bias is not None and "logit_bias" not in state:
+        raise ModelError(
+            f"expected {source.weights} to hold logit_bias, as the configuration of {source.name} says, found none"
+        )
+    built = model.state_dict()
+    for key in ("positional_embedding", "text.positional_embedding"):
+        own = built.get(key, built.get(f"text.{key}"))
+        if key in state and own is not None and own.shape != state[key].shape:
+            raise ModelError(
+                f"expected position embeddings of {own.shape[0]} tokens in {source.weights}, as the configuration of "
+                f"{source.name} says, found {state[key].shape[0]}; correct its context_length"
+            )
+    key = "visual.positional_embedding"
+    if key in state and key in built and built[key].shape != state[key].shape:
+        logger.warning(
+            f"{source.name}: the weights are of another image size; open_clip scales their position embeddings"
+        )
 
 
 def _lowered(model: Model, source: Source, dtype: torch.dtype) -> Model:

@@ -31,6 +31,7 @@ WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetens
 _OTHER_WEIGHTS = ("model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.pth", "model.pth")
 _PACKAGES = ("open_clip", "huggingface_hub")
 _PREPROCESS_KEYS = ("mean", "std", "interpolation", "resize_mode")
+_DEFAULTS = {"interpolation": "bicubic", "resize_mode": "shortest"}  # of open_clip, for configurations that do not say
 
 
 @dataclass(frozen=True)
@@ -209,6 +210,10 @@ def _read_config(path: Path, name: str) -> tuple[Config, Preprocess]:
         raise ModelError(
             f"expected whole numbers as embed_dim and context_length in {path}, found {parts[0]!r} and {parts[2]!r}"
         )
+    unsaid = [key for key in _DEFAULTS if preprocess.get(key) is None]
+    if unsaid and preprocess:
+        logger.info(f"{name} does not state {' and '.join(unsaid)} of its images; open_clip's defaults are used")
+        preprocess = preprocess | {key: _DEFAULTS[key] for key in unsaid}
     return config, _preprocess(config, preprocess, str(path))
 
 
