@@ -277,6 +277,11 @@ def test_a_tokeniser_that_ends_in_the_class_token(copy: Any) -> None:
         (ids,) = encoder.tokenizer([text])
         assert list(encoder.tokenizer.pad(ids, 40)) == theirs([text])[0].tolist()
     assert encoder.fits(["a dog", "dog " * 40]).tolist() == [True, False]
+    words = next(n for n in range(2, 60) if not encoder.fits(["dog " * n])[0])  # the first that is too long
+    assert len(encoder.tokenizer(["dog " * (words - 1)])[0]) < 40
+    assert encoder.encode_texts(["dog " * (words - 1)]).shape == (1, encoder.dim)
+    with pytest.raises(LabelError, match="expected texts of at most 40 tokens"):
+        encoder.encode_texts(["dog " * words])
 
 
 # --- Images
@@ -692,6 +697,61 @@ def changed(folder: Path, target: Path, **entries: Any) -> Path:
         (content["model_cfg"]["text_cfg"] if key == "context_length" else content["model_cfg"])[key] = value
     config.write_text(json.dumps(content), "utf-8")
     return target
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("vision_cfg", "patch_size", "x"),
+        ("vision_cfg", "patch_size", 0),
+        ("vision_cfg", "image_size", -32),
+        ("vision_cfg", "image_size", [32, 48]),
+        ("vision_cfg", "timm_model_name", 3),
+        ("text_cfg", "context_length", True),
+        ("text_cfg", "tokenizer_kwargs", "x"),
+        ("text_cfg", "tokenizer_kwargs", {"clean": ["a"]}),
+        ("text_cfg", "tokenizer_kwargs", {"clean": "whitespace"}),
+        ("preprocess_cfg", "mean", ["a", "b", "c"]),
+        ("preprocess_cfg", "mean", [None] * 3),
+        ("preprocess_cfg", "std", [0, 0, 0]),
+        ("preprocess_cfg", "fill_color", "red"),
+    ],
+)
+def test_a_configuration_of_wrong_types_is_one_line(
+    part: str, key: str, value: Any, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    config = shutil.copytree(folders["LAION"], tmp_path / "odd") / CONFIG_FILE
+    content = json.loads(config.read_text("utf-8"))
+    (content if part == "preprocess_cfg" else content["model_cfg"])[part][key] = value
+    config.write_text(json.dumps(content), "utf-8")
+    with pytest.raises(ModelError, match="expected"):
+        load(config.parent).encode_texts(TEXTS)
+
+
+def test_one_number_may_stand_for_three_colours(folders: dict[str, Path], tmp_path: Path) -> None:
+    config = shutil.copytree(folders["LAION"], tmp_path / "grey") / CONFIG_FILE
+    content = json.loads(config.read_text("utf-8"))
+    content["preprocess_cfg"] |= {"mean": 0.5, "std": 0.25}
+    config.write_text(json.dumps(content), "utf-8")
+    assert (load(config.parent).preprocess.mean, load(config.parent).preprocess.std) == ((0.5,) * 3, (0.25,) * 3)
+
+
+def test_transformers_is_needed_for_its_tokenisers(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    from zsprompt.encoders import hub
+
+    found = hub.find_spec
+    monkeypatch.setattr(hub, "find_spec", lambda name: None if name == "transformers" else found(name))
+    load(folders["LAION"])
+    with pytest.raises(ModelError, match="expected the package transformers"):
+        load(folders["SigLIP"])
+
+
+def test_a_tokeniser_whose_download_stopped_is_one_line(folders: dict[str, Path], tmp_path: Path) -> None:
+    folder = shutil.copytree(folders["SigLIP"], tmp_path / "half")
+    for file in ("tokenizer_config.json", "special_tokens_map.json"):
+        (folder / file).unlink(missing_ok=True)
+    with pytest.raises(ModelError, match="expected a tokeniser with a pad_token in"):
+        load(folder).encode_texts(TEXTS)
 
 
 def test_position_embeddings_of_another_length_are_refused(folders: dict[str, Path], tmp_path: Path) -> None:

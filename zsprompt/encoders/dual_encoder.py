@@ -169,7 +169,8 @@ class DualEncoder(ScaleOnUse, Generic[AnyTowers]):
             return np.empty((0, self.dim), dtype=np.float32)
         sequences = self.tokenizer(texts)
         longest = max(range(len(texts)), key=lambda i: len(sequences[i]))
-        if len(sequences[longest]) > self._sizes.context_length:
+        # fewer tokens than the context always fit; at its length, a tokeniser may need a place for one more
+        if len(sequences[longest]) >= self._sizes.context_length and not self.fits([texts[longest]])[0]:
             raise LabelError(
                 f"expected texts of at most {self._sizes.context_length} tokens, "
                 f"found {len(sequences[longest])} in {texts[longest][:60]!r}…"

@@ -90,8 +90,18 @@ def hub_file(repository: str, names: Sequence[str], *, model: str, about: str = 
 
 def hub_tokenizer(repository: str, *, model: str) -> Path:
     """The folder with the tokeniser of a repository. Raises ModelError, see `hub_file`."""
-    if present := _cached(repository, VOCABULARY_FILES):
+    present = _cached(repository, VOCABULARY_FILES)
+    if present and _cached(repository, ("tokenizer_config.json",)):
         return present.parent
+    try:
+        return _download_tokenizer(repository, model)
+    except ModelError:
+        if present:  # few repositories have no tokenizer_config.json
+            return present.parent
+        raise
+
+
+def _download_tokenizer(repository: str, model: str) -> Path:
     from huggingface_hub import snapshot_download
 
     logger.info(f"downloading the tokeniser of {repository} from Hugging Face")
@@ -129,7 +139,7 @@ def _require_connection(repository: str, names: Sequence[str], model: str) -> No
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
-        return  # the client says so at once
+        raise _unreachable(repository, names, model, OSError("HF_HUB_OFFLINE is set"))
     try:
         with usable_environment(ModelError):
             httpx.head(constants.ENDPOINT, timeout=_PATIENCE)

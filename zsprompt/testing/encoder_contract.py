@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -84,16 +85,24 @@ def _check_facts(encoder: Encoder) -> None:
         require(hasattr(encoder, attribute), attribute, f"an attribute {attribute}", "none")
     for attribute, text in (("name", encoder.name), ("fingerprint", encoder.fingerprint)):
         require(isinstance(text, str) and text != "", attribute, f"a text as {attribute}", repr(text))
-    require(encoder.dim >= 1, "dim", "a width dim of at least 1", encoder.dim)
+    require(_is_count(encoder.dim), "dim", "a whole number of at least 1 as dim", repr(encoder.dim))
     _check_scale(encoder.logit_scale, encoder.logit_bias)
     length = encoder.context_length
-    require(length is None or length >= 1, "context_length", "a context_length of at least 1 or None", length)
-    require(encoder.text_batch >= 1, "text_batch", "a text_batch of at least 1", encoder.text_batch)
+    is_length = length is None or _is_count(length)
+    require(is_length, "context_length", "a context_length of at least 1 or None", repr(length))
+    require(_is_count(encoder.text_batch), "text_batch", "a text_batch of at least 1", repr(encoder.text_batch))
     if isinstance(encoder, BatchedEncoder):
-        require(encoder.image_batch >= 1, "image_batch", "an image_batch of at least 1", encoder.image_batch)
+        batch = encoder.image_batch
+        require(_is_count(batch), "image_batch", "an image_batch of at least 1", repr(batch))
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, Integral) and int(value) >= 1
 
 
 def _check_scale(scale: float | None, bias: float | None) -> None:
+    for attribute, value in (("logit_scale", scale), ("logit_bias", bias)):
+        require(value is None or isinstance(value, Real), attribute, f"a number or None as {attribute}", repr(value))
     require(scale is None or 0 < scale < np.inf, "logit_scale", "a logit_scale above 0 or None", scale)
     require(bias is None or -np.inf < bias < np.inf, "logit_bias", "a finite logit_bias or None", bias)
     require(bias is None or scale is not None, "logit_scale", "a logit_scale along with the logit_bias", scale)

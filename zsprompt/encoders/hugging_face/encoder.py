@@ -115,9 +115,4 @@ def _cleaning(checkpoint: Checkpoint) -> Callable[[str], str]:
 
 def _read_tokenizer(checkpoint: Checkpoint) -> HubTokenizer:
     with reading("the tokeniser", checkpoint.folder):
-        tokenizer = HubTokenizer(checkpoint.folder, _cleaning(checkpoint))
-    try:
-        tokenizer.pad((), 1)
-    except TypeError:  # its token for padding is None
-        raise ModelError(f"expected a tokeniser with a padding token in {checkpoint.folder}, found none") from None
-    return tokenizer
+        return HubTokenizer(checkpoint.folder, _cleaning(checkpoint))

@@ -33,5 +33,5 @@ def _stride(vision: Mapping[str, Any]) -> int | None:
     if not name:
         return 32 if isinstance(vision.get("layers"), (list, tuple)) else int(vision.get("patch_size", 16))
     if match := _PATCH.match(name):
-        return int(match[1])
+        return int(match[1]) or None
     return next((stride for start, stride in _STRIDES.items() if name.startswith(start)), None)

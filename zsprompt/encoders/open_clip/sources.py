@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,8 @@ _OTHER_WEIGHTS = ("model.safetensors", "pytorch_model.bin", "open_clip_pytorch_m
 _PACKAGES = ("open_clip", "huggingface_hub")
 _PREPROCESS_KEYS = ("mean", "std", "interpolation", "resize_mode")
 _DEFAULTS = {"interpolation": "bicubic", "resize_mode": "shortest"}  # of open_clip, for configurations that do not say
+_INTERPOLATIONS = ("bicubic", "bilinear")
+_RESIZE_MODES = ("shortest", "longest", "squash")
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ def _library() -> Any:
 def _of_folder(name: str, folder: Path) -> Source:
     config, preprocess = _read_config(folder / CONFIG_FILE, name)
     text = config["text_cfg"]
+    _require_transformers(config, name)
     tokenizer = folder if text.get("hf_tokenizer_name") else None
     if tokenizer and not any((folder / file).is_file() for file in TOKENIZER_FILES):
         raise ModelError(f"expected the tokeniser's files next to {folder / CONFIG_FILE}, for example tokenizer.json")
@@ -132,6 +136,8 @@ def _of_tag(name: str, rest: str) -> Source:
     if entry.get("quick_gelu") and not config.get("quick_gelu"):
         logger.info(f"{architecture}/{tag} was trained with QuickGELU; the model is built with it")
         config["quick_gelu"] = True
+    elif config.get("quick_gelu") and not entry.get("quick_gelu"):
+        logger.info(f"the tag {architecture}/{tag} does not mention the QuickGELU of its configuration, which is used")
     preprocess = _preprocess(config, entry, name)
     if file is None:
         repository, _, weights = entry["hf_hub"].rpartition("/")
@@ -143,11 +149,18 @@ def _of_tag(name: str, rest: str) -> Source:
 def _text_folders(config: Config, name: str) -> tuple[Path | None, Path | None]:
     """The folders of the tokeniser and of the text tower's configuration, from the hub."""
     text = config["text_cfg"]
+    _require_transformers(config, name)
     tokenizer, tower = text.get("hf_tokenizer_name"), text.get("hf_model_name")
     return (
         hub_tokenizer(tokenizer, model=name) if tokenizer else None,
         hub_file(tower, ("config.json",), model=name).parent if tower else None,
     )
+
+
+def _require_transformers(config: Config, name: str) -> None:
+    """Raise ModelError if the tokeniser or the text tower is one of transformers, and that is not installed."""
+    if any(config["text_cfg"].get(key) for key in ("hf_tokenizer_name", "hf_model_name")):
+        require_packages(("transformers",), name)
 
 
 def _tag_of(rest: str) -> tuple[str, str, Path | None]:
@@ -198,18 +211,22 @@ def _read_config(path: Path, name: str) -> tuple[Config, Preprocess]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         config = content["model_cfg"]
-        parts = config["embed_dim"], config["vision_cfg"]["image_size"], config["text_cfg"].get("context_length", 77)
-        preprocess = content["preprocess_cfg"]
+        objects = config, config["vision_cfg"], config["text_cfg"], content["preprocess_cfg"]
+        counts = {"embed_dim": config["embed_dim"], "context_length": config["text_cfg"].get("context_length", 77)}
+        counts["patch_size"] = config["vision_cfg"].get("patch_size", 16)
+        timm_name = config["vision_cfg"].get("timm_model_name") or ""
+        config["vision_cfg"]["image_size"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
-        raise ModelError(
-            f"expected {path} to hold model_cfg with embed_dim, vision_cfg and text_cfg, and preprocess_cfg; "
-            f"found {reason}"
+        raise _malformed(
+            path, f"no {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
         ) from None
-    if not (isinstance(parts[0], int) and isinstance(parts[2], int) and isinstance(preprocess, dict)):
-        raise ModelError(
-            f"expected whole numbers as embed_dim and context_length in {path}, found {parts[0]!r} and {parts[2]!r}"
-        )
+    if not all(isinstance(one, dict) for one in objects):
+        raise _malformed(path, "another type than an object for one of them")
+    if wrong := [f"{key} {value!r}" for key, value in counts.items() if not _is_count(value)]:
+        raise ModelError(f"expected whole numbers above 0 as {', '.join(counts)} in {path}, found {wrong[0]}")
+    if not isinstance(timm_name, str):
+        raise ModelError(f"expected a text as timm_model_name in {path}, found {timm_name!r}")
+    preprocess = content["preprocess_cfg"]
     unsaid = [key for key in _DEFAULTS if preprocess.get(key) is None]
     if unsaid and preprocess:
         logger.info(f"{name} does not state {' and '.join(unsaid)} of its images; open_clip's defaults are used")
@@ -217,27 +234,45 @@ def _read_config(path: Path, name: str) -> tuple[Config, Preprocess]:
     return config, _preprocess(config, preprocess, str(path))
 
 
+def _malformed(path: Path, found: str) -> ModelError:
+    return ModelError(
+        f"expected {path} to hold model_cfg with embed_dim, vision_cfg and text_cfg, and preprocess_cfg; found {found}"
+    )
+
+
 def _preprocess(config: Config, entry: Config, where: str) -> Preprocess:
     """The preprocessing that a tag's entry or a configuration states, all of it."""
     size = config["vision_cfg"]["image_size"]
-    if isinstance(size, (list, tuple)) and len(set(size)) == 1:
+    if isinstance(size, (list, tuple)) and size and all(one == size[0] for one in size):
         size = size[0]
     missing = [key for key in _PREPROCESS_KEYS if entry.get(key) is None]
-    if missing or not isinstance(size, int):
+    if missing or not _is_count(size):
         raise ModelError(
             f"expected the preprocessing of {where} to state {', '.join(_PREPROCESS_KEYS)} for square images, "
             f"found {f'no {missing[0]}' if missing else f'image_size {size!r}'}"
         )
-    mean, std = (tuple(entry[key]) for key in ("mean", "std"))
+    mean, std = (_three(entry[key]) for key in ("mean", "std"))
     fill = entry.get("fill_color") or 0
-    known = entry["interpolation"] in ("bicubic", "bilinear") and entry["resize_mode"] in (
-        "shortest",
-        "longest",
-        "squash",
-    )
-    if not known or len(mean) != 3 or len(std) != 3:
-        raise ModelError(f"expected preprocessing that open_clip knows for {where}, found {dict(entry)}")
+    known = entry["interpolation"] in _INTERPOLATIONS and entry["resize_mode"] in _RESIZE_MODES
+    if not known or mean is None or std is None or min(std) <= 0 or not (fill == 0 or (_is_count(fill) and fill < 256)):
+        raise ModelError(
+            f"expected preprocessing that open_clip knows for {where}, with a mean and a std above 0 for each colour, "
+            f"found {dict(entry)}"
+        )
     return Preprocess(size, mean, std, entry["interpolation"], entry["resize_mode"], (fill, fill, fill))
+
+
+def _three(value: object) -> tuple[float, float, float] | None:
+    """A finite number per colour, from one or three of them; None if that is not what `value` is."""
+    numbers: list[Any] = list(value) if isinstance(value, (list, tuple)) else [value] * 3
+    if len(numbers) != 3 or not all(isinstance(one, (int, float)) and math.isfinite(one) for one in numbers):
+        return None
+    red, green, blue = map(float, numbers)
+    return red, green, blue
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def _weights_in(folder: Path) -> Path:

@@ -51,10 +51,12 @@ def load_tokenizer(text: Mapping[str, Any], folder: Path | None) -> PaddingToken
 
 def cleaning(text: Mapping[str, Any]) -> Callable[[str], str]:
     """What a model's tokeniser does to a text at first, from its `text_cfg`. Raises ModelError if that is not known."""
-    default = "whitespace" if text.get("hf_tokenizer_name") else "lower"
-    kind = (text.get("tokenizer_kwargs") or {}).get("clean", default)
-    if kind not in _CLEANING:
-        raise ModelError(f"expected clean of tokenizer_kwargs from {', '.join(_CLEANING)}, found {kind!r}")
+    has_own = bool(text.get("hf_tokenizer_name"))
+    settings = text.get("tokenizer_kwargs") or {}
+    kind = settings.get("clean", "whitespace" if has_own else "lower") if isinstance(settings, Mapping) else settings
+    known = [one for one in _CLEANING if has_own or one != "whitespace"]  # CLIP's vocabulary is in lower case
+    if kind not in known:
+        raise ModelError(f"expected clean of tokenizer_kwargs from {', '.join(known)}, found {kind!r}")
     return _CLEANING[kind]
 
 
@@ -97,6 +99,11 @@ class HubTokenizer:
         self, folder: Path, clean: Callable[[str], str], *, strips_separator: bool = False, ends_in_class: bool = False
     ) -> None:
         self._encode = _transformers_tokenizer(folder)
+        needed = ("pad_token", *(("bos_token", "eos_token", "cls_token") if ends_in_class else ()))
+        if lacking := [token for token in needed if getattr(self._encode, f"{token}_id") is None]:
+            raise ModelError(
+                f"expected a tokeniser with a {lacking[0]} in {folder}, found none; are all its files there?"
+            )
         self._clean = clean
         self._strips, self._in_class = strips_separator, ends_in_class
         self._lock = Lock()  # its truncation and padding are one state for all threads
